@@ -23,7 +23,7 @@ struct Ticket {
   uint32_t segment = 0;       // of home's journal: where the recipient's page lies …
   uint32_t page_offset = 0;   // … bytes from the start of the segment
   uint32_t entry_offset = 0;  // bytes from the start of the page
-  uint32_t index = 0;         // of the recipient in its batch
+  uint32_t page_bytes = 0;    // length of the page
   uint32_t site = 0;          // site number, assigned by the site's owner
   uint32_t queued_ms = 0;     // monotonic milliseconds when it left home (phase timing `queued`)
   uint16_t generation = 0;    // of the slot
