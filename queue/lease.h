@@ -1,0 +1,117 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace veredus::queue {
+
+// Leases of counted slots, e.g. of the connections that a provider allows us. One shard owns the
+// limit (LeaseOwner); each shard that works for it keeps what it was lent (LeaseHolder). Slots
+// travel as messages; each pair of owner and holder must deliver its messages in order, after any
+// delay. No clock, no randomness: the same calls give the same answers.
+//
+//   holder                              owner
+//   ask() → n            request →      request(): granted now, the rest stays a wish
+//   on_grant()           ← grant        … later, when slots come back
+//   on_recall() → n      ← recall       somebody else has too few
+//   release() → n        give back →    give_back()
+//
+// Always: the sum of what holders have (grants and returns under way included) ≤ the limit; after
+// the limit was lowered, nothing is granted until the sum is below it. Fair: when all slots are out
+// and somebody wants more, slots are recalled from the holders that have most, as long as one has
+// at least two more than he who wants; and where there are fewer slots than holders that want any,
+// one who has none gets the turn of the one who has had his slot longest. Who wants waits in order:
+// fewest slots first, then longest waiting. So, if holders give back what is recalled, nobody
+// starves. How much a session may still do after the recall is the holder's own rule; but he
+// take()s what he wants right at on_grant(), for the recall may be next.
+
+struct LeaseNotice {
+  enum class Kind : uint8_t { grant, recall };
+  Kind kind = Kind::grant;
+  uint32_t holder = 0;
+  uint32_t count = 0;  // ≥ 1
+  bool operator==(const LeaseNotice&) const = default;
+};
+
+class LeaseOwner {
+ public:
+  // Holders are numbered 0 … holders − 1. A limit of 0 lends nothing.
+  LeaseOwner(uint32_t limit, uint32_t holders);
+
+  // `holder` wants `count` more. Returns how many it gets now (to be sent to it); the rest is kept
+  // as its wish. Appends what must be told to whom; it goes out after the grant.
+  uint32_t request(uint32_t holder, uint32_t count, std::vector<LeaseNotice>& notices);
+  // `holder` returns `count` slots, asked to or not; no more than it was granted.
+  void give_back(uint32_t holder, uint32_t count, std::vector<LeaseNotice>& notices);
+  // Takes effect at once for new grants; below the sum that is out, slots are recalled.
+  void set_limit(uint32_t limit, std::vector<LeaseNotice>& notices);
+
+  uint32_t limit() const { return limit_; }
+  uint32_t granted() const { return granted_; }  // sum, returns under way included
+  uint32_t granted(uint32_t holder) const { return shares_[holder].granted; }
+  uint32_t wished(uint32_t holder) const { return shares_[holder].wished; }
+  uint32_t recalled(uint32_t holder) const { return shares_[holder].recalled; }
+
+ private:
+  struct Share {
+    uint32_t granted = 0;    // lent
+    uint32_t wished = 0;     // asked for, not lent
+    uint32_t recalled = 0;   // of those lent, asked back; ≤ granted
+    uint32_t promised = 0;   // while deciding: of the wishes, covered by slots that are coming back
+    uint64_t wished_at = 0;  // turn at which it began to wait, or was last served
+    uint64_t granted_at = 0;
+    uint32_t kept() const { return granted - recalled; }
+  };
+
+  uint32_t rebalance(uint32_t asking, std::vector<LeaseNotice>& notices);
+  void grant_free();
+  void recall();
+  void recall_one(Share& share);
+  Share* neediest();
+  Share* richest();
+
+  uint32_t limit_;
+  uint32_t granted_ = 0;
+  uint64_t turn_ = 0;
+  std::vector<Share> shares_;
+  std::vector<uint32_t> grants_, recalls_;  // per holder, of the call under way
+};
+
+// What one shard has of a limit. Every call that returns a count says how much must be sent to the
+// owner.
+class LeaseHolder {
+ public:
+  // Uses a slot. False: none is free (or the free ones are owed).
+  bool take();
+  // A used slot becomes free: 1 when it is owed and must be given back, else 0 and it stays here
+  // for the next take().
+  [[nodiscard]] uint32_t release();
+  // `more` slots are wanted beyond those used: how many to request now. What is free or under way
+  // is taken off, so it may be called at every change.
+  [[nodiscard]] uint32_t ask(uint32_t more);
+  // Free slots beyond `keep`, to be given back unasked: for a holder that no longer wants them.
+  [[nodiscard]] uint32_t give_back_free(uint32_t keep);
+
+  // From the owner. on_recall returns what can be given back at once; the rest follows by
+  // release().
+  void on_grant(uint32_t count);
+  [[nodiscard]] uint32_t on_recall(uint32_t count);
+
+  // Sessions should end after what they are doing, so that slots come back: so many are owed and in
+  // use.
+  uint32_t owed() const { return owed_; }
+  uint32_t granted() const { return granted_; }
+  uint32_t used() const { return used_; }
+  uint32_t pending() const { return pending_; }
+  uint32_t free() const { return granted_ - used_; }
+
+ private:
+  uint32_t pay();
+
+  uint32_t granted_ = 0;
+  uint32_t used_ = 0;     // ≤ granted_
+  uint32_t pending_ = 0;  // requested, not granted
+  uint32_t owed_ = 0;     // to be given back as soon as free; ≤ used_
+};
+
+}  // namespace veredus::queue
