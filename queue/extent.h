@@ -57,7 +57,8 @@ class ExtentWriter {
   void close_page();
   std::string bytes_;
   std::string page_;
-  uint32_t first_index_, count_ = 0, page_first_ = 0, page_count_ = 0;
+  std::string entry_;  // scratch
+  uint32_t first_index_, last_index_ = 0, count_ = 0, page_first_ = 0, page_count_ = 0;
 };
 
 struct ExtentHeader {

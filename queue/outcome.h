@@ -13,14 +13,15 @@ namespace veredus::queue {
 // What became of one attempt, or of a recipient. The numbers are stored: never renumber.
 enum class OutcomeType : uint8_t {
   delivered = 1,
-  deferred = 2,   // later; next_due_wall_ns says when
-  failed = 3,     // never
+  deferred = 2,  // later; next_due_wall_ns says when
+  failed = 3,    // never
   expired = 4,
   cancelled = 5,
-  in_doubt = 6,   // the connection was lost between the final dot and its reply (RFC 1047)
+  in_doubt = 6,  // the connection was lost between the final dot and its reply (RFC 1047)
   suppressed = 7,
 };
-// Ends the recipient's wait for good (everything but deferred, and in_doubt under the policy `retry`).
+// Ends the recipient's wait for good (everything but deferred, and in_doubt under the policy
+// `retry`).
 constexpr bool is_final(OutcomeType type) {
   return type != OutcomeType::deferred && type != OutcomeType::in_doubt;
 }
@@ -28,56 +29,70 @@ constexpr bool is_final(OutcomeType type) {
 // Phases of an attempt, in microseconds; kNotReached where it did not get so far.
 inline constexpr uint32_t kNotReached = 0xffffffff;
 struct Timing {
-  uint32_t queued_us = kNotReached;   // from due to the lane taking it up
+  uint32_t queued_us = kNotReached;  // from due to the lane taking it up
   uint32_t dns_us = kNotReached;
   uint32_t connect_us = kNotReached;
   uint32_t tls_us = kNotReached;
-  uint32_t mail_us = kNotReached;     // MAIL and RCPT
-  uint32_t data_us = kNotReached;     // DATA to its reply
-  uint32_t dot_us = kNotReached;      // content out to its reply
+  uint32_t mail_us = kNotReached;  // MAIL and RCPT
+  uint32_t data_us = kNotReached;  // DATA to its reply
+  uint32_t dot_us = kNotReached;   // content out to its reply
 };
 
-// One outcome as it is stored and read back. The views point into the frame (reading) or to the caller's (writing).
+// One outcome as it is stored and read back. The views point into the frame (reading) or to the
+// caller's (writing).
 struct Outcome {
   OutcomeType type = OutcomeType::deferred;
-  uint8_t kind = 0;            // smtp::Kind: hard, soft, block, other (numbers stored)
-  uint8_t bounce_class = 0;    // smtp::BounceClass (numbers stored)
-  uint8_t stage = 0;           // smtp::Phase of the command that decided it
+  uint8_t kind = 0;          // smtp::Kind: hard, soft, block, other (numbers stored)
+  uint8_t bounce_class = 0;  // smtp::BounceClass (numbers stored)
+  uint8_t stage = 0;         // smtp::Phase of the command that decided it
   uint16_t attempt = 0;
-  uint16_t code = 0;           // SMTP reply code; 0: decided without a reply
+  uint16_t code = 0;                   // SMTP reply code; 0: decided without a reply
   std::array<uint16_t, 3> enhanced{};  // {0,0,0}: none
-  uint64_t batch = 0;          // number
+  uint64_t batch = 0;                  // number
   uint32_t index = 0;
-  uint32_t segment = 0;        // where the recipient's entry lies in this journal …
+  uint32_t segment = 0;  // where the recipient's entry lies in this journal …
   uint32_t page_offset = 0;
   uint32_t entry_offset = 0;
-  uint32_t bytes = 0;          // content handed over
+  uint32_t bytes = 0;  // content handed over
   int64_t wall_ns = 0;
   int64_t next_due_wall_ns = 0;  // deferred and in_doubt only
   Timing timing;
-  std::string_view text;       // of the reply or the reason; capped at kOutcomeTextMax
-  std::string_view rule;       // of the verdict
+  std::string_view text;  // of the reply or the reason; capped at kOutcomeTextMax
+  std::string_view rule;  // of the verdict
   std::string_view mx_name;
-  std::string_view mx_address; // numeric, as text
+  std::string_view mx_address;  // numeric, as text
   std::string_view site;
   std::string_view source;
 };
 inline constexpr size_t kOutcomeTextMax = 512;
 
-// Builds the payload of one `outcomes` frame: version, base time, then entries. Strings that repeat within the frame
-// (rule, mx, site, source) are written once. A delivered outcome with a short reply costs about 48 bytes.
+// What is written as the difference to the outcome before.
+struct OutcomePlace {
+  uint64_t batch = 0;
+  uint32_t index = 0, segment = 0, page_offset = 0;
+};
+
+// Builds the payload of one `outcomes` frame: version, base time, then entries. Strings that repeat
+// within the frame (rule, mx, site, source) are written once. A delivered outcome with a short
+// reply costs about 48 bytes.
 class OutcomeWriter {
  public:
   void add(const Outcome& outcome);
   uint32_t count() const { return count_; }
   bool empty() const { return count_ == 0; }
-  // The payload so far, and a fresh start. Keeps its memory.
+  size_t bytes() const { return bytes_.size(); }  // about what take() would give
+  // Puts the payload so far into `out` (replacing it), and starts afresh. Keeps its memory.
   void take(std::string& out);
 
  private:
-  uint32_t string_number(std::string_view text);
+  struct StringAt {
+    uint32_t offset, length;  // in bytes_, where it was written first
+  };
+  void put_string(std::string_view text);
   std::string bytes_;
-  std::vector<std::string> strings_;
+  std::vector<StringAt> strings_;
+  std::array<uint32_t, 256> known_{};  // by hash: number of a string, 0: none
+  OutcomePlace last_;
   int64_t base_wall_ns_ = 0;
   uint32_t count_ = 0;
 };
@@ -91,8 +106,11 @@ class OutcomeReader {
   const absl::Status& status() const { return status_; }
 
  private:
+  bool read_string(class ByteReader& in, std::string_view& text);
+  bool damaged();
   std::string_view rest_;
   std::vector<std::string_view> strings_;
+  OutcomePlace last_;
   int64_t base_wall_ns_ = 0;
   uint32_t left_ = 0;
   absl::Status status_;

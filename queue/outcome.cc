@@ -1,0 +1,214 @@
+#include "queue/outcome.h"
+
+#include <cassert>
+
+#include "queue/bytes.h"
+#include "queue/crc32c.h"
+
+namespace veredus::queue {
+namespace {
+
+constexpr uint8_t kOutcomesVersion = 1;
+
+// What an entry has; in this order it follows. The seven bits from kHasTiming on are the phases
+// that were reached.
+enum OutcomeFields : uint16_t {
+  kHasKind = 1,
+  kHasClass = 2,
+  kHasStage = 4,
+  kHasCode = 8,
+  kHasEnhanced = 16,
+  kHasBytes = 32,
+  kHasNextDue = 64,
+  kHasText = 128,
+  kHasTiming = 256,
+  kAllFields = 0x7fff,
+};
+
+constexpr uint32_t Timing::*kPhases[] = {&Timing::queued_us, &Timing::dns_us,  &Timing::connect_us,
+                                         &Timing::tls_us,    &Timing::mail_us, &Timing::data_us,
+                                         &Timing::dot_us};
+constexpr std::string_view Outcome::*kStrings[] = {
+    &Outcome::rule, &Outcome::mx_name, &Outcome::mx_address, &Outcome::site, &Outcome::source};
+
+uint16_t fields_of(const Outcome& outcome) {
+  unsigned fields = 0;
+  if (outcome.kind != 0) fields |= kHasKind;
+  if (outcome.bounce_class != 0) fields |= kHasClass;
+  if (outcome.stage != 0) fields |= kHasStage;
+  if (outcome.code != 0) fields |= kHasCode;
+  if (outcome.enhanced != decltype(outcome.enhanced){}) fields |= kHasEnhanced;
+  if (outcome.bytes != 0) fields |= kHasBytes;
+  if (outcome.next_due_wall_ns != 0) fields |= kHasNextDue;
+  if (!outcome.text.empty()) fields |= kHasText;
+  for (unsigned phase = 0; phase < std::size(kPhases); ++phase) {
+    if (outcome.timing.*kPhases[phase] != kNotReached) fields |= kHasTiming << phase;
+  }
+  return static_cast<uint16_t>(fields);
+}
+
+// At most kOutcomeTextMax bytes, not ending within a UTF-8 character.
+std::string_view capped(std::string_view text) {
+  if (text.size() <= kOutcomeTextMax) return text;
+  size_t length = kOutcomeTextMax;
+  for (int back = 0; back < 3 && (text[length] & 0xc0) == 0x80; ++back) --length;
+  return text.substr(0, length);
+}
+
+// Numbers that are near those of the entry before are written as the difference.
+template <typename Number>
+void put_difference(std::string& out, Number value, Number before) {
+  put_varint(out, zigzag(static_cast<int64_t>(value - before)));
+}
+void put_difference(std::string& out, uint32_t value, uint32_t before) {
+  put_varint(out, zigzag(int64_t{value} - int64_t{before}));
+}
+
+}  // namespace
+
+void OutcomeWriter::put_string(std::string_view full) {
+  const std::string_view text = capped(full);
+  if (text.empty()) {
+    put_varint(bytes_, 0);
+    return;
+  }
+  uint32_t& number = known_[crc32c(text) % known_.size()];
+  if (number != 0) {
+    const StringAt& at = strings_[number - 1];
+    if (std::string_view(bytes_).substr(at.offset, at.length) == text) {
+      put_varint(bytes_, number);
+      return;
+    }
+  }
+  // New, or another string sits in its place (then both are written again; rare, and only a few
+  // bytes).
+  number = static_cast<uint32_t>(strings_.size() + 1);
+  put_varint(bytes_, number);
+  put_varint(bytes_, text.size());
+  strings_.push_back({static_cast<uint32_t>(bytes_.size()), static_cast<uint32_t>(text.size())});
+  bytes_ += text;
+}
+
+void OutcomeWriter::add(const Outcome& outcome) {
+  if (count_ == 0) base_wall_ns_ = outcome.wall_ns;
+  const uint16_t fields = fields_of(outcome);
+  put_number(bytes_, static_cast<uint8_t>(outcome.type));
+  put_number(bytes_, fields);
+  put_varint(bytes_, outcome.attempt);
+  put_varint(bytes_, zigzag(static_cast<int64_t>(outcome.batch - last_.batch)));
+  put_difference(bytes_, outcome.index, last_.index);
+  put_difference(bytes_, outcome.segment, last_.segment);
+  put_difference(bytes_, outcome.page_offset, last_.page_offset);
+  put_varint(bytes_, outcome.entry_offset);
+  put_varint(bytes_, zigzag(static_cast<int64_t>(static_cast<uint64_t>(outcome.wall_ns) -
+                                                 static_cast<uint64_t>(base_wall_ns_))));
+  last_ = {outcome.batch, outcome.index, outcome.segment, outcome.page_offset};
+  if (fields & kHasKind) put_number(bytes_, outcome.kind);
+  if (fields & kHasClass) put_number(bytes_, outcome.bounce_class);
+  if (fields & kHasStage) put_number(bytes_, outcome.stage);
+  if (fields & kHasCode) put_varint(bytes_, outcome.code);
+  if (fields & kHasEnhanced) {
+    for (const uint16_t part : outcome.enhanced) put_varint(bytes_, part);
+  }
+  if (fields & kHasBytes) put_varint(bytes_, outcome.bytes);
+  if (fields & kHasNextDue) put_varint(bytes_, zigzag(outcome.next_due_wall_ns));
+  if (fields & kHasText) put_bytes(bytes_, capped(outcome.text));
+  for (const auto phase : kPhases) {
+    if (outcome.timing.*phase != kNotReached) put_varint(bytes_, outcome.timing.*phase);
+  }
+  for (const auto text : kStrings) put_string(outcome.*text);
+  ++count_;
+}
+
+void OutcomeWriter::take(std::string& out) {
+  out.clear();
+  put_number(out, kOutcomesVersion);
+  put_varint(out, count_);
+  put_number(out, base_wall_ns_);
+  out += bytes_;
+  bytes_.clear();
+  strings_.clear();
+  if (count_ != 0) known_.fill(0);
+  last_ = {};
+  count_ = 0;
+}
+
+OutcomeReader::OutcomeReader(std::string_view payload) {
+  ByteReader in(payload);
+  const uint8_t version = in.u8();
+  if (in.ok() && version != kOutcomesVersion) {
+    status_ = absl::FailedPreconditionError(
+        "outcomes of format version " + std::to_string(version) + ", this program reads version " +
+        std::to_string(kOutcomesVersion));
+    return;
+  }
+  left_ = static_cast<uint32_t>(in.varint(UINT32_MAX));
+  base_wall_ns_ = in.i64();
+  rest_ = in.rest();
+  if (!in.ok()) damaged();
+}
+
+bool OutcomeReader::damaged() {
+  status_ = absl::DataLossError("damaged outcomes record");
+  left_ = 0;
+  return false;
+}
+
+bool OutcomeReader::read_string(ByteReader& in, std::string_view& text) {
+  const uint64_t number = in.varint(strings_.size() + 1);
+  if (number == 0) {
+    text = {};
+  } else if (number <= strings_.size()) {
+    text = strings_[number - 1];
+  } else {
+    text = in.bytes();
+    strings_.push_back(text);
+  }
+  return in.ok();
+}
+
+bool OutcomeReader::next(Outcome& outcome) {
+  if (!status_.ok()) return false;
+  if (left_ == 0) return rest_.empty() ? false : damaged();
+  outcome = Outcome();
+  ByteReader in(rest_);
+  const uint8_t type = in.u8();
+  const uint16_t fields = in.u16();
+  if (type < 1 || type > static_cast<uint8_t>(OutcomeType::suppressed) || fields > kAllFields) {
+    return damaged();
+  }
+  outcome.type = static_cast<OutcomeType>(type);
+  outcome.attempt = static_cast<uint16_t>(in.varint(UINT16_MAX));
+  outcome.batch = last_.batch + static_cast<uint64_t>(unzigzag(in.varint()));
+  outcome.index = last_.index + static_cast<uint32_t>(unzigzag(in.varint()));
+  outcome.segment = last_.segment + static_cast<uint32_t>(unzigzag(in.varint()));
+  outcome.page_offset = last_.page_offset + static_cast<uint32_t>(unzigzag(in.varint()));
+  outcome.entry_offset = static_cast<uint32_t>(in.varint(UINT32_MAX));
+  outcome.wall_ns = static_cast<int64_t>(static_cast<uint64_t>(base_wall_ns_) +
+                                         static_cast<uint64_t>(unzigzag(in.varint())));
+  last_ = {outcome.batch, outcome.index, outcome.segment, outcome.page_offset};
+  if (fields & kHasKind) outcome.kind = in.u8();
+  if (fields & kHasClass) outcome.bounce_class = in.u8();
+  if (fields & kHasStage) outcome.stage = in.u8();
+  if (fields & kHasCode) outcome.code = static_cast<uint16_t>(in.varint(UINT16_MAX));
+  if (fields & kHasEnhanced) {
+    for (uint16_t& part : outcome.enhanced) part = static_cast<uint16_t>(in.varint(UINT16_MAX));
+  }
+  if (fields & kHasBytes) outcome.bytes = static_cast<uint32_t>(in.varint(UINT32_MAX));
+  if (fields & kHasNextDue) outcome.next_due_wall_ns = unzigzag(in.varint());
+  if (fields & kHasText) outcome.text = in.bytes();
+  for (unsigned phase = 0; phase < std::size(kPhases); ++phase) {
+    if (fields & kHasTiming << phase) {
+      outcome.timing.*kPhases[phase] = static_cast<uint32_t>(in.varint(UINT32_MAX));
+    }
+  }
+  for (const auto text : kStrings) {
+    if (!read_string(in, outcome.*text)) return damaged();
+  }
+  if (!in.ok()) return damaged();
+  rest_ = in.rest();
+  --left_;
+  return true;
+}
+
+}  // namespace veredus::queue
