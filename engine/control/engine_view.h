@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/context.h"
+#include "queue/disk.h"
+#include "queue/journal.h"
+#include "queue/live_batch.h"
+
+namespace veredus::control {
+
+// What the control thread sees of the engine. Nothing here blocks but calls on disk(); all of it
+// may be called from the control thread at any time between start and stop.
+class EngineView {
+ public:
+  virtual ~EngineView() = default;
+
+  virtual unsigned shards() const = 0;
+  virtual const Counters& counters(unsigned shard) const = 0;
+
+  // Journals in the spool, those of an earlier, larger number of shards included.
+  virtual unsigned journals() const = 0;
+  virtual std::string journal_directory(unsigned journal) const = 0;  // relative to the spool
+  // End of what is durable: nothing behind it may be shown to anybody. Published by the journal's
+  // shard after its sync.
+  virtual queue::Location durable_end(unsigned journal) const = 0;
+  // For blocking reads on the control thread; its own, no shard uses it.
+  virtual queue::Disk& disk() = 0;
+
+  // Batches that exist (committed, durable). Null: none of that number.
+  virtual std::shared_ptr<const queue::LiveBatch> find_batch(uint64_t number) const = 0;
+  // The first number that this run of the engine gives to a batch: one with a smaller number is
+  // committed already, or never will be.
+  virtual uint64_t first_batch_of_run() const = 0;
+
+  // Places of the journals found damaged below the durable mark when the engine started, in words;
+  // empty: none.
+  virtual std::vector<std::string> damage() const = 0;
+};
+
+}  // namespace veredus::control
