@@ -34,9 +34,15 @@ class MpscRing {
   static_assert(std::is_nothrow_default_constructible_v<T>);
 
  public:
-  // `capacity` is rounded up to a power of two; 1 … 2^30.
-  explicit MpscRing(size_t capacity)
-      : mask_(std::bit_ceil(capacity) - 1), cells_(std::make_unique<Cell[]>(mask_ + 1)) {
+  // `capacity` is rounded up to a power of two; 1 … 2^30. Positions count from `start`, which
+  // matters to nobody but a test of their wrap.
+  explicit MpscRing(size_t capacity, uint64_t start = 0)
+      : mask_(std::bit_ceil(capacity) - 1),
+        cells_(std::make_unique<Cell[]>(mask_ + 1)),
+        tail_(start),
+        head_seen_(start),
+        head_(start),
+        next_(start) {
     assert(capacity >= 1 && capacity <= size_t{1} << 30);
   }
 
@@ -121,10 +127,10 @@ class MpscRing {
   // Three lines by who writes them: nobody, producers, consumer.
   alignas(kCacheLine) const size_t mask_;
   const std::unique_ptr<Cell[]> cells_;
-  alignas(kCacheLine) std::atomic<uint64_t> tail_{0};  // next position to claim
-  std::atomic<uint64_t> head_seen_{0};                 // a head_ that some producer saw
-  alignas(kCacheLine) std::atomic<uint64_t> head_{0};  // next_ as last told to the producers
-  uint64_t next_ = 0;                                  // the consumer's own
+  alignas(kCacheLine) std::atomic<uint64_t> tail_;  // next position to claim
+  std::atomic<uint64_t> head_seen_;                 // a head_ that some producer saw
+  alignas(kCacheLine) std::atomic<uint64_t> head_;  // next_ as last told to the producers
+  uint64_t next_;                                   // the consumer's own
 };
 
 // The lock-free priority queue: one ring a band, band 0 first, FIFO within a band, and aging.
@@ -158,7 +164,7 @@ class BandQueue {
   bool push(const T& item) noexcept {
     assert(item.band < Bands);
     MpscRing<T>& ring = rings_[item.band];
-    uint64_t position;
+    uint64_t position = 0;
     if (ring.claim(1, position) == 0) return false;
     ring.fill(position, item);
     return true;
@@ -170,7 +176,7 @@ class BandQueue {
     assert(band < Bands);
     if (items.empty()) return 0;
     MpscRing<T>& ring = rings_[band];
-    uint64_t position;
+    uint64_t position = 0;
     const size_t taken = ring.claim(items.size(), position);
     for (size_t i = 0; i < taken; ++i) {
       assert(items[i].band == band);
