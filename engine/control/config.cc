@@ -1,0 +1,466 @@
+#include "engine/control/config.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdio>
+#include <system_error>
+
+#include <netdb.h>
+#include <pwd.h>
+#include <unistd.h>
+
+#include "engine/control/config_table.h"
+#include "toml++/toml.h"
+
+namespace veredus::control {
+namespace {
+
+constexpr uint64_t kFileBytesMax = 16 * kMiB;
+
+// Edit distance with swapped neighbours counted as one slip, to find what was meant.
+size_t distance(std::string_view a, std::string_view b) {
+  std::vector<std::vector<size_t>> cost(a.size() + 1, std::vector<size_t>(b.size() + 1));
+  for (size_t i = 0; i <= a.size(); ++i) cost[i][0] = i;
+  for (size_t j = 0; j <= b.size(); ++j) cost[0][j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const bool other = a[i - 1] != b[j - 1];
+      cost[i][j] =
+          std::min({cost[i - 1][j] + 1, cost[i][j - 1] + 1, cost[i - 1][j - 1] + (other ? 1 : 0)});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
+        cost[i][j] = std::min(cost[i][j], cost[i - 2][j - 2] + 1);
+      }
+    }
+  }
+  return cost[a.size()][b.size()];
+}
+
+std::string nearest(std::string_view wrong, const std::vector<std::string>& known) {
+  std::string best;
+  if (wrong.size() > 64) return best;
+  size_t best_distance = std::max<size_t>(2, wrong.size() / 2) + 1;
+  for (const std::string& name : known) {
+    const size_t d = distance(wrong, name);
+    if (d < best_distance) {
+      best_distance = d;
+      best = name;
+    }
+  }
+  return best;
+}
+
+std::string user_text(std::string_view text) {
+  return "\"" + std::string(text) + "\"";
+}
+
+std::string full_host_name() {
+  std::array<char, 256> name{};
+  if (gethostname(name.data(), name.size() - 1) != 0 || name[0] == '\0') return "localhost";
+  std::string host = name.data();
+  if (host.find('.') != std::string::npos) return host;
+  addrinfo hints{};
+  hints.ai_flags = AI_CANONNAME;
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (getaddrinfo(host.c_str(), nullptr, &hints, &found) == 0) {
+    if (found != nullptr && found->ai_canonname != nullptr) host = found->ai_canonname;
+    freeaddrinfo(found);
+  }
+  return host;
+}
+
+// Reads one document into a Config. Stops at the first fault, which it words with its place.
+class Reader {
+ public:
+  Reader(Config& config, const std::string& file) : config_(config), file_(file) {}
+
+  absl::Status read(const toml::table& root) {
+    for (const auto& [key, node] : root) {
+      if (absl::Status status = read_table(key.str(), node); !status.ok()) return status;
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status check() {
+    for (const ConfigFault& fault : check_config(config_)) {
+      return absl::InvalidArgumentError(place_of(fault.setting) + fault.setting + ": " +
+                                        fault.what);
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  using Places = std::vector<std::pair<std::string, toml::source_region>>;
+
+  std::string place(const toml::source_region& at) const {
+    return file_ + ":" + std::to_string(at.begin.line) + ":" + std::to_string(at.begin.column) +
+           ": ";
+  }
+  std::string place_of(const std::string& setting) const {
+    for (const auto& [name, at] : places_) {
+      if (name == setting) return place(at);
+    }
+    return file_.empty() ? "" : file_ + ": ";
+  }
+  absl::Status fault(const toml::node& node, const std::string& what) const {
+    return absl::InvalidArgumentError(place(node.source()) + what);
+  }
+  absl::Status unknown(const toml::key& key, const std::string& kind,
+                       const std::vector<std::string>& known) const {
+    const std::string best = nearest(key.str(), known);
+    std::string what = "there is no " + kind + " " + user_text(key.str());
+    if (!best.empty()) {
+      what += ": did you mean " + user_text(best) + "?";
+    } else {
+      what += "; known are";
+      for (const std::string& name : known) what += " " + name;
+    }
+    return absl::InvalidArgumentError(place(key.source()) + what);
+  }
+
+  absl::Status read_table(std::string_view table, const toml::node& node);
+  absl::Status read_sources(const toml::node& node);
+  absl::Status read_setting(const Setting& setting, const std::string& name,
+                            const toml::node& node);
+
+  template <class T>
+  absl::Status read_count(const CountSettingOf<T>& kind, const std::string& name,
+                          const toml::node& node) {
+    const auto number = node.value_exact<int64_t>();
+    if (!number || *number < 0 || static_cast<uint64_t>(*number) < kind.min ||
+        static_cast<uint64_t>(*number) > kind.max) {
+      return fault(node, name + ": write a whole number from " + std::to_string(kind.min) + " to " +
+                             std::to_string(kind.max));
+    }
+    config_.*kind.value = static_cast<T>(*number);
+    return absl::OkStatus();
+  }
+  template <class T>
+  absl::Status read_bytes(const BytesSettingOf<T>& kind, const std::string& name,
+                          const toml::node& node) {
+    std::optional<uint64_t> bytes;
+    if (const auto number = node.value_exact<int64_t>(); number && *number >= 0) {
+      bytes = static_cast<uint64_t>(*number);
+    } else if (const auto text = node.value_exact<std::string_view>()) {
+      bytes = parse_bytes(*text);
+    }
+    if (!bytes || *bytes < kind.min || *bytes > kind.max) {
+      return fault(node, name + ": write a size from " + user_text(bytes_text(kind.min)) + " to " +
+                             user_text(bytes_text(kind.max)) + ", as in \"64MiB\"");
+    }
+    config_.*kind.value = static_cast<T>(*bytes);
+    return absl::OkStatus();
+  }
+  absl::Status read_duration(const DurationSetting& kind, const std::string& name,
+                             const toml::node& node);
+  absl::Status read_texts(const TextsSetting& kind, const std::string& name,
+                          const toml::node& node);
+  absl::Status read_special(SpecialSetting kind, const std::string& name, const toml::node& node);
+  absl::Status read_pin(const std::string& name, const toml::node& node);
+  absl::Status read_users(const std::string& name, const toml::node& node);
+  absl::Status read_listen(const std::string& name, const toml::node& node);
+  absl::Status read_in_doubt(const std::string& name, const toml::node& node);
+
+  Config& config_;
+  const std::string file_;
+  Places places_;
+};
+
+absl::Status Reader::read_table(std::string_view table, const toml::node& node) {
+  if (table == "sources") return read_sources(node);
+  std::vector<std::string> keys, tables = {"sources"};
+  for (const Setting& setting : all_settings()) {
+    if (setting.table == table) keys.emplace_back(setting.key);
+    if (tables.back() != setting.table) tables.emplace_back(setting.table);
+  }
+  if (keys.empty()) {
+    return unknown(toml::key(table, node.source()), "table", tables);
+  }
+  const toml::table* entries = node.as_table();
+  if (entries == nullptr) {
+    return fault(node, std::string(table) + " is a table: write [" + std::string(table) +
+                           "] on a line of its own");
+  }
+  for (const auto& [key, value] : *entries) {
+    const Setting* found = nullptr;
+    for (const Setting& setting : all_settings()) {
+      if (setting.table == table && setting.key == key.str()) found = &setting;
+    }
+    if (found == nullptr) {
+      return unknown(key, "setting in [" + std::string(table) + "]", keys);
+    }
+    const std::string name = std::string(table) + "." + std::string(key.str());
+    places_.emplace_back(name, value.source());
+    if (absl::Status status = read_setting(*found, name, value); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Reader::read_sources(const toml::node& node) {
+  const toml::array* list = node.as_array();
+  if (list == nullptr || list->empty()) {
+    return fault(node, "sources: write each as a table of its own, headed [[sources]]");
+  }
+  config_.sources.clear();
+  for (const toml::node& item : *list) {
+    const toml::table* entries = item.as_table();
+    if (entries == nullptr) return fault(item, "sources: write each headed [[sources]]");
+    Config::Source source;
+    const std::string where = "sources[" + std::to_string(config_.sources.size()) + "].";
+    for (const auto& [key, value] : *entries) {
+      std::string* into = key.str() == "name"      ? &source.name
+                          : key.str() == "address" ? &source.address
+                          : key.str() == "ehlo"    ? &source.ehlo
+                                                   : nullptr;
+      if (into == nullptr) {
+        return unknown(key, "setting in [[sources]]", {"name", "address", "ehlo"});
+      }
+      const auto text = value.value_exact<std::string>();
+      if (!text) return fault(value, where + std::string(key.str()) + ": write a text in quotes");
+      *into = *text;
+      places_.emplace_back(where + std::string(key.str()), value.source());
+    }
+    config_.sources.push_back(std::move(source));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Reader::read_setting(const Setting& setting, const std::string& name,
+                                  const toml::node& node) {
+  struct Visitor {
+    Reader& reader;
+    const std::string& name;
+    const toml::node& node;
+    absl::Status operator()(const DurationSetting& kind) {
+      return reader.read_duration(kind, name, node);
+    }
+    absl::Status operator()(const BytesSetting& kind) {
+      return reader.read_bytes(kind, name, node);
+    }
+    absl::Status operator()(const SmallBytesSetting& kind) {
+      return reader.read_bytes(kind, name, node);
+    }
+    absl::Status operator()(const CountSetting& kind) {
+      return reader.read_count(kind, name, node);
+    }
+    absl::Status operator()(const BigCountSetting& kind) {
+      return reader.read_count(kind, name, node);
+    }
+    absl::Status operator()(const PortSetting& kind) { return reader.read_count(kind, name, node); }
+    absl::Status operator()(const RealSetting& kind) {
+      const auto number = node.value<double>();
+      // Written so that NaN is refused, too.
+      if (!node.is_number() || !(*number >= kind.min && *number <= kind.max)) {
+        return reader.fault(node, name + ": write a number from " + std::to_string(kind.min) +
+                                      " to " + std::to_string(kind.max));
+      }
+      reader.config_.*kind.value = *number;
+      return absl::OkStatus();
+    }
+    absl::Status operator()(const FlagSetting& kind) {
+      const auto flag = node.value_exact<bool>();
+      if (!flag) return reader.fault(node, name + ": write true or false");
+      reader.config_.*kind.value = *flag;
+      return absl::OkStatus();
+    }
+    absl::Status operator()(const TextSetting& kind) {
+      const auto text = node.value_exact<std::string>();
+      if (!text) return reader.fault(node, name + ": write " + kind.rule + ", in quotes");
+      reader.config_.*kind.value = *text;
+      return absl::OkStatus();
+    }
+    absl::Status operator()(const TextsSetting& kind) {
+      return reader.read_texts(kind, name, node);
+    }
+    absl::Status operator()(SpecialSetting kind) { return reader.read_special(kind, name, node); }
+  };
+  return std::visit(Visitor{*this, name, node}, setting.kind);
+}
+
+absl::Status Reader::read_duration(const DurationSetting& kind, const std::string& name,
+                                   const toml::node& node) {
+  std::optional<int64_t> ns;
+  if (const auto text = node.value_exact<std::string_view>()) ns = parse_duration_ns(*text);
+  if (!ns || *ns < kind.min || *ns > kind.max) {
+    return fault(node, name + ": write a time from " + user_text(duration_text(kind.min)) + " to " +
+                           user_text(duration_text(kind.max)) +
+                           ", as in \"500ms\", \"30s\", \"10m\", \"1h30m\" or \"5d\"");
+  }
+  config_.*kind.value = *ns;
+  return absl::OkStatus();
+}
+
+absl::Status Reader::read_texts(const TextsSetting& kind, const std::string& name,
+                                const toml::node& node) {
+  const std::string rule = name + ": write a list of texts in quotes, each " + kind.rule;
+  const toml::array* list = node.as_array();
+  if (list == nullptr) return fault(node, rule);
+  std::vector<std::string> texts;
+  for (const toml::node& item : *list) {
+    const auto text = item.value_exact<std::string>();
+    if (!text) return fault(item, rule);
+    texts.push_back(*text);
+  }
+  config_.*kind.value = std::move(texts);
+  return absl::OkStatus();
+}
+
+absl::Status Reader::read_special(SpecialSetting kind, const std::string& name,
+                                  const toml::node& node) {
+  switch (kind) {
+    case SpecialSetting::pin:
+      return read_pin(name, node);
+    case SpecialSetting::users:
+      return read_users(name, node);
+    case SpecialSetting::listen:
+      return read_listen(name, node);
+    case SpecialSetting::in_doubt:
+      return read_in_doubt(name, node);
+    case SpecialSetting::mode:
+      break;
+  }
+  const auto text = node.value_exact<std::string>();
+  unsigned mode = 0;
+  const bool fine =
+      text && text->size() >= 3 && text->size() <= 4 &&
+      std::all_of(text->begin(), text->end(), [](char c) { return c >= '0' && c <= '7'; }) &&
+      std::from_chars(text->data(), text->data() + text->size(), mode, 8).ec == std::errc{} &&
+      mode <= 0777;
+  if (!fine) return fault(node, name + ": write octal permissions in quotes, as in \"0660\"");
+  config_.feed_mode = mode;
+  return absl::OkStatus();
+}
+
+absl::Status Reader::read_pin(const std::string& name, const toml::node& node) {
+  config_.pin_cores.clear();
+  if (const auto flag = node.value_exact<bool>()) {
+    config_.pin = *flag;
+    return absl::OkStatus();
+  }
+  const toml::array* list = node.as_array();
+  if (list == nullptr || list->empty()) {
+    return fault(node, name + ": write true, false, or a list of core numbers, as in [0, 2]");
+  }
+  config_.pin = true;
+  for (const toml::node& item : *list) {
+    const auto core = item.value_exact<int64_t>();
+    if (!core || *core < 0 || *core > 4095) {
+      return fault(item, name + ": write core numbers from 0 to 4095");
+    }
+    config_.pin_cores.push_back(static_cast<unsigned>(*core));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Reader::read_users(const std::string& name, const toml::node& node) {
+  const toml::array* list = node.as_array();
+  if (list == nullptr) {
+    return fault(node, name + ": write a list of user names or uids, as in [\"feeder\", 1001]");
+  }
+  config_.feed_users.clear();
+  for (const toml::node& item : *list) {
+    if (const auto uid = item.value_exact<int64_t>(); uid && *uid >= 0 && *uid < 0xffffffffll) {
+      config_.feed_users.push_back(static_cast<uid_t>(*uid));
+      continue;
+    }
+    const auto user = item.value_exact<std::string>();
+    if (!user) return fault(item, name + ": write user names in quotes, or uids");
+    const passwd* entry = getpwnam(user->c_str());
+    if (entry == nullptr) {
+      return fault(item, name + ": there is no user " + user_text(*user) + " on this host");
+    }
+    config_.feed_users.push_back(entry->pw_uid);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Reader::read_listen(const std::string& name, const toml::node& node) {
+  const std::string rule = name + ": write \"off\" or \"address:port\", as in \"127.0.0.1:8025\"";
+  const auto text = node.value_exact<std::string>();
+  if (!text) return fault(node, rule);
+  config_.http_on = *text != "off";
+  if (!config_.http_on) return absl::OkStatus();
+  const size_t colon = text->rfind(':');
+  unsigned port = 0;
+  if (colon == std::string::npos || colon + 1 == text->size()) return fault(node, rule);
+  const char* end = text->data() + text->size();
+  const auto [at, error] = std::from_chars(text->data() + colon + 1, end, port);
+  if (error != std::errc{} || at != end || port == 0 || port > 65535) return fault(node, rule);
+  std::string host = text->substr(0, colon);
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
+  }
+  config_.http_address = host == "localhost" ? "127.0.0.1" : host;
+  config_.http_port = static_cast<uint16_t>(port);
+  return absl::OkStatus();
+}
+
+absl::Status Reader::read_in_doubt(const std::string& name, const toml::node& node) {
+  const auto text = node.value_exact<std::string_view>();
+  if (text == "retry") {
+    config_.in_doubt = Config::InDoubt::retry;
+  } else if (text == "hold") {
+    config_.in_doubt = Config::InDoubt::hold;
+  } else if (text == "assume-delivered") {
+    config_.in_doubt = Config::InDoubt::assume_delivered;
+  } else {
+    return fault(node, name + ": write \"retry\", \"hold\" or \"assume-delivered\"");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Config default_config() {
+  Config config;
+  config.hostname = full_host_name();
+  config.name = config.hostname;
+  return config;
+}
+
+absl::StatusOr<Config> parse_config(std::string_view text, const std::string& name) {
+  Config config;
+  config.file = name;
+  toml::table root;
+  try {
+    root = toml::parse(text, std::string_view(name));
+  } catch (const toml::parse_error& error) {
+    const toml::source_position at = error.source().begin;
+    return absl::InvalidArgumentError(name + ":" + std::to_string(at.line) + ":" +
+                                      std::to_string(at.column) +
+                                      ": not TOML: " + std::string(error.description()));
+  }
+  Reader reader(config, name);
+  if (absl::Status status = reader.read(root); !status.ok()) return status;
+  if (config.hostname.empty()) config.hostname = full_host_name();
+  if (config.name.empty()) config.name = config.hostname;
+  if (absl::Status status = reader.check(); !status.ok()) return status;
+  return config;
+}
+
+absl::StatusOr<Config> load_config(const std::string& path) {
+  const auto unreadable = [&path] {
+    return absl::NotFoundError(path +
+                               ": cannot be read: " + std::generic_category().message(errno) +
+                               "; name the file with --config, or make one");
+  };
+  std::FILE* file = std::fopen(path.c_str(), "rbe");
+  if (file == nullptr) return unreadable();
+  std::string text;
+  std::array<char, 16384> chunk{};
+  size_t got = 0;
+  while ((got = std::fread(chunk.data(), 1, chunk.size(), file)) > 0) {
+    text.append(chunk.data(), got);
+    if (text.size() > kFileBytesMax) break;
+  }
+  const bool failed = std::ferror(file) != 0;  // a directory, too, fails only here
+  std::fclose(file);
+  if (failed) return unreadable();
+  if (text.size() > kFileBytesMax) {
+    return absl::InvalidArgumentError(path + ": larger than 16 MiB, which no configuration is");
+  }
+  return parse_config(text, path);
+}
+
+}  // namespace veredus::control

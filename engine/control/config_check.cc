@@ -1,0 +1,202 @@
+#include <set>
+
+#include <arpa/inet.h>
+#include <grp.h>
+#include <netinet/in.h>
+
+#include "dns/address_policy.h"
+#include "engine/control/config_table.h"
+
+// What the types alone do not say.
+
+namespace veredus::control {
+namespace {
+
+bool is_label(std::string_view label) {
+  if (label.empty() || label.size() > 63 || label.front() == '-' || label.back() == '-')
+    return false;
+  for (const char c : label) {
+    const bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                      c == '-' || c == '_';
+    if (!fine) return false;
+  }
+  return true;
+}
+
+bool is_host_name(std::string_view name) {
+  if (name.empty() || name.size() > 253) return false;
+  for (;;) {
+    const size_t dot = name.find('.');
+    if (!is_label(name.substr(0, dot))) return false;
+    if (dot == std::string_view::npos) return true;
+    name.remove_prefix(dot + 1);
+  }
+}
+
+bool is_id(std::string_view text) {
+  if (text.empty() || text.size() > 128) return false;
+  for (const char c : text) {
+    const bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                      std::string_view("._:@-").find(c) != std::string_view::npos;
+    if (!fine) return false;
+  }
+  return true;
+}
+
+bool is_address(std::string_view text) {
+  return dns::IpAddress::parse(text).has_value();
+}
+
+// "192.0.2.1", "192.0.2.1:5300", "2001:db8::1", "[2001:db8::1]:5300"
+bool is_server(std::string_view text) {
+  if (is_address(text)) return true;
+  const size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos || colon == 0) return false;
+  const std::string_view port = text.substr(colon + 1);
+  std::string_view host = text.substr(0, colon);
+  if (host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
+  } else if (host.find(':') != std::string_view::npos) {
+    return false;
+  }
+  if (port.empty() || port.size() > 5) return false;
+  unsigned number = 0;
+  for (const char c : port) {
+    if (c < '0' || c > '9') return false;
+    number = number * 10 + static_cast<unsigned>(c - '0');
+  }
+  return number >= 1 && number <= 65535 && is_address(host);
+}
+
+class Checker {
+ public:
+  explicit Checker(const Config& config) : config_(config) {}
+
+  std::vector<ConfigFault> run() {
+    node();
+    feed();
+    networks();
+    sources();
+    relations();
+    return std::move(faults_);
+  }
+
+ private:
+  void fault(std::string setting, std::string what) {
+    faults_.push_back({std::move(setting), std::move(what)});
+  }
+  static std::string quoted(const std::string& text) { return "\"" + text + "\""; }
+
+  void node() {
+    if (!is_id(config_.name)) {
+      fault("node.name", quoted(config_.name) + " is no name: 1–128 of A–Z a–z 0–9 . _ : @ -");
+    }
+    if (!is_host_name(config_.hostname)) {
+      fault("node.hostname",
+            quoted(config_.hostname) + " is no host name: write it as in \"mail.example.org\"");
+    }
+    for (const std::string& name : config_.own_names) {
+      if (!is_host_name(name)) fault("node.own_names", quoted(name) + " is no host name");
+    }
+    if (config_.spool.empty() || config_.spool.front() != '/') {
+      fault("node.spool", quoted(config_.spool) + " is no absolute path: begin it with /");
+    }
+    if (!config_.pin_cores.empty() && config_.shards != 0 &&
+        config_.pin_cores.size() < config_.shards) {
+      fault("node.pin", "names " + std::to_string(config_.pin_cores.size()) + " cores for " +
+                            std::to_string(config_.shards) + " shards: name one for each");
+    }
+  }
+
+  void feed() {
+    constexpr size_t kSocketPathMax = 107;  // sockaddr_un::sun_path with its NUL
+    const std::string& path = config_.feed_socket;
+    if (path.empty() || path.front() != '/' || path.size() > kSocketPathMax) {
+      fault("feed.socket", quoted(path) + " is no absolute path of at most 107 bytes");
+    }
+    if (!config_.feed_group.empty() && getgrnam(config_.feed_group.c_str()) == nullptr) {
+      fault("feed.group", "there is no group " + quoted(config_.feed_group) +
+                              ": make it with `groupadd --system " + config_.feed_group +
+                              "`, or name another");
+    }
+    const std::string& token = config_.http_token_file;
+    if (!token.empty() && token.front() != '/') {
+      fault("http.token_file", quoted(token) + " is no absolute path: begin it with /");
+    }
+    const std::string& listen = config_.http_address;
+    if (config_.http_on && !(listen.starts_with("127.") && is_address(listen)) && listen != "::1") {
+      fault("http.listen", quoted(listen) +
+                               " is no loopback address: use 127.0.0.1 or [::1], and a proxy for "
+                               "callers from elsewhere");
+    }
+  }
+
+  void networks() {
+    for (const std::string& server : config_.dns_servers) {
+      if (!is_server(server)) {
+        fault("dns.servers",
+              quoted(server) +
+                  " is no numeric address with or without port: write \"192.0.2.1\", "
+                  "\"127.0.0.1:5300\" or \"[::1]:5300\"");
+      }
+    }
+    for (const std::string& block : config_.allow_addresses) {
+      const auto cidr = dns::parse_cidr(block);
+      if (!cidr.ok()) fault("addresses.allow", std::string(cidr.status().message()));
+    }
+    for (const std::string& address : config_.own_addresses) {
+      if (!is_address(address)) {
+        fault("addresses.own", quoted(address) + " is no numeric address");
+      }
+    }
+    for (const std::string& host : config_.early_mail_hosts) {
+      const std::string_view name = host;
+      if (!is_host_name(name.starts_with('.') ? name.substr(1) : name)) {
+        fault("smtp.early_mail_hosts", quoted(host) + " is no host name");
+      }
+    }
+  }
+
+  void sources() {
+    std::set<std::string> seen;
+    for (size_t i = 0; i < config_.sources.size(); ++i) {
+      const Config::Source& source = config_.sources[i];
+      const std::string where = "sources[" + std::to_string(i) + "].";
+      if (!is_id(source.name)) fault(where + "name", quoted(source.name) + " is no name");
+      if (!seen.insert(source.name).second) {
+        fault(where + "name", quoted(source.name) + " is there twice: give each source its own");
+      }
+      if (!source.address.empty() && !is_address(source.address)) {
+        fault(where + "address", quoted(source.address) + " is no numeric address");
+      }
+      if (!source.ehlo.empty() && !is_host_name(source.ehlo)) {
+        fault(where + "ehlo", quoted(source.ehlo) + " is no host name");
+      }
+    }
+  }
+
+  void relations() {
+    if (config_.retry_cap_ns < config_.retry_initial_ns) {
+      fault("retry.cap", duration_text(config_.retry_cap_ns) + " is less than retry.initial (" +
+                             duration_text(config_.retry_initial_ns) +
+                             "): raise it, or lower that");
+    }
+    if (config_.connections_total < config_.connections_per_site) {
+      fault("smtp.connections_total", "is less than smtp.connections_per_site");
+    }
+    if (config_.message_bytes_max > config_.batch_line_bytes_max) {
+      fault("limits.message", "is more than limits.batch_line, which has to hold it");
+    }
+  }
+
+  const Config& config_;
+  std::vector<ConfigFault> faults_;
+};
+
+}  // namespace
+
+std::vector<ConfigFault> check_config(const Config& config) {
+  return Checker(config).run();
+}
+
+}  // namespace veredus::control

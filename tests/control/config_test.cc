@@ -1,0 +1,176 @@
+#include "engine/control/config.h"
+
+#include <fstream>
+
+#include <unistd.h>
+
+#include "engine/control/config_table.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace veredus::control {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+Config good(std::string_view text) {
+  const absl::StatusOr<Config> config = parse_config(text, "a.toml");
+  EXPECT_TRUE(config.ok()) << config.status().ToString();
+  return config.ok() ? *config : Config{};
+}
+
+std::string error_of(std::string_view text) {
+  const absl::StatusOr<Config> config = parse_config(text, "a.toml");
+  EXPECT_FALSE(config.ok()) << "was taken: " << text;
+  return std::string(config.status().message());
+}
+
+TEST(Config, EmptyFileIsAllDefaults) {
+  const Config config = good("");
+  EXPECT_EQ(config.spool, "/var/spool/veredus");
+  EXPECT_EQ(config.connections_per_site, 20u);
+  EXPECT_EQ(config.idle_close_ns, 5 * kSecond);
+  EXPECT_EQ(config.dot_limit_ns, 10 * kMinute);
+  EXPECT_FALSE(config.hostname.empty());
+  EXPECT_EQ(config.name, config.hostname);
+  EXPECT_EQ(config.sources.size(), 1u);
+  EXPECT_EQ(config.http_port, 8025);
+}
+
+TEST(Config, ReadsEverySortOfSetting) {
+  const Config config = good(R"(
+[node]
+hostname = "mail.example.org"
+pin = [1, 3]
+shards = 2
+[feed]
+mode = "0600"
+users = [0, "root", 1001]
+[http]
+listen = "[::1]:9000"
+[smtp]
+idle_close = "1m30s"
+use_chunking = false
+minimum_rate = "2KiB"
+messages_per_connection = 0
+[retry]
+factor = 3
+jitter = 0.5
+[in_doubt]
+policy = "assume-delivered"
+[addresses]
+allow = ["127.0.0.0/8"]
+[dns]
+servers = ["127.0.0.1:5300", "[::1]:53"]
+[journal]
+segment = 1048576
+[[sources]]
+name = "a"
+address = "192.0.2.1"
+[[sources]]
+name = "b"
+ehlo = "b.example.org"
+)");
+  EXPECT_EQ(config.pin_cores, (std::vector<unsigned>{1, 3}));
+  EXPECT_EQ(config.feed_mode, 0600u);
+  EXPECT_EQ(config.feed_users, (std::vector<uid_t>{0, 0, 1001}));
+  EXPECT_EQ(config.http_address, "::1");
+  EXPECT_EQ(config.http_port, 9000);
+  EXPECT_EQ(config.idle_close_ns, 90 * kSecond);
+  EXPECT_FALSE(config.use_chunking);
+  EXPECT_EQ(config.minimum_rate, 2048u);
+  EXPECT_EQ(config.retry_factor, 3.0);
+  EXPECT_EQ(config.in_doubt, Config::InDoubt::assume_delivered);
+  EXPECT_EQ(config.segment_bytes, 1048576u);
+  ASSERT_EQ(config.sources.size(), 2u);
+  EXPECT_EQ(config.sources[1].ehlo, "b.example.org");
+}
+
+// What an operator gets wrong, and where the error points him.
+TEST(Config, ErrorsNamePlaceAndRemedy) {
+  EXPECT_THAT(error_of("[smtp]\n  prot = 25\n"),
+              AllOf(StartsWith("a.toml:2:3: "), HasSubstr("\"prot\""),
+                    HasSubstr("did you mean \"port\"?")));
+  EXPECT_THAT(error_of("[stmp]\nport = 25\n"),
+              AllOf(StartsWith("a.toml:1:"), HasSubstr("did you mean \"smtp\"?")));
+  EXPECT_THAT(error_of("[smtp]\nport = 70000\n"),
+              AllOf(StartsWith("a.toml:2:8: "), HasSubstr("smtp.port"), HasSubstr("1 to 65535")));
+  EXPECT_THAT(error_of("[retry]\ninitial = 900\n"),
+              AllOf(StartsWith("a.toml:2:11: "), HasSubstr("\"10m\"")));
+  EXPECT_THAT(error_of("[retry]\ninitial = \"30m1h\"\n"), HasSubstr("write a time"));
+  EXPECT_THAT(error_of("[retry]\ninitial = \"5h\"\n"), HasSubstr("retry.initial"));
+  EXPECT_THAT(error_of("[retry]\njitter = nan\n"), HasSubstr("write a number"));
+  EXPECT_THAT(error_of("[node]\npin = \"yes\"\n"), HasSubstr("true, false, or a list"));
+  EXPECT_THAT(error_of("[node\n"), AllOf(StartsWith("a.toml:1:"), HasSubstr("not TOML")));
+  EXPECT_THAT(error_of("[feed]\nusers = [\"nobody-of-that-name\"]\n"), HasSubstr("no user"));
+  EXPECT_THAT(error_of("[feed]\ngroup = \"no-such-group\"\n"),
+              AllOf(StartsWith("a.toml:2:"), HasSubstr("groupadd")));
+  EXPECT_THAT(error_of("[http]\nlisten = \"0.0.0.0:80\"\n"), HasSubstr("no loopback address"));
+  EXPECT_THAT(error_of("[addresses]\nallow = [\"127.0.0.0/33\"]\n"), StartsWith("a.toml:2:"));
+  EXPECT_THAT(error_of("[dns]\nservers = [\"dns.example.org\"]\n"), StartsWith("a.toml:2:"));
+  EXPECT_THAT(error_of("[[sources]]\nadress = \"192.0.2.1\"\n"),
+              AllOf(StartsWith("a.toml:2:1: "), HasSubstr("did you mean \"address\"?")));
+  EXPECT_THAT(error_of("[[sources]]\nname = \"a\"\n[[sources]]\nname = \"a\"\n"),
+              AllOf(StartsWith("a.toml:4:"), HasSubstr("twice")));
+  EXPECT_THAT(error_of("[in_doubt]\ndelay = \"1m\"\n"), HasSubstr("\"10m\""));
+}
+
+TEST(Config, DescriptionReadsBackAsTheSameConfiguration) {
+  const Config config = good(
+      "[node]\nhostname = \"a.example\"\n[smtp]\nidle_close = \"1500ms\"\nport = 2525\n"
+      "[retry]\nfactor = 1.5\n[feed]\nusers = [7]\n[limits]\nmessage = 1000000\n"
+      "[[sources]]\nname = \"x\"\n");
+  const std::string text = describe_config(config);
+  const absl::StatusOr<Config> again = parse_config(text, "a.toml");
+  ASSERT_TRUE(again.ok()) << again.status().ToString() << "\n" << text;
+  EXPECT_EQ(describe_config(*again), text);
+  EXPECT_EQ(again->idle_close_ns, 1500 * kMs);
+  EXPECT_EQ(again->message_bytes_max, 1000000u);
+  EXPECT_EQ(again->sources[0].name, "x");
+}
+
+TEST(Config, DefaultsLieInTheirRanges) {
+  for (const Setting& setting : all_settings()) {
+    if (const auto* kind = std::get_if<DurationSetting>(&setting.kind)) {
+      const int64_t value = Config{}.*kind->value;
+      EXPECT_TRUE(value >= kind->min && value <= kind->max) << setting.key;
+    }
+  }
+  EXPECT_TRUE(parse_config(describe_config(default_config()), "a.toml").ok());
+}
+
+TEST(Config, UnreadableFilesAreNamed) {
+  const absl::StatusOr<Config> none = load_config("/nonexistent/veredus.toml");
+  ASSERT_FALSE(none.ok());
+  EXPECT_THAT(std::string(none.status().message()), StartsWith("/nonexistent/veredus.toml: "));
+  // A directory opens, but cannot be read: not to be taken for an empty file.
+  EXPECT_FALSE(load_config("/tmp").ok());
+}
+
+TEST(Units, Durations) {
+  EXPECT_EQ(parse_duration_ns("0s"), 0);
+  EXPECT_EQ(parse_duration_ns("500ms"), 500 * kMs);
+  EXPECT_EQ(parse_duration_ns("10m"), 10 * kMinute);
+  EXPECT_EQ(parse_duration_ns("1h30m"), 90 * kMinute);
+  EXPECT_EQ(parse_duration_ns("2w"), 14 * kDay);
+  for (const char* wrong : {"", "10", "m", "10 m", "-1s", "1.5h", "10mm", "1m1m", "99999999d"}) {
+    EXPECT_FALSE(parse_duration_ns(wrong).has_value()) << wrong;
+  }
+  EXPECT_EQ(duration_text(90 * kMinute + 500 * kMs), "1h30m500ms");
+}
+
+TEST(Units, Sizes) {
+  EXPECT_EQ(parse_bytes("64MiB"), 64 * kMiB);
+  EXPECT_EQ(parse_bytes("10 kB"), 10000u);
+  EXPECT_EQ(parse_bytes("77"), 77u);
+  for (const char* wrong : {"", "MiB", "-1", "1.5MiB", "5 apples", "99999999999GiB"}) {
+    EXPECT_FALSE(parse_bytes(wrong).has_value()) << wrong;
+  }
+  EXPECT_EQ(bytes_text(64 * kMiB), "64MiB");
+  EXPECT_EQ(bytes_text(1000), "1000B");
+}
+
+}  // namespace
+}  // namespace veredus::control
