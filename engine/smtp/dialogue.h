@@ -54,7 +54,7 @@ namespace veredus::smtp {
 
 // Shared by all dialogues of a kind (a site's rules); must outlive them.
 struct DialogueSettings {
-  std::string ehlo_name = "localhost";  // checked by its owner: a domain or an address literal
+  std::string ehlo_name = "localhost";  // must be valid_ehlo_name()
   bool use_pipelining = true;
   bool use_chunking = true;
   // The next envelope may follow the end of data before its reply (RFC 2920 §3.1). Measured: common
@@ -118,6 +118,8 @@ class Output {
 
  private:
   friend class Dialogue;
+  Outcome make(const Said& said, std::string_view detail);
+
   std::string texts_;
 };
 
@@ -174,7 +176,8 @@ class Dialogue {
   };
   struct Open {
     const Transaction* transaction = nullptr;  // nullptr: this slot is free
-    std::array<uint64_t, 2> settled{};         // a bit a recipient
+    std::array<uint64_t, 2> settled{};         // a bit a recipient: has its outcome
+    std::array<uint64_t, 2> skipped{};         // … was not written, for it cannot be sent
     uint16_t count = 0;
     uint16_t unsettled = 0;
     uint16_t accepted = 0;  // RCPT answered with 2xx
@@ -185,31 +188,28 @@ class Dialogue {
     bool content_given = false;
     bool content_sent = false;
     bool rcpt_said_sender = false;  // a RCPT was answered with 2.1.0, which is the reply to MAIL
-    bool is_settled(size_t i) const { return (settled[i / 64] >> (i % 64) & 1) != 0; }
   };
-  struct Made;  // an outcome without recipient
 
   Step next_send(Output& output);
-  Step settled_step() const;
-  Step after_rcpt(Output& output);
+  Step step_now() const;
+  Step on_mail_reply(const Reply& reply, Output& output);
+  Step on_rcpt_reply(const Reply& reply, Output& output);
   Step on_data_reply(const Reply& reply, Output& output);
   Step on_end_reply(const Reply& reply, Output& output);
-  Step on_unowed(const Reply& reply, Output& output);
   Step finish(Output& output);
   Step leave(const Reply& reply, Output& output);
   Step out_of_step(const Reply& reply, Output& output);
   Step close(const Said& said, std::string_view detail, Output& output);
-  Step close_by_reply(const Reply& reply, Output& output);
 
-  void begin(const Transaction& transaction, Output& output);
   void refuse_unsendable(Open& open, Output& output);
   void append_mail(const Open& open, std::string& bytes) const;
-  Outcome make(const Said& said, std::string_view text, Output& output) const;
   void settle(Open& open, size_t recipient, const Outcome& made, Output& output);
   void settle_all(Open& open, const Outcome& made, Output& output);
   Phase stage_of(const Open& open) const;
   bool runs_ahead(Phase phase) const { return row_of(phase).may_run_ahead && pipelining(); }
-  void advance(Cursor& cursor, Phase phase, size_t recipient = 0);
+  bool was_written(Phase phase) const;
+  static void advance(Cursor& cursor, Phase phase, size_t recipient = 0);
+  static size_t next_written(const Open& open, size_t recipient);
 
   Open& receiving() { return open_[receiving_]; }
   const Open& receiving() const { return open_[receiving_]; }
@@ -226,9 +226,13 @@ class Dialogue {
   uint8_t sending_ = 0;
   uint8_t receiving_ = 0;
   bool needs_rset_ = false;
-  bool reported_ = false;  // the session's own outcome was given
 };
 static_assert(sizeof(Dialogue) <= 256);
+static_assert(kRecipientsMax <= 128);  // the bits of Open
+
+// Whether `name` may stand in EHLO: a domain of letters, digits, hyphens and dots, or an address
+// literal.
+bool valid_ehlo_name(std::string_view name);
 
 // Takes what was received: every whole reply of `bytes`, in order. A stray reply or the beginning
 // of one closes. The step is the last one; it stands for all.
