@@ -26,7 +26,8 @@ class Disk {
   virtual ~Disk() = default;
 
   // Makes `path` with `bytes` bytes, preallocated and zero-written (zeroing, not fallocate, is what makes later
-  // syncs cheap), file and directory synced; off the shard. Replaces what was there. Completes with the handle.
+  // syncs cheap), file and directory synced; off the shard. Replaces what was there (a new file, not the old one
+  // cut short). Completes with the handle, good for writing, syncing and reading.
   virtual void create(std::string_view path, uint64_t bytes, DiskOperation& op) = 0;
   // Opens for reading. Completes with the handle, or -ENOENT.
   virtual void open(std::string_view path, DiskOperation& op) = 0;
@@ -48,6 +49,9 @@ class Disk {
   virtual std::vector<Entry> list_now(std::string_view directory) = 0;
   virtual int64_t open_now(std::string_view path) = 0;
   virtual int64_t read_now(File file, uint64_t offset, std::span<uint8_t> bytes) = 0;
+  // fdatasync; `file` may come from open_now. 0 or -errno. Recovery needs it: what it read may so far lie in the page
+  // cache only (killed between write and sync), and must not be acted upon before it is durable.
+  virtual int64_t sync_now(File file) = 0;
 };
 
 }  // namespace veredus::queue

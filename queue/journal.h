@@ -43,7 +43,10 @@ class JournalListener {
   // All groups up to `sequence` are durable.
   virtual void on_durable(uint64_t sequence) = 0;
   // The group could not be made durable: its file is sealed and never synced again. Outcome and attempt frames of it
-  // were appended again to the next file by the journal itself; every other frame of it is lost and must be refused.
+  // were appended again to the next file by the journal itself (they are durable when a later group is); every other
+  // frame of it is lost and must be refused. All groups that were not durable by then are lost together, each is told
+  // in order. Told only when the next file says durably that they are void: what was refused never comes back. Until
+  // then nothing is known of them, and healthy() may be false.
   virtual void on_lost(uint64_t sequence, const absl::Status& why) = 0;
 };
 
@@ -77,7 +80,8 @@ class Journal {
   ~Journal();
 
   // Blocking: reads everything there is, then decides cut and epoch. Must be called once, before start().
-  // Fails (without touching anything) on a format version newer than ours, or an unreadable directory.
+  // Fails (nothing is ever written by it) on a format version newer than ours, on segments of another journal, or when
+  // what it read cannot be made durable (Disk::sync_now).
   absl::StatusOr<Recovered> recover(JournalVisitor& visitor);
 
   // Begins a new segment of a new epoch; appends are taken from now on, and written once the segment is there.
@@ -86,13 +90,14 @@ class Journal {
   Appended append(FrameType type, std::span<const std::string_view> parts);
   Appended append(FrameType type, std::string_view payload);
   // Writes and syncs what has gathered, unless a group is under way (then the next one starts by itself when that
-  // one is durable). Cheap when there is nothing.
+  // one is durable). Cheap when there is nothing: call it every turn, for it also counts the turns until a segment
+  // that could not be made is tried again.
   void flush();
   bool has_room() const;         // false: intake must wait
-  bool healthy() const;          // false: no segment can be made now (disk full, I/O errors); retried by itself
+  bool healthy() const;          // false: no segment can be made now (disk full, I/O errors); flush() tries again
   bool idle() const;             // nothing gathered, nothing under way
   uint64_t durable_sequence() const;
-  // End of the durable bytes, for readers of events: segment and offset.
+  // End of the durable bytes, for readers of events: segment and offset (0, 0: nothing is durable yet).
   Location durable_end() const;
   uint16_t id() const;
   static std::string segment_path(std::string_view directory, uint32_t segment);
