@@ -135,7 +135,6 @@ LeaseOwner::Share* LeaseOwner::richest() {
 
 bool LeaseHolder::take() {
   if (free() == 0) return false;
-  assert(owed_ == 0);  // a free slot that is owed was given back
   ++used_;
   return true;
 }
@@ -157,6 +156,7 @@ uint32_t LeaseHolder::ask(uint32_t more) {
 uint32_t LeaseHolder::give_back_free(uint32_t keep) {
   if (free() <= keep) return 0;
   const uint32_t count = free() - keep;
+  owed_ -= std::min(owed_, count);
   granted_ -= count;
   return count;
 }

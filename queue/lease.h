@@ -81,7 +81,8 @@ class LeaseOwner {
 // owner.
 class LeaseHolder {
  public:
-  // Uses a slot. False: none is free (or the free ones are owed).
+  // Uses a slot. False: none is free. (Free slots that were recalled have gone back; what is free
+  // was granted since.)
   bool take();
   // A used slot becomes free: 1 when it is owed and must be given back, else 0 and it stays here
   // for the next take().
