@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "queue/batch.h"
+#include "queue/extent.h"
+#include "queue/outcome.h"
+
+namespace veredus::control {
+
+// What all events of a reader share, and what tells one from the next.
+struct EventHead {
+  std::string_view node;
+  unsigned stream = 0;
+  uint64_t seq = 0;
+};
+
+// One line each, with its line end. `batch` null: it is not known any more, its fields are left
+// out; `entry` null: the recipient could not be read back (damage), likewise.
+void append_accepted(const EventHead& head, const queue::Batch* batch, const queue::Entry& entry,
+                     std::string& out);
+void append_outcome(const EventHead& head, const queue::Batch* batch, const queue::Entry* entry,
+                    const queue::Outcome& outcome, std::string& out);
+// Where to go on: `{"v":1,"type":"cursor","cursor":"…"}`.
+void append_cursor_line(std::string_view cursor, std::string& out);
+
+std::string_view type_name(queue::OutcomeType type);
+
+}  // namespace veredus::control
