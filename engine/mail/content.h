@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "queue/batch.h"
+
+namespace veredus::mail {
+
+// Text lines have at most 998 bytes before their CRLF (RFC 5321 §4.5.3.1.6).
+inline constexpr size_t kLineBytesMax = 998;
+
+// What is wrong with a message, and where in the bytes that were given.
+struct ContentError {
+  uint64_t line = 0;                  // from 1
+  uint64_t offset = 0;                // from 0
+  std::string_view status = "5.6.0";  // static
+  std::string reason;                 // names the line
+};
+
+struct Normalised {
+  std::string_view bytes;  // clean: the input itself if it was, else `scratch`
+  std::string scratch;
+  uint8_t flags = 0;          // queue::ContentFlags
+  uint32_t header_bytes = 0;  // of the header block, the empty line not included
+};
+
+// Makes a message fit to be stored and sent: every line ends with CRLF, the last one too; bare CR
+// and bare LF become CRLF (so that no server sees an end of data where there is none); NUL, lines
+// over 998 bytes, bytes over 127 in the header (RFC 5322 §2.2; SMTPUTF8 is not offered) and a
+// header block that is none are refused (5.6.0, 5.6.7). Clean input costs one pass and no copy.
+// With `merge`, {{…}} is to be replaced later: refused (5.6.0) for messages that carry a DKIM
+// signature, and for base64 or quoted-printable parts, where replacing would break what they carry.
+// False: `error` says why.
+bool normalise(std::string_view raw, bool merge, Normalised& out, ContentError& error);
+
+// Offset of the end of the header block in clean bytes: of the empty line that ends it, or their
+// size.
+size_t header_end(std::string_view clean);
+
+// Puts a '.' in front of every line that starts with one (RFC 5321 §4.5.2). `line_start`: whether
+// the text begins a line.
+void append_dot_stuffed(std::string_view clean, bool line_start, std::string& out);
+
+// Appends what `text` encodes. Strict (RFC 4648 §3): the standard alphabet, padding, no white
+// space, no stray bits. False: `fault` is the offset of what is wrong; `out` may hold a part.
+bool append_base64_decoded(std::string_view text, std::string& out, size_t& fault);
+void append_base64(std::string_view bytes, std::string& out);
+
+}  // namespace veredus::mail
