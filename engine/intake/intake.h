@@ -1,0 +1,159 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "engine/intake/feed_parser.h"
+#include "engine/intake/port.h"
+#include "queue/batch.h"
+#include "queue/live_batch.h"
+
+namespace veredus::intake {
+
+struct IntakeSettings {
+  FeedSettings feed;
+  uint64_t upload_unanswered_max =
+      16u << 20;  // bytes sent to shards and not answered, of one upload: it pauses
+  uint64_t unanswered_max = 64u << 20;  // of all uploads: all pause
+  uint64_t held_max =
+      512u << 20;             // bytes that all uploads hold here: the next one is refused (503)
+  uint32_t uploads_max = 64;  // at once; more are refused (503)
+  uint64_t small_bytes = 1u << 20;  // a batch up to this goes as one request to one shard: one sync
+  uint64_t extent_bytes = 512u << 10;  // of a large batch; the extents go round all shards
+  uint32_t extent_recipients = 16384;
+  uint32_t refusals_in_answer = 1000;
+  uint32_t batches_max =
+      1'000'000;  // remembered (idempotency); at the maximum new ones are refused (503)
+  uint64_t answers_bytes_max = 1u << 30;  // of their stored answers; likewise
+  unsigned retry_after_s = 5;             // told with every 503
+};
+
+// What the feeder is told.
+struct Answer {
+  int status = 200;
+  std::string body;            // JSON
+  unsigned retry_after_s = 0;  // 0: no Retry-After
+};
+
+class UploadListener {
+ public:
+  virtual ~UploadListener() = default;
+  // Once per upload, unless it is abandoned; may come from inside feed() or finish(). The rest of
+  // the body, if any, is of no interest any more.
+  virtual void on_answer(const Answer& answer) = 0;
+  // wants_pause() is false again.
+  virtual void on_resume() = 0;
+};
+
+class Intake;
+
+// One POST /v1/batches under way. Dropping the last handle of an upload that was neither answered
+// nor abandoned is as abandon(). Must not outlive the Intake.
+class Upload {
+ public:
+  Upload(Intake& intake, UploadListener& listener, uint64_t id);
+  ~Upload();
+
+  void feed(std::string_view bytes);
+  void finish();  // the body is complete
+  // The connection is lost; the listener hears nothing more. Before the commit was asked for,
+  // nothing of the batch is kept; after it, the batch goes its way, and the feeder will get the
+  // stored answer when it asks again.
+  void abandon();
+  // True: do not read on until on_resume(). What feed() is given is taken all the same.
+  bool wants_pause() const;
+  bool answered() const;
+
+ private:
+  Intake& intake_;
+  const uint64_t id_;
+};
+
+// The feed's side of the engine: turns uploads into appends to the shards' journals, and remembers
+// what it told whom. Thread-less: all calls from one thread (the control thread; in tests the
+// simulated world).
+//
+// A batch exists when its commit frame is durable, and is announced and acknowledged only then. A
+// small batch is one request: batch, content, extent, refusals, commit in one group of one journal.
+// A large one begins at a coordinator shard; extents go round all shards, and the commit to the
+// coordinator when every append before it was answered well.
+class Intake {
+ public:
+  Intake(ShardPort& port, IntakeSettings settings);
+  ~Intake();
+  Intake(const Intake&) = delete;
+  Intake& operator=(const Intake&) = delete;
+
+  std::shared_ptr<Upload> begin_upload(UploadListener& listener);
+  void on_answer(const AppendAnswer& answer);
+
+  // Recovery, before the first upload: the next free number; each batch that exists; where its
+  // refusals lie.
+  void set_next_number(uint64_t number) { next_number_ = number; }
+  void restore(const queue::Commit& commit, std::shared_ptr<const queue::LiveBatch> live);
+  void on_recovered_refusals(uint64_t number, const queue::Location& location);
+
+  // A batch that exists.
+  struct Known {
+    std::shared_ptr<const queue::LiveBatch> live;
+    std::array<uint8_t, 32> sha256{};
+    std::string answer;                     // as it was given, with "replayed":false
+    std::vector<queue::Location> refusals;  // of refusals frames: batch number u64, then JSON lines
+  };
+  const Known* find(std::string_view tenant, std::string_view name) const;
+  // In ascending number.
+  void for_each(const std::function<void(const Known&)>& visit) const;
+  size_t batches() const { return batches_.size(); }
+  size_t uploads() const { return uploads_.size(); }
+  uint64_t unanswered_bytes() const { return unanswered_; }
+  const IntakeSettings& settings() const { return settings_; }
+  // The answer to GET /v1/limits.
+  std::string limits_json() const;
+
+ private:
+  friend class Upload;
+  struct Job;  // an upload, from its first byte to its last answer
+  Job* find_job(uint64_t id);
+  const Job* find_job(uint64_t id) const;
+  void reply(Job& job, Answer answer);
+  void refuse(Job& job, const FeedError& error);
+  void give_up(Job& job);
+  void finish_job(Job& job);
+  void send(Job& job, unsigned shard, AppendRequest request);
+  void body_complete(Job& job);
+  void commit(Job& job);
+  void commit_answered(Job& job, const AppendAnswer& answer);
+  void remember(std::shared_ptr<Known> known);
+  bool paused(const Job& job) const;
+  void resume_others();
+  uint64_t held_bytes() const;
+
+  ShardPort& port_;
+  const IntakeSettings settings_;
+  uint64_t next_number_ = 1;
+  uint64_t next_upload_ = 1;
+  uint64_t next_token_ = 1;
+  unsigned next_shard_ = 0;
+  uint64_t unanswered_ = 0;
+  uint64_t answers_bytes_ = 0;
+  std::map<uint64_t, std::unique_ptr<Job>> uploads_;             // by id
+  absl::flat_hash_map<uint64_t, uint64_t> tokens_;               // → upload id
+  absl::flat_hash_map<std::string, uint64_t> keys_in_progress_;  // tenant NUL name → upload id
+  absl::flat_hash_map<std::string, std::shared_ptr<Known>> keys_;
+  std::map<uint64_t, std::shared_ptr<Known>> batches_;               // by number
+  std::map<uint64_t, std::vector<queue::Location>> early_refusals_;  // recovered before their batch
+};
+
+// One batch's tallies as a JSON object: tenant, batch, campaign, accepted, refused, delivered,
+// failed, expired, cancelled, suppressed, waiting, in_doubt, deferred, attempts, rate, finish_s and
+// times. rate is outcomes a second since acceptance.
+void append_batch_json(const queue::LiveBatch& live, int64_t now_wall_ns, std::string& out);
+
+}  // namespace veredus::intake
