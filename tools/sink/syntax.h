@@ -1,0 +1,28 @@
+// The little of RFC 5321's command syntax that a server needs.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "tools/sink/options.h"
+
+namespace veredus::sink {
+
+enum class Verb : uint8_t { ehlo, helo, mail, rcpt, data, bdat, rset, noop, quit, other };
+
+Verb verb_of(std::string_view line);
+
+// Cuts "MAIL FROM:<path> parameters". `prefix` in lower case. The path comes without brackets and
+// source route; blanks before it are forgiven. False: there is none.
+bool cut_path(std::string_view line, std::string_view prefix, std::string_view& path,
+              std::string_view& parameters);
+
+// False: a parameter that was not offered or is malformed. `size` is that of SIZE= (octets), else
+// 0.
+bool mail_parameters(std::string_view parameters, const Offer& offer, uint64_t& size);
+bool rcpt_parameters(std::string_view parameters, const Offer& offer);
+
+// "BDAT octets [LAST]" (RFC 3030 section 2).
+bool bdat_arguments(std::string_view line, uint64_t& octets, bool& last);
+
+}  // namespace veredus::sink
