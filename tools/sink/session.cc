@@ -330,18 +330,14 @@ void Session::finish_message(std::string& out, bool after_pause) {
   world_.counters.messages.add();
   world_.counters.recipients.add(recipient_count_);
   world_.counters.bytes.add(size_);
-  if (world_.ledger.on()) unanswered_.append(ledger_lines());
+  unanswered_.append(ledger_lines());
   if (delayed(Stage::after_dot, Held::reply, {})) return;
   answer_message(out);
 }
 
 void Session::answer_message(std::string& out) {
-  uint32_t recipients = recipient_count_;
   clear_transaction();
-  if (!passes(Stage::after_dot, out)) {
-    world_.counters.noreply.add(recipients);
-    return;
-  }
+  if (!passes(Stage::after_dot, out)) return;
   answered_.append(unanswered_);
   unanswered_.clear();
   say(out, "250", "2.0.0", "queued");
