@@ -49,6 +49,7 @@ struct Config {
       dns_servers;  // "address" or "address:port" ("[v6]:port"); empty: /etc/resolv.conf
   int64_t dns_timeout_ns = 5'000'000'000;
   unsigned dns_tries = 3;
+  bool dns_ipv6 = true;
 
   // [smtp]
   uint16_t smtp_port = 25;
@@ -62,7 +63,6 @@ struct Config {
   std::vector<std::string> early_mail_hosts;
   int64_t idle_close_ns = 5'000'000'000;
   int64_t host_down_ns = 60'000'000'000;
-  uint64_t minimum_rate = 500;  // bytes a second
   // RFC 5321 §4.5.3.2, in its order, after connect
   int64_t connect_limit_ns = 60'000'000'000;
   int64_t greeting_limit_ns = 300'000'000'000;
@@ -103,7 +103,7 @@ struct Config {
   uint64_t batch_recipients_max = 1'000'000;
   uint64_t batch_line_bytes_max = 64ull << 20;
   uint64_t recipient_line_bytes_max = 64ull << 10;  // without `message`
-  uint64_t message_bytes_max = 32ull << 20;
+  uint64_t message_bytes_max = 50ull << 20;
   unsigned uploads_max = 64;  // batches being fed at a time
 
   // [journal]

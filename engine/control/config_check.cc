@@ -132,6 +132,7 @@ class Checker {
   }
 
   void networks() {
+    if (config_.dns_servers.size() > 8) fault("dns.servers", "names more than 8 servers");
     for (const std::string& server : config_.dns_servers) {
       if (!is_server(server)) {
         fault("dns.servers",

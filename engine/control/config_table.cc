@@ -37,6 +37,7 @@ constexpr Setting kSettings[] = {
     {"dns", "timeout", DurationSetting{&Config::dns_timeout_ns, 100 * kMs, kMinute},
      "for one query, first try"},
     {"dns", "tries", CountSetting{&Config::dns_tries, 1, 10, nullptr}, "per server"},
+    {"dns", "ipv6", FlagSetting{&Config::dns_ipv6}, "ask for IPv6 addresses and use them"},
 
     {"smtp", "port", PortSetting{&Config::smtp_port, 1, 65535, nullptr}, "of the receiving hosts"},
     {"smtp", "connections_per_site", CountSetting{&Config::connections_per_site, 1, 10000, nullptr},
@@ -59,8 +60,6 @@ constexpr Setting kSettings[] = {
      "how long an idle connection is kept"},
     {"smtp", "host_down", DurationSetting{&Config::host_down_ns, kSecond, kHour},
      "how long a host that could not be reached is passed over"},
-    {"smtp", "minimum_rate", BytesSetting{&Config::minimum_rate, 0, kGiB},
-     "per second, that a host must take of a message"},
     {"smtp", "connect_limit", DurationSetting{&Config::connect_limit_ns, kSecond, 10 * kMinute},
      "for the connection"},
     {"smtp", "greeting_limit", DurationSetting{&Config::greeting_limit_ns, kSecond, kHour},

@@ -53,7 +53,6 @@ listen = "[::1]:9000"
 [smtp]
 idle_close = "1m30s"
 use_chunking = false
-minimum_rate = "2KiB"
 messages_per_connection = 0
 [retry]
 factor = 3
@@ -80,7 +79,6 @@ ehlo = "b.example.org"
   EXPECT_EQ(config.http_port, 9000);
   EXPECT_EQ(config.idle_close_ns, 90 * kSecond);
   EXPECT_FALSE(config.use_chunking);
-  EXPECT_EQ(config.minimum_rate, 2048u);
   EXPECT_EQ(config.retry_factor, 3.0);
   EXPECT_EQ(config.in_doubt, Config::InDoubt::assume_delivered);
   EXPECT_EQ(config.segment_bytes, 1048576u);

@@ -1,0 +1,277 @@
+#include "engine/control/api.h"
+
+#include <algorithm>
+#include <charconv>
+#include <deque>
+
+#include "engine/control/api_events.h"
+#include "engine/control/metrics.h"
+#include "engine/intake/json_writer.h"
+
+namespace veredus::control {
+namespace {
+
+constexpr std::string_view kLines = "application/x-ndjson";
+constexpr uint64_t kBatchesListedMax = 10'000;
+
+class Answered final : public HttpHandler {
+ public:
+  Answered(HttpCall& call, HttpAnswer answer) { call.answer(std::move(answer)); }
+};
+
+std::unique_ptr<HttpHandler> say(HttpCall& call, std::string body,
+                                 std::string type = "application/json") {
+  HttpAnswer answer;
+  answer.content_type = std::move(type);
+  answer.body = std::move(body);
+  return std::make_unique<Answered>(call, std::move(answer));
+}
+
+std::unique_ptr<HttpHandler> no_such_batch(HttpCall& call, const std::string& tenant,
+                                           const std::string& name) {
+  return refuse(call,
+                {404, "no_such_batch", "there is no batch " + name + " of tenant " + tenant,
+                 "GET /v1/batches lists those there are; one exists once it is acknowledged"});
+}
+
+// POST /v1/batches: the body goes to intake as it comes.
+class UploadHandler final : public HttpHandler, private intake::UploadListener {
+ public:
+  UploadHandler(intake::Intake& intake, HttpCall& call)
+      : call_(call), upload_(intake.begin_upload(*this)) {}
+
+  bool on_body(std::string_view bytes) override {
+    if (answered_) return true;
+    upload_->feed(bytes);
+    return answered_ || !upload_->wants_pause();
+  }
+  void on_end() override {
+    if (!answered_) upload_->finish();
+  }
+
+ private:
+  void on_answer(const intake::Answer& answer) override {
+    answered_ = true;
+    HttpAnswer out;
+    out.status = static_cast<unsigned>(answer.status);
+    out.body = answer.body;
+    if (answer.retry_after_s != 0) {
+      out.headers.emplace_back("Retry-After", std::to_string(answer.retry_after_s));
+    }
+    call_.answer(std::move(out));
+  }
+  void on_resume() override { call_.resume(); }
+
+  HttpCall& call_;
+  bool answered_ = false;
+  std::shared_ptr<intake::Upload> upload_;  // last: intake may answer while it is made
+};
+
+// GET …/refused: what was written of it, frame by frame.
+class RefusedHandler final : public HttpHandler {
+ public:
+  RefusedHandler(EngineView& view, std::vector<queue::Location> frames, HttpCall& call)
+      : view_(view), frames_(frames.begin(), frames.end()) {
+    call.answer_stream(std::string(kLines));
+  }
+  bool read(std::string& out, size_t) override {
+    if (frames_.empty()) return false;
+    const queue::Location at = frames_.front();
+    frames_.pop_front();
+    queue::JournalReader reader(view_.disk(), at.journal, view_.journal_directory(at.journal));
+    std::string bytes;
+    constexpr size_t kNumberBytes = 8;  // of the batch, in front
+    if (const absl::Status status = reader.read(at, bytes); !status.ok()) {
+      out += "{\"error\":{\"code\":\"unreadable\",\"reason\":";
+      intake::append_json_string(std::string(status.message()), out);
+      out += "}}\n";
+    } else if (bytes.size() > kNumberBytes) {
+      out.append(bytes, kNumberBytes);
+    }
+    return !frames_.empty();
+  }
+
+ private:
+  EngineView& view_;
+  std::deque<queue::Location> frames_;
+};
+
+std::vector<std::string> parts_of(std::string_view path) {
+  std::vector<std::string> parts;
+  while (!path.empty()) {
+    path.remove_prefix(1);  // the slash
+    const size_t slash = path.find('/');
+    parts.emplace_back(path.substr(0, slash));
+    path = slash == std::string_view::npos ? std::string_view() : path.substr(slash);
+  }
+  return parts;
+}
+
+}  // namespace
+
+bool parse_number(std::string_view text, uint64_t& number) {
+  const char* end = text.data() + text.size();
+  const auto [at, error] = std::from_chars(text.data(), end, number);
+  return error == std::errc{} && at == end && !text.empty();
+}
+
+Api::Api(EngineView& view, intake::Intake& intake, const intake::ShardPort& port, std::string node,
+         int64_t started_wall_ns)
+    : view_(view),
+      intake_(intake),
+      port_(port),
+      node_(std::move(node)),
+      started_wall_ns_(started_wall_ns) {}
+
+Api::~Api() = default;
+
+bool Api::is_open(const HttpRequest& request) {
+  return request.path == "/metrics" || request.path == "/healthz";
+}
+
+std::unique_ptr<HttpHandler> Api::route(const HttpRequest& request, HttpCall& call) {
+  const std::vector<std::string> parts = parts_of(request.path);
+  const bool v1 = parts.size() >= 2 && parts[0] == "v1";
+  const bool get = request.method == "GET";
+  if (v1 && parts[1] == "batches" && parts.size() == 2 && request.method == "POST") {
+    return upload(call);
+  }
+  const bool known = request.path == "/metrics" || request.path == "/healthz" ||
+                     (v1 && parts.size() == 2 &&
+                      (parts[1] == "batches" || parts[1] == "events" || parts[1] == "limits")) ||
+                     (v1 && parts[1] == "batches" && parts.size() == 4) ||
+                     (v1 && parts[1] == "batches" && parts.size() == 5 && parts[4] == "refused");
+  if (!known) {
+    return refuse(call, {404, "no_such_call", "there is no " + request.path,
+                         "calls: POST /v1/batches; GET /v1/batches, "
+                         "/v1/batches/TENANT/BATCH[/refused], /v1/events, /v1/limits, /metrics, "
+                         "/healthz"});
+  }
+  if (!get) {
+    return refuse(call, {405, "wrong_method", request.method + " is not for " + request.path,
+                         "use GET; batches are fed by POST /v1/batches"});
+  }
+  if (request.path == "/metrics") return metrics(call);
+  if (request.path == "/healthz") return health(call);
+  if (parts.size() == 4) return batch(parts[2], parts[3], call);
+  if (parts.size() == 5) return refused(parts[2], parts[3], call);
+  if (parts[1] == "events") return events(request, call);
+  if (parts[1] == "limits") return say(call, intake_.limits_json());
+  return batches(request, call);
+}
+
+std::unique_ptr<HttpHandler> Api::upload(HttpCall& call) {
+  if (stopping_) {
+    HttpAnswer answer = error_answer({503, "stopping", "the engine is being stopped",
+                                      "send the same batch again when it is back"});
+    answer.headers.emplace_back("Retry-After", "5");
+    return std::make_unique<Answered>(call, std::move(answer));
+  }
+  return std::make_unique<UploadHandler>(intake_, call);
+}
+
+std::unique_ptr<HttpHandler> Api::batches(const HttpRequest& request, HttpCall& call) {
+  uint64_t limit = 100;
+  const std::string_view wanted = request.param("limit");
+  if (!wanted.empty() && (!parse_number(wanted, limit) || limit == 0)) {
+    return refuse(call, {400, "bad_parameter", "limit is no number above 0", ""});
+  }
+  limit = std::min(limit, kBatchesListedMax);
+  const std::string_view tenant = request.param("tenant");
+  // The last ones, in the order in which they came.
+  std::deque<std::shared_ptr<const queue::LiveBatch>> last;
+  uint64_t total = 0;
+  intake_.for_each([&](const intake::Intake::Known& known) {
+    if (!tenant.empty() && known.live->batch.tenant != tenant) return;
+    ++total;
+    last.push_back(known.live);
+    if (last.size() > limit) last.pop_front();
+  });
+  std::string body = "{\"total\":" + std::to_string(total) + ",\"batches\":[";
+  const int64_t now = port_.wall_ns();
+  for (const auto& live : last) {
+    if (body.back() != '[') body += ',';
+    intake::append_batch_json(*live, now, body);
+  }
+  body += "]}\n";
+  return say(call, std::move(body));
+}
+
+std::unique_ptr<HttpHandler> Api::batch(const std::string& tenant, const std::string& name,
+                                        HttpCall& call) {
+  const intake::Intake::Known* known = intake_.find(tenant, name);
+  if (known == nullptr) return no_such_batch(call, tenant, name);
+  std::string body;
+  intake::append_batch_json(*known->live, port_.wall_ns(), body);
+  return say(call, body + "\n");
+}
+
+std::unique_ptr<HttpHandler> Api::refused(const std::string& tenant, const std::string& name,
+                                          HttpCall& call) {
+  const intake::Intake::Known* known = intake_.find(tenant, name);
+  if (known == nullptr) return no_such_batch(call, tenant, name);
+  if (known->refusals.empty()) return say(call, "", std::string(kLines));
+  return std::make_unique<RefusedHandler>(view_, known->refusals, call);
+}
+
+std::unique_ptr<HttpHandler> Api::events(const HttpRequest& request, HttpCall& call) {
+  if (followers_.size() >= kFollowersMax) {
+    return refuse(
+        call, {503, "too_many_readers", "too many readers of events", "close some, or share one"});
+  }
+  auto made = EventsHandler::make(*this, request, call);
+  if (made.handler != nullptr) return std::move(made.handler);
+  return refuse(call, made.error);
+}
+
+std::unique_ptr<HttpHandler> Api::metrics(HttpCall& call) {
+  ControlFigures figures;
+  figures.batches = intake_.batches();
+  figures.uploads = intake_.uploads();
+  figures.unanswered_bytes = intake_.unanswered_bytes();
+  figures.connections = connections_;
+  std::string reason;
+  figures.accepting = !stopping_ && port_.accepting(reason);
+  figures.started_wall_ns = started_wall_ns_;
+  return say(call, metrics_text(view_, figures), "text/plain; version=0.0.4");
+}
+
+std::unique_ptr<HttpHandler> Api::health(HttpCall& call) {
+  std::string reason;
+  HttpAnswer answer;
+  const bool accepting = !stopping_ && port_.accepting(reason);
+  if (stopping_) reason = "the engine is being stopped";
+  answer.status = stopping_ ? 503 : 200;
+  intake::JsonWriter json(answer.body);
+  json.begin_object().field("status", stopping_ ? "stopping" : "ok").field("accepting", accepting);
+  json.field_if("reason", reason);
+  json.key("damage").begin_array();
+  for (const std::string& place : view_.damage()) json.value(place);
+  json.end_array().end_object().newline();
+  return std::make_unique<Answered>(call, std::move(answer));
+}
+
+std::vector<queue::Location> Api::durable_ends() const {
+  std::vector<queue::Location> ends;
+  for (unsigned journal = 0; journal < view_.journals(); ++journal) {
+    ends.push_back(view_.durable_end(journal));
+  }
+  return ends;
+}
+
+void Api::tick() {
+  if (followers_.empty()) return;
+  std::vector<queue::Location> ends = durable_ends();
+  const int64_t now = port_.wall_ns();
+  const bool heartbeat = now >= next_heartbeat_ns_ || now < next_heartbeat_ns_ - kHeartbeatNs;
+  if (heartbeat) next_heartbeat_ns_ = now + kHeartbeatNs;
+  if (!heartbeat && ends == last_ends_ && !stopping_) return;
+  last_ends_ = std::move(ends);
+  for (EventsHandler* follower : followers_) follower->look_again(heartbeat);
+}
+
+void Api::begin_shutdown() {
+  stopping_ = true;
+}
+
+}  // namespace veredus::control
