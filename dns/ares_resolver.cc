@@ -248,30 +248,10 @@ void AresResolver::on_finished(void* flight, int status, int /*timeouts*/, unsig
 void AresResolver::finish(Flight& flight, int status, std::span<const uint8_t> raw) {
   --in_flight_;
   flight.raw.assign(raw.begin(), raw.end());
-  uint8_t code = 0;
-  switch (status) {
-    case ARES_SUCCESS:
-      flight.status = flight.raw.size() >= 12 ? QueryStatus::answered : QueryStatus::unreachable;
-      break;
-    case ARES_ETIMEOUT:
-      flight.status = QueryStatus::timed_out;
-      break;
-    case ARES_ESERVFAIL:
-      code = kRcodeServerFailure;
-      break;
-    case ARES_EREFUSED:
-      code = kRcodeRefused;
-      break;
-    case ARES_ENOTIMP:
-      code = kRcodeNotImplemented;
-      break;
-    default:
-      flight.status = QueryStatus::unreachable;
-      break;
-  }
-  if (code != 0) {  // all of several servers failed; c-ares keeps their answers to itself
-    flight.raw.assign({0, 0, 0x80, code, 0, 0, 0, 0, 0, 0, 0, 0});
+  if (status == ARES_SUCCESS && flight.raw.size() >= 12) {
     flight.status = QueryStatus::answered;
+  } else {
+    flight.status = status == ARES_ETIMEOUT ? QueryStatus::timed_out : QueryStatus::unreachable;
   }
   if (flight.status == QueryStatus::answered) {
     if (!believe_ad_) flight.raw[3] &= static_cast<uint8_t>(~kAuthenticData);

@@ -15,8 +15,10 @@ enum class QueryStatus : uint8_t {
   answered,   // a server spoke: the raw message is there, whatever its code (NXDOMAIN and SERVFAIL
               // included)
   timed_out,  // no server answered in time
-  unreachable,  // no server could be asked (connection refused, no route, no descriptor, no memory)
-  refused,      // never asked: too many queries are waiting already. Try again later
+  // No server could be asked (connection refused, no route, no descriptor, no memory), or all of
+  // several failed.
+  unreachable,
+  refused,  // never asked: too many queries are waiting already. Try again later
 };
 
 // One question that is under way. A member of its owner; it may be destroyed, or asked again, at

@@ -420,7 +420,7 @@ Router::Reading Router::read(QueryStatus status, std::span<const uint8_t> raw,
     case QueryStatus::timed_out:
       return {Kind::failed, "the name servers did not answer in time"};
     case QueryStatus::unreachable:
-      return {Kind::failed, "no name server could be reached"};
+      return {Kind::failed, "no name server could be reached, or all failed"};
     case QueryStatus::refused:
       return {Kind::busy, "too many lookups are waiting"};
     case QueryStatus::answered:
