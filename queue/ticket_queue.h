@@ -136,12 +136,12 @@ class MpscRing {
 // The lock-free priority queue: one ring a band, band 0 first, FIFO within a band, and aging.
 //
 // Aging: a band that has something and from which nothing was taken while kPatience items were
-// taken from others is *overdue* and gives the next item; of several overdue bands the one passed
-// over longest (then the lower number). So between two items of a band that has some, at most
-// kPassedMax items of other bands are taken; with all bands always full, band 0 gets 14 of 17 items
-// and each other band one. The rule counts items, not time: the same contents give the same order.
-// (A band counts as having something from the look that finds it; pop() looks at least every
-// kPatience + 1 items.)
+// taken from others is *overdue* and gives the next item; of several overdue bands the one with the
+// lower number, and each but once before all had theirs. So between two items of a band that has
+// some, at most kPassedMax items of other bands are taken; with all bands always full, band 0 gives
+// 14 of 17 items and each other band one. The rule counts items, not time: the same contents give
+// the same order. (A band counts as having something from the look that finds it; pop() looks at
+// least every kPatience + 1 items.)
 //
 // T is trivially copyable and has a member `band` < Bands.
 template <class T, unsigned Bands = kBands>
@@ -263,9 +263,7 @@ class BandQueue {
         continue;
       }
       if (first == Bands) first = band;
-      if (passed_[band] >= kPatience && (overdue == Bands || passed_[band] > passed_[overdue])) {
-        overdue = band;
-      }
+      if (overdue == Bands && passed_[band] >= kPatience) overdue = band;
     }
     if (first == Bands) return choice;
     if (overdue != Bands) {

@@ -95,6 +95,8 @@ TEST(Loop, KnowsItsOwnTrace) {
        false},
       {"our by within a comment", "from x (by out1.example.net (Veredus)) by mx.example.org; x",
        false},
+      {"our by behind a comment in a comment",
+       "from x (a (b) by out1.example.net (Veredus)) by c; x", false},
       {"our by within a quoted string",
        "from \"x by out1.example.net (Veredus)\" by mx.example.org; x", false},
       {"word not in a comment", "by out1.example.net with Veredus id 1; x", false},

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <random>
@@ -187,6 +188,7 @@ TEST(TicketQueue, AgreesWithAModelAndNeverPassesABandOverTooLong) {
 // --- several threads ---
 
 constexpr uint16_t kProducers = 3;
+constexpr std::chrono::seconds kPatient(20);  // a broken queue must fail, not hang
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 constexpr uint32_t kItems = 60'000;
 #else
@@ -195,10 +197,10 @@ constexpr uint32_t kItems = 500'000;
 
 // Pushes `kItems` tickets, singly, in one-band bursts and in mixed ones; what is refused is pushed
 // again, so that each band of this producer stays in order.
-void produce(TicketQueue& queue, uint16_t producer) {
+void produce(TicketQueue& queue, uint16_t producer, const std::atomic<bool>& stop) {
   std::mt19937 random(producer + 1);
   std::array<uint32_t, kBands> number{};
-  for (uint32_t sent = 0; sent < kItems;) {
+  for (uint32_t sent = 0; sent < kItems && !stop.load(std::memory_order_relaxed);) {
     const unsigned band = random() % kBands;
     const unsigned way = random() % 3;
     const uint32_t length = std::min<uint32_t>(1 + random() % 30, kItems - sent);
@@ -236,11 +238,15 @@ void produce(TicketQueue& queue, uint16_t producer) {
 // Nothing lost, nothing doubled, nothing torn, each producer's tickets of a band in order.
 TEST(TicketQueueStress, ConservesAndKeepsOrder) {
   TicketQueue queue(64);
+  std::atomic<bool> stop{false};
   std::vector<std::thread> producers;
-  for (uint16_t i = 0; i < kProducers; ++i) producers.emplace_back(produce, std::ref(queue), i);
+  for (uint16_t i = 0; i < kProducers; ++i) {
+    producers.emplace_back(produce, std::ref(queue), i, std::cref(stop));
+  }
   std::array<std::array<uint32_t, kBands>, kProducers> expected{};
   uint64_t received = 0, broken = 0, disordered = 0;
   std::array<Ticket, 48> out;
+  const auto deadline = std::chrono::steady_clock::now() + kPatient;
   for (uint32_t turn = 0; received < uint64_t{kProducers} * kItems; ++turn) {
     const size_t count = queue.pop(std::span(out).first(turn % 2 ? out.size() : 1));
     for (const Ticket& ticket : std::span(out).first(count)) {
@@ -253,9 +259,13 @@ TEST(TicketQueueStress, ConservesAndKeepsOrder) {
       next = ticket.slot + 1;
     }
     received += count;
-    if (count == 0) std::this_thread::yield();
+    if (count != 0) continue;
+    if (std::chrono::steady_clock::now() > deadline) break;
+    std::this_thread::yield();
   }
+  stop = true;
   for (std::thread& producer : producers) producer.join();
+  EXPECT_EQ(received, uint64_t{kProducers} * kItems);
   EXPECT_EQ(broken, 0u);
   EXPECT_EQ(disordered, 0u);
   EXPECT_TRUE(queue.empty());
@@ -288,8 +298,10 @@ TEST(TicketQueueStress, TheLowestBandIsNotStarvedByHammeringProducers) {
   uint32_t since = 0, worst = 0, next = 0, disordered = 0;
   uint64_t others = 0;
   std::array<Ticket, 24> out;
-  while (next < kWaiting) {
+  const auto deadline = std::chrono::steady_clock::now() + kPatient;
+  while (next < kWaiting && others < 1'000 * kWaiting) {
     const size_t count = queue.pop(std::span(out).first(1 + others % out.size()));
+    if (count == 0 && std::chrono::steady_clock::now() > deadline) break;
     for (const Ticket& ticket : std::span(out).first(count)) {
       if (next == kWaiting) break;
       if (ticket.band == 3) {
@@ -303,6 +315,7 @@ TEST(TicketQueueStress, TheLowestBandIsNotStarvedByHammeringProducers) {
   }
   stop = true;
   for (std::thread& producer : producers) producer.join();
+  EXPECT_EQ(next, kWaiting);
   EXPECT_LE(worst, TicketQueue::kPassedMax);
   EXPECT_EQ(disordered, 0u);
   EXPECT_GT(others, kWaiting);  // there was something to be starved by
