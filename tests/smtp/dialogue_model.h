@@ -1,0 +1,350 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/smtp/dialogue.h"
+
+// Drives a Dialogue with arbitrary bytes: they choose settings, what the server says and when, when
+// things are submitted, and when the connection ends. The model keeps its own account of which
+// command each reply answers, read from the wire, and holds the dialogue to it:
+//   - each offered recipient gets exactly one outcome;
+//   - delivered: only by a 2xx to the end of data of its own transaction, after a 2xx to its own
+//   RCPT;
+//   - a reply that began while nothing was owed answers nothing: the session closes;
+//   - in doubt exactly when the content was out and no reply to it was understood;
+//   - never only by a 5xx to a command of its own, or by its own address;
+//   - a next MAIL never goes out before the reply to the end of data, unless the settings allow it;
+//   - what goes on the wire is a command line, and nothing else.
+
+namespace veredus::smtp_test {
+
+class DialogueModel {
+ public:
+  DialogueModel(const uint8_t* data, size_t size) : data_(data), size_(size) {
+    const uint8_t flags = next();
+    settings_.ehlo_name = "client.example";
+    settings_.use_pipelining = (flags & 1) == 0;
+    settings_.use_chunking = (flags & 2) == 0;
+    settings_.allow_early_mail = (flags & 4) != 0;
+    prompt_ = (flags & 8) != 0;
+  }
+
+  // What went wrong; empty: nothing.
+  std::string run() {
+    act(dialogue_.connected(output_));
+    owed_.push_back({Kind::greeting, nullptr, 0});
+    while (at_ < size_ && error_.empty() && !dialogue_.closed()) {
+      if (prompt_) submit(true);
+      turn();
+    }
+    act(dialogue_.lost(smtp::Reason::connection_lost, output_));
+    for (const auto& offered : offered_) {
+      if (offered->outcomes != offered->addresses.size()) fail("a recipient without outcome");
+    }
+    return error_;
+  }
+  size_t delivered() const { return delivered_; }
+
+ private:
+  enum class Kind : uint8_t { greeting, hello, mail, rcpt, data, end, rset, quit };
+  struct Offered {
+    std::vector<std::string> addresses;
+    std::vector<std::string_view> views;
+    smtp::Transaction transaction;
+    std::vector<bool> accepted;
+    std::vector<bool> settled;
+    size_t outcomes = 0;
+    bool content_out = false;
+    bool answered = false;  // the end of data
+    bool bdat = false;
+    bool rcpt_said_sender = false;  // 2.1.0, the words for MAIL
+  };
+  struct Command {
+    Kind kind;
+    Offered* offered;
+    size_t recipient;
+  };
+
+  uint8_t next() { return at_ < size_ ? data_[at_++] : uint8_t{0}; }
+  void fail(const std::string& what) {
+    if (error_.empty()) error_ = what;
+  }
+
+  void turn() {
+    const uint8_t what = next();
+    switch (what % 16) {
+      default:
+        return reply(what);
+      case 8:
+      case 9:
+        return offer(what);
+      case 10:
+        return submit(false);
+      case 11:
+        return submit(true);
+      case 12:
+        if (next() % 4 == 0) act(dialogue_.timed_out(output_));
+        return;
+      case 13:
+        if (dialogue_.idle() && next() % 4 == 0) act(dialogue_.quit(output_));
+        return;
+      case 14:
+        return garbage();
+    }
+  }
+
+  // One reply, in one or two pieces, with or without time to submit in between.
+  void reply(uint8_t what) {
+    static constexpr const char* kCodes[] = {"250", "250", "250", "354", "550", "450",
+                                             "421", "552", "452", "503", "220", "221",
+                                             "251", "200", "554", "350"};
+    // Mostly what fits: a tame server gets further.
+    const bool tame = what % 16 < 6;
+    if (what % 16 < 4 && owed_.empty()) return;
+    std::string code = kCodes[next() % 16];
+    if (tame && !owed_.empty()) {
+      const Kind kind = owed_.front().kind;
+      code = kind == Kind::greeting ? "220"
+             : kind == Kind::data   ? "354"
+             : kind == Kind::quit   ? "221"
+                                    : "250";
+    }
+    const uint8_t form = next();
+    static constexpr const char* kStatus[] = {"",      ".1.0 ", ".1.5 ", ".0.0 ",
+                                              ".1.1 ", ".2.2 ", ".5.3 ", ".7.1 "};
+    std::string status = kStatus[form % 8];
+    if (!status.empty()) status = code.substr(0, 1) + status;
+    std::string bytes;
+    if (!owed_.empty() && owed_.front().kind == Kind::hello) {
+      static constexpr const char* kOffers[] = {"PIPELINING", "CHUNKING", "SIZE 5000", "8BITMIME",
+                                                "SMTPUTF8"};
+      for (unsigned i = 0; i < 5; ++i) {
+        if ((form >> i & 1) == 0)
+          bytes += code + "-" + (i == 0 ? "mx\r\n" + code + "-" : "") + kOffers[i] + "\r\n";
+      }
+    } else if ((form & 8) != 0) {
+      bytes += code + "-" + status + "first\r\n";
+    }
+    bytes += code + " " + status + "text\r\n";
+    const size_t split = (form & 16) == 0 ? bytes.size() : next() % bytes.size();
+    const bool stray = owed_.empty();
+    if (split != bytes.size() && split != 0) {
+      act(feed(dialogue_, parser_, bytes.substr(0, split), output_));
+      if (stray && !dialogue_.closed()) fail("the beginning of a stray reply was let pass");
+      if ((form & 32) != 0) submit(true);
+    }
+    if (dialogue_.closed()) return;
+    answering_ = true;
+    code_ = static_cast<uint16_t>(std::stoi(code));
+    answered_ = stray ? Command{Kind::greeting, nullptr, SIZE_MAX} : owed_.front();
+    if (!stray) owed_.pop_front();
+    note_reply(stray, form % 8);
+    act(feed(dialogue_, parser_, bytes.substr(split == bytes.size() ? 0 : split), output_));
+    answering_ = false;
+    if (stray && !dialogue_.closed()) fail("a stray reply was let pass");
+    if (code_ == 421 && !dialogue_.closed()) fail("421 and open");
+  }
+
+  bool good() const { return code_ / 100 == 2 && code_ != 220 && code_ != 221; }
+
+  void note_reply(bool stray, unsigned status) {
+    if (stray || answered_.offered == nullptr) return;
+    Offered& offered = *answered_.offered;
+    if (answered_.kind == Kind::rcpt && good()) {
+      offered.accepted[answered_.recipient] = true;
+      offered.rcpt_said_sender |= status == 1 && code_ / 100 == 2;
+    }
+    if (answered_.kind != Kind::end) return;
+    // After BDAT: the words for RCPT, where a RCPT got those for MAIL, are no answer to the
+    // content.
+    const bool shifted = offered.bdat && offered.rcpt_said_sender && status == 2;
+    offered.answered = (good() && !shifted) || code_ >= 400;
+  }
+
+  void garbage() {
+    const size_t size = next() % 8;
+    std::string bytes;
+    for (size_t i = 0; i < size; ++i) bytes += static_cast<char>(next());
+    // It may happen to be a reply; then the account is lost. So it is made to be none.
+    bytes += "x\r\n";
+    act(feed(dialogue_, parser_, "!" + bytes, output_));
+    if (!dialogue_.closed()) fail("garbage was let pass");
+  }
+
+  void offer(uint8_t what) {
+    if (!dialogue_.may_offer() || !pending_.empty() || wanted_ != nullptr) return;
+    auto offered = std::make_unique<Offered>();
+    const size_t count = 1 + next() % 5;
+    const std::string number = std::to_string(offered_.size());
+    for (size_t i = 0; i < count; ++i) {
+      const uint8_t kind = next();
+      std::string address = "t" + number + "r" + std::to_string(i) + "@example.org";
+      if (kind % 16 == 0) address += "\r\nDATA";
+      if (kind % 16 == 1) address = "\xc3\xb6" + address;
+      offered->addresses.push_back(address);
+    }
+    offered->views.assign(offered->addresses.begin(), offered->addresses.end());
+    offered->accepted.resize(count);
+    offered->settled.resize(count);
+    offered->transaction.recipients = offered->views;
+    offered->transaction.reverse_path = (what & 32) == 0 ? "s@example.net" : "";
+    offered->transaction.size = (what & 64) == 0 ? 100 : 10000;
+    offered->transaction.eight_bit = (what & 128) != 0;
+    offered_.push_back(std::move(offered));
+    writing_ = offered_.back().get();
+    act(dialogue_.offer(writing_->transaction, output_));
+  }
+
+  // The kernel takes what was written; of content a part, or all.
+  void submit(bool all) {
+    if (dialogue_.closed()) return;
+    owed_.insert(owed_.end(), pending_.begin(), pending_.end());
+    pending_.clear();
+    if (wanted_ == nullptr || !all) return dialogue_.commands_sent();
+    wanted_->content_out = true;
+    owed_.push_back({Kind::end, wanted_, 0});
+    wanted_ = nullptr;
+    dialogue_.content_sent();
+  }
+
+  void act(const smtp::Step& step) {
+    for (const smtp::Outcome& outcome : output_.outcomes) note(outcome);
+    read_wire();
+    if (step.act == smtp::Step::Act::closing) {
+      if (!dialogue_.closed()) fail("closing and open");
+      if (!output_.bytes.empty()) fail("bytes at closing");
+      wanted_ = nullptr;
+    } else if (step.act == smtp::Step::Act::send_content) {
+      if (writing_ == nullptr || step.transaction != &writing_->transaction) {
+        fail("content of another transaction");
+      } else {
+        want_content(step);
+      }
+    } else if ((step.act == smtp::Step::Act::idle) != dialogue_.idle()) {
+      fail("idle and not");
+    }
+    output_.clear();
+  }
+
+  void want_content(const smtp::Step& step) {
+    if (!step.tail.empty()) {
+      bool any = false;
+      for (size_t i = 0; i < writing_->accepted.size(); ++i) {
+        any |= writing_->accepted[i] && !writing_->settled[i];
+      }
+      if (!any || code_ / 100 != 3) fail("content for nobody, or without 354");
+    }
+    wanted_ = writing_;
+  }
+
+  // Every line that was written, as a server would read it.
+  void read_wire() {
+    std::istringstream lines(output_.bytes);
+    for (std::string line; std::getline(lines, line);) {
+      if (line.empty() || line.back() != '\r') return fail("a line without CR: " + line);
+      line.pop_back();
+      if (line.find('\r') != std::string::npos) return fail("a bare CR: " + line);
+      read_command(line);
+    }
+  }
+
+  void read_command(const std::string& line) {
+    if (line.starts_with("EHLO ") || line.starts_with("HELO ")) {
+      pending_.push_back({Kind::hello, nullptr, 0});
+    } else if (line.starts_with("MAIL FROM:<")) {
+      const bool early =
+          settings_.allow_early_mail && owed_.size() == 1 && owed_[0].kind == Kind::end;
+      if ((!owed_.empty() || !pending_.empty()) && !early) fail("MAIL while a reply is owed");
+      pending_.push_back({Kind::mail, writing_, 0});
+    } else if (line.starts_with("RCPT TO:<")) {
+      for (size_t i = 0; i < writing_->addresses.size(); ++i) {
+        if (line == "RCPT TO:<" + writing_->addresses[i] + ">") {
+          return pending_.push_back({Kind::rcpt, writing_, i});
+        }
+      }
+      fail("RCPT of nobody: " + line);
+    } else if (line == "DATA") {
+      pending_.push_back({Kind::data, writing_, 0});
+    } else if (line.starts_with("BDAT ")) {
+      if (!dialogue_.chunking()) fail("BDAT without CHUNKING");
+      writing_->bdat = true;
+    } else if (line == ".") {
+      pending_.push_back({Kind::end, writing_, 0});
+    } else if (line == "RSET") {
+      pending_.push_back({Kind::rset, nullptr, 0});
+    } else if (line == "QUIT") {
+      pending_.push_back({Kind::quit, nullptr, 0});
+    } else {
+      fail("not a command: " + line);
+    }
+  }
+
+  void note(const smtp::Outcome& outcome) {
+    if (outcome.transaction == nullptr) {
+      if (ended_) fail("the session ended twice");
+      ended_ = true;
+      return;
+    }
+    Offered* offered = nullptr;
+    for (const auto& other : offered_) {
+      if (&other->transaction == outcome.transaction) offered = other.get();
+    }
+    if (offered == nullptr || outcome.recipient >= offered->addresses.size())
+      return fail("outcome of nobody");
+    if (offered->settled[outcome.recipient]) return fail("two outcomes for one recipient");
+    offered->settled[outcome.recipient] = true;
+    ++offered->outcomes;
+    const bool own = answering_ && answered_.offered == offered &&
+                     (answered_.kind != Kind::rcpt || answered_.recipient == outcome.recipient);
+    switch (outcome.verdict.result) {
+      case smtp::Result::delivered:
+        ++delivered_;
+        if (!own || answered_.kind != Kind::end || !good())
+          fail("delivered without a 2xx to its content");
+        if (!offered->accepted[outcome.recipient]) fail("delivered without a 2xx to its RCPT");
+        return;
+      case smtp::Result::in_doubt:
+        if (!offered->content_out || offered->answered) fail("in doubt without reason");
+        return;
+      case smtp::Result::never:
+        if (outcome.reason == smtp::Reason::none && (!own || code_ < 500))
+          fail("never by the reply of another");
+        return;
+      case smtp::Result::later:
+        if (outcome.reason == smtp::Reason::none && code_ != 421 && !own)
+          fail("later by the reply of another");
+        if (outcome.reason != smtp::Reason::none && offered->content_out)
+          fail("should be in doubt");
+        return;
+    }
+  }
+
+  const uint8_t* data_;
+  size_t size_;
+  size_t at_ = 0;
+  smtp::DialogueSettings settings_;
+  bool prompt_ = false;  // submits before anything else happens
+  smtp::Dialogue dialogue_{&settings_};
+  smtp::ReplyParser parser_;
+  smtp::Output output_;
+  std::vector<std::unique_ptr<Offered>> offered_;
+  Offered* writing_ = nullptr;    // whose commands are being written
+  Offered* wanted_ = nullptr;     // whose content is to be submitted
+  std::vector<Command> pending_;  // written, not submitted
+  std::deque<Command> owed_;      // submitted, not answered
+  bool answering_ = false;
+  Command answered_{Kind::greeting, nullptr, 0};
+  uint16_t code_ = 0;
+  bool ended_ = false;
+  size_t delivered_ = 0;
+  std::string error_;
+};
+
+}  // namespace veredus::smtp_test
