@@ -3,8 +3,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "dns/ares_resolver.h"
 #include "engine/io/ports.h"
 #include "engine/io/ring.h"
@@ -14,25 +16,17 @@ namespace veredus::io {
 
 // The loop that the resolver lives in: its descriptors polled on the ring, its time-outs on the
 // timer wheel.
-//
-//   AresHost host(ring, timers, clock);
-//   auto resolver = dns::AresResolver::create(settings, host);
-//   host.set_resolver(resolver->get());
-class AresHost final : public dns::AresResolver::Host, private Timer {
+// Answers come from Ring::run_collected() and TimerWheel::advance().
+class AresHost final : private dns::AresResolver::Host, private Timer {
  public:
-  // All outlive it; it outlives the resolver. Before it goes, the ring is abandoned or nothing is
-  // in_kernel().
-  AresHost(Ring& ring, TimerWheel& timers, Clock& clock)
-      : ring_(ring), timers_(timers), clock_(clock) {}
+  // `ring`, `timers` and `clock` outlive it. Errors as of dns::AresResolver::create().
+  static absl::StatusOr<std::unique_ptr<AresHost>> create(
+      Ring& ring, TimerWheel& timers, Clock& clock, const dns::AresResolver::Settings& settings);
+  // Abandons the ring when polls are still in the kernel.
   ~AresHost() override;
 
-  void set_resolver(dns::AresResolver* resolver) { resolver_ = resolver; }
-
-  void watch(int fd, bool readable, bool writable) override;
-  void unwatch(int fd) override;
-  void wake_at(int64_t mono_ns) override;
-  int64_t mono_ns() override;
-
+  dns::Lookups& lookups() { return *resolver_; }
+  dns::AresResolver& resolver() { return *resolver_; }
   size_t watched() const { return watches_.size(); }
   size_t in_kernel() const { return in_kernel_; }
 
@@ -48,6 +42,12 @@ class AresHost final : public dns::AresResolver::Host, private Timer {
     bool wanted = false;
     bool in_kernel = false;
   };
+  AresHost(Ring& ring, TimerWheel& timers, Clock& clock)
+      : ring_(ring), timers_(timers), clock_(clock) {}
+  void watch(int fd, bool readable, bool writable) override;
+  void unwatch(int fd) override;
+  void wake_at(int64_t mono_ns) override;
+  int64_t mono_ns() override;
   Poll* find(int fd);
   Poll& take_poll();
   void arm(Poll& poll);
@@ -58,12 +58,12 @@ class AresHost final : public dns::AresResolver::Host, private Timer {
   Ring& ring_;
   TimerWheel& timers_;
   Clock& clock_;
-  dns::AresResolver* resolver_ = nullptr;
   std::vector<Poll*>
       watches_;  // wanted ones: at most a UDP and a TCP socket for each of ≤ 8 servers
   std::deque<Poll> polls_;
   std::vector<Poll*> free_;
   size_t in_kernel_ = 0;
+  std::unique_ptr<dns::AresResolver> resolver_;
 };
 
 }  // namespace veredus::io

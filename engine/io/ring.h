@@ -95,15 +95,17 @@ class Ring {
   size_t run_collected();
   bool anything_collected() const;
 
-  // Hands queued entries to the kernel.
+  // Hands queued entries to the kernel and lets it complete what it can.
   void submit();
   // The same, then sleeps until a completion, a post_remote() with its wake, or `timeout_ns`; ≤ 0:
   // only looks. Does not sleep while posted completions wait to be run.
   void submit_and_wait(int64_t timeout_ns);
 
-  // The last call before owners of operations go: cancels everything, waits until nothing is in the
-  // kernel any more and delivers nothing. False: something (a sync on a dead disk) did not end
-  // within 5 s. The ring is of no use afterwards.
+  // The end: cancels everything, waits until nothing is in the kernel any more and delivers
+  // nothing. Then the owners of operations may go; those of engine/io call it themselves when they
+  // go with something in the kernel. The ring is of no use afterwards. On the thread that owns the
+  // ring, or after that thread has ended (whose end does the same). False: something (a sync on a
+  // dead disk) did not end within 5 s.
   bool abandon();
   bool abandoned() const { return abandoned_; }
 

@@ -21,8 +21,9 @@ class RingDisk final : public queue::Disk {
  public:
   // All outlive it. `wake` is the shard's own.
   RingDisk(Ring& ring, Filer& filer, Wake& wake) : ring_(ring), filer_(filer), wake_(wake) {}
-  // No operation is under way, or the filer is gone and the ring was abandoned.
-  ~RingDisk() override = default;
+  // Abandons the ring when operations are under way; those with the filer are not waited for: it
+  // has gone before.
+  ~RingDisk() override;
 
   void create(std::string_view path, uint64_t bytes, queue::DiskOperation& op) override;
   void open(std::string_view path, queue::DiskOperation& op) override;

@@ -44,7 +44,7 @@ class RingNetwork final : public Network {
   // `ring` outlives it.
   static absl::StatusOr<std::unique_ptr<RingNetwork>> create(Ring& ring,
                                                              const NetworkSettings& settings = {});
-  // Every socket has had its on_closed(), or the ring was abandoned.
+  // Closes what is left without a notice; abandons the ring when sockets are still open.
   ~RingNetwork() override;
 
   Socket connect(const Endpoint& peer, const Endpoint& source, SocketEvents& events) override;
