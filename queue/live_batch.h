@@ -35,6 +35,9 @@ struct LiveBatch {
   Batch batch;
   uint32_t accepted = 0;
   uint32_t refused = 0;
+  // When its time ends, on the process' monotonic clock: a wall clock that jumps expires nothing. Set by the engine before
+  // any shard sees the batch; nobody writes it afterwards.
+  mutable int64_t expires_mono_ns = 0;
   mutable Tally tally;
 };
 

@@ -1,0 +1,145 @@
+#include "engine/engine_core.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace veredus {
+
+EngineCore::EngineCore(const EngineSettings& settings, unsigned shards, io::Clock& clock)
+    : settings_(settings), clock_(clock), exchange_(shards, settings.tickets_max), shards_(shards) {
+  for (unsigned i = 0; i < shards; ++i) {
+    counters_.push_back(std::make_unique<Counters>());
+    published_.push_back(std::make_unique<Published>());
+  }
+}
+
+EngineCore::~EngineCore() = default;
+
+Shard& EngineCore::add_shard(uint16_t id, ShardPorts ports, uint64_t seed) {
+  shards_[id] = std::make_unique<Shard>(id, settings_, exchange_, ports, seed, *counters_[id]);
+  return *shards_[id];
+}
+
+// ------------------------------------------------------------------------------------------------------- recovery
+
+RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
+  RecoveredSpool spool;
+  absl::flat_hash_map<uint64_t, queue::Batch> batches;
+  absl::flat_hash_map<uint64_t, uint32_t> extents;
+  uint64_t highest = 0;
+  int64_t latest_wall_ns = 0;
+  for (size_t journal = 0; journal < found.size(); ++journal) {
+    RecoveredHome& home = found[journal];
+    highest = std::max(highest, home.highest_batch);
+    latest_wall_ns = std::max(latest_wall_ns, home.latest_wall_ns);
+    for (queue::Batch& batch : home.batches) batches.emplace(batch.number, std::move(batch));
+    for (const auto& [number, count] : home.extents) extents[number] += count;  // sums: the order does not matter
+    for (const auto& refusals : home.refusals) spool.refusals.push_back(refusals);
+    for (const std::string& damage : home.damage) {
+      spool.damage.push_back("journal " + std::to_string(journal) + ", " + damage);
+    }
+  }
+  const int64_t now_mono_ns = clock_.mono_ns();
+  const int64_t now_wall_ns = clock_.wall_ns();
+  for (const RecoveredHome& home : found) {
+    for (const queue::Commit& commit : home.commits) {
+      const auto batch = batches.find(commit.number);
+      if (batch == batches.end()) {
+        spool.damage.push_back("batch " + std::to_string(commit.number) + " was committed, but its batch record is gone");
+        continue;
+      }
+      if (extents[commit.number] < commit.extents) {
+        spool.damage.push_back("batch " + std::to_string(commit.number) + ": " +
+                               std::to_string(commit.extents - extents[commit.number]) + " of its " +
+                               std::to_string(commit.extents) + " extents are gone");
+      }
+      auto live = std::make_shared<queue::LiveBatch>();
+      live->batch = batch->second;
+      live->accepted = commit.accepted;
+      live->refused = commit.refused;
+      const int64_t lifetime_ns =
+          queue::lifetime_ns(settings_.retry, live->batch.accepted_wall_ns, live->batch.expires_wall_ns);
+      live->expires_mono_ns = now_mono_ns + lifetime_ns -
+                              queue::age_on_load_ns(settings_.retry, lifetime_ns, live->batch.accepted_wall_ns,
+                                                    latest_wall_ns, now_wall_ns);
+      spool.batches.push_back({commit, std::move(live)});
+    }
+  }
+  std::sort(spool.batches.begin(), spool.batches.end(),
+            [](const auto& a, const auto& b) { return a.commit.number < b.commit.number; });
+  spool.next_batch = highest + 1;
+  return spool;
+}
+
+EngineCore::Committed EngineCore::committed_of(const RecoveredSpool& spool) {
+  Committed committed;
+  for (const RecoveredSpool::Known& known : spool.batches) committed.emplace(known.commit.number, known.batch);
+  return committed;
+}
+
+// ------------------------------------------------------------------------------------------------------ intake's way
+
+void EngineCore::append(unsigned shard, intake::AppendRequest request) {
+  auto message = std::make_unique<AppendMessage>();
+  message->request = std::move(request);
+  exchange_.post(shard, std::move(message));
+}
+
+void EngineCore::announce(std::shared_ptr<const queue::LiveBatch> batch) {
+  const queue::Batch& meta = batch->batch;
+  batch->expires_mono_ns =
+      clock_.mono_ns() + queue::lifetime_ns(settings_.retry, meta.accepted_wall_ns, meta.expires_wall_ns);
+  for (unsigned i = 0; i < shards(); ++i) {
+    auto message = std::make_unique<AnnounceMessage>();
+    message->batch = batch;
+    exchange_.post(i, std::move(message));
+  }
+}
+
+void EngineCore::discard(uint64_t batch) {
+  for (unsigned i = 0; i < shards(); ++i) {
+    auto message = std::make_unique<DiscardMessage>();
+    message->batch = batch;
+    exchange_.post(i, std::move(message));
+  }
+}
+
+bool EngineCore::accepting(std::string& reason) const {
+  uint64_t waiting = 0;
+  for (unsigned i = 0; i < shards(); ++i) {
+    waiting += counters_[i]->waiting.load(std::memory_order_relaxed);
+    if (!published_[i]->healthy.load(std::memory_order_relaxed)) {
+      reason = "journal " + std::to_string(i) + " cannot be written (disk full or failing)";
+      return false;
+    }
+    if (!published_[i]->has_room.load(std::memory_order_relaxed)) {
+      reason = "journal " + std::to_string(i) + " is behind: its disk takes less than what is fed";
+      return false;
+    }
+  }
+  if (waiting >= settings_.waiting_max) {
+    reason = "the engine holds its maximum of waiting recipients (" + std::to_string(settings_.waiting_max) + ")";
+    return false;
+  }
+  return true;
+}
+
+void EngineCore::publish(unsigned id) {
+  const queue::Journal& journal = shards_[id]->home().journal();
+  const queue::Location end = journal.durable_end();
+  Published& published = *published_[id];
+  published.durable_end.store(uint64_t{end.segment} << 32 | end.offset, std::memory_order_release);
+  published.healthy.store(journal.healthy(), std::memory_order_relaxed);
+  published.has_room.store(journal.has_room(), std::memory_order_relaxed);
+}
+
+queue::Location EngineCore::durable_end(unsigned id) const {
+  const uint64_t end = published_[id]->durable_end.load(std::memory_order_acquire);
+  queue::Location location;
+  location.journal = static_cast<uint16_t>(id);
+  location.segment = static_cast<uint32_t>(end >> 32);
+  location.offset = static_cast<uint32_t>(end);
+  return location;
+}
+
+}  // namespace veredus

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "engine/exchange.h"
+#include "engine/intake/port.h"
+#include "engine/shard.h"
+
+namespace veredus {
+
+// What was found in the spool at start, over all journals: for intake, and for whoever watches.
+struct RecoveredSpool {
+  struct Known {
+    queue::Commit commit;
+    std::shared_ptr<const queue::LiveBatch> batch;
+  };
+  std::vector<Known> batches;  // committed ones, by number
+  std::vector<std::pair<uint64_t, queue::Location>> refusals;
+  std::vector<std::string> damage;
+  uint64_t next_batch = 1;
+};
+
+// The shards of one engine, and how intake reaches them: what is the same on threads and in the simulated world.
+class EngineCore : public intake::ShardPort {
+ public:
+  EngineCore(const EngineSettings& settings, unsigned shards, io::Clock& clock);
+  ~EngineCore() override;
+
+  Exchange& exchange() { return exchange_; }
+  const EngineSettings& settings() const { return settings_; }
+  // Makes shard `id` (0 first). Called on the thread that will run it.
+  Shard& add_shard(uint16_t id, ShardPorts ports, uint64_t seed);
+  Shard& shard(unsigned id) { return *shards_[id]; }
+  const Counters& counters(unsigned id) const { return *counters_[id]; }
+
+  // The shards go; nothing that they have under way may come back any more.
+  void drop_shards() { shards_.clear(); }
+
+  // When every shard's recover() has answered: which batches exist. Pure but for the clock.
+  RecoveredSpool merge(std::vector<RecoveredHome> found);
+  using Committed = absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>>;
+  static Committed committed_of(const RecoveredSpool& spool);
+
+  // Called by each shard's thread after its turn: what others may know of it.
+  void publish(unsigned id);
+  queue::Location durable_end(unsigned id) const;
+
+  // intake::ShardPort, callable from the control thread
+  unsigned shards() const override { return exchange_.shards(); }
+  void append(unsigned shard, intake::AppendRequest request) override;
+  void announce(std::shared_ptr<const queue::LiveBatch> batch) override;
+  void discard(uint64_t batch) override;
+  bool accepting(std::string& reason) const override;
+  int64_t wall_ns() const override { return clock_.wall_ns(); }
+
+ private:
+  // Written by the shard's thread after each turn.
+  struct alignas(64) Published {
+    std::atomic<uint64_t> durable_end{0};  // segment << 32 | offset
+    std::atomic<bool> healthy{true};
+    std::atomic<bool> has_room{true};
+  };
+
+  const EngineSettings& settings_;
+  io::Clock& clock_;
+  Exchange exchange_;
+  std::vector<std::unique_ptr<Counters>> counters_;
+  std::vector<std::unique_ptr<Published>> published_;
+  std::vector<std::unique_ptr<Shard>> shards_;
+};
+
+}  // namespace veredus

@@ -1,0 +1,34 @@
+#include "engine/exchange.h"
+
+namespace veredus {
+
+Mailbox::~Mailbox() {
+  for (Message* message = take(); message != nullptr;) {
+    std::unique_ptr<Message> owned(message);
+    message = owned->next;
+  }
+}
+
+Message* Mailbox::take() {
+  Message* newest_first = head_.exchange(nullptr, std::memory_order_acquire);
+  Message* oldest_first = nullptr;
+  while (newest_first != nullptr) {
+    Message* next = newest_first->next;
+    newest_first->next = oldest_first;
+    oldest_first = newest_first;
+    newest_first = next;
+  }
+  return oldest_first;
+}
+
+Exchange::Exchange(unsigned shards, uint32_t tickets_per_band) {
+  places_.reserve(shards);
+  for (unsigned i = 0; i < shards; ++i) places_.push_back(std::make_unique<Place>(tickets_per_band));
+}
+
+bool Exchange::anything_for(unsigned shard) const {
+  const Place& place = *places_[shard];
+  return !place.mailbox.empty() || !place.tickets.empty();
+}
+
+}  // namespace veredus

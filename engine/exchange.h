@@ -1,0 +1,73 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "engine/io/ports.h"
+#include "engine/messages.h"
+#include "queue/ticket_queue.h"
+
+namespace veredus {
+
+// Messages for one shard: many producers, one consumer, no lock. Bounded by its users, each of which has at most a
+// named number of questions open; answers are as many as questions.
+class Mailbox {
+ public:
+  ~Mailbox();
+  void push(std::unique_ptr<Message> message) {
+    Message* mine = message.release();
+    Message* head = head_.load(std::memory_order_relaxed);
+    do {
+      mine->next = head;
+    } while (!head_.compare_exchange_weak(head, mine, std::memory_order_release, std::memory_order_relaxed));
+  }
+  // All that is there, oldest first; the caller owns the chain.
+  Message* take();
+  bool empty() const { return head_.load(std::memory_order_acquire) == nullptr; }
+
+ private:
+  std::atomic<Message*> head_{nullptr};
+};
+
+// Where the shards meet: per shard its mailbox and its lock-free priority queue of tickets; and the way back to intake.
+class Exchange {
+ public:
+  Exchange(unsigned shards, uint32_t tickets_per_band);
+
+  unsigned shards() const { return static_cast<unsigned>(places_.size()); }
+  void set_wake(unsigned shard, io::Wake* wake) { places_[shard]->wake = wake; }
+  // Where answers to intake go; called from any shard's thread.
+  class Answers {
+   public:
+    virtual ~Answers() = default;
+    virtual void answer(intake::AppendAnswer answer) = 0;
+  };
+  void set_answers(Answers* answers) { answers_ = answers; }
+  Answers& answers() { return *answers_; }
+
+  void post(unsigned to, std::unique_ptr<Message> message) {
+    places_[to]->mailbox.push(std::move(message));
+    places_[to]->wake->wake();
+  }
+  // False when the band's ring there is full. The receiver is woken by wake(), once for many.
+  bool push(unsigned to, const queue::Ticket& ticket) { return places_[to]->tickets.push(ticket); }
+  void wake(unsigned to) { places_[to]->wake->wake(); }
+
+  Mailbox& mailbox(unsigned shard) { return places_[shard]->mailbox; }
+  queue::TicketQueue& tickets(unsigned shard) { return places_[shard]->tickets; }
+  bool anything_for(unsigned shard) const;
+
+ private:
+  struct alignas(64) Place {
+    explicit Place(uint32_t tickets_per_band) : tickets(tickets_per_band) {}
+    Mailbox mailbox;
+    queue::TicketQueue tickets;
+    io::Wake* wake = nullptr;
+  };
+  std::vector<std::unique_ptr<Place>> places_;
+  Answers* answers_ = nullptr;
+};
+
+}  // namespace veredus

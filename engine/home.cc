@@ -1,0 +1,284 @@
+#include "engine/home.h"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+#include "engine/io/planted.h"
+#include "engine/store.h"
+
+namespace veredus {
+
+using queue::FrameType;
+using queue::Record;
+using queue::RecordState;
+
+Home::Home(ShardContext& shard, queue::Disk& disk)
+    : shard_(shard),
+      journal_(disk, *this, shard.id, Store::journal_directory(shard.id), shard.settings.journal),
+      records_(static_cast<uint32_t>(std::min<uint64_t>(std::max<uint64_t>(shard.settings.waiting_max, 1), kRecordsMax))),
+      wheel_(records_),
+      wheel_zero_mono_ns_(shard.mono_ns) {}
+
+Home::~Home() = default;
+
+// The tick at which `mono_ns` has surely come.
+uint32_t Home::tick_at(int64_t mono_ns) const {
+  return queue::tick_after(shard_.mono_ns - wheel_zero_mono_ns_, mono_ns - shard_.mono_ns);
+}
+
+int64_t Home::next_due_mono_ns() const {
+  int64_t next = INT64_MAX;
+  if (const auto tick = wheel_.next_due()) {
+    const uint32_t now = queue::tick_at(shard_.mono_ns - wheel_zero_mono_ns_);
+    next = shard_.mono_ns + std::max(0, queue::ticks_until(now, *tick)) * queue::kTickNs;
+  }
+  if (oldest_outcome_mono_ns_ != 0) {
+    next = std::min(next, oldest_outcome_mono_ns_ + shard_.settings.outcome_flush_ns);
+  }
+  return next;
+}
+
+// ---------------------------------------------------------------------------------------------- intake's frames
+
+void Home::append(AppendMessage& message) {
+  intake::AppendRequest& request = message.request;
+  Unanswered waits;
+  waits.answer.token = request.token;
+  uint64_t sequence = 0;
+  const auto note = [&](const queue::Appended& appended) {
+    if (waits.first_sequence == 0) waits.first_sequence = appended.sequence;
+    sequence = appended.sequence;
+  };
+  if (request.begins) {
+    if (!request.content.empty()) {
+      const queue::Appended content = journal_.append(FrameType::content, request.content);
+      request.meta_to_write.content = content.location;
+      waits.answer.content = content.location;
+      note(content);
+    }
+    scratch_.clear();
+    queue::encode_batch(request.meta_to_write, scratch_);
+    note(journal_.append(FrameType::batch, scratch_));
+  }
+  for (const intake::AppendRequest::Frame& frame : request.frames) {
+    const queue::Appended appended = journal_.append(frame.type, frame.payload);
+    note(appended);
+    if (frame.type != FrameType::extent) continue;
+    const absl::Status loaded = load_extent(appended.location, frame.payload, nullptr);
+    if (!loaded.ok()) waits.status = loaded;
+  }
+  if (io::is_planted(io::Planted::ack_before_sync)) {
+    shard_.exchange.answers().answer(std::move(waits.answer));
+  } else if (request.token != 0) {
+    waits.sequence = sequence;
+    unanswered_.push_back(std::move(waits));
+  }
+  urgent_flush_ = true;
+}
+
+void Home::on_durable(uint64_t sequence) {
+  while (!unanswered_.empty() && unanswered_.front().sequence <= sequence) {
+    Unanswered& waits = unanswered_.front();
+    waits.answer.status = waits.status;
+    shard_.exchange.answers().answer(std::move(waits.answer));
+    unanswered_.pop_front();
+  }
+  Counters::add(shard_.counters.journal_syncs);
+}
+
+// The journal says so only when the group can not come back any more: what is refused here stays refused.
+void Home::on_lost(uint64_t sequence, const absl::Status& why) {
+  for (auto waits = unanswered_.begin(); waits != unanswered_.end();) {
+    if (waits->first_sequence > sequence || waits->sequence < sequence) {
+      ++waits;
+      continue;
+    }
+    waits->answer.status = why;
+    shard_.exchange.answers().answer(std::move(waits->answer));
+    waits = unanswered_.erase(waits);
+  }
+}
+
+void Home::flush() {
+  if (!outcomes_.empty() &&
+      (urgent_flush_ || shard_.mono_ns - oldest_outcome_mono_ns_ >= shard_.settings.outcome_flush_ns)) {
+    scratch_.clear();
+    outcomes_.take(scratch_);
+    Counters::add(shard_.counters.journal_bytes, scratch_.size());
+    journal_.append(FrameType::outcomes, scratch_);
+    oldest_outcome_mono_ns_ = 0;
+    urgent_flush_ = true;
+  }
+  if (urgent_flush_ || !journal_.idle()) journal_.flush();
+  urgent_flush_ = false;
+}
+
+// ------------------------------------------------------------------------------------------- extents and batches
+
+uint32_t Home::new_extent() {
+  if (!free_extents_.empty()) {
+    const uint32_t number = free_extents_.back();
+    free_extents_.pop_back();
+    return number;
+  }
+  extents_.emplace_back();
+  return static_cast<uint32_t>(extents_.size() - 1);
+}
+
+uint32_t Home::intern(std::string_view domain) {
+  const auto found = domain_ids_.find(domain);
+  if (found != domain_ids_.end()) return found->second;
+  const uint32_t id = static_cast<uint32_t>(domains_.size());
+  domains_.emplace_back().name = domain;
+  domain_ids_.emplace(domains_.back().name, id);
+  Counters::add(shard_.counters.domains);
+  return id;
+}
+
+// Makes a dormant record of every recipient of the extent. `slots_by_ordinal` (recovery only) gets where each one is.
+absl::Status Home::load_extent(const queue::Location& at, std::string_view payload,
+                               std::vector<uint32_t>* slots_by_ordinal) {
+  const absl::StatusOr<queue::ExtentHeader> header = queue::read_extent_header(payload);
+  if (!header.ok()) return header.status();
+  const uint32_t number = new_extent();
+  Extent& extent = extents_[number];
+  extent = Extent{};
+  extent.number = header->batch;
+  extent.segment = at.segment;
+  extent.offset = at.offset;
+  extent.bytes = at.length;
+  extent.first_index = header->first_index;
+  uncommitted_[header->batch].push_back(number);
+
+  absl::Status status;
+  for (uint32_t offset = queue::kExtentHeaderBytes; offset < payload.size();) {
+    const absl::StatusOr<queue::PageView> page = queue::read_page(payload, offset);
+    if (!page.ok()) {
+      status = page.status();  // what can be read of the extent is still delivered
+      break;
+    }
+    extent.pages.push_back(offset);
+    uint32_t at_entry = queue::kPageHeaderBytes;
+    while (at_entry != 0 && status.ok()) {
+      uint32_t next = 0;
+      status = queue::read_entry(page->bytes, at_entry, entry_, next);
+      if (!status.ok()) break;
+      const uint32_t slot = records_.allocate();
+      if (slot == queue::kNoSlot) {
+        status = absl::ResourceExhaustedError("the engine holds its maximum of waiting recipients");
+        break;
+      }
+      Record& record = records_[slot];
+      record.extent = number;
+      record.offset = offset + at_entry;
+      record.ordinal = static_cast<uint16_t>(entry_.index - extent.first_index);
+      const size_t at_sign = entry_.to.rfind('@');
+      record.domain = intern(entry_.to.substr(at_sign == std::string_view::npos ? 0 : at_sign + 1));
+      record.attempts = 0;
+      record.priority = entry_.priority < 0 ? kBatchPriority : static_cast<uint8_t>(entry_.priority);
+      record.flags = 0;
+      record.due = entry_.not_before_wall_ns == 0
+                       ? 0
+                       : tick_at(shard_.mono_ns + entry_.not_before_wall_ns - shard_.wall_ns);
+      record.state = RecordState::dormant;
+      ++extent.live;
+      if (slots_by_ordinal != nullptr) {
+        slots_by_ordinal->resize(std::max<size_t>(slots_by_ordinal->size(), record.ordinal + size_t{1}), queue::kNoSlot);
+        (*slots_by_ordinal)[record.ordinal] = slot;
+      } else {
+        extent.dormant.push_back(records_, slot);
+      }
+      at_entry = next;
+    }
+    offset += static_cast<uint32_t>(page->bytes.size());
+  }
+  extent.pages.shrink_to_fit();
+  Counters::add(shard_.counters.loaded, extent.live);
+  Counters::add(shard_.counters.waiting, extent.live);
+  return status;
+}
+
+void Home::announce(std::shared_ptr<const queue::LiveBatch> batch) {
+  const auto found = uncommitted_.find(batch->batch.number);
+  if (found == uncommitted_.end()) return;
+  const std::vector<uint32_t> extents = std::move(found->second);
+  uncommitted_.erase(found);
+  for (const uint32_t number : extents) activate(extents_[number], batch);
+}
+
+// The batch exists: its dormant records become due, or wait for their time.
+void Home::activate(Extent& extent, std::shared_ptr<const queue::LiveBatch> batch) {
+  const queue::Batch& meta = batch->batch;
+  const int64_t delay_ns =
+      queue::first_delay_on_load_ns(meta.accepted_wall_ns, meta.not_before_wall_ns, shard_.wall_ns);
+  const uint32_t batch_due = delay_ns == 0 ? 0 : tick_at(shard_.mono_ns + delay_ns);
+  const uint32_t now = tick_at(shard_.mono_ns);
+  extent.batch = std::move(batch);
+  while (!extent.dormant.empty()) {
+    const uint32_t slot = extent.dormant.pop_front(records_);
+    Record& record = records_[slot];
+    ++extent.activated;
+    if (record.priority == kBatchPriority) record.priority = meta.priority;
+    // Only recovery brings records that have been tried.
+    if ((record.flags & kRecordDeferred) != 0) extent.batch->tally.deferred_now += 1;
+    if ((record.flags & queue::kRecordInDoubt) != 0) extent.batch->tally.in_doubt_waiting += 1;
+    if (record.due == 0) record.due = batch_due;
+    if (record.due != 0 && queue::ticks_until(now, record.due) > 0) {
+      record.state = RecordState::waiting;
+      wheel_.schedule(slot);
+    } else {
+      make_ready(slot, false);
+    }
+  }
+}
+
+void Home::discard(uint64_t batch) {
+  const auto found = uncommitted_.find(batch);
+  if (found == uncommitted_.end()) return;
+  const std::vector<uint32_t> extents = std::move(found->second);
+  uncommitted_.erase(found);
+  for (const uint32_t number : extents) drop_dormant(extents_[number]);
+}
+
+void Home::drop_dormant(Extent& extent) {
+  if (extent.live == 0) free_extents_.push_back(static_cast<uint32_t>(&extent - extents_.data()));
+  while (!extent.dormant.empty()) release_record(extent.dormant.pop_front(records_));
+}
+
+// The recipient is settled for good. Its extent goes with the last one.
+void Home::release_record(uint32_t slot) {
+  const uint32_t number = records_[slot].extent;
+  records_.release(slot);
+  Counters::take(shard_.counters.waiting);
+  Extent& extent = extents_[number];
+  assert(extent.live > 0);
+  if (--extent.live > 0) return;
+  extent = Extent{};
+  free_extents_.push_back(number);
+}
+
+// ------------------------------------------------------------------------------------------------------- clocks
+
+void Home::schedule(uint32_t slot, int64_t due_mono_ns) {
+  Record& record = records_[slot];
+  record.due = tick_at(due_mono_ns);
+  record.state = RecordState::waiting;
+  wheel_.schedule(slot);
+}
+
+void Home::run_due() {
+  queue::SlotFifo due;
+  more_to_do_ = !wheel_.advance(queue::tick_at(shard_.mono_ns - wheel_zero_mono_ns_), kDuePerTurn, due);
+  while (!due.empty()) {
+    const uint32_t slot = due.pop_front(records_);
+    const Extent& extent = extents_[records_[slot].extent];
+    if (extent.batch->expires_mono_ns <= shard_.mono_ns) {
+      expire(slot);
+    } else {
+      make_ready(slot, false);
+    }
+  }
+}
+
+}  // namespace veredus

@@ -1,0 +1,197 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "engine/context.h"
+#include "engine/messages.h"
+#include "queue/due_wheel.h"
+#include "queue/extent.h"
+#include "queue/journal.h"
+#include "queue/live_batch.h"
+#include "queue/record_table.h"
+
+namespace veredus {
+
+// What one journal knew, as far as intake and the other shards must hear of it.
+struct RecoveredHome {
+  std::vector<queue::Batch> batches;
+  std::vector<queue::Commit> commits;
+  absl::flat_hash_map<uint64_t, uint32_t> extents;  // by batch number: how many were found here
+  std::vector<std::pair<uint64_t, queue::Location>> refusals;
+  std::vector<std::string> damage;  // places below the durable mark, in words
+  uint64_t highest_batch = 0;
+  int64_t latest_wall_ns = 0;  // the latest time found: when this spool was last worked on
+  queue::Recovered journal;
+};
+
+// The home of the recipients whose journal this shard keeps: their records, their clocks, and what became of them.
+// Nothing else owns a record. A record that is due becomes a ticket when its lane has credit; each ticket comes back once.
+class Home final : public queue::JournalListener {
+ public:
+  Home(ShardContext& shard, queue::Disk& disk);
+  ~Home() override;
+
+  // Start: recover() on every shard, then, when all know which batches were committed, resume() on every shard.
+  absl::StatusOr<RecoveredHome> recover();
+  void resume(const absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>>& committed);
+
+  void append(AppendMessage& message);
+  void announce(std::shared_ptr<const queue::LiveBatch> batch);
+  void discard(uint64_t batch);
+  void route_told(RouteTold& told);
+  void returned(ReturnedMessage& message);
+  void window(const WindowMessage& message);
+
+  // The steps of a turn that are home's.
+  void run_due();
+  void dispatch();
+  void flush();
+  // True when dispatch() stopped at its budget, or at a full queue: another turn soon.
+  bool more_to_do() const { return more_to_do_; }
+  int64_t next_due_mono_ns() const;
+
+  // No new tickets from now on (shutdown).
+  void stop_dispatch() { stopping_ = true; }
+  uint32_t tickets_out() const { return tickets_out_; }
+  bool settled() const { return journal_.idle() && outcomes_.empty(); }
+  const queue::Journal& journal() const { return journal_; }
+  uint64_t record_bytes() const { return records_.memory_bytes(); }
+
+ private:
+  class Replay;
+
+  static constexpr uint8_t kRecordDeferred = 0x80;  // flag: counted in Tally::deferred_now
+  static constexpr uint8_t kBatchPriority = 255;    // of a dormant record: the batch's, which is not known yet
+  static constexpr uint64_t kRecordsMax = 0xfffe0000;  // what 32-bit slots allow
+  static constexpr uint32_t kDuePerTurn = 2048;     // records taken from the wheel
+  static constexpr uint32_t kTicketsPerTurn = 1024;
+  static constexpr uint32_t kRoutesAskedMax = 256;  // questions open at a time
+  static constexpr uint32_t kFailuresPerTurn = 512;  // recipients settled because their domain has no route
+  static constexpr uint32_t kHotRecords = 512;      // ready for one site: more than one shard sends to it
+  static constexpr uint32_t kWindowFirst = 64;      // tickets out per slice and band, until the lane asks for more
+  static constexpr uint32_t kBurst = 32;            // recipients of one domain in a row
+
+  // A run of recipients, as it lies in the journal. Kept while one of them waits.
+  struct Extent {
+    std::shared_ptr<const queue::LiveBatch> batch;  // null: not committed
+    uint64_t number = 0;        // of the batch
+    uint32_t segment = 0, offset = 0, bytes = 0, first_index = 0, live = 0;
+    uint32_t activated = 0;     // records that became due or waiting when the batch came to exist
+    queue::SlotFifo dormant;    // its records, until the batch exists
+    std::vector<uint32_t> pages;  // offsets within the extent, ascending
+  };
+  struct HomeLane;
+  enum class RouteState : uint8_t { unknown, listed, asking, known, failed };
+  struct Domain {
+    std::string name;
+    HomeLane* lane = nullptr;
+    queue::SlotFifo ready[queue::kBands];
+    int64_t route_expires_mono_ns = 0;
+    std::unique_ptr<RouteTold> failure;  // with RouteState::failed
+    uint32_t dns_us = queue::kNotReached;
+    RouteState route = RouteState::unknown;
+    uint8_t listed_bands = 0;  // bit per band: stands in lane->domains[band]
+  };
+  // What this home knows of the lanes of one site.
+  struct Slice {
+    uint32_t out[queue::kBands] = {};  // tickets out
+    uint32_t window = 0;
+    bool announced = false;
+    uint32_t total() const;
+  };
+  struct HomeLane {
+    std::shared_ptr<const Site> site;
+    std::vector<Slice> slices;  // by shard
+    std::deque<uint32_t> domains[queue::kBands];  // those with ready records, in turn
+    uint64_t ready = 0;
+    bool active = false;  // stands in active_
+    bool hot = false;     // uses all slices
+  };
+
+  // home.cc
+  void on_durable(uint64_t sequence) override;
+  void on_lost(uint64_t sequence, const absl::Status& why) override;
+  absl::Status load_extent(const queue::Location& at, std::string_view payload,
+                           std::vector<uint32_t>* slots_by_ordinal);
+  void activate(Extent& extent, std::shared_ptr<const queue::LiveBatch> batch);
+  void drop_dormant(Extent& extent);
+  uint32_t new_extent();
+  void release_record(uint32_t slot);
+  void schedule(uint32_t slot, int64_t due_mono_ns);
+  void make_ready(uint32_t slot, bool in_front);
+  uint32_t intern(std::string_view domain);
+  uint32_t tick_at(int64_t mono_ns) const;
+
+  // home_dispatch.cc
+  void list_domain(uint32_t id);
+  void ask_routes();
+  void fail_routes();
+  void dispatch_lane(HomeLane& lane, uint32_t& budget);
+  bool dispatch_domain(HomeLane& lane, uint32_t domain, unsigned band, uint32_t& budget);
+  int slice_with_room(HomeLane& lane, unsigned band);
+  bool send_ticket(HomeLane& lane, unsigned slice, uint32_t slot);
+  queue::Ticket make_ticket(uint32_t slot, uint32_t site) const;
+  void activate_lane(HomeLane& lane);
+  HomeLane& lane_of(std::shared_ptr<const Site> site);
+
+  // home_settle.cc
+  void settle(const Returned& item, const ReturnedMessage& message, uint16_t from);
+  void finish(uint32_t slot, queue::Outcome& outcome);
+  void postpone(uint32_t slot, queue::Outcome& outcome, int64_t delay_ns);
+  void doubt(uint32_t slot, queue::Outcome& outcome);
+  void expire(uint32_t slot);
+  void place_of(uint32_t slot, queue::Outcome& outcome) const;
+  void write(queue::Outcome& outcome, const Extent& extent);
+
+  ShardContext& shard_;
+  queue::Journal journal_;
+  queue::RecordTable records_;
+  queue::DueWheel wheel_;
+  const int64_t wheel_zero_mono_ns_;
+
+  std::vector<Extent> extents_;
+  std::vector<uint32_t> free_extents_;
+  absl::flat_hash_map<uint64_t, std::vector<uint32_t>> uncommitted_;  // batch number → extents
+
+  // Final outcomes found by recover(), by batch number, until resume().
+  struct Settled {
+    uint32_t delivered = 0, failed = 0, expired = 0, cancelled = 0, suppressed = 0;
+    uint64_t attempts = 0;
+    int64_t last_outcome_wall_ns = 0;
+  };
+  absl::flat_hash_map<uint64_t, Settled> recovered_tallies_;
+
+  std::deque<Domain> domains_;
+  absl::flat_hash_map<std::string_view, uint32_t> domain_ids_;  // keys view Domain::name
+  absl::flat_hash_map<uint32_t, std::unique_ptr<HomeLane>> lanes_;  // by site number
+  std::deque<HomeLane*> active_;
+  std::deque<uint32_t> unrouted_;  // domains that wait to be asked for
+  std::deque<uint32_t> failed_;    // domains whose route failed, with records to settle
+  uint32_t routes_asked_ = 0;
+  uint32_t tickets_out_ = 0;
+  bool more_to_do_ = false;
+  bool stopping_ = false;
+
+  // Appends that intake waits for, by group.
+  struct Unanswered {
+    uint64_t first_sequence = 0, sequence = 0;  // of the groups that hold its frames
+    intake::AppendAnswer answer;
+    absl::Status status;
+  };
+  std::deque<Unanswered> unanswered_;
+  queue::OutcomeWriter outcomes_;
+  std::string scratch_;
+  queue::Entry entry_;
+  int64_t oldest_outcome_mono_ns_ = 0;  // not yet on its way to the disk; 0: none
+  bool urgent_flush_ = false;
+};
+
+}  // namespace veredus

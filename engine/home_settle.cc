@@ -1,0 +1,201 @@
+// What became of a ticket, written once: the verdict of the lane turned into an outcome, and the record's next state.
+
+#include <algorithm>
+#include <cassert>
+
+#include "engine/home.h"
+#include "engine/io/planted.h"
+
+namespace veredus {
+
+using queue::OutcomeType;
+using queue::Record;
+using queue::RecordState;
+
+void Home::returned(ReturnedMessage& message) {
+  for (const Returned& item : message.items) settle(item, message, message.from);
+}
+
+void Home::settle(const Returned& item, const ReturnedMessage& message, uint16_t from) {
+  const queue::Ticket& ticket = item.ticket;
+  const auto found = lanes_.find(ticket.site);
+  if (found != lanes_.end()) {
+    HomeLane& lane = *found->second;
+    uint32_t& out = lane.slices[from].out[ticket.band];
+    assert(out > 0);
+    --out;
+    --tickets_out_;
+    activate_lane(lane);
+  }
+  Record* record = records_.find(ticket.slot, ticket.generation);
+  if (record == nullptr || record->state != RecordState::ticketed) {
+    Counters::add(shard_.counters.stale);
+    return;
+  }
+  if (item.unsent) {
+    Counters::add(shard_.counters.unsent);
+    return make_ready(ticket.slot, true);
+  }
+  record->attempts = queue::attempts_plus_one(record->attempts);
+
+  queue::Outcome outcome;
+  const std::string_view arena = message.arena;
+  outcome.kind = static_cast<uint8_t>(item.verdict.kind);
+  outcome.bounce_class = static_cast<uint8_t>(item.verdict.bounce_class);
+  outcome.rule = item.verdict.rule;
+  outcome.stage = item.stage;
+  outcome.code = item.code;
+  outcome.enhanced = item.enhanced;
+  outcome.bytes = item.bytes;
+  outcome.timing = item.timing;
+  outcome.text = arena.substr(item.text_at, item.text_length);
+  outcome.mx_name = arena.substr(item.mx_at, item.mx_length);
+  outcome.mx_address = arena.substr(item.address_at, item.address_length);
+  if (found != lanes_.end()) outcome.site = found->second->site->key;
+  outcome.source = shard_.settings.sources[item.source].name;
+  place_of(ticket.slot, outcome);
+
+  switch (item.verdict.result) {
+    case smtp::Result::delivered:
+      outcome.type = OutcomeType::delivered;
+      return finish(ticket.slot, outcome);
+    case smtp::Result::never:
+      outcome.type = item.expired ? OutcomeType::expired : OutcomeType::failed;
+      return finish(ticket.slot, outcome);
+    case smtp::Result::in_doubt: return doubt(ticket.slot, outcome);
+    case smtp::Result::later: break;
+  }
+  int64_t delay_ns = 0;
+  if (!item.verdict.new_transaction) {
+    delay_ns = queue::next_delay_ns(shard_.settings.retry, record->attempts, shard_.random.next());
+  }
+  postpone(ticket.slot, outcome, delay_ns);
+}
+
+// Where the recipient's entry lies, and whose it is.
+void Home::place_of(uint32_t slot, queue::Outcome& outcome) const {
+  const Record& record = records_[slot];
+  const Extent& extent = extents_[record.extent];
+  const uint32_t page = *(std::upper_bound(extent.pages.begin(), extent.pages.end(), record.offset) - 1);
+  outcome.batch = extent.number;
+  outcome.index = extent.first_index + record.ordinal;
+  outcome.segment = extent.segment;
+  outcome.page_offset = extent.offset + page;
+  outcome.entry_offset = record.offset - page;
+  outcome.attempt = record.attempts;
+  outcome.wall_ns = shard_.wall_ns;
+}
+
+// The one place where an outcome goes to the journal and into the tallies.
+void Home::write(queue::Outcome& outcome, const Extent& extent) {
+  if (outcomes_.empty()) oldest_outcome_mono_ns_ = shard_.mono_ns;
+  outcomes_.add(outcome);
+  queue::Tally& tally = extent.batch->tally;
+  tally.attempts.fetch_add(1, std::memory_order_relaxed);
+  tally.last_outcome_wall_ns.store(outcome.wall_ns, std::memory_order_relaxed);
+}
+
+// A record that waited for a further attempt leaves that count, whatever comes next.
+static void leave_waiting(const Record& record, bool tried_before, queue::Tally& tally) {
+  if ((record.flags & queue::kRecordInDoubt) != 0) {
+    tally.in_doubt_waiting.fetch_sub(1, std::memory_order_relaxed);
+  }
+  if (tried_before) tally.deferred_now.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void Home::finish(uint32_t slot, queue::Outcome& outcome) {
+  const Extent& extent = extents_[records_[slot].extent];
+  queue::Tally& tally = extent.batch->tally;
+  leave_waiting(records_[slot], (records_[slot].flags & kRecordDeferred) != 0, tally);
+  switch (outcome.type) {
+    case OutcomeType::delivered:
+      tally.delivered.fetch_add(1, std::memory_order_relaxed);
+      if (io::is_planted(io::Planted::double_settle) && shard_.random.below(100) == 0) {
+        tally.delivered.fetch_add(1, std::memory_order_relaxed);
+        write(outcome, extent);
+      }
+      Counters::add(shard_.counters.delivered);
+      break;
+    case OutcomeType::failed:
+      tally.failed.fetch_add(1, std::memory_order_relaxed);
+      Counters::add(shard_.counters.failed);
+      break;
+    case OutcomeType::expired:
+      tally.expired.fetch_add(1, std::memory_order_relaxed);
+      Counters::add(shard_.counters.expired);
+      break;
+    case OutcomeType::cancelled: tally.cancelled.fetch_add(1, std::memory_order_relaxed); break;
+    case OutcomeType::suppressed: tally.suppressed.fetch_add(1, std::memory_order_relaxed); break;
+    case OutcomeType::deferred:
+    case OutcomeType::in_doubt: assert(false && "not final"); break;
+  }
+  write(outcome, extent);
+  release_record(slot);
+}
+
+void Home::postpone(uint32_t slot, queue::Outcome& outcome, int64_t delay_ns) {
+  Record& record = records_[slot];
+  const Extent& extent = extents_[record.extent];
+  queue::Tally& tally = extent.batch->tally;
+  leave_waiting(record, (record.flags & kRecordDeferred) != 0, tally);
+  record.flags = static_cast<uint8_t>((record.flags & ~queue::kRecordInDoubt) | kRecordDeferred);
+  tally.deferred_now.fetch_add(1, std::memory_order_relaxed);
+  if (outcome.type == OutcomeType::in_doubt) {
+    record.flags |= queue::kRecordInDoubt;
+    tally.in_doubt_waiting.fetch_add(1, std::memory_order_relaxed);
+    Counters::add(shard_.counters.in_doubt);
+  } else {
+    outcome.type = OutcomeType::deferred;
+    Counters::add(shard_.counters.deferred);
+  }
+  // Waiting beyond the end of its time is of no use: it comes up when that ends.
+  const int64_t left_ns = std::max<int64_t>(0, extent.batch->expires_mono_ns - shard_.mono_ns);
+  delay_ns = std::min(delay_ns, left_ns);
+  outcome.next_due_wall_ns = shard_.wall_ns + std::max<int64_t>(delay_ns, 1);
+  write(outcome, extent);
+  if (delay_ns > 0) {
+    schedule(slot, shard_.mono_ns + delay_ns);
+  } else {
+    make_ready(slot, true);
+  }
+}
+
+// Lost between the final dot and its reply (RFC 1047): whether it arrived is not known.
+void Home::doubt(uint32_t slot, queue::Outcome& outcome) {
+  Record& record = records_[slot];
+  switch (shard_.settings.in_doubt) {
+    case InDoubtPolicy::assume_delivered:
+      outcome.type = OutcomeType::delivered;
+      return finish(slot, outcome);
+    case InDoubtPolicy::retry:
+      outcome.type = OutcomeType::in_doubt;
+      return postpone(slot, outcome,
+                      std::max(shard_.settings.in_doubt_delay_ns,
+                               queue::in_doubt_delay_ns(shard_.settings.retry, record.attempts, shard_.random.next())));
+    case InDoubtPolicy::hold: break;
+  }
+  // Held: in no list until somebody decides. next_due 0 says so in the journal.
+  const Extent& extent = extents_[record.extent];
+  outcome.type = OutcomeType::in_doubt;
+  outcome.next_due_wall_ns = 0;
+  leave_waiting(record, (record.flags & kRecordDeferred) != 0, extent.batch->tally);
+  record.flags = queue::kRecordInDoubt;
+  record.state = RecordState::dormant;
+  extent.batch->tally.in_doubt_held.fetch_add(1, std::memory_order_relaxed);
+  Counters::add(shard_.counters.in_doubt);
+  write(outcome, extent);
+}
+
+void Home::expire(uint32_t slot) {
+  queue::Outcome outcome;
+  outcome.type = OutcomeType::expired;
+  outcome.kind = static_cast<uint8_t>(smtp::Kind::soft);
+  outcome.bounce_class = static_cast<uint8_t>(smtp::BounceClass::message_expired);
+  outcome.enhanced = {5, 4, 7};
+  outcome.rule = "maximum-age";
+  outcome.text = "its time to be delivered in has passed";
+  place_of(slot, outcome);
+  finish(slot, outcome);
+}
+
+}  // namespace veredus

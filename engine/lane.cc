@@ -1,0 +1,247 @@
+// Tickets in, tickets out: what a lane takes up and how it comes back.
+
+#include "engine/io/planted.h"
+#include "engine/lane.h"
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <span>
+
+namespace veredus {
+
+Lane::Lane(Lanes& lanes, std::shared_ptr<const Site> the_site) : site(std::move(the_site)) {
+  backlog.resize(lanes.shard_.exchange.shards());
+  windows.resize(lanes.shard_.exchange.shards(), Lanes::kWindowFirst);
+}
+
+Lanes::Lanes(ShardContext& shard, queue::Disk& disk, dns::Router& router, io::Network& network, io::TimerWheel& timers)
+    : shard_(shard),
+      store_(disk, *this, shard.settings.render, shard.settings.page_cache_bytes, shard.settings.content_cache_bytes),
+      router_(router),
+      world_(network, timers, shard.mono_ns),
+      returned_(shard.exchange.shards()),
+      renderer_(shard.settings.render) {
+  world_.connect_limit_ns = shard.settings.connect_limit_ns;
+  for (const SourceSettings& source : shard.settings.sources) {
+    smtp::DialogueSettings dialogue = shard.settings.dialogue;
+    dialogue.ehlo_name = source.ehlo.empty() ? shard.settings.hostname : source.ehlo;
+    dialogue.allow_early_mail = false;
+    dialogue_settings_.push_back(dialogue);
+    dialogue.allow_early_mail = true;
+    early_dialogue_settings_.push_back(dialogue);
+  }
+}
+
+Lanes::~Lanes() = default;
+
+void Lanes::announce(std::shared_ptr<const queue::LiveBatch> batch) {
+  const uint32_t number = static_cast<uint32_t>(batch->batch.number);
+  batches_[number] = std::move(batch);
+}
+
+std::shared_ptr<const queue::LiveBatch> Lanes::find_batch(uint32_t number) {
+  const auto found = batches_.find(number);
+  return found == batches_.end() ? nullptr : found->second;
+}
+
+void Lanes::site_announced(std::shared_ptr<const Site> site) {
+  std::unique_ptr<Lane>& lane = lanes_[site->number];
+  if (lane != nullptr) return;
+  lane = std::make_unique<Lane>(*this, std::move(site));
+  Counters::add(shard_.counters.lanes);
+}
+
+Lane* Lanes::lane_of(uint32_t site) {
+  const auto found = lanes_.find(site);
+  return found == lanes_.end() ? nullptr : found->second.get();
+}
+
+void Lanes::list(Lane& lane) {
+  if (lane.listed) return;
+  lane.listed = true;
+  to_pump_.push_back(&lane);
+}
+
+// ------------------------------------------------------------------------------------------------------ tickets
+
+void Lanes::take_tickets() {
+  queue::TicketQueue& queue = shard_.exchange.tickets(shard_.id);
+  std::array<queue::Ticket, 128> some;
+  uint32_t budget = kTicketsPerTurn;
+  more_to_do_ = false;
+  for (size_t early = early_.size(); early > 0; --early) {
+    const queue::Ticket ticket = early_.front();
+    early_.pop_front();
+    if (!take_up(ticket)) early_.push_back(ticket);
+  }
+  while (budget > 0) {
+    const size_t count = queue.pop(std::span(some).first(std::min<size_t>(some.size(), budget)));
+    if (count == 0) return;
+    budget -= static_cast<uint32_t>(count);
+    for (const queue::Ticket& ticket : std::span(some).first(count)) {
+      if (!take_up(ticket)) early_.push_back(ticket);
+    }
+  }
+  more_to_do_ = true;
+}
+
+// False: its site or its batch has not been announced here yet. That is on its way: messages overtake each other when
+// they come from different threads.
+bool Lanes::take_up(const queue::Ticket& ticket) {
+  Lane* const lane = lane_of(ticket.site);
+  const auto batch = batches_.find(ticket.batch);
+  if (lane == nullptr || batch == batches_.end()) return false;
+  Work& work = *new_work();
+  work.ticket = ticket;
+  work.lane = lane;
+  work.taken_up_mono_ns = shard_.mono_ns;
+  work.batch = batch->second.get();
+  ++lane->works;
+  lane->backlog[ticket.home] = ticket.flags;
+  if (draining_) {
+    give_back_unsent(work);
+  } else {
+    store_.fetch(work);
+  }
+  return true;
+}
+
+void Lanes::on_work_ready(Work& work) {
+  Lane& lane = *work.lane;
+  if (draining_) return give_back_unsent(work);
+  if (io::is_planted(io::Planted::lost_ticket) && shard_.random.below(300) == 0) return free_work(work);
+  lane.waiting[work.ticket.band].push_back(&work);
+  ++lane.waiting_total;
+  list(lane);
+}
+
+void Lanes::on_work_unreadable(Work& work, std::string_view why) {
+  Counters::add(shard_.counters.unreadable);
+  Returned& item = give_back(work);
+  item.verdict.result = smtp::Result::later;
+  item.verdict.scope = smtp::Scope::recipient;
+  item.verdict.kind = smtp::Kind::other;
+  item.verdict.bounce_class = smtp::BounceClass::other;
+  item.verdict.rule = "spool-unreadable";
+  item.enhanced = {4, 3, 0};
+  text_of(work, item, why, {}, {});
+  free_work(work);
+}
+
+Work* Lanes::new_work() {
+  ++works_out_;
+  if (free_works_ != nullptr) {
+    Work* const work = free_works_;
+    free_works_ = work->next;
+    *work = Work{};
+    return work;
+  }
+  return &work_slab_.emplace_back();
+}
+
+void Lanes::free_work(Work& work) {
+  store_.release(work);
+  Lane& lane = *work.lane;
+  --lane.works;
+  --works_out_;
+  work.next = free_works_;
+  free_works_ = &work;
+}
+
+// ------------------------------------------------------------------------------------------------- the way home
+
+// The one place where a ticket goes back. The caller fills in what became of it, then frees the work.
+Returned& Lanes::give_back(Work& work) {
+  std::unique_ptr<ReturnedMessage>& message = returned_[work.ticket.home];
+  if (message == nullptr) {
+    message = std::make_unique<ReturnedMessage>();
+    message->from = shard_.id;
+  }
+  Returned& item = message->items.emplace_back();
+  item.ticket = work.ticket;
+  // Milliseconds that wrap: right while a ticket is out for less than 24 days.
+  const uint32_t out_ms = static_cast<uint32_t>(work.taken_up_mono_ns / 1'000'000) - work.ticket.queued_ms;
+  item.timing.queued_us = out_ms > 0x7fffffff ? 0 : out_ms * 1000;
+  return item;
+}
+
+void Lanes::give_back_unsent(Work& work) {
+  give_back(work).unsent = true;
+  free_work(work);
+}
+
+std::unique_ptr<ReturnedMessage> Lanes::take_returned(unsigned home) { return std::move(returned_[home]); }
+
+// Puts the texts of an item into its message's arena. Names of hosts repeat: the last ones are looked at.
+void Lanes::text_of(const Work& work, Returned& item, std::string_view text, std::string_view mx,
+                    std::string_view address) {
+  ReturnedMessage& message = *returned_[work.ticket.home];
+  std::string& arena = message.arena;
+  item.text_at = static_cast<uint32_t>(arena.size());
+  item.text_length = static_cast<uint32_t>(std::min(text.size(), queue::kOutcomeTextMax));
+  arena.append(text.substr(0, item.text_length));
+  const Returned* const before = message.items.size() < 2 ? nullptr : &message.items[message.items.size() - 2];
+  if (before != nullptr && std::string_view(arena).substr(before->mx_at, before->mx_length) == mx) {
+    item.mx_at = before->mx_at;
+  } else {
+    item.mx_at = static_cast<uint32_t>(arena.size());
+    arena.append(mx);
+  }
+  item.mx_length = static_cast<uint32_t>(mx.size());
+  if (before != nullptr && std::string_view(arena).substr(before->address_at, before->address_length) == address) {
+    item.address_at = before->address_at;
+  } else {
+    item.address_at = static_cast<uint32_t>(arena.size());
+    arena.append(address);
+  }
+  item.address_length = static_cast<uint32_t>(address.size());
+}
+
+// No host of the site can be reached now: what waits goes home as the last failure says.
+void Lanes::fail_waiting(Lane& lane) {
+  for (WorkList& list_of_band : lane.waiting) {
+    while (!list_of_band.empty()) {
+      Work& work = *list_of_band.pop_front();
+      --lane.waiting_total;
+      Returned& item = give_back(work);
+      item.verdict = lane.failure.verdict;
+      item.enhanced = lane.failure.enhanced;
+      item.stage = lane.failure.stage;
+      item.code = lane.failure.code;
+      text_of(work, item, lane.failure_text, lane.failure_mx, lane.failure_address);
+      free_work(work);
+    }
+  }
+}
+
+// ----------------------------------------------------------------------------------------------------- shutdown
+
+void Lanes::drain() {
+  draining_ = true;
+  std::vector<uint32_t> sites;
+  for (const auto& [number, lane] : lanes_) sites.push_back(number);
+  std::sort(sites.begin(), sites.end());
+  for (const uint32_t number : sites) {
+    Lane& lane = *lanes_[number];
+    for (WorkList& list_of_band : lane.waiting) {
+      while (!list_of_band.empty()) {
+        --lane.waiting_total;
+        give_back_unsent(*list_of_band.pop_front());
+      }
+    }
+  }
+  for (smtp::Session& session : session_slab_) {
+    if (session.place == nullptr) continue;
+    if (session.dialogue().unsettled() == 0) session.leave();
+  }
+}
+
+void Lanes::abort() {
+  draining_ = true;
+  for (smtp::Session& session : session_slab_) {
+    if (session.place != nullptr) session.abort();
+  }
+}
+
+}  // namespace veredus

@@ -1,0 +1,194 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "dns/router.h"
+#include "engine/context.h"
+#include "engine/messages.h"
+#include "engine/smtp/session.h"
+#include "engine/store.h"
+#include "queue/lease.h"
+
+namespace veredus {
+
+class Lanes;
+
+// A numeric address of one of a site's hosts.
+struct Target {
+  io::Endpoint endpoint;
+  uint16_t host = 0;       // of Site::hosts
+  uint16_t preference = 0;
+  int64_t down_until_mono_ns = 0;
+};
+
+// This shard's slice of a site: what waits to go there from here, and the sessions that carry it. One owner, no lock.
+class Lane {
+ public:
+  Lane(Lanes& lanes, std::shared_ptr<const Site> site);
+
+  std::shared_ptr<const Site> site;
+  WorkList waiting[queue::kBands];
+  uint32_t works = 0;                    // taken up and not returned, those being read included
+  uint32_t waiting_total = 0;
+  uint32_t picks = 0;                    // for aging between bands
+  std::vector<uint8_t> backlog;          // by home: bit width of what waited there when its last ticket left
+  std::vector<uint32_t> windows;         // by home: as last told
+  std::vector<smtp::Session*> idle;      // the one used last is used next: the others may grow old and close
+  std::vector<Target> targets;           // resolved, refused addresses left out; by preference
+  queue::LeaseHolder leases;
+  uint32_t sessions = 0;                 // dialling ones included
+  uint32_t dialling = 0;
+  uint16_t hosts_resolved = 0;           // Site::hosts asked so far, whole preferences at a time
+  uint16_t hosts_asked = 0;              // of these, not answered yet
+  bool listed = false;                   // to be pumped this turn
+  int64_t transaction_ns = 20'000'000;   // moving average of one transaction; the first guess is a near server
+  double recipients = 1;                 // moving average per transaction
+  int64_t no_growth_until_mono_ns = 0;   // a further connection was refused while others work
+  int64_t resolved_until_mono_ns = 0;
+  // The last thing that went wrong on the way to a greeting: what the waiting are told when no host is left.
+  Returned failure;
+  std::string failure_text, failure_mx, failure_address;
+
+ private:
+  friend class Lanes;
+  struct HostQuestion : dns::AddressHandler {
+    void on_addresses(const dns::Addresses& addresses) override;
+    Lanes* lanes = nullptr;
+    Lane* lane = nullptr;
+    uint16_t host = 0;
+  };
+  std::deque<HostQuestion> questions_;
+};
+
+// All lanes of a shard: takes tickets, finds or opens sessions, renders, and sends every ticket home once.
+class Lanes final : public Store::Owner, public smtp::SessionOwner {
+ public:
+  Lanes(ShardContext& shard, queue::Disk& disk, dns::Router& router, io::Network& network, io::TimerWheel& timers);
+  ~Lanes() override;
+
+  // The steps of a turn that are the lanes'.
+  void take_tickets();
+  void deliver();          // pumps the lanes that something happened to, closes what idles too long
+  void submitted() { world_.submitted(); }
+  // What became of tickets this turn, by home; empties it.
+  std::unique_ptr<ReturnedMessage> take_returned(unsigned home);
+  bool more_to_do() const { return more_to_do_; }
+  int64_t next_due_mono_ns() const;
+
+  void site_announced(std::shared_ptr<const Site> site);
+  void lease_granted(const LeaseMessage& message);
+  void lease_recalled(const LeaseMessage& message);
+  void announce(std::shared_ptr<const queue::LiveBatch> batch);
+
+  // Shutdown: what has not been offered goes home unsent, idle sessions quit, the others finish; abort ends all.
+  void drain();
+  void abort();
+  size_t sessions() const { return sessions_open_; }
+  size_t works() const { return works_out_ + early_.size(); }
+
+  std::shared_ptr<const queue::LiveBatch> find_batch(uint32_t number) override;
+
+ private:
+  friend class Lane;
+  static constexpr uint32_t kTicketsPerTurn = 1024;
+  static constexpr uint32_t kWindowMax = 4096;
+  static constexpr uint32_t kWindowFirst = 64;
+  static constexpr int64_t kDrainTargetNs = 2'000'000'000;  // connections are opened so that what waits takes about this long
+  static constexpr size_t kScratchKept = 64 * 1024;  // bytes of rendered text that a load keeps
+  static constexpr int64_t kAgainNs = 1'000'000'000;
+
+  // A transaction under way: its works beside what the session needs.
+  struct Load : smtp::Outgoing {
+    std::vector<Work*> works;
+    Lane* lane = nullptr;
+    int64_t rendered_bytes = 0;
+    bool first_of_session = false;
+  };
+
+  // lane.cc
+  bool take_up(const queue::Ticket& ticket);
+  void on_work_ready(Work& work) override;
+  void on_work_unreadable(Work& work, std::string_view why) override;
+  void list(Lane& lane);
+  Lane* lane_of(uint32_t site);
+  Work* new_work();
+  void free_work(Work& work);
+  Returned& give_back(Work& work);
+  void give_back_unsent(Work& work);
+  void text_of(const Work& work, Returned& item, std::string_view text, std::string_view mx, std::string_view address);
+  void fail_waiting(Lane& lane);
+
+  // lane_dial.cc
+  void pump(Lane& lane);
+  uint32_t sessions_wanted(const Lane& lane) const;
+  void grow(Lane& lane);
+  bool dial(Lane& lane);
+  void look_again(Lane& lane);
+  void resolve_more(Lane& lane);
+  void sort_targets(Lane& lane);
+  void addresses_known(Lane& lane, uint16_t host, const dns::Addresses& addresses);
+  Target* choose_target(Lane& lane);
+  void note_failure(Lane& lane, smtp::Verdict verdict, std::string_view text, std::string_view enhanced);
+  void send_lease(Lane& lane, Message::Kind kind, uint32_t count);
+  void tell_windows(Lane& lane);
+  void close_idle();
+
+  // lane_send.cc
+  void offer_next(Lane& lane, smtp::Session& session);
+  Work* pick(Lane& lane);
+  bool expired(const Work& work, const queue::Entry& entry) const;
+  void gather(Lane& lane, Load& load, const smtp::Session& session);
+  bool render(Load& load, const smtp::Session& session, queue::Entry& entry);
+  Load* new_load();
+  void on_session_ready(smtp::Session& session) override;
+  void on_session_outcome(smtp::Session& session, smtp::Outgoing* outgoing, const smtp::Outcome& outcome,
+                          std::string_view text) override;
+  void session_ended(smtp::Session& session, const smtp::Outcome& outcome, std::string_view text);
+  void on_outgoing_free(smtp::Session& session, smtp::Outgoing& outgoing) override;
+  void on_session_closing(smtp::Session& session) override;
+  void on_session_gone(smtp::Session& session) override;
+  void take_off_idle(smtp::Session& session);
+  smtp::Session* new_session();
+  bool early_mail(const Lane& lane, uint16_t host) const;
+
+  ShardContext& shard_;
+  Store store_;
+  dns::Router& router_;
+  smtp::SessionWorld world_;
+  std::vector<smtp::DialogueSettings> dialogue_settings_;        // by source
+  std::vector<smtp::DialogueSettings> early_dialogue_settings_;  // the same, with early mail
+
+  absl::flat_hash_map<uint32_t, std::unique_ptr<Lane>> lanes_;  // by site number
+  absl::flat_hash_map<uint32_t, std::shared_ptr<const queue::LiveBatch>> batches_;  // by the number's lower half
+  std::deque<queue::Ticket> early_;  // came before what they name was announced
+  std::deque<Lane*> to_pump_;
+  std::deque<std::pair<int64_t, Lane*>> again_;  // monotonic time, lane: in order
+  std::vector<std::unique_ptr<ReturnedMessage>> returned_;  // by home
+
+  std::deque<smtp::Session> session_slab_;
+  std::vector<smtp::Session*> free_sessions_;
+  std::deque<Work> work_slab_;
+  Work* free_works_ = nullptr;
+  std::deque<Load> load_slab_;
+  std::vector<Load*> free_loads_;
+  smtp::Session* idle_oldest_ = nullptr;  // all idle sessions, by when they became so
+  smtp::Session* idle_newest_ = nullptr;
+  size_t sessions_open_ = 0;
+  size_t works_out_ = 0;
+  mail::Renderer renderer_;
+  queue::Entry entry_, entry_again_;
+  mail::Rendered rendered_;
+  std::vector<smtp::Session*> spent_;  // idle, and have carried as many messages as they may
+  io::Endpoint peer_text_of_;
+  std::string peer_text_;
+  bool more_to_do_ = false;
+  bool draining_ = false;
+};
+
+}  // namespace veredus

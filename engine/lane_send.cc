@@ -1,0 +1,280 @@
+// From a work to a transaction, and from what the session heard to what goes home.
+
+#include <algorithm>
+#include <cassert>
+
+#include "engine/lane.h"
+
+namespace veredus {
+
+namespace {
+
+std::string_view domain_of(std::string_view address) { return address.substr(address.rfind('@') + 1); }
+
+}  // namespace
+
+// The highest band first; every sixteenth time the lowest that has something, so that nothing starves.
+Work* Lanes::pick(Lane& lane) {
+  const bool lowest_first = ++lane.picks % 16 == 0;
+  for (unsigned i = 0; i < queue::kBands; ++i) {
+    WorkList& list_of_band = lane.waiting[lowest_first ? queue::kBands - 1 - i : i];
+    if (list_of_band.empty()) continue;
+    --lane.waiting_total;
+    return list_of_band.pop_front();
+  }
+  return nullptr;
+}
+
+bool Lanes::expired(const Work& work, const queue::Entry& entry) const {
+  int64_t expires_mono_ns = work.batch->expires_mono_ns;
+  if (entry.expires_wall_ns != 0) expires_mono_ns += entry.expires_wall_ns - work.batch->batch.expires_wall_ns;
+  return expires_mono_ns <= shard_.mono_ns;
+}
+
+// Takes the next recipient, and those behind it that can share its transaction, and offers them to an idle session.
+void Lanes::offer_next(Lane& lane, smtp::Session& session) {
+  while (Work* const work = pick(lane)) {
+    uint32_t next = 0;
+    if (!queue::read_entry(work->page->bytes, work->ticket.entry_offset, entry_, next).ok()) {
+      on_work_unreadable(*work, "the recipient's entry in the spool is damaged");
+      continue;
+    }
+    if (expired(*work, entry_)) {
+      Returned& item = give_back(*work);
+      item.expired = true;
+      item.verdict.result = smtp::Result::never;
+      item.verdict.kind = smtp::Kind::soft;
+      item.verdict.bounce_class = smtp::BounceClass::message_expired;
+      item.verdict.rule = "maximum-age";
+      item.enhanced = {5, 4, 7};
+      text_of(*work, item, "its time to be delivered in has passed", {}, {});
+      free_work(*work);
+      continue;
+    }
+    Load& load = *new_load();
+    load.lane = &lane;
+    load.first_of_session = session.messages() == 0;
+    load.works.push_back(work);
+    load.recipients.push_back(work->to);
+    if (work->shareable) gather(lane, load, session);
+    if (!render(load, session, entry_)) continue;
+    Counters::add(shard_.counters.transactions);
+    session.offer(load);
+    return;
+  }
+  // Nothing was left to offer: the session goes on idling.
+  on_session_ready(session);
+}
+
+// Recipients share a transaction within one domain, when content and sender are the same for all (RFC 5321 §4.5.3.1.8:
+// every server takes a hundred). Only those that stand next are looked at.
+void Lanes::gather(Lane& lane, Load& load, const smtp::Session& session) {
+  const Work& first = *load.works.front();
+  const uint16_t stated = session.capabilities().rcpt_max;
+  size_t room = std::min<size_t>(shard_.settings.recipients_per_transaction, smtp::kRecipientsMax);
+  if (stated != 0) room = std::min<size_t>(room, stated);
+  WorkList& list_of_band = lane.waiting[first.ticket.band];
+  while (load.works.size() < room && !list_of_band.empty()) {
+    Work& other = *list_of_band.head;
+    if (!other.shareable || other.content != first.content) return;
+    if (domain_of(other.to) != domain_of(first.to)) return;
+    // A duplicate within the batch has an index of its own, and so a transaction of its own.
+    if (std::find(load.recipients.begin(), load.recipients.end(), other.to) != load.recipients.end()) return;
+    uint32_t next = 0;
+    if (!queue::read_entry(other.page->bytes, other.ticket.entry_offset, entry_again_, next).ok()) return;
+    if (expired(other, entry_again_)) return;
+    list_of_band.pop_front();
+    --lane.waiting_total;
+    load.works.push_back(&other);
+    load.recipients.push_back(other.to);
+  }
+}
+
+// False: it could not be made; its recipients went home with the reason.
+bool Lanes::render(Load& load, const smtp::Session& session, queue::Entry& entry) {
+  const Work& work = *load.works.front();
+  mail::RenderRequest request;
+  request.batch = &work.batch->batch;
+  request.entry = &entry;
+  request.index_in_trace = load.works.size() == 1;
+  request.dot_stuffed = !session.chunking();
+  load.scratch.clear();
+  const mail::Template* compiled = work.content == nullptr ? nullptr : &work.content->compiled;
+  const absl::Status made = renderer_.render(compiled, request, load.reverse_path, load.scratch, rendered_);
+  if (!made.ok()) {
+    for (Work* each : load.works) {
+      Returned& item = give_back(*each);
+      item.verdict.result = smtp::Result::never;
+      item.verdict.scope = smtp::Scope::recipient;
+      item.verdict.kind = smtp::Kind::hard;
+      item.verdict.bounce_class = smtp::BounceClass::content_related;
+      item.verdict.rule = "render";
+      item.enhanced = {5, 6, 0};
+      text_of(*each, item, std::string(made.message()), {}, {});
+      free_work(*each);
+    }
+    load.works.clear();
+    load.recipients.clear();
+    free_loads_.push_back(&load);
+    return false;
+  }
+  load.content.clear();
+  for (const mail::Piece& piece : rendered_.pieces) {
+    load.content.push_back({const_cast<char*>(piece.data), piece.size});
+  }
+  load.transaction.reverse_path = load.reverse_path;
+  load.transaction.recipients = load.recipients;
+  load.transaction.size = rendered_.size;
+  const uint8_t flags = work.own_message ? entry.content_flags : work.batch->batch.content_flags;
+  load.transaction.eight_bit = (flags & queue::kContentEightBit) != 0 || rendered_.eight_bit;
+  return true;
+}
+
+Lanes::Load* Lanes::new_load() {
+  if (free_loads_.empty()) return &load_slab_.emplace_back();
+  Load* const load = free_loads_.back();
+  free_loads_.pop_back();
+  return load;
+}
+
+// --------------------------------------------------------------------------------------- what the sessions report
+
+void Lanes::on_session_ready(smtp::Session& session) {
+  Lane& lane = *static_cast<Lane*>(session.place);
+  if (session.listed_idle) return;
+  if (!session.greeted) {
+    session.greeted = true;
+    --lane.dialling;
+    Counters::add(shard_.counters.connected);
+  }
+  session.listed_idle = true;
+  lane.idle.push_back(&session);
+  session.previous = idle_newest_;
+  session.next = nullptr;
+  (idle_newest_ == nullptr ? idle_oldest_ : idle_newest_->next) = &session;
+  idle_newest_ = &session;
+  const unsigned most = shard_.settings.messages_per_connection;
+  const uint16_t stated = session.capabilities().mail_max;
+  if ((most != 0 && session.messages() >= most) || (stated != 0 && session.messages() >= stated)) spent_.push_back(&session);
+  list(lane);
+}
+
+void Lanes::take_off_idle(smtp::Session& session) {
+  if (!session.listed_idle) return;
+  session.listed_idle = false;
+  Lane& lane = *static_cast<Lane*>(session.place);
+  lane.idle.erase(std::find(lane.idle.rbegin(), lane.idle.rend(), &session).base() - 1);
+  (session.previous == nullptr ? idle_oldest_ : session.previous->next) = session.next;
+  (session.next == nullptr ? idle_newest_ : session.next->previous) = session.previous;
+}
+
+void Lanes::on_session_outcome(smtp::Session& session, smtp::Outgoing* outgoing, const smtp::Outcome& outcome,
+                               std::string_view text) {
+  if (outgoing == nullptr) return session_ended(session, outcome, text);
+  Load& load = *static_cast<Load*>(outgoing);
+  Lane& lane = *load.lane;
+  Work& work = *load.works[outcome.recipient];
+  Returned& item = give_back(work);
+  item.verdict = outcome.verdict;
+  item.stage = static_cast<uint8_t>(outcome.stage);
+  item.code = outcome.code;
+  item.enhanced = {outcome.enhanced.status_class, outcome.enhanced.subject, outcome.enhanced.detail};
+  item.bytes = static_cast<uint32_t>(std::min<uint64_t>(load.transaction.size, UINT32_MAX));
+  item.source = session.source;
+  const smtp::Moments& moments = session.moments();
+  if (load.first_of_session) item.timing.connect_us = static_cast<uint32_t>(session.connect_us());
+  item.timing.queued_us += static_cast<uint32_t>((moments.offered_ns - work.taken_up_mono_ns) / 1000);
+  if (moments.body_sent_ns != 0) {
+    item.timing.mail_us = static_cast<uint32_t>((moments.body_sent_ns - moments.offered_ns) / 1000);
+    item.timing.dot_us = static_cast<uint32_t>((shard_.mono_ns - moments.body_sent_ns) / 1000);
+  }
+  if (peer_text_of_ != session.peer()) {
+    peer_text_of_ = session.peer();
+    peer_text_ = io::to_text(session.peer());
+  }
+  text_of(work, item, text, lane.site->hosts[session.host].name, peer_text_);
+  if (outcome.verdict.result == smtp::Result::delivered) Counters::add(shard_.counters.delivered_here);
+  free_work(work);
+}
+
+void Lanes::on_outgoing_free(smtp::Session& session, smtp::Outgoing& outgoing) {
+  Load& load = static_cast<Load&>(outgoing);
+  Lane& lane = *load.lane;
+  const int64_t took_ns = shard_.mono_ns - session.moments().offered_ns;
+  lane.transaction_ns += (took_ns - lane.transaction_ns) / 8;
+  lane.recipients += (static_cast<double>(load.works.size()) - lane.recipients) / 8;
+  load.works.clear();
+  load.recipients.clear();
+  load.content.clear();
+  if (load.scratch.capacity() > kScratchKept) load.scratch = {};
+  free_loads_.push_back(&load);
+}
+
+// The session itself failed. On the way to its greeting that says something of the host; later it says nothing more
+// than its recipients' outcomes do.
+void Lanes::session_ended(smtp::Session& session, const smtp::Outcome& outcome, std::string_view text) {
+  if (outcome.stage == smtp::Phase::idle || session.greeted || outcome.reason == smtp::Reason::local_close) return;
+  Lane& lane = *static_cast<Lane*>(session.place);
+  Counters::add(shard_.counters.connect_failures);
+  if (lane.sessions > lane.dialling) {
+    // Others work: the host takes so many and no more. No reason to stop those.
+    lane.no_growth_until_mono_ns = shard_.mono_ns + shard_.settings.host_down_ns;
+    return;
+  }
+  for (Target& target : lane.targets) {
+    if (target.endpoint == session.peer()) target.down_until_mono_ns = shard_.mono_ns + shard_.settings.host_down_ns;
+  }
+  lane.failure = Returned{};
+  lane.failure.verdict = outcome.verdict;
+  lane.failure.stage = static_cast<uint8_t>(outcome.stage);
+  lane.failure.code = outcome.code;
+  lane.failure.enhanced = {outcome.enhanced.status_class, outcome.enhanced.subject, outcome.enhanced.detail};
+  lane.failure_text = text;
+  lane.failure_mx = lane.site->hosts[session.host].name;
+  lane.failure_address = io::to_text(session.peer());
+}
+
+void Lanes::on_session_closing(smtp::Session& session) {
+  take_off_idle(session);
+  Lane& lane = *static_cast<Lane*>(session.place);
+  if (!session.greeted) --lane.dialling;
+  session.greeted = true;
+}
+
+void Lanes::on_session_gone(smtp::Session& session) {
+  Lane& lane = *static_cast<Lane*>(session.place);
+  --lane.sessions;
+  --sessions_open_;
+  Counters::take(shard_.counters.sessions);
+  if (const uint32_t back = lane.leases.release()) send_lease(lane, Message::Kind::lease_back, back);
+  if (lane.waiting_total == 0) {
+    if (const uint32_t back = lane.leases.give_back_free(0)) send_lease(lane, Message::Kind::lease_back, back);
+  }
+  session.place = nullptr;
+  free_sessions_.push_back(&session);
+  list(lane);
+}
+
+smtp::Session* Lanes::new_session() {
+  smtp::Session* session;
+  if (free_sessions_.empty()) {
+    session = &session_slab_.emplace_back(world_, *this);
+  } else {
+    session = free_sessions_.back();
+    free_sessions_.pop_back();
+  }
+  session->greeted = false;
+  session->listed_idle = false;
+  return session;
+}
+
+bool Lanes::early_mail(const Lane& lane, uint16_t host) const {
+  const std::string_view name = lane.site->hosts[host].name;
+  return std::any_of(shard_.settings.early_mail_hosts.begin(), shard_.settings.early_mail_hosts.end(),
+                     [&](const std::string& suffix) {
+                       return name.ends_with(suffix) &&
+                              (name.size() == suffix.size() || name[name.size() - suffix.size() - 1] == '.');
+                     });
+}
+
+}  // namespace veredus

@@ -1,0 +1,131 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dns/router.h"
+#include "engine/intake/port.h"
+#include "engine/smtp/verdict.h"
+#include "queue/live_batch.h"
+#include "queue/outcome.h"
+#include "queue/ticket.h"
+
+namespace veredus {
+
+// A site: the set of MX names that a domain resolves to. Domains with the same set share lanes and connections.
+// Immutable; made by the site's owner shard, shared by all that send to it.
+struct Site {
+  uint32_t number = 0;  // unique in the process
+  uint16_t owner = 0;   // shard that leases its connections
+  std::string key;
+  std::vector<dns::MxHost> hosts;  // by preference
+};
+
+// What shards say to each other, apart from tickets. Messages of one shard to another arrive in order.
+struct Message {
+  enum class Kind : uint8_t {
+    append, announce, discard,          // intake → home
+    route_ask,                          // home → the domain's shard
+    site_ask,                           // the domain's shard → the site's owner
+    route_told,                         // either → home
+    returned,                           // lane → home
+    window,                             // lane → home
+    lease_ask, lease_back,              // lane → the site's owner
+    lease_granted, lease_recalled,      // the site's owner → lane
+    site_announced,                     // home → lane, ahead of its first ticket
+    stop,
+  };
+  explicit Message(Kind message_kind) : kind(message_kind) {}
+  virtual ~Message() = default;
+  Message* next = nullptr;
+  const Kind kind;
+  uint16_t from = 0;
+};
+
+struct AppendMessage : Message {
+  AppendMessage() : Message(Kind::append) {}
+  intake::AppendRequest request;
+};
+struct AnnounceMessage : Message {
+  AnnounceMessage() : Message(Kind::announce) {}
+  std::shared_ptr<const queue::LiveBatch> batch;
+};
+struct DiscardMessage : Message {
+  DiscardMessage() : Message(Kind::discard) {}
+  uint64_t batch = 0;
+};
+
+// "Where does this domain's mail go?" `domain_id` is the asking home's own number.
+struct RouteAsk : Message {
+  RouteAsk() : Message(Kind::route_ask) {}
+  uint32_t domain_id = 0;
+  std::string domain;
+};
+// The route is known, the site's number is not: only its owner gives numbers.
+struct SiteAsk : Message {
+  SiteAsk() : Message(Kind::site_ask) {}
+  uint16_t home = 0;
+  uint32_t domain_id = 0;
+  int64_t expires_mono_ns = 0;
+  uint32_t dns_us = 0;
+  std::string key;
+  std::vector<dns::MxHost> hosts;
+};
+struct RouteTold : Message {
+  RouteTold() : Message(Kind::route_told) {}
+  uint32_t domain_id = 0;
+  int64_t expires_mono_ns = 0;
+  uint32_t dns_us = 0;
+  std::shared_ptr<const Site> site;  // null: no route, as the verdict says
+  smtp::Verdict verdict;
+  std::array<uint16_t, 3> enhanced{};
+  std::string reason;
+};
+
+// A ticket that comes back. Texts lie in the message's arena.
+struct Returned {
+  queue::Ticket ticket;
+  bool unsent = false;     // nothing was tried: no attempt is counted
+  bool expired = false;    // with `never`: its time had passed when the lane took it up
+  smtp::Verdict verdict;
+  uint8_t stage = 0;
+  uint16_t code = 0;
+  std::array<uint16_t, 3> enhanced{};
+  uint32_t bytes = 0;
+  uint32_t text_at = 0, text_length = 0;
+  uint32_t mx_at = 0, mx_length = 0;
+  uint32_t address_at = 0, address_length = 0;
+  uint16_t source = 0;
+  queue::Timing timing;
+};
+struct ReturnedMessage : Message {
+  ReturnedMessage() : Message(Kind::returned) {}
+  std::vector<Returned> items;
+  std::string arena;
+};
+
+// How many tickets of a band a home may have out at this slice of the site.
+struct WindowMessage : Message {
+  WindowMessage() : Message(Kind::window) {}
+  uint32_t site = 0;
+  uint32_t window = 0;
+};
+// Connection slots of a site: asked, granted, recalled, given back.
+struct LeaseMessage : Message {
+  explicit LeaseMessage(Kind kind_of_lease) : Message(kind_of_lease) {}
+  uint32_t site = 0;
+  uint32_t count = 0;
+};
+struct SiteAnnounced : Message {
+  SiteAnnounced() : Message(Kind::site_announced) {}
+  std::shared_ptr<const Site> site;
+};
+struct StopMessage : Message {
+  StopMessage() : Message(Kind::stop) {}
+  bool abort = false;  // open transactions end at once
+};
+
+}  // namespace veredus

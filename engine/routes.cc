@@ -1,0 +1,169 @@
+#include "engine/routes.h"
+
+#include <charconv>
+
+namespace veredus {
+
+uint64_t stable_hash(std::string_view text) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (const char c : text) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3;
+  hash ^= hash >> 32;
+  hash *= 0xd6e8feb86659fd93;
+  return hash ^ hash >> 32;
+}
+
+namespace {
+
+// "5.1.10" as numbers.
+std::array<uint16_t, 3> enhanced_numbers(std::string_view text) {
+  std::array<uint16_t, 3> numbers{};
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  for (uint16_t& number : numbers) {
+    at = std::from_chars(at, end, number).ptr;
+    if (at != end) ++at;
+  }
+  return numbers;
+}
+
+smtp::Verdict no_route(bool permanent, smtp::BounceClass bounce_class, std::string_view rule) {
+  smtp::Verdict verdict;
+  verdict.result = permanent ? smtp::Result::never : smtp::Result::later;
+  verdict.scope = smtp::Scope::site;
+  verdict.kind = permanent ? smtp::Kind::hard : smtp::Kind::soft;
+  verdict.bounce_class = bounce_class;
+  verdict.rule = rule;
+  return verdict;
+}
+
+smtp::Verdict judge_route(const dns::Route& route) {
+  switch (route.status) {
+    case dns::RouteStatus::null_mx: return no_route(true, smtp::BounceClass::bad_domain, "null-mx");
+    case dns::RouteStatus::no_such_domain: return no_route(true, smtp::BounceClass::bad_domain, "no-such-domain");
+    case dns::RouteStatus::no_mail_host: return no_route(true, smtp::BounceClass::bad_domain, "no-mail-host");
+    case dns::RouteStatus::ok:
+    case dns::RouteStatus::temporary: break;
+  }
+  return no_route(false, smtp::BounceClass::routing_errors, "dns-temporary");
+}
+
+}  // namespace
+
+Routes::Routes(ShardContext& shard, dns::Router& router) : shard_(shard), router_(router) {}
+Routes::~Routes() = default;
+
+void Routes::ask(RouteAsk& ask) {
+  if (const dns::Route* known = router_.cached(ask.domain, shard_.mono_ns)) {
+    return tell(ask.from, ask.domain_id, *known, 0);
+  }
+  asked_.emplace_front();
+  Asked& asked = asked_.front();
+  asked.routes = this;
+  asked.self = asked_.begin();
+  asked.home = ask.from;
+  asked.domain_id = ask.domain_id;
+  asked.begun_mono_ns = shard_.mono_ns;
+  asked.domain = std::move(ask.domain);
+  Counters::add(shard_.counters.lookups);
+  if (const dns::Route* known = router_.resolve(asked.domain, asked)) {
+    tell(asked.home, asked.domain_id, *known, 0);
+    asked_.pop_front();
+  }
+}
+
+void Routes::Asked::on_route(const dns::Route& route) {
+  Routes& owner = *routes;
+  owner.tell(home, domain_id, route, static_cast<uint32_t>((owner.shard_.mono_ns - begun_mono_ns) / 1000));
+  owner.asked_.erase(self);
+}
+
+void Routes::tell(uint16_t home, uint32_t domain_id, const dns::Route& route, uint32_t dns_us) {
+  if (route.status == dns::RouteStatus::ok) {
+    const dns::HostOrder order =
+        dns::order_hosts(route, shard_.settings.own_names, [this] { return shard_.random.next(); });
+    if (!order.loop) {
+      auto ask = std::make_unique<SiteAsk>();
+      ask->from = shard_.id;
+      ask->home = home;
+      ask->domain_id = domain_id;
+      ask->expires_mono_ns = route.expires_mono_ns;
+      ask->dns_us = dns_us;
+      ask->key = dns::site_key(route);
+      // Hosts that our own name cut off are not part of where we send to: such a site is another one.
+      if (order.count < route.hosts.size()) ask->key += " below us";
+      for (uint8_t i = 0; i < order.count; ++i) ask->hosts.push_back(route.hosts[order.index[i]]);
+      const unsigned owner = shard_of_site(ask->key, shard_.exchange.shards());
+      return shard_.exchange.post(owner, std::move(ask));
+    }
+  }
+  auto told = std::make_unique<RouteTold>();
+  told->from = shard_.id;
+  told->domain_id = domain_id;
+  told->expires_mono_ns = route.expires_mono_ns;
+  told->dns_us = dns_us;
+  if (route.status == dns::RouteStatus::ok) {
+    told->verdict = no_route(true, smtp::BounceClass::routing_errors, "mx-loops-to-us");
+    told->enhanced = {5, 4, 6};
+    told->reason = "we are the best mail host of this domain ourselves, and do not take its mail";
+  } else {
+    told->verdict = judge_route(route);
+    told->enhanced = enhanced_numbers(route.enhanced);
+    told->reason = route.reason;
+  }
+  shard_.exchange.post(home, std::move(told));
+}
+
+void Routes::ask_site(SiteAsk& ask) {
+  const auto [found, fresh] = numbers_.try_emplace(ask.key, static_cast<uint32_t>(sites_.size()));
+  if (fresh) {
+    auto site = std::make_shared<Site>();
+    site->number = found->second * shard_.exchange.shards() + shard_.id;
+    site->owner = shard_.id;
+    site->key = ask.key;
+    site->hosts = std::move(ask.hosts);
+    sites_.push_back(
+        {std::move(site), queue::LeaseOwner(shard_.settings.connections_per_site, shard_.exchange.shards())});
+  }
+  auto told = std::make_unique<RouteTold>();
+  told->from = shard_.id;
+  told->domain_id = ask.domain_id;
+  told->expires_mono_ns = ask.expires_mono_ns;
+  told->dns_us = ask.dns_us;
+  told->site = sites_[found->second].site;
+  shard_.exchange.post(ask.home, std::move(told));
+}
+
+// ------------------------------------------------------------------------------------------------------- leases
+
+void Routes::lease_ask(const LeaseMessage& message) {
+  OwnedSite& owned = sites_[message.site / shard_.exchange.shards()];
+  notices_.clear();
+  const uint32_t granted = owned.leases.request(message.from, message.count, notices_);
+  if (granted > 0) send_lease(Message::Kind::lease_granted, message.site, message.from, granted);
+  notify(*owned.site, notices_);
+}
+
+void Routes::lease_back(const LeaseMessage& message) {
+  OwnedSite& owned = sites_[message.site / shard_.exchange.shards()];
+  notices_.clear();
+  owned.leases.give_back(message.from, message.count, notices_);
+  notify(*owned.site, notices_);
+}
+
+void Routes::notify(const Site& site, const std::vector<queue::LeaseNotice>& notices) {
+  for (const queue::LeaseNotice& notice : notices) {
+    const bool grant = notice.kind == queue::LeaseNotice::Kind::grant;
+    send_lease(grant ? Message::Kind::lease_granted : Message::Kind::lease_recalled, site.number, notice.holder,
+               notice.count);
+  }
+}
+
+void Routes::send_lease(Message::Kind kind, uint32_t site, uint32_t holder, uint32_t count) {
+  auto message = std::make_unique<LeaseMessage>(kind);
+  message->from = shard_.id;
+  message->site = site;
+  message->count = count;
+  shard_.exchange.post(holder, std::move(message));
+}
+
+}  // namespace veredus

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "dns/address_policy.h"
+#include "engine/io/ports.h"
+#include "engine/mail/template.h"
+#include "engine/smtp/dialogue.h"
+#include "queue/journal.h"
+#include "queue/retry.h"
+
+namespace veredus {
+
+// One address to send from, and how it introduces itself.
+struct SourceSettings {
+  std::string name = "default";
+  io::Endpoint address;  // family 0: the kernel chooses
+  std::string ehlo;      // empty: the host's name
+};
+
+// What to do with a recipient whose delivery is unknown (connection lost between the final dot and its reply).
+enum class InDoubtPolicy : uint8_t { retry, hold, assume_delivered };
+
+// Everything the shards are told at start. Read by all threads, changed by none.
+struct EngineSettings {
+  std::string hostname = "localhost";  // EHLO name, `by` of the trace field
+  std::string node = "veredus";
+  std::vector<std::string> own_names;  // host names that are us: cut from MX lists, recognised in trace fields
+
+  uint16_t smtp_port = 25;
+  unsigned connections_per_site = 20;
+  unsigned connections_total = 10000;   // of the process
+  unsigned messages_per_connection = 0;  // 0: any number
+  unsigned recipients_per_transaction = 100;
+  unsigned addresses_tried = 5;          // of a site's hosts, per dialling (Postfix: 5)
+  int64_t idle_close_ns = 5'000'000'000;
+  int64_t connect_limit_ns = 60'000'000'000;
+  int64_t host_down_ns = 60'000'000'000;  // a host that could not be reached is passed over that long
+  std::vector<std::string> early_mail_hosts;  // MX suffixes known to take a next MAIL before the end-of-data reply
+  smtp::DialogueSettings dialogue;
+  std::vector<SourceSettings> sources = {SourceSettings{}};
+
+  queue::RetryPolicy retry;
+  InDoubtPolicy in_doubt = InDoubtPolicy::retry;
+  int64_t in_doubt_delay_ns = 600'000'000'000;
+
+  dns::AddressPolicy address_policy;
+  dns::RouterSettings router;
+  mail::RenderSettings render;
+
+  uint64_t waiting_max = 50'000'000;  // recipients in the process; beyond it intake is told 503
+  uint32_t tickets_max = 65536;       // per band and shard, rounded up to a power of two
+  uint64_t page_cache_bytes = 64u << 20;
+  uint64_t content_cache_bytes = 256u << 20;
+  queue::JournalOptions journal;
+  int64_t outcome_flush_ns = 5'000'000;  // outcomes wait at most that long for their sync
+};
+
+}  // namespace veredus

@@ -1,0 +1,122 @@
+#include "engine/shard.h"
+
+#include <algorithm>
+
+namespace veredus {
+
+namespace {
+constexpr uint32_t kTimersPerTurn = 4096;
+constexpr int64_t kSleepMaxNs = 1'000'000'000;  // counters and clocks move on even when nothing happens
+}  // namespace
+
+Shard::Shard(uint16_t id, const EngineSettings& settings, Exchange& exchange, ShardPorts ports, uint64_t seed,
+             Counters& counters)
+    : ports_(ports),
+      exchange_(exchange),
+      random_(seed),
+      context_{id, settings, exchange, random_, counters, ports.clock.mono_ns(), ports.clock.wall_ns()},
+      router_(ports.lookups, settings.router, [this] { return context_.mono_ns; }),
+      routes_(context_, router_),
+      lanes_(context_, ports.disk, router_, ports.network, ports.timers),
+      home_(context_, ports.disk) {}
+
+Shard::~Shard() = default;
+
+void Shard::resume(const absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>>& committed) {
+  read_clock();
+  std::vector<uint64_t> numbers;
+  for (const auto& [number, batch] : committed) numbers.push_back(number);
+  std::sort(numbers.begin(), numbers.end());
+  for (const uint64_t number : numbers) lanes_.announce(committed.at(number));
+  home_.resume(committed);
+}
+
+void Shard::run_turn() {
+  read_clock();
+  ports_.loop.reap();
+  // Tickets before messages would be read in vain: what a ticket names is announced by a message ahead of it.
+  read_mailbox();
+  lanes_.take_tickets();
+  lanes_.deliver();
+  settle();
+  ports_.timers.advance(context_.mono_ns, kTimersPerTurn);
+  home_.run_due();
+  home_.dispatch();
+  home_.flush();
+  lanes_.submitted();
+  Counters::add(context_.counters.turns);
+  ports_.loop.submit(next_due_mono_ns());
+}
+
+void Shard::read_clock() {
+  context_.mono_ns = ports_.clock.mono_ns();
+  context_.wall_ns = ports_.clock.wall_ns();
+}
+
+void Shard::read_mailbox() {
+  for (Message* message = exchange_.mailbox(context_.id).take(); message != nullptr;) {
+    const std::unique_ptr<Message> owned(message);
+    message = owned->next;
+    hear(*owned);
+  }
+}
+
+void Shard::hear(Message& message) {
+  switch (message.kind) {
+    case Message::Kind::append: return home_.append(static_cast<AppendMessage&>(message));
+    case Message::Kind::announce: {
+      auto& announced = static_cast<AnnounceMessage&>(message);
+      lanes_.announce(announced.batch);
+      return home_.announce(std::move(announced.batch));
+    }
+    case Message::Kind::discard: return home_.discard(static_cast<DiscardMessage&>(message).batch);
+    case Message::Kind::route_ask: return routes_.ask(static_cast<RouteAsk&>(message));
+    case Message::Kind::site_ask: return routes_.ask_site(static_cast<SiteAsk&>(message));
+    case Message::Kind::route_told: return home_.route_told(static_cast<RouteTold&>(message));
+    case Message::Kind::returned: return home_.returned(static_cast<ReturnedMessage&>(message));
+    case Message::Kind::window: return home_.window(static_cast<WindowMessage&>(message));
+    case Message::Kind::lease_ask: return routes_.lease_ask(static_cast<LeaseMessage&>(message));
+    case Message::Kind::lease_back: return routes_.lease_back(static_cast<LeaseMessage&>(message));
+    case Message::Kind::lease_granted: return lanes_.lease_granted(static_cast<LeaseMessage&>(message));
+    case Message::Kind::lease_recalled: return lanes_.lease_recalled(static_cast<LeaseMessage&>(message));
+    case Message::Kind::site_announced:
+      return lanes_.site_announced(std::move(static_cast<SiteAnnounced&>(message).site));
+    case Message::Kind::stop:
+      drain();
+      if (static_cast<StopMessage&>(message).abort) lanes_.abort();
+      return;
+  }
+}
+
+// What became of the tickets of this turn goes home.
+void Shard::settle() {
+  for (unsigned home = 0; home < exchange_.shards(); ++home) {
+    std::unique_ptr<ReturnedMessage> returned = lanes_.take_returned(home);
+    if (returned == nullptr) continue;
+    if (home == context_.id) {
+      home_.returned(*returned);
+    } else {
+      exchange_.post(home, std::move(returned));
+    }
+  }
+}
+
+int64_t Shard::next_due_mono_ns() const {
+  if (home_.more_to_do() || lanes_.more_to_do() || exchange_.anything_for(context_.id)) return context_.mono_ns;
+  return std::min({home_.next_due_mono_ns(), lanes_.next_due_mono_ns(), ports_.timers.next_deadline(),
+                   context_.mono_ns + kSleepMaxNs});
+}
+
+void Shard::drain() {
+  if (draining_) return;
+  draining_ = true;
+  home_.stop_dispatch();
+  lanes_.drain();
+}
+
+bool Shard::drained() const {
+  return draining_ && lanes_.sessions() == 0 && lanes_.works() == 0 && home_.tickets_out() == 0 &&
+         !exchange_.anything_for(context_.id) && home_.settled();
+}
+
+}  // namespace veredus

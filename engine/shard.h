@@ -1,0 +1,79 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "dns/router.h"
+#include "engine/context.h"
+#include "engine/home.h"
+#include "engine/io/timer_wheel.h"
+#include "engine/lane.h"
+#include "engine/routes.h"
+
+namespace veredus {
+
+// What a shard stands on. The product gives it io_uring's, the simulated world its own; all outlive the shard.
+struct ShardPorts {
+  // The loop's two ends: completions in, work out.
+  class Loop {
+   public:
+    virtual ~Loop() = default;
+    // Collects what has completed, then runs it: sockets, files, DNS.
+    virtual void reap() = 0;
+    // Hands over what the turn has queued; then, if `until_mono_ns` is later than now, waits for a completion, a wake-up
+    // or that time.
+    virtual void submit(int64_t until_mono_ns) = 0;
+  };
+  io::Clock& clock;
+  Loop& loop;
+  io::Network& network;
+  queue::Disk& disk;
+  dns::Lookups& lookups;
+  io::TimerWheel& timers;
+};
+
+// One core's share of the engine: home of some recipients, owner of some routes, sites and lanes. Nothing in it is locked;
+// others reach it through the exchange.
+class Shard {
+ public:
+  Shard(uint16_t id, const EngineSettings& settings, Exchange& exchange, ShardPorts ports, uint64_t seed,
+        Counters& counters);
+  ~Shard();
+
+  // Start, in three steps, so that all shards know all commits: recover on each; resume on each; then turns.
+  absl::StatusOr<RecoveredHome> recover() { return home_.recover(); }
+  void resume(const absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>>& committed);
+
+  // Once round: reap → deliver → settle → timers → submit. Waits at its end when there is nothing to do.
+  void run_turn();
+
+  // Shutdown. After drain() no ticket leaves home and no transaction begins; drained() when the last has ended and all is
+  // durable. A StopMessage does the same.
+  void drain();
+  bool drained() const;
+  bool draining() const { return draining_; }
+
+  const Home& home() const { return home_; }
+  Home& home() { return home_; }
+  const Lanes& lanes() const { return lanes_; }
+
+ private:
+  void read_clock();
+  void read_mailbox();
+  void hear(Message& message);
+  void settle();
+  int64_t next_due_mono_ns() const;
+
+  ShardPorts ports_;
+  Exchange& exchange_;
+  io::Random random_;
+  ShardContext context_;
+  dns::Router router_;
+  Routes routes_;
+  Lanes lanes_;
+  Home home_;
+  bool draining_ = false;
+};
+
+}  // namespace veredus

@@ -1,0 +1,294 @@
+#include "engine/smtp/session.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <utility>
+
+#include "engine/io/planted.h"
+
+namespace veredus::smtp {
+
+namespace {
+
+Reason reason_of_connect(int error) {
+  switch (error) {
+    case ECONNREFUSED: return Reason::connect_refused;
+    case ETIMEDOUT: return Reason::connect_timed_out;
+    default: return Reason::unreachable;
+  }
+}
+
+iovec piece_of(std::string_view bytes) { return {const_cast<char*>(bytes.data()), bytes.size()}; }
+
+}  // namespace
+
+void SessionWorld::submitted() {
+  for (Session* session : submitting) session->submitted();
+  submitting.clear();
+}
+
+bool Session::dial(const io::Endpoint& peer, const io::Endpoint& from, const DialogueSettings& settings) {
+  assert(socket_ == io::kNoSocket);
+  dialogue_ = Dialogue(&settings);
+  parser_ = ReplyParser();
+  peer_ = peer;
+  moments_ = {};
+  messages_ = 0;
+  connect_us_ = 0;
+  closing_ = leaving_ = in_flight_ = last_block_ = only_commands_ = false;
+  held_ = 0;
+  dialled_mono_ns_ = world_.mono_ns;
+  socket_ = world_.network.connect(peer, from, *this);
+  if (socket_ == io::kNoSocket) return false;
+  connecting_ = true;
+  set_deadline(world_.mono_ns + world_.connect_limit_ns);
+  return true;
+}
+
+void Session::on_connected(int error) {
+  connecting_ = false;
+  if (closing_) return;
+  connect_us_ = (world_.mono_ns - dialled_mono_ns_) / 1000;
+  if (error != 0) return act(dialogue_.lost(reason_of_connect(error), world_.output));
+  act(dialogue_.connected(world_.output));
+}
+
+void Session::on_received(std::string_view bytes) {
+  if (closing_) return;
+  if (io::is_planted(io::Planted::reply_shift) && dialogue_.phase() == Phase::end_of_data && messages_ % 8 == 3) {
+    act(feed(dialogue_, parser_, "250 2.0.0 nobody said this\r\n", world_.output));
+    if (closing_) return;
+  }
+  act(feed(dialogue_, parser_, bytes, world_.output));
+}
+
+void Session::on_ended(int) {
+  if (closing_) return;
+  act(dialogue_.lost(Reason::connection_lost, world_.output));
+}
+
+void Session::offer(Outgoing& outgoing) {
+  assert(may_offer());
+  *free_place() = &outgoing;
+  outgoing.unsettled = outgoing.recipients.size();
+  moments_ = {};
+  moments_.offered_ns = world_.mono_ns;
+  ++messages_;
+  act(dialogue_.offer(outgoing.transaction, world_.output));
+}
+
+void Session::leave() {
+  if (closing_) return;
+  if (connecting_ || dialogue_.phase() == Phase::greeting) return abort();
+  leaving_ = true;
+  if (dialogue_.idle() && !in_flight_) act(dialogue_.quit(world_.output));
+}
+
+void Session::abort() {
+  if (closing_) return;
+  act(dialogue_.lost(Reason::local_close, world_.output));
+}
+
+void Session::on_timer() {
+  if (closing_ || deadline_mono_ns_ == 0) return;
+  if (world_.mono_ns < deadline_mono_ns_) {  // it was put off meanwhile: that costs no work until now
+    world_.timers.arm(*this, deadline_mono_ns_);
+    return;
+  }
+  deadline_mono_ns_ = 0;
+  if (connecting_) return act(dialogue_.lost(Reason::connect_timed_out, world_.output));
+  act(dialogue_.timed_out(world_.output));
+}
+
+// ----------------------------------------------------------------------------------------------------- the steps
+
+void Session::act(const Step& step) {
+  settle_outcomes();
+  if (closing_) return;
+  std::string& bytes = world_.output.bytes;
+  switch (step.act) {
+    case Step::Act::closing:
+      world_.output.clear();
+      return close(false);
+    case Step::Act::send_content: start_send(std::move(bytes), outgoing_of(step.transaction), step.tail); break;
+    case Step::Act::wait:
+    case Step::Act::idle:
+      if (!bytes.empty()) start_send(std::move(bytes), nullptr, {});
+      break;
+  }
+  world_.output.clear();
+  rearm();
+  free_outgoings();
+  announce_ready();
+}
+
+void Session::announce_ready() {
+  if (closing_ || in_flight_) return;
+  if (leaving_ && dialogue_.idle()) return act(dialogue_.quit(world_.output));
+  if (leaving_ || !may_offer()) return;
+  if (parser_.empty()) parser_.release();
+  ready_since_mono_ns_ = world_.mono_ns;
+  owner_->on_session_ready(*this);
+}
+
+void Session::settle_outcomes() {
+  for (const Outcome& outcome : world_.output.outcomes) {
+    Outgoing* outgoing = outcome.transaction == nullptr ? nullptr : outgoing_of(outcome.transaction);
+    if (outgoing != nullptr) --outgoing->unsettled;
+    owner_->on_session_outcome(*this, outgoing, outcome, world_.output.text(outcome));
+  }
+  world_.output.outcomes.clear();
+}
+
+Outgoing* Session::outgoing_of(const Transaction* transaction) {
+  for (Outgoing* outgoing : places_) {
+    if (outgoing != nullptr && &outgoing->transaction == transaction) return outgoing;
+  }
+  assert(false && "a transaction that was not offered");
+  return nullptr;
+}
+
+// ------------------------------------------------------------------------------------------------------- sending
+
+void Session::start_send(std::string&& commands, Outgoing* with_content, std::string_view tail) {
+  if (in_flight_) {
+    // The reply overtook the completion of our send: go on when the kernel has let go of the bytes.
+    held_commands_.append(commands);
+    held_ = with_content != nullptr ? 2 : std::max<uint8_t>(held_, 1);
+    if (with_content != nullptr) {
+      held_content_ = with_content;
+      tail_ = tail;
+    }
+    return;
+  }
+  sending_ = with_content;
+  content_at_ = 0;
+  tail_ = tail;
+  commands_.swap(commands);
+  send_block();
+}
+
+// Hands the next block to the network: commands, then content, then the tail; what fits in one block goes as one send.
+void Session::send_block() {
+  in_flight_ = true;
+  if (sending_ == nullptr) {
+    only_commands_ = true;
+    last_block_ = false;
+    command_piece_ = piece_of(commands_);
+    world_.network.send(socket_, {&command_piece_, 1});
+  } else {
+    std::vector<iovec>& pieces = sending_->pieces;
+    pieces.clear();
+    if (content_at_ == 0 && !commands_.empty()) pieces.push_back(piece_of(commands_));
+    size_t bytes = 0;
+    while (content_at_ < sending_->content.size() && bytes < kBlockBytes && pieces.size() < 512) {
+      iovec& piece = sending_->content[content_at_];
+      iovec part = piece;
+      part.iov_len = std::min(part.iov_len, kBlockBytes - bytes);
+      pieces.push_back(part);
+      bytes += part.iov_len;
+      if (part.iov_len < piece.iov_len) {
+        piece.iov_base = static_cast<char*>(piece.iov_base) + part.iov_len;
+        piece.iov_len -= part.iov_len;
+        break;
+      }
+      ++content_at_;
+    }
+    only_commands_ = false;
+    last_block_ = content_at_ == sending_->content.size();
+    if (last_block_ && !tail_.empty()) pieces.push_back(piece_of(tail_));
+    world_.network.send(socket_, pieces);
+  }
+  if (!queued_) {
+    queued_ = true;
+    world_.submitting.push_back(this);
+  }
+}
+
+void Session::submitted() {
+  queued_ = false;
+  if (closing_ || !in_flight_) return;
+  if (last_block_) {
+    dialogue_.content_sent();
+    moments_.body_sent_ns = world_.mono_ns;
+  } else {
+    dialogue_.commands_sent();
+  }
+  rearm();
+}
+
+void Session::on_sent(int error) {
+  if (closing_ && !in_flight_) return;
+  in_flight_ = false;
+  if (closing_) return;
+  if (error != 0) return act(dialogue_.lost(Reason::connection_lost, world_.output));
+  if (sending_ != nullptr && !last_block_) {
+    commands_.clear();
+    return send_block();
+  }
+  sending_ = nullptr;
+  last_block_ = false;
+  if (held_ != 0) {
+    Outgoing* content = std::exchange(held_content_, nullptr);
+    held_ = 0;
+    std::string commands = std::exchange(held_commands_, {});
+    start_send(std::move(commands), content, tail_);
+    rearm();
+    return;
+  }
+  free_outgoings();
+  announce_ready();
+}
+
+// An outgoing is free when nobody will speak of it again and the kernel does not read it any more.
+void Session::free_outgoings() {
+  for (Outgoing*& taken : places_) {
+    if (taken == nullptr || taken == sending_ || taken == held_content_) continue;
+    if (taken->unsettled > 0) continue;
+    owner_->on_outgoing_free(*this, *std::exchange(taken, nullptr));
+  }
+}
+
+// ------------------------------------------------------------------------------------------------- time and the end
+
+void Session::rearm() {
+  const int64_t limit_ns = dialogue_.time_limit_ns();
+  set_deadline(limit_ns == 0 ? 0 : world_.mono_ns + limit_ns);
+}
+
+// Putting a deadline off only writes it down; the timer goes off at the old time and looks.
+void Session::set_deadline(int64_t mono_ns) {
+  const int64_t before = deadline_mono_ns_;
+  deadline_mono_ns_ = mono_ns;
+  if (mono_ns == 0) return;
+  if (!armed() || before == 0 || mono_ns < before) world_.timers.arm(*this, mono_ns);
+}
+
+void Session::close(bool abort) {
+  if (closing_) return;
+  closing_ = true;
+  deadline_mono_ns_ = 0;
+  held_ = 0;
+  held_content_ = nullptr;
+  world_.timers.cancel(*this);
+  owner_->on_session_closing(*this);
+  world_.network.close(socket_, abort);
+}
+
+void Session::on_closed() {
+  in_flight_ = false;
+  sending_ = nullptr;
+  if (queued_) {
+    std::erase(world_.submitting, this);
+    queued_ = false;
+  }
+  free_outgoings();
+  socket_ = io::kNoSocket;
+  commands_ = {};
+  held_commands_ = {};
+  parser_ = ReplyParser();
+  owner_->on_session_gone(*this);
+}
+
+}  // namespace veredus::smtp

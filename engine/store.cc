@@ -1,0 +1,263 @@
+#include "engine/store.h"
+
+#include <cassert>
+#include <utility>
+#include <vector>
+
+#include "queue/journal.h"
+
+namespace veredus {
+
+// A segment opened for reading. Reads that come before the open is done wait here.
+struct Store::File : queue::DiskOperation {
+  struct Waiting {
+    uint64_t offset;
+    std::string* into;
+    queue::DiskOperation* op;
+  };
+  explicit File(queue::Disk& the_disk) : disk(the_disk) {}
+  ~File() override {
+    if (handle >= 0) disk.close(handle);
+  }
+  void on_disk_done(int64_t result) override {
+    opening = false;
+    handle = static_cast<queue::Disk::File>(result);
+    for (Waiting& wait : std::exchange(waiting, {})) start(wait.offset, *wait.into, *wait.op);
+  }
+  void start(uint64_t offset, std::string& into, queue::DiskOperation& op) {
+    if (opening) {
+      waiting.push_back({offset, &into, &op});
+    } else if (handle < 0) {
+      op.on_disk_done(handle);
+    } else {
+      disk.read(handle, offset, {reinterpret_cast<uint8_t*>(into.data()), into.size()}, op);
+    }
+  }
+  queue::Disk& disk;
+  queue::Disk::File handle = -1;
+  bool opening = true;
+  std::vector<Waiting> waiting;
+};
+
+void Page::on_disk_done(int64_t result) { store->page_done(*this, result); }
+void StoredContent::on_disk_done(int64_t result) { store->content_done(*this, result); }
+
+std::string Store::journal_directory(uint16_t journal) { return "journal-" + std::to_string(journal); }
+
+Store::Store(queue::Disk& disk, Owner& owner, const mail::RenderSettings& render, uint64_t page_cache_bytes,
+             uint64_t content_cache_bytes)
+    : disk_(disk), owner_(owner), render_(render), page_limit_(page_cache_bytes), content_limit_(content_cache_bytes) {}
+
+Store::~Store() = default;
+
+void Store::read(uint16_t journal, uint32_t segment, uint64_t offset, std::string& into, queue::DiskOperation& op) {
+  const uint64_t key = uint64_t{journal} << 32 | segment;
+  std::unique_ptr<File>& file = files_[key];
+  if (file == nullptr || (!file->opening && file->handle < 0)) {
+    file = std::make_unique<File>(disk_);
+    disk_.open(queue::Journal::segment_path(journal_directory(journal), segment), *file);
+  }
+  file->start(offset, into, op);
+}
+
+void Store::fetch(Work& work) {
+  const queue::Ticket& ticket = work.ticket;
+  const uint64_t segment_key = uint64_t{ticket.home} << 32 | ticket.segment;
+  std::unique_ptr<Page>& slot = pages_[{segment_key, ticket.page_offset}];
+  if (slot == nullptr) {
+    slot = std::make_unique<Page>();
+    slot->store = this;
+    slot->journal = ticket.home;
+    slot->segment = ticket.segment;
+    slot->offset = ticket.page_offset;
+    slot->bytes.resize(ticket.page_bytes);
+    page_bytes_ += ticket.page_bytes;
+    slot->pins = 1;
+    work.page = slot.get();
+    slot->waiters.push_back(&work);
+    read(ticket.home, ticket.segment, ticket.page_offset, slot->bytes, *slot);
+    trim_pages();
+    return;
+  }
+  Page& page = *slot;
+  if (page.pins++ == 0) unused_pages_.erase(page.unused_at);
+  work.page = &page;
+  if (page.state == Page::State::loading) {
+    page.waiters.push_back(&work);
+  } else {
+    work_has_page(work);
+  }
+}
+
+void Store::page_done(Page& page, int64_t result) {
+  if (result < 0) return settle_page(page, Page::State::unreadable, "the spool could not be read (I/O error)");
+  if (static_cast<uint64_t>(result) != page.bytes.size()) {
+    return settle_page(page, Page::State::unreadable, "the spool ends before this recipient's page");
+  }
+  const absl::Status sound = queue::check_page(page.bytes);
+  if (!sound.ok()) return settle_page(page, Page::State::unreadable, "the recipient's page in the spool is damaged");
+  settle_page(page, Page::State::ready, {});
+}
+
+void Store::settle_page(Page& page, Page::State state, std::string_view why) {
+  page.state = state;
+  WorkList waiters = std::exchange(page.waiters, {});
+  // The page could go when the last waiter lets go of it; hold it to the end.
+  ++page.pins;
+  while (!waiters.empty()) {
+    Work& work = *waiters.pop_front();
+    if (state == Page::State::ready) {
+      work_has_page(work);
+    } else {
+      owner_.on_work_unreadable(work, why);
+    }
+  }
+  unpin(page);
+}
+
+void Store::work_has_page(Work& work) {
+  Page& page = *work.page;
+  if (page.state == Page::State::unreadable) {
+    return owner_.on_work_unreadable(work, "the recipient's page in the spool is unreadable");
+  }
+  uint32_t next = 0;
+  if (!queue::read_entry(page.bytes, work.ticket.entry_offset, entry_, next).ok()) {
+    return owner_.on_work_unreadable(work, "the recipient's entry in the spool is damaged");
+  }
+  work.to = entry_.to;
+  work.index = entry_.index;
+  work.own_message = entry_.has_message;
+  if (work.own_message) {
+    work.shareable = false;
+    return owner_.on_work_ready(work);
+  }
+  want_content(work);
+}
+
+void Store::want_content(Work& work) {
+  const uint32_t number = work.ticket.batch;
+  std::unique_ptr<StoredContent>& slot = contents_[number];
+  if (slot == nullptr) {
+    std::shared_ptr<const queue::LiveBatch> batch = owner_.find_batch(number);
+    if (batch == nullptr || batch->batch.content.length == 0) {
+      contents_.erase(number);
+      return owner_.on_work_unreadable(work, "the batch's message is not in the spool");
+    }
+    slot = std::make_unique<StoredContent>();
+    slot->store = this;
+    slot->batch = std::move(batch);
+    const queue::Location& at = slot->batch->batch.content;
+    slot->bytes.resize(at.length);
+    content_bytes_ += at.length;
+    slot->pins = 1;
+    work.content = slot.get();
+    slot->waiters.push_back(&work);
+    read(at.journal, at.segment, at.offset, slot->bytes, *slot);
+    trim_contents();
+    return;
+  }
+  StoredContent& content = *slot;
+  if (content.pins++ == 0) unused_contents_.erase(content.unused_at);
+  work.content = &content;
+  switch (content.state) {
+    case StoredContent::State::loading: content.waiters.push_back(&work); return;
+    case StoredContent::State::unreadable: return owner_.on_work_unreadable(work, content.trouble);
+    case StoredContent::State::ready:
+      work.shareable = shareable(content);
+      return owner_.on_work_ready(work);
+  }
+}
+
+// Whether the scratch entry's recipient may share a transaction: nothing of envelope or content is its own.
+bool Store::shareable(const StoredContent& content) const {
+  const queue::Batch& batch = content.batch->batch;
+  return !content.compiled.has_slots() && !entry_.has_sender && !batch.sender_has_slots && !batch.verp;
+}
+
+void Store::content_done(StoredContent& content, int64_t result) {
+  const queue::Batch& batch = content.batch->batch;
+  content.state = StoredContent::State::unreadable;
+  if (result != static_cast<int64_t>(content.bytes.size())) {
+    content.trouble = "the batch's message could not be read from the spool";
+  } else {
+    absl::StatusOr<mail::Template> compiled = mail::Template::compile(content.bytes, batch.content_flags);
+    if (compiled.ok()) {
+      content.compiled = *std::move(compiled);
+      content.state = StoredContent::State::ready;
+    } else {
+      content.trouble = "the batch's message in the spool is damaged: " + std::string(compiled.status().message());
+    }
+  }
+  WorkList waiters = std::exchange(content.waiters, {});
+  ++content.pins;
+  while (!waiters.empty()) {
+    Work& work = *waiters.pop_front();
+    if (content.state == StoredContent::State::ready) {
+      // The scratch entry has moved on to other works: look again.
+      uint32_t next = 0;
+      const bool sound = queue::read_entry(work.page->bytes, work.ticket.entry_offset, entry_, next).ok();
+      assert(sound && "it was read before");
+      work.shareable = sound && shareable(content);
+      owner_.on_work_ready(work);
+    } else {
+      owner_.on_work_unreadable(work, content.trouble);
+    }
+  }
+  unpin(content);
+}
+
+void Store::release(Work& work) {
+  if (work.page != nullptr) unpin(*std::exchange(work.page, nullptr));
+  if (work.content != nullptr) unpin(*std::exchange(work.content, nullptr));
+}
+
+void Store::unpin(Page& page) {
+  assert(page.pins > 0);
+  if (--page.pins > 0) return;
+  if (page.state == Page::State::unreadable) {  // the next ticket tries the disk again
+    page_bytes_ -= page.bytes.size();
+    pages_.erase({uint64_t{page.journal} << 32 | page.segment, page.offset});
+    return;
+  }
+  page.unused_at = unused_pages_.insert(unused_pages_.end(), &page);
+  trim_pages();
+}
+
+void Store::unpin(StoredContent& content) {
+  assert(content.pins > 0);
+  if (--content.pins > 0) return;
+  content.unused_at = unused_contents_.insert(unused_contents_.end(), &content);
+  trim_contents();
+}
+
+void Store::trim_pages() {
+  while (page_bytes_ > page_limit_ && !unused_pages_.empty()) {
+    Page& page = *unused_pages_.front();
+    unused_pages_.pop_front();
+    page_bytes_ -= page.bytes.size();
+    pages_.erase({uint64_t{page.journal} << 32 | page.segment, page.offset});
+  }
+}
+
+void Store::trim_contents() {
+  auto at = unused_contents_.begin();
+  while (at != unused_contents_.end()) {
+    StoredContent& content = **at;
+    // Unreadable ones go too: the next ticket tries the disk again.
+    const bool goes = content_bytes_ > content_limit_ || content.state == StoredContent::State::unreadable;
+    if (!goes) break;
+    at = unused_contents_.erase(at);
+    content_bytes_ -= content.bytes.size();
+    contents_.erase(static_cast<uint32_t>(content.batch->batch.number));
+  }
+}
+
+void Store::forget(uint32_t batch) {
+  const auto found = contents_.find(batch);
+  if (found == contents_.end() || found->second->pins > 0) return;
+  unused_contents_.erase(found->second->unused_at);
+  content_bytes_ -= found->second->bytes.size();
+  contents_.erase(found);
+}
+
+}  // namespace veredus

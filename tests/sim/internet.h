@@ -1,0 +1,192 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <queue>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dns/lookup.h"
+#include "engine/io/ports.h"
+
+// The simulated outside: time, the wires, mail servers that misbehave, and DNS. Everything happens in the order of one
+// event queue, and every choice comes from one seed.
+namespace veredus::sim {
+
+class SimClock final : public io::Clock {
+ public:
+  int64_t mono_ns() override { return mono; }
+  int64_t wall_ns() override { return mono + wall_minus_mono; }
+  int64_t mono = 1'000'000'000;
+  int64_t wall_minus_mono = 1'700'000'000'000'000'000;
+};
+
+// How the outside misbehaves. Probabilities, each per occasion.
+struct Faults {
+  double connect_refused = 0;
+  double connect_silent = 0;      // never answers: the engine's time limit ends it
+  double greeting_refused = 0;    // 421 or 554
+  double mail_refused = 0;        // 451 or 550
+  double recipient_later = 0;     // 450
+  double recipient_never = 0;     // 550
+  double recipients_too_many = 0; // 452 after the first
+  double data_refused = 0;        // 451 to DATA
+  double content_later = 0;       // 451 to the end of data
+  double content_never = 0;       // 554 to the end of data
+  double shutdown_anywhere = 0;   // 421, closes
+  double reset_anywhere = 0;      // connection reset, at any command
+  double reset_before_reply = 0;  // content stored, the reply never leaves (RFC 1047)
+  double stray_reply = 0;         // a second reply nobody asked for
+  double dns_failure = 0;         // SERVFAIL or no answer
+  int64_t latency_max_ns = 40'000'000;
+};
+
+// What one server took for one recipient: the oracle's ledger, outside the engine.
+struct Receipt {
+  int64_t at_mono_ns = 0;
+  uint32_t life = 0;         // of the engine: crashes so far
+  bool answered = false;     // the 250 left the server
+  bool withheld = false;     // stored, but the reply was never sent
+  std::string mark;          // X-Mark of the content
+};
+
+class Internet {
+ public:
+  Internet(uint64_t seed, SimClock& clock);
+  ~Internet();
+
+  Faults faults;
+  bool chunking = true;   // what servers offer
+  bool pipelining = true;
+
+  // Runs a function at a time (not before now). In order of time, then of arrival.
+  void at(int64_t mono_ns, std::function<void()> what);
+  void after(int64_t delay_ns, std::function<void()> what) { at(clock.mono + delay_ns, std::move(what)); }
+  // Time of the next event; INT64_MAX when there is none.
+  int64_t next_event() const;
+  // Runs everything due at or before now.
+  void run_due();
+
+  int64_t latency() { return 50'000 + static_cast<int64_t>(random.below(static_cast<uint64_t>(faults.latency_max_ns))); }
+  bool chance(double probability) { return probability > 0 && random.unit() < probability; }
+
+  SimClock& clock;
+  io::Random random;
+  std::map<std::string, std::vector<Receipt>> ledger;  // by recipient
+  uint32_t life = 0;
+  uint64_t connections = 0, resets = 0, messages = 0;
+  std::vector<std::string> violations;  // what a server saw that must never be
+
+ private:
+  struct Event {
+    int64_t mono_ns;
+    uint64_t number;
+    std::function<void()> what;
+    bool operator>(const Event& other) const {
+      return mono_ns != other.mono_ns ? mono_ns > other.mono_ns : number > other.number;
+    }
+  };
+  std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
+  uint64_t next_number_ = 0;
+};
+
+// One server's side of a connection. Speaks SMTP as a table of its own: it shares no code with the engine.
+class ServerSide : public std::enable_shared_from_this<ServerSide> {
+ public:
+  // How it reaches the client; null when the client has gone.
+  struct Client {
+    std::function<void(std::string)> data;
+    std::function<void(int)> ended;
+  };
+  ServerSide(Internet& internet, std::shared_ptr<Client> client) : internet_(internet), client_(std::move(client)) {}
+  void start();
+  void receive(std::string_view bytes);
+
+ private:
+  void command(std::string line);
+  void end_of_content();
+  void reply(const std::string& text, bool last = false);
+  void reset();
+  bool misbehaves();
+
+  Internet& internet_;
+  std::shared_ptr<Client> client_;
+  std::string buffer_;
+  std::string content_;
+  std::vector<std::string> recipients_;
+  int64_t replies_until_ = 0;  // replies leave in order
+  uint64_t chunk_left_ = 0;
+  bool in_data_ = false, in_chunk_ = false, chunk_last_ = false, have_mail_ = false, dead_ = false;
+};
+
+// The network port of one shard.
+class SimNetwork final : public io::Network {
+ public:
+  explicit SimNetwork(Internet& internet) : internet_(internet) {}
+
+  io::Socket connect(const io::Endpoint& peer, const io::Endpoint& source, io::SocketEvents& events) override;
+  void send(io::Socket socket, std::span<const iovec> pieces) override;
+  uint64_t sent_so_far(io::Socket) const override { return 0; }
+  void close(io::Socket socket, bool abort) override;
+  size_t open_sockets() const override { return open_; }
+
+  // Delivers what has completed, in order. From the shard's reap().
+  void run_ready();
+  bool ready() const { return !ready_.empty(); }
+  // The process dies: no callback reaches it any more.
+  void forget();
+
+  size_t descriptors_max = 1'000'000;
+  std::function<void()> on_ready;  // something has become ready
+
+ private:
+  struct Wire {
+    io::SocketEvents* events = nullptr;
+    std::shared_ptr<ServerSide> server;
+    std::shared_ptr<ServerSide::Client> client;
+    int64_t bytes_until = 0;  // bytes arrive in order
+    bool closing = false, ended = false;
+  };
+  void ready(std::function<void()> what);
+  void complete(const std::shared_ptr<Wire>& wire, int64_t delay_ns, std::function<void(Wire&)> what);
+
+  Internet& internet_;
+  std::vector<std::shared_ptr<Wire>> wires_;
+  std::vector<io::Socket> free_;
+  std::vector<std::function<void()>> ready_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  size_t open_ = 0;
+};
+
+// The DNS double: answers raw queries. dN.sim has MX mxS.sim (preference 10) with S = site_of(N), and mxS-b.sim (20);
+// their addresses are 10.S.S.1 and 10.S.S.2.
+class SimLookups final : public dns::Lookups {
+ public:
+  SimLookups(Internet& internet, std::function<uint32_t(uint32_t)> site_of)
+      : internet_(internet), site_of_(std::move(site_of)) {}
+  ~SimLookups() override;
+  void query(std::string_view name, dns::RecordType type, dns::Query& query) override;
+  void cancel(dns::Query& query) override;
+  void run_ready();
+  bool ready() const { return !ready_.empty(); }
+  std::function<void()> on_ready;
+
+ private:
+  struct Asked {
+    dns::Query* query;  // null: cancelled
+    std::string answer;
+    dns::QueryStatus status = dns::QueryStatus::answered;
+  };
+  std::string answer(std::string_view name, dns::RecordType type);
+
+  Internet& internet_;
+  std::function<uint32_t(uint32_t)> site_of_;
+  std::vector<std::shared_ptr<Asked>> asked_;
+  std::vector<std::shared_ptr<Asked>> ready_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace veredus::sim
