@@ -81,7 +81,7 @@ Engine::Engine(const EngineSettings& settings, EngineOptions options, io::Wake& 
 }
 
 Engine::~Engine() {
-  if (!runners_.empty() && runners_.front()->thread.joinable()) stop(0);
+  stop(0);
   // What stands on a ring is let go by the ring first; shards before what they stand on.
   for (const std::unique_ptr<Runner>& runner : runners_) {
     if (runner->ring != nullptr) runner->ring->abandon();
@@ -207,6 +207,7 @@ void Engine::post_stop(bool abort) {
 }
 
 bool Engine::stop(int64_t limit_ns) {
+  if (runners_.empty() || !runners_.front()->thread.joinable()) return true;
   post_stop(false);
   std::unique_lock lock(mutex_);
   const auto all_drained = [&] { return drained_ == options_.shards; };

@@ -62,6 +62,7 @@ RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
       live->expires_mono_ns = now_mono_ns + lifetime_ns -
                               queue::age_on_load_ns(settings_.retry, lifetime_ns, live->batch.accepted_wall_ns,
                                                     latest_wall_ns, now_wall_ns);
+      batches_[commit.number] = live;
       spool.batches.push_back({commit, std::move(live)});
     }
   }
@@ -79,6 +80,11 @@ EngineCore::Committed EngineCore::committed_of(const RecoveredSpool& spool) {
 
 // ------------------------------------------------------------------------------------------------------ intake's way
 
+std::shared_ptr<const queue::LiveBatch> EngineCore::find_batch(uint64_t number) const {
+  const auto found = batches_.find(number);
+  return found == batches_.end() ? nullptr : found->second;
+}
+
 void EngineCore::append(unsigned shard, intake::AppendRequest request) {
   auto message = std::make_unique<AppendMessage>();
   message->request = std::move(request);
@@ -89,6 +95,7 @@ void EngineCore::announce(std::shared_ptr<const queue::LiveBatch> batch) {
   const queue::Batch& meta = batch->batch;
   batch->expires_mono_ns =
       clock_.mono_ns() + queue::lifetime_ns(settings_.retry, meta.accepted_wall_ns, meta.expires_wall_ns);
+  batches_[meta.number] = batch;
   for (unsigned i = 0; i < shards(); ++i) {
     auto message = std::make_unique<AnnounceMessage>();
     message->batch = batch;

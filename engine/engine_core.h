@@ -52,6 +52,9 @@ class EngineCore : public intake::ShardPort {
   void publish(unsigned id);
   queue::Location durable_end(unsigned id) const;
 
+  // A batch that exists. Control thread only, as what follows.
+  std::shared_ptr<const queue::LiveBatch> find_batch(uint64_t number) const;
+
   // intake::ShardPort, callable from the control thread
   unsigned shards() const override { return exchange_.shards(); }
   void append(unsigned shard, intake::AppendRequest request) override;
@@ -71,6 +74,7 @@ class EngineCore : public intake::ShardPort {
   const EngineSettings& settings_;
   io::Clock& clock_;
   Exchange exchange_;
+  absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>> batches_;
   std::vector<std::unique_ptr<Counters>> counters_;
   std::vector<std::unique_ptr<Published>> published_;
   std::vector<std::unique_ptr<Shard>> shards_;
