@@ -1,6 +1,7 @@
 #include "engine/control/http_server.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <cstring>
 #include <ctime>
@@ -56,7 +57,7 @@ void log_of_mhd(void*, const char* format, va_list arguments) {
   vsnprintf(text.data(), text.size(), format, arguments);
   std::string_view line = text.data();
   while (line.ends_with('\n')) line.remove_suffix(1);
-  log_line(LogLevel::warning, std::string("http: ").append(line));
+  log_line(LogLevel::info, std::string("http: ").append(line));
 }
 
 class Refusal final : public HttpHandler {
