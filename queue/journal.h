@@ -120,7 +120,9 @@ class JournalReader {
     uint32_t offset = 0;   // of a group, 0: from the first
     uint32_t frame = 0;    // number of the frame in that group
   };
-  // False when `end` is reached. The payload is valid until the next call.
+  // False when `end` (Journal::durable_end) is reached; go on when it has moved. The payload is valid until the next
+  // call. Groups that do not count are passed over. DataLoss names what is missing before the position; call again to
+  // read on behind it.
   absl::StatusOr<bool> next(Position& position, const Location& end, FrameType& type, Location& location,
                             std::string_view& payload);
   // Reads `length` bytes at a location (a page, a content); checks nothing.

@@ -1,0 +1,100 @@
+#include "queue/journal_files.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <system_error>
+
+#include "queue/journal.h"
+
+namespace veredus::queue {
+namespace {
+
+constexpr std::string_view kPrefix = "seg-", kSuffix = ".vrj";
+constexpr uint64_t kReadBlock = 4u << 20;
+constexpr uint64_t kSmallRead = 4096;  // what is given up around a bad sector
+
+// Like Disk::read_now, but fewer bytes only at the end of the file.
+int64_t read_fully(Disk& disk, Disk::File file, uint64_t offset, char* into, uint64_t length) {
+  uint64_t done = 0;
+  while (done < length) {
+    const int64_t got = disk.read_now(file, offset + done,
+                                      {reinterpret_cast<uint8_t*>(into) + done, length - done});
+    if (got < 0) return got;
+    if (got == 0) break;
+    done += static_cast<uint64_t>(got);
+  }
+  return static_cast<int64_t>(done);
+}
+
+}  // namespace
+
+std::string Journal::segment_path(std::string_view directory, uint32_t segment) {
+  std::string digits = std::to_string(segment);
+  if (digits.size() < 8) digits.insert(0, 8 - digits.size(), '0');
+  std::string path(directory);
+  path += '/';
+  path += kPrefix;
+  path += digits;
+  path += kSuffix;
+  return path;
+}
+
+std::vector<SegmentFile> list_segments(Disk& disk, const std::string& directory) {
+  std::vector<SegmentFile> found;
+  for (const Disk::Entry& entry : disk.list_now(directory)) {
+    const std::string_view name = entry.name;
+    if (!name.starts_with(kPrefix) || !name.ends_with(kSuffix)) continue;
+    if (name.size() < kPrefix.size() + 8 + kSuffix.size()) continue;
+    const char* const begin = name.data() + kPrefix.size();
+    const char* const end = name.data() + name.size() - kSuffix.size();
+    uint32_t number = 0;
+    const auto [at, error] = std::from_chars(begin, end, number);
+    if (error != std::errc() || at != end || number == 0) continue;
+    found.push_back({number, entry.bytes});
+  }
+  std::sort(found.begin(), found.end(),
+            [](const SegmentFile& a, const SegmentFile& b) { return a.number < b.number; });
+  return found;
+}
+
+void read_range(Disk& disk, Disk::File file, uint64_t offset, uint64_t length, std::string& out,
+                std::vector<Unreadable>& unreadable) {
+  out.resize(length);
+  uint64_t done = 0, step = kReadBlock;
+  while (done < length) {
+    const uint64_t wanted = std::min(step, length - done);
+    const int64_t got = read_fully(disk, file, offset + done, out.data() + done, wanted);
+    if (got < 0 && step > kSmallRead) {
+      step = kSmallRead;  // find the bad place
+      continue;
+    }
+    if (got < 0) {
+      std::memset(out.data() + done, 0, wanted);
+      if (!unreadable.empty() &&
+          unreadable.back().offset + unreadable.back().bytes == offset + done) {
+        unreadable.back().bytes += wanted;
+      } else {
+        unreadable.push_back({offset + done, wanted, static_cast<int>(-got)});
+      }
+      done += wanted;
+      continue;
+    }
+    done += static_cast<uint64_t>(got);
+    if (static_cast<uint64_t>(got) < wanted) break;
+    if (done % kReadBlock == 0) step = kReadBlock;
+  }
+  out.resize(done);
+}
+
+OpenFile::OpenFile(Disk& disk, std::string_view path) : disk_(disk), handle_(disk.open_now(path)) {}
+
+OpenFile::~OpenFile() {
+  if (handle_ >= 0) disk_.close(handle());
+}
+
+std::string error_text(int64_t error) {
+  return std::generic_category().message(static_cast<int>(error < 0 ? -error : error));
+}
+
+}  // namespace veredus::queue

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "queue/disk.h"
+
+namespace veredus::queue {
+
+// Reading segment files through the blocking part of the disk port: recovery and readers.
+
+struct SegmentFile {
+  uint32_t number = 0;
+  uint64_t bytes = 0;
+};
+// The segments of a journal's directory, ascending; other names are not ours and are left alone.
+std::vector<SegmentFile> list_segments(Disk& disk, const std::string& directory);
+
+// A span of a file that the disk would not give.
+struct Unreadable {
+  uint64_t offset = 0, bytes = 0;
+  int error = 0;
+};
+// Reads up to `length` bytes from `offset`, fewer only at the end of the file. What cannot be read
+// is zero in `out` and named in `unreadable`; its neighbours are still read.
+void read_range(Disk& disk, Disk::File file, uint64_t offset, uint64_t length, std::string& out,
+                std::vector<Unreadable>& unreadable);
+
+// A file opened for reading, closed when it goes.
+class OpenFile {
+ public:
+  OpenFile(Disk& disk, std::string_view path);
+  ~OpenFile();
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+  bool ok() const { return handle_ >= 0; }
+  int error() const { return handle_ >= 0 ? 0 : static_cast<int>(-handle_); }
+  Disk::File handle() const { return static_cast<Disk::File>(handle_); }
+
+ private:
+  Disk& disk_;
+  int64_t handle_;
+};
+
+// "Input/output error" for EIO.
+std::string error_text(int64_t error);
+
+}  // namespace veredus::queue

@@ -1,0 +1,338 @@
+#include "queue/journal_recovery.h"
+
+#include <algorithm>
+#include <map>
+#include <vector>
+
+#include "queue/journal_epochs.h"
+#include "queue/journal_files.h"
+
+namespace veredus::queue {
+namespace {
+
+struct GroupAt {
+  uint32_t segment, offset;
+  GroupHeader header;
+};
+
+struct Segment {
+  SegmentFile file;
+  absl::Status header_state;
+  SegmentHeader header;
+};
+
+// Two passes: the first finds every sound group and decides what counts; the second hands the
+// frames over.
+class Recovery {
+ public:
+  Recovery(Disk& disk, uint16_t journal, const std::string& directory, JournalVisitor& visitor)
+      : disk_(disk), journal_(journal), directory_(directory), visitor_(visitor) {}
+
+  absl::StatusOr<RecoveredJournal> run() {
+    absl::Status done = read_headers();
+    for (const Segment& segment : segments_) {
+      if (done.ok()) done = scan(segment);
+    }
+    if (!done.ok()) return done;
+    decide();
+    done = make_durable();
+    if (!done.ok()) return done;
+    for (const GroupAt& group : counting_) deliver(group);
+    return result();
+  }
+
+ private:
+  std::string path(uint32_t segment) const { return Journal::segment_path(directory_, segment); }
+  bool is_void(const GroupHeader& header) const {
+    return epochs_.is_void(header.mark.epoch, header.sequence);
+  }
+
+  void see(const EpochMark& mark) {
+    epochs_.learn(mark);
+    highest_seen_ = std::max(highest_seen_, mark.first - 1);
+  }
+
+  absl::Status read_headers();
+  absl::Status load(const SegmentFile& file, std::vector<Unreadable>& unreadable);
+  absl::Status scan(const Segment& segment);
+  void decide();
+  uint64_t begin(const std::vector<GroupAt>& live) const;
+  void find_durable_mark();
+  bool take_next(const GroupAt& group, uint64_t& expected);
+  void alarm_missing(uint64_t from, uint64_t to);
+  void alarm_headers();
+  void alarm(uint32_t segment, uint64_t offset, const std::string& what);
+  absl::Status make_durable();
+  void deliver(const GroupAt& group);
+  RecoveredJournal result();
+
+  Disk& disk_;
+  const uint16_t journal_;
+  const std::string& directory_;
+  JournalVisitor& visitor_;
+  std::vector<Segment> segments_;
+  Epochs epochs_;
+  std::vector<GroupAt> sound_;          // as they lie
+  std::vector<GroupAt> counting_;       // ascending sequence
+  std::map<uint64_t, GroupAt> broken_;  // header sound, payload not; by sequence
+  uint64_t durable_up_to_ = 0;
+  uint64_t highest_seen_ = 0;
+  Recovered summary_;
+  std::string bytes_;  // of the segment loaded_
+  uint32_t loaded_ = 0;
+};
+
+// All headers before anything else: a spool of a newer format is refused before a single frame is
+// handed over.
+absl::Status Recovery::read_headers() {
+  for (const SegmentFile& file : list_segments(disk_, directory_)) {
+    Segment segment{file, absl::OkStatus(), {}};
+    const std::string name = path(file.number);
+    OpenFile opened(disk_, name);
+    if (!opened.ok()) {
+      return absl::UnavailableError(name + " cannot be opened: " + error_text(opened.error()));
+    }
+    std::string head;
+    std::vector<Unreadable> unreadable;  // scan() meets them again, and tells
+    read_range(disk_, opened.handle(), 0, kSegmentHeaderBytes, head, unreadable);
+    segment.header_state = parse_segment_header(head, segment.header);
+    if (absl::IsFailedPrecondition(segment.header_state)) {
+      return absl::FailedPreconditionError(name + " " +
+                                           std::string(segment.header_state.message()) +
+                                           ": start the release that wrote it, or a later one");
+    }
+    if (segment.header_state.ok() && segment.header.journal != journal_) {
+      return absl::FailedPreconditionError(
+          name + " belongs to journal " + std::to_string(segment.header.journal) +
+          ", not to journal " + std::to_string(journal_) + ": move it back to where it was");
+    }
+    if (segment.header_state.ok() && segment.header.segment != file.number) {
+      segment.header_state = absl::NotFoundError("the header is of an older use of the file");
+    }
+    if (segment.header_state.ok()) see(segment.header.mark);
+    segments_.push_back(std::move(segment));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Recovery::load(const SegmentFile& file, std::vector<Unreadable>& unreadable) {
+  const std::string name = path(file.number);
+  OpenFile opened(disk_, name);
+  if (!opened.ok()) {
+    return absl::UnavailableError(name + " cannot be opened: " + error_text(opened.error()));
+  }
+  read_range(disk_, opened.handle(), 0, file.bytes, bytes_, unreadable);
+  loaded_ = file.number;
+  return absl::OkStatus();
+}
+
+absl::Status Recovery::scan(const Segment& segment) {
+  std::vector<Unreadable> unreadable;
+  const absl::Status loaded = load(segment.file, unreadable);
+  if (!loaded.ok()) return loaded;
+  // A torn write can be read; what cannot is damage wherever it lies.
+  for (const Unreadable& place : unreadable) {
+    alarm(segment.file.number, place.offset,
+          std::to_string(place.bytes) + " bytes cannot be read: " + error_text(place.error));
+  }
+  const std::string_view all = bytes_;
+  uint64_t offset = kSegmentHeaderBytes;
+  while (offset + kGroupHeaderBytes <= all.size() && offset <= UINT32_MAX) {
+    GroupAt group{segment.file.number, static_cast<uint32_t>(offset), {}};
+    const GroupState state =
+        parse_group(all.substr(offset), journal_, group.segment, group.offset, group.header);
+    if (state == GroupState::none) {
+      offset += kGroupAlign;  // the next group begins on one of these
+      continue;
+    }
+    see(group.header.mark);
+    highest_seen_ = std::max(highest_seen_, group.header.sequence);
+    if (state == GroupState::valid) {
+      sound_.push_back(group);
+    } else {
+      broken_.emplace(group.header.sequence, group);
+    }
+    // Also behind a broken payload: its length is sound, and what lies within is not ours to
+    // interpret.
+    offset += group_extent(group.header);
+  }
+  return absl::OkStatus();
+}
+
+// The highest durable_up_to that anything on this disk states. Each statement was true when it was
+// written.
+void Recovery::find_durable_mark() {
+  for (const Segment& segment : segments_) {
+    if (!segment.header_state.ok()) continue;
+    durable_up_to_ = std::max(durable_up_to_, segment.header.durable_up_to);
+  }
+  const auto consider = [this](const GroupHeader& header) {
+    if (!is_void(header)) durable_up_to_ = std::max(durable_up_to_, header.durable_up_to);
+  };
+  for (const GroupAt& group : sound_) consider(group.header);
+  for (const auto& [sequence, group] : broken_) consider(group.header);
+}
+
+// Where the journal begins: older segments may have been reclaimed, so the oldest that is there
+// says it.
+uint64_t Recovery::begin(const std::vector<GroupAt>& live) const {
+  for (const Segment& segment : segments_) {
+    if (absl::IsNotFound(segment.header_state)) continue;  // made, never used
+    if (segment.header_state.ok()) {
+      return std::max(epochs_.lowest(), segment.header.first_sequence);
+    }
+    if (!live.empty() && live.front().segment == segment.file.number) {
+      return live.front().header.sequence;
+    }
+    break;  // nothing readable in it: whatever it held is missing
+  }
+  return epochs_.lowest();
+}
+
+void Recovery::decide() {
+  find_durable_mark();
+  std::vector<GroupAt> live;
+  for (const GroupAt& group : sound_) {
+    if (!is_void(group.header)) live.push_back(group);
+  }
+  std::stable_sort(live.begin(), live.end(), [](const GroupAt& a, const GroupAt& b) {
+    return a.header.sequence < b.header.sequence;
+  });
+  uint64_t expected = begin(live);
+  size_t taken = 0;
+  while (taken < live.size() && take_next(live[taken], expected)) ++taken;
+  summary_.cut_groups = live.size() - taken;
+  if (expected <= durable_up_to_) alarm_missing(expected, durable_up_to_);
+  alarm_headers();
+}
+
+// False: the cut is before this group.
+bool Recovery::take_next(const GroupAt& group, uint64_t& expected) {
+  const uint64_t sequence = group.header.sequence;
+  if (sequence < expected) return true;  // a second one of the same number: cannot be
+  if (sequence > expected) {
+    const uint64_t first_undurable = std::max(expected, epochs_.after(durable_up_to_));
+    if (first_undurable < sequence) return false;
+    alarm_missing(expected, sequence - 1);
+  }
+  counting_.push_back(group);
+  expected = epochs_.after(sequence);
+  return true;
+}
+
+void Recovery::alarm_missing(uint64_t from, uint64_t to) {
+  uint32_t segment = segments_.empty() ? 0 : segments_.front().file.number;
+  uint64_t offset = kSegmentHeaderBytes;
+  if (!counting_.empty()) {
+    const GroupAt& before = counting_.back();
+    segment = before.segment;
+    offset = before.offset + group_extent(before.header);
+  }
+  std::string what = "group " + std::to_string(from);
+  if (to > from) what = "groups " + std::to_string(from) + " to " + std::to_string(to);
+  const auto broken = broken_.lower_bound(from);
+  if (broken != broken_.end() && broken->first <= to) {
+    segment = broken->second.segment;
+    offset = broken->second.offset;
+    what += " (checksum wrong)";
+  } else {
+    what += " (no sound header)";
+  }
+  alarm(segment, offset,
+        what + " lost, though once durable (up to " + std::to_string(durable_up_to_) + ")");
+}
+
+// A header is durable before the first group of its segment is written.
+void Recovery::alarm_headers() {
+  for (const Segment& segment : segments_) {
+    if (segment.header_state.ok()) continue;
+    const bool used = std::any_of(counting_.begin(), counting_.end(), [&](const GroupAt& group) {
+      return group.segment == segment.file.number;
+    });
+    if (used) alarm(segment.file.number, 0, std::string(segment.header_state.message()));
+  }
+}
+
+void Recovery::alarm(uint32_t segment, uint64_t offset, const std::string& what) {
+  ++summary_.damaged;
+  visitor_.on_damage(segment, offset, what);
+}
+
+// A process killed between write and sync leaves bytes that are read back, yet are not on the disk.
+// Everything behind the last group that is known durable is synced before anybody acts on it.
+absl::Status Recovery::make_durable() {
+  uint32_t from = 0;
+  for (const GroupAt& group : counting_) {
+    if (group.header.sequence <= durable_up_to_) from = group.segment;
+  }
+  for (const Segment& segment : segments_) {
+    if (segment.file.number < from) continue;
+    const std::string name = path(segment.file.number);
+    OpenFile opened(disk_, name);
+    const int64_t synced = opened.ok() ? disk_.sync_now(opened.handle()) : -opened.error();
+    if (synced < 0) {
+      return absl::UnavailableError(name + " cannot be made durable: " + error_text(synced) +
+                                    ": look at the disk, then start again");
+    }
+  }
+  return absl::OkStatus();
+}
+
+void Recovery::deliver(const GroupAt& group) {
+  if (loaded_ != group.segment) {
+    for (const Segment& segment : segments_) {
+      if (segment.file.number != group.segment) continue;
+      std::vector<Unreadable> told_before;
+      if (!load(segment.file, told_before).ok()) bytes_.clear();
+    }
+  }
+  GroupHeader header;
+  const std::string_view all = bytes_;
+  const std::string_view bytes = group.offset < all.size() ? all.substr(group.offset) : "";
+  if (parse_group(bytes, journal_, group.segment, group.offset, header) != GroupState::valid) {
+    return alarm(group.segment, group.offset,
+                 "group " + std::to_string(group.header.sequence) + " cannot be read any more");
+  }
+  ++summary_.groups;
+  summary_.bytes += kGroupHeaderBytes + header.length;
+  const std::string_view whole = bytes.substr(0, kGroupHeaderBytes + header.length);
+  uint32_t at = kGroupHeaderBytes;
+  for (uint32_t number = 0; number < header.frames; ++number) {
+    Frame frame;
+    if (!read_frame(whole, at, frame, at)) {
+      return alarm(group.segment, group.offset + at,
+                   "group " + std::to_string(header.sequence) + " holds no frame here");
+    }
+    ++summary_.frames;
+    const Location location{journal_, group.segment, group.offset + frame.offset,
+                            static_cast<uint32_t>(frame.payload.size())};
+    visitor_.on_frame(frame.type, location, frame.payload);
+  }
+}
+
+RecoveredJournal Recovery::result() {
+  RecoveredJournal recovered;
+  uint64_t last = durable_up_to_;
+  if (!counting_.empty()) {
+    const GroupAt& group = counting_.back();
+    last = std::max(last, group.header.sequence);
+    recovered.end = {journal_, group.segment,
+                     static_cast<uint32_t>(group.offset + group_extent(group.header)), 0};
+  }
+  summary_.epoch = epochs_.highest() + 1;
+  summary_.last_sequence = last;
+  recovered.summary = summary_;
+  recovered.mark = {summary_.epoch, last + 1, std::max(last, highest_seen_) + 1};
+  if (!segments_.empty()) recovered.next_segment = segments_.back().file.number + 1;
+  return recovered;
+}
+
+}  // namespace
+
+absl::StatusOr<RecoveredJournal> recover_journal(Disk& disk, uint16_t journal,
+                                                 const std::string& directory,
+                                                 JournalVisitor& visitor) {
+  return Recovery(disk, journal, directory, visitor).run();
+}
+
+}  // namespace veredus::queue
