@@ -79,9 +79,13 @@ class Template {
     bool ends_line = false;
     bool starts_with_dot = false;
   };
-  static absl::Status compile_ops(std::string_view clean, uint8_t flags, Template& out);
+  enum class Kind : uint8_t { message, address };
+  // All but the dot-stuffed copy. Keeps the memory of `out`.
+  static absl::Status compile_ops(std::string_view clean, uint8_t flags, Kind kind, Template& out);
+  friend absl::Status check_slots(std::string_view text, bool& has_slots);
   void add_constant(size_t from, size_t to);
-  absl::Status add_slot(std::string_view tag, size_t at, size_t header_bytes);
+  // The tag at `at`; `next` is set behind it.
+  absl::Status add_tag(size_t at, size_t header_bytes, Kind kind, size_t& next);
   void make_stuffed();
 
   std::string_view bytes_;
@@ -137,18 +141,21 @@ class Renderer {
  private:
   struct BatchText;
   BatchText& text_of(const queue::Batch& batch);
+  absl::Status find_values(const Template& from, const RenderRequest& request, size_t& bytes);
   void put_front(const BatchText& text, const RenderRequest& request, uint8_t flags,
                  bool per_recipient, std::string& scratch) const;
-  absl::Status put_ops(const Template& from, bool stuff_constants, const RenderRequest& request,
-                       std::string& scratch, Rendered& out);
+  absl::Status put_content(const Template& from, bool own, bool dot_stuffed, std::string& scratch,
+                           Rendered& out);
 
   const RenderSettings& settings_;
   static constexpr size_t kBatchesKept = 64;
   std::array<std::unique_ptr<BatchText>, kBatchesKept> texts_;
-  std::vector<std::string_view> values_;
+  Template own_;                          // of the message a recipient carries
+  std::vector<std::string_view> values_;  // of the slots, in their order
+  std::array<char, 16> digits_{};
 };
 
-// Whether a sender has {{slots}}; checked for syntax by its compile.
+// Whether an address has {{slots}}; an error says what is wrong with them.
 absl::Status check_slots(std::string_view text, bool& has_slots);
 
 }  // namespace veredus::mail

@@ -1,0 +1,270 @@
+#include "engine/mail/content.h"
+
+#include <cassert>
+#include <cstring>
+
+#include <emmintrin.h>
+
+namespace veredus::mail {
+namespace {
+
+// What one pass over the bytes finds.
+struct Survey {
+  bool clean_ends = true;  // every CR is followed by LF, every LF preceded by CR
+  bool nul = false;
+  bool eight_bit = false;
+  bool dot_lines = false;
+  bool long_line = false;  // counted as lines end at LF: exact when clean_ends
+};
+
+struct Masks {
+  uint64_t cr = 0, lf = 0, nul = 0, high = 0, dot = 0;
+};
+
+Masks masks_of(const char* at) {
+  Masks masks;
+  for (unsigned i = 0; i < 4; ++i) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at + 16 * i));
+    const auto equal = [&](char c) {
+      return static_cast<uint64_t>(
+                 static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(c)))))
+             << (16 * i);
+    };
+    masks.cr |= equal('\r');
+    masks.lf |= equal('\n');
+    masks.nul |= equal('\0');
+    masks.dot |= equal('.');
+    masks.high |= static_cast<uint64_t>(static_cast<uint32_t>(_mm_movemask_epi8(bytes)))
+                  << (16 * i);
+  }
+  return masks;
+}
+
+Survey survey(std::string_view text) {
+  Survey found;
+  uint64_t after_cr = 0, line_start = 1;  // carried from block to block: bit 0
+  size_t last_start = 0;
+  char tail[64];
+  for (size_t at = 0; at < text.size(); at += 64) {
+    const char* block = text.data() + at;
+    if (text.size() - at < 64) {
+      std::memset(tail, ' ', sizeof tail);
+      std::memcpy(tail, block, text.size() - at);
+      block = tail;
+    }
+    const Masks masks = masks_of(block);
+    if ((masks.cr << 1 | after_cr) != masks.lf) found.clean_ends = false;
+    found.nul = found.nul || masks.nul != 0;
+    found.eight_bit = found.eight_bit || masks.high != 0;
+    found.dot_lines = found.dot_lines || (masks.dot & (masks.lf << 1 | line_start)) != 0;
+    for (uint64_t ends = masks.lf; ends != 0; ends &= ends - 1) {
+      const size_t end = at + static_cast<size_t>(__builtin_ctzll(ends));
+      if (end - last_start > kLineBytesMax + 1) found.long_line = true;  // its CR is counted
+      last_start = end + 1;
+    }
+    after_cr = masks.cr >> 63;
+    line_start = masks.lf >> 63;
+  }
+  if (text.size() - last_start > kLineBytesMax) found.long_line = true;
+  if (text.empty() || text.back() != '\n') found.clean_ends = false;
+  return found;
+}
+
+void make_clean(std::string_view raw, std::string& out) {
+  out.clear();
+  out.reserve(raw.size() + raw.size() / 32 + 2);
+  size_t from = 0;
+  for (size_t at = 0; at < raw.size(); ++at) {
+    if (raw[at] != '\r' && raw[at] != '\n') continue;
+    out.append(raw.substr(from, at - from));
+    out += "\r\n";
+    if (raw[at] == '\r' && at + 1 < raw.size() && raw[at + 1] == '\n') ++at;
+    from = at + 1;
+  }
+  out.append(raw.substr(from));
+  if (from < raw.size()) out += "\r\n";
+}
+
+bool refuse(ContentError& error, uint64_t line, uint64_t offset, std::string reason) {
+  error.line = line;
+  error.offset = offset;
+  error.status = "5.6.0";
+  error.reason = "line " + std::to_string(line) + " of the message " + std::move(reason);
+  return false;
+}
+
+// Lines as any of CRLF, CR, LF ends them; finds the first that is too long, or has a NUL.
+bool refuse_bad_line(std::string_view raw, ContentError& error) {
+  uint64_t line = 1;
+  size_t start = 0;
+  for (size_t at = 0; at <= raw.size(); ++at) {
+    const bool end = at == raw.size() || raw[at] == '\r' || raw[at] == '\n';
+    if (!end && raw[at] == '\0') return refuse(error, line, at, "has a NUL byte");
+    if (!end) continue;
+    if (at - start > kLineBytesMax) {
+      return refuse(error, line, start,
+                    "has " + std::to_string(at - start) +
+                        " bytes, 998 are allowed (RFC 5321 section 4.5.3.1.6)");
+    }
+    if (at < raw.size() && raw[at] == '\r' && at + 1 < raw.size() && raw[at + 1] == '\n') ++at;
+    start = at + 1;
+    ++line;
+  }
+  return true;
+}
+
+bool same_name(std::string_view name, std::string_view small) {
+  if (name.size() != small.size()) return false;
+  for (size_t i = 0; i < name.size(); ++i) {
+    const char c = name[i] >= 'A' && name[i] <= 'Z' ? static_cast<char>(name[i] + 32) : name[i];
+    if (c != small[i]) return false;
+  }
+  return true;
+}
+
+// RFC 5322 §3.6.8: printable ASCII but the colon.
+size_t name_length(std::string_view line) {
+  size_t length = 0;
+  while (length < line.size() && line[length] > 32 && line[length] < 127 && line[length] != ':')
+    ++length;
+  return length;
+}
+
+struct Header {
+  bool date = false, message_id = false, signature = false, multipart = false;
+};
+
+// Checks that every line of the header block is `name: value` or a fold.
+bool check_header(std::string_view clean, size_t end, Header& header, ContentError& error) {
+  uint64_t line_number = 1;
+  for (size_t at = 0; at < end; ++line_number) {
+    const size_t line_end = clean.find('\n', at);
+    const std::string_view line = clean.substr(at, line_end - 1 - at);
+    for (size_t i = 0; i < line.size(); ++i) {
+      if (static_cast<unsigned char>(line[i]) < 128) continue;
+      refuse(
+          error, line_number, at + i,
+          "has a byte over 127 in the header: encode it (RFC 2047); SMTPUTF8 is not offered yet");
+      error.status = "5.6.7";
+      return false;
+    }
+    if (line.front() == ' ' || line.front() == '\t') {
+      if (line_number == 1)
+        return refuse(error, 1, 0, "is a continuation, where the first header field is expected");
+    } else {
+      const size_t length = name_length(line);
+      // White space between name and colon is obsolete, but to be read (RFC 5322 §4.5).
+      const size_t colon = line.find_first_not_of(" \t", length);
+      if (length == 0 || colon == std::string_view::npos || line[colon] != ':') {
+        return refuse(
+            error, line_number, at,
+            "is no header field (name: value), and no empty line has ended the header yet");
+      }
+      const std::string_view name = line.substr(0, length);
+      header.date = header.date || same_name(name, "date");
+      header.message_id = header.message_id || same_name(name, "message-id");
+      header.signature = header.signature || same_name(name, "dkim-signature");
+    }
+    at = line_end + 1;
+  }
+  return true;
+}
+
+// The field's value, folds included, white space and letter case taken away, cut off at 64 bytes.
+std::string plain_value(std::string_view text, size_t at) {
+  std::string value;
+  for (; at < text.size() && value.size() < 64; ++at) {
+    const char c = text[at];
+    if (c == '\n') {
+      if (at + 1 >= text.size() || (text[at + 1] != ' ' && text[at + 1] != '\t')) break;
+    } else if (c != ' ' && c != '\t' && c != '\r') {
+      value += c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    }
+  }
+  return value;
+}
+
+// Replacing inside base64 or quoted-printable would break what they carry. Looks at the header,
+// and, in a message of parts, at what follows a line that starts with "--", up to the next empty
+// line.
+bool check_mergeable(std::string_view clean, size_t end, const Header& header,
+                     ContentError& error) {
+  if (header.signature)
+    return refuse(error, 1, 0,
+                  "and on: a message with a DKIM-Signature cannot be merged, it would break");
+  bool in_header = true, multipart = false;
+  uint64_t line_number = 1;
+  for (size_t at = 0; at < clean.size(); ++line_number) {
+    const size_t line_end = clean.find('\n', at);
+    const std::string_view line = clean.substr(at, line_end - 1 - at);
+    if (line.empty()) {
+      in_header = false;
+      if (at >= end && !multipart) return true;
+    } else if (!in_header) {
+      in_header = line.starts_with("--");
+    } else if (const size_t length = name_length(line);
+               same_name(line.substr(0, length), "content-transfer-encoding")) {
+      const std::string value = plain_value(clean, at + length + 1);
+      if (value.starts_with("base64") || value.starts_with("quoted-printable")) {
+        return refuse(error, line_number, at,
+                      "says base64 or quoted-printable: such parts cannot be merged");
+      }
+    } else if (same_name(line.substr(0, length), "content-type")) {
+      multipart = multipart || plain_value(clean, at + length + 1).starts_with("multipart/");
+    }
+    at = line_end + 1;
+  }
+  return true;
+}
+
+}  // namespace
+
+size_t header_end(std::string_view clean) {
+  if (clean.starts_with("\r\n")) return 0;
+  const size_t found = clean.find("\r\n\r\n");
+  return found == std::string_view::npos ? clean.size() : found + 2;
+}
+
+bool normalise(std::string_view raw, bool merge, Normalised& out, ContentError& error) {
+  out.flags = 0;
+  const Survey found = survey(raw);
+  if (found.nul || found.long_line || !found.clean_ends) {
+    if (!refuse_bad_line(raw, error)) return false;
+  }
+  out.bytes = raw;
+  bool dot_lines = found.dot_lines;
+  if (!found.clean_ends) {
+    make_clean(raw, out.scratch);
+    out.bytes = out.scratch;
+    dot_lines = survey(out.bytes).dot_lines;
+  }
+  const std::string_view clean = out.bytes;
+  const size_t end = header_end(clean);
+  if (end == 0)
+    return refuse(
+        error, 1, 0,
+        clean.empty() ? "is missing: the message is empty" : "is empty: there is no header");
+  Header header;
+  if (!check_header(clean, end, header, error)) return false;
+  if (merge && !check_mergeable(clean, end, header, error)) return false;
+  out.header_bytes = static_cast<uint32_t>(end);
+  if (found.eight_bit) out.flags |= queue::kContentEightBit;
+  if (dot_lines) out.flags |= queue::kContentDotLines;
+  if (merge) out.flags |= queue::kContentMerge;
+  if (!header.date) out.flags |= queue::kContentNoDate;
+  if (!header.message_id) out.flags |= queue::kContentNoMessageId;
+  return true;
+}
+
+void append_dot_stuffed(std::string_view clean, bool line_start, std::string& out) {
+  if (line_start && !clean.empty() && clean.front() == '.') out += '.';
+  size_t from = 0;
+  for (size_t at = 0; (at = clean.find("\n.", at)) != std::string_view::npos; ++at) {
+    out.append(clean.substr(from, at + 1 - from));
+    out += '.';
+    from = at + 1;
+  }
+  out.append(clean.substr(from));
+}
+
+}  // namespace veredus::mail
