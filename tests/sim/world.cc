@@ -1,0 +1,278 @@
+#include "tests/sim/world.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstdio>
+
+#include "dns/address_policy.h"
+#include "tests/sim/world_life.h"
+
+namespace veredus::sim {
+
+namespace {
+
+constexpr int64_t kSecond = 1'000'000'000;
+constexpr int64_t kDay = 86400 * kSecond;
+constexpr int64_t kEnd = 4 * kDay;  // nothing may take longer: expiry comes at five days
+
+std::string address_of(uint32_t recipient, uint32_t domain) {
+  return "r" + std::to_string(recipient) + "@d" + std::to_string(domain) + ".sim";
+}
+
+}  // namespace
+
+World::World(const WorldOptions& options)
+    : options_(options), random_(options.seed * 2 + 1), internet_(options.seed, clock_), storage_(options.seed + 77) {
+  settings_.hostname = "mta.sim";
+  settings_.node = "sim";
+  settings_.own_names = {"mta.sim"};
+  settings_.connections_per_site = options.connections_per_site;
+  settings_.recipients_per_transaction = 1 + static_cast<unsigned>(random_.below(20));
+  settings_.tickets_max = 256;
+  settings_.waiting_max = 10'000'000;
+  settings_.page_cache_bytes = 1 << 20;
+  settings_.journal.segment_bytes = 256 * 1024;
+  settings_.address_policy = dns::AddressPolicy({*dns::parse_cidr("10.0.0.0/8")}, {});
+  settings_.messages_per_connection = random_.below(2) == 0 ? 0 : 5;
+  settings_.dialogue.use_chunking = random_.below(2) == 0;
+  internet_.pipelining = random_.below(5) != 0;
+  internet_.chunking = random_.below(2) == 0;
+  if (options.faults) {
+    Faults& faults = internet_.faults;
+    const auto some = [&](double most) { return random_.below(3) == 0 ? 0 : random_.unit() * most; };
+    faults.connect_refused = some(0.1);
+    faults.connect_silent = some(0.02);
+    faults.greeting_refused = some(0.05);
+    faults.mail_refused = some(0.02);
+    faults.recipient_later = some(0.1);
+    faults.recipient_never = some(0.03);
+    faults.recipients_too_many = some(0.05);
+    faults.data_refused = some(0.02);
+    faults.content_later = some(0.05);
+    faults.content_never = some(0.02);
+    faults.shutdown_anywhere = some(0.02);
+    faults.reset_anywhere = 0.002 + some(0.02);
+    faults.reset_before_reply = some(0.03);
+    faults.stray_reply = some(0.002);
+    faults.dns_failure = some(0.1);
+  }
+  if (options.disk_faults && random_.below(3) == 0) {
+    storage_.faults.write_error = 0.002;
+    storage_.faults.sync_error = 0.002;
+    storage_.faults.write_short = 0.02;
+    storage_.faults.create_error = 0.05;
+  }
+  make_batches();
+}
+
+World::~World() = default;
+
+uint32_t World::site_of(uint32_t domain) const { return domain == 0 ? 0 : domain % options_.sites; }
+
+void World::make_batches() {
+  uint32_t recipient = 0;
+  for (uint32_t number = 0; number < options_.batches; ++number) {
+    auto feeder = std::make_unique<Feeder>();
+    feeder->name = "b" + std::to_string(number);
+    feeder->not_before_mono_ns = clock_.mono + static_cast<int64_t>(random_.below(3 * kSecond));
+    const bool merged = random_.below(2) == 0;
+    const bool own = !merged && random_.below(3) == 0;
+    std::string raw = "From: a@b.sim\\r\\nSubject: s\\r\\n";
+    raw += merged ? "X-Mark: {{id}}\\r\\n\\r\\nHello {{to}}\\r\\n.dot\\r\\n" : "X-Mark: " + feeder->name + "\\r\\n\\r\\nHello\\r\\n..\\r\\n";
+    feeder->body = "{\"batch\":\"" + feeder->name + "\",\"tenant\":\"t" + std::to_string(random_.below(3)) +
+                   "\",\"sender\":\"bounce@b.sim\",\"priority\":" + std::to_string(random_.below(101)) +
+                   (merged ? ",\"merge\":true" : "");
+    if (!own) feeder->body += ",\"message\":{\"raw\":\"" + raw + "\"}";
+    feeder->body += "}\n";
+    const uint32_t share = options_.recipients / options_.batches;
+    for (uint32_t i = 0; i < share; ++i, ++recipient) {
+      const bool hot = random_.unit() < options_.hot_share;
+      const uint32_t domain = hot ? 0 : 1 + static_cast<uint32_t>(random_.below(options_.domains));
+      Feeder::Line line{address_of(recipient, domain), feeder->name};
+      feeder->body += "{\"to\":\"" + line.to + "\"";
+      if (merged) {
+        line.mark = "i" + std::to_string(recipient);
+        feeder->body += ",\"id\":\"" + line.mark + "\"";
+      }
+      if (own) {
+        line.mark = "o" + std::to_string(recipient);
+        feeder->body += ",\"message\":{\"raw\":\"From: a@b.sim\\r\\nX-Mark: " + line.mark + "\\r\\n\\r\\nown\\r\\n\"}";
+      }
+      feeder->body += "}\n";
+      feeder->lines.push_back(std::move(line));
+    }
+    feeders_.push_back(std::move(feeder));
+  }
+}
+
+void World::start_life() {
+  life_ = std::make_unique<Life>(*this);
+  Life& life = *life_;
+  life.core = std::make_unique<EngineCore>(settings_, options_.shards, clock_);
+  life.core->exchange().set_answers(&life);
+  std::vector<RecoveredHome> found;
+  for (unsigned id = 0; id < options_.shards; ++id) {
+    life.places.push_back(std::make_unique<Life::Place>(life, id));
+    Life::Place& place = *life.places.back();
+    life.core->exchange().set_wake(id, &place);
+    place.shard = &life.core->add_shard(
+        static_cast<uint16_t>(id), {clock_, place, place.network, place.disk, place.lookups, place.timers},
+        random_.next());
+  }
+  for (const auto& place : life.places) {
+    absl::StatusOr<RecoveredHome> home = place->shard->recover();
+    if (!home.ok()) return violation("recovery failed: " + std::string(home.status().message()));
+    for (const std::string& damage : home->damage) violation("damage reported: " + damage);
+    report_.cut_groups += home->journal.cut_groups;
+    found.push_back(*std::move(home));
+  }
+  RecoveredSpool spool = life.core->merge(std::move(found));
+  for (const std::string& damage : spool.damage) violation("damage reported: " + damage);
+  const EngineCore::Committed committed = EngineCore::committed_of(spool);
+  for (const auto& place : life.places) place->shard->resume(committed);
+  intake::IntakeSettings intake_settings;
+  intake_settings.small_bytes = random_.below(2) == 0 ? 4096 : 1 << 20;
+  intake_settings.extent_bytes = 2048 + random_.below(16384);
+  life.intake = std::make_unique<intake::Intake>(*life.core, intake_settings);
+  life.intake->set_next_number(spool.next_batch);
+  for (const auto& [number, location] : spool.refusals) life.intake->on_recovered_refusals(number, location);
+  for (const RecoveredSpool::Known& known : spool.batches) life.intake->restore(known.commit, known.batch);
+}
+
+// The process dies, perhaps with the machine; what the journals hold then must never be repeated.
+void World::crash() {
+  ++report_.crashes;
+  for (const auto& feeder : feeders_) feeder->connection_lost();
+  if (random_.below(3) == 0) {
+    storage_.kill();
+  } else {
+    storage_.faults.sector_bytes = random_.below(2) == 0 ? 512 : 4096;
+    storage_.crash();
+  }
+  life_.reset();
+  ++internet_.life;
+  clock_.mono += static_cast<int64_t>(random_.below(60 * kSecond));
+  start_life();
+  judge_durable_at_crash();
+}
+
+// ------------------------------------------------------------------------------------------------------------ steps
+
+void World::feed() {
+  for (const auto& feeder : feeders_) {
+    if (feeder->acknowledged || feeder->not_before_mono_ns > clock_.mono) continue;
+    if (feeder->upload == nullptr) {
+      feeder->fed = 0;
+      feeder->last_status = 0;
+      feeder->upload = life_->intake->begin_upload(*feeder);
+    }
+    while (feeder->upload != nullptr && !feeder->upload->answered() && !feeder->upload->wants_pause() &&
+           feeder->fed < feeder->body.size()) {
+      const size_t piece = std::min<size_t>(feeder->body.size() - feeder->fed, 1 + random_.below(8192));
+      feeder->upload->feed(std::string_view(feeder->body).substr(feeder->fed, piece));
+      feeder->fed += piece;
+      if (feeder->fed == feeder->body.size()) feeder->upload->finish();
+      if (random_.below(2) == 0) break;
+    }
+    if (feeder->last_status == 0) continue;
+    feeder->upload.reset();
+    if (feeder->last_status == 503 || feeder->last_status == 409) {
+      feeder->not_before_mono_ns = clock_.mono + static_cast<int64_t>(random_.below(5 * kSecond));
+    } else if (feeder->last_status != 200) {
+      violation("a sound batch was refused: " + feeder->last_answer);
+      feeder->acknowledged = true;
+    }
+  }
+}
+
+// One turn of one shard that has something to do, or time moves on. False: nothing will ever happen again.
+bool World::step() {
+  internet_.run_due();
+  if (!life_->answers.empty() && random_.below(2) == 0) {
+    for (const intake::AppendAnswer& answer : std::exchange(life_->answers, {})) life_->intake->on_answer(answer);
+  }
+  feed();
+  std::vector<Life::Place*> runnable;
+  for (const auto& place : life_->places) {
+    if (place->runnable(clock_.mono)) runnable.push_back(place.get());
+  }
+  if (!runnable.empty()) {
+    Life::Place& place = *runnable[random_.below(runnable.size())];
+    place.awake = false;
+    ++report_.turns;
+    place.shard->run_turn();
+    life_->core->publish(place.id);
+    clock_.mono += 1000 + static_cast<int64_t>(random_.below(30'000));
+    return true;
+  }
+  int64_t next = internet_.next_event();
+  for (const auto& place : life_->places) next = std::min(next, place->due());
+  for (const auto& feeder : feeders_) {
+    if (!feeder->acknowledged) next = std::min(next, std::max(feeder->not_before_mono_ns, clock_.mono + 1'000'000));
+  }
+  if (!life_->answers.empty()) next = clock_.mono + 1000;
+  if (next == INT64_MAX) return false;
+  clock_.mono = std::max(clock_.mono + 1, next);
+  return true;
+}
+
+bool World::all_settled() const {
+  for (const auto& feeder : feeders_) {
+    if (!feeder->acknowledged) return false;
+  }
+  bool settled = true;
+  life_->intake->for_each([&](const intake::Intake::Known& known) {
+    if (known.live->tally.settled() < known.live->accepted) settled = false;
+  });
+  return settled;
+}
+
+void World::calm() {
+  calm_ = true;
+  const int64_t latency = internet_.faults.latency_max_ns;
+  internet_.faults = Faults{};
+  internet_.faults.latency_max_ns = latency;
+  storage_.faults = DiskFaults{};
+}
+
+WorldReport World::run() {
+  const int64_t begun = clock_.mono;
+  start_life();
+  uint32_t crashes = options_.crashes_max == 0 ? 0 : 1 + static_cast<uint32_t>(random_.below(options_.crashes_max));
+  int64_t next_crash = clock_.mono + static_cast<int64_t>(random_.below(4 * kSecond));
+  // Faults for a while, then everything must come to its end.
+  const int64_t calm_at = clock_.mono + 2 * 3600 * kSecond;
+  while (!all_settled()) {
+    if (crashes > 0 && clock_.mono >= next_crash) {
+      --crashes;
+      crash();
+      next_crash = clock_.mono + static_cast<int64_t>(random_.below(random_.below(2) == 0 ? 2 * kSecond : 3600 * kSecond));
+      if (!report_.violations.empty()) break;
+    }
+    if (!calm_ && crashes == 0 && clock_.mono >= calm_at) calm();
+    if (!step()) {
+      violation("nothing happens any more, and not everything is settled");
+      break;
+    }
+    if (clock_.mono - begun > kEnd) {
+      violation("not everything is settled after days of good weather");
+      break;
+    }
+  }
+  // Let the last outcomes become durable.
+  for (int i = 0; i < 2000 && report_.violations.empty(); ++i) {
+    bool idle = true;
+    for (const auto& place : life_->places) idle = idle && place->shard->home().settled();
+    if (idle) break;
+    step();
+  }
+  judge();
+  report_.simulated_ns = clock_.mono - begun;
+  return report_;
+}
+
+void World::violation(const std::string& what) {
+  if (report_.violations.size() < 20) report_.violations.push_back(what);
+}
+
+}  // namespace veredus::sim

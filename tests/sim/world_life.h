@@ -1,0 +1,101 @@
+#pragma once
+
+// The parts of a World: its feeders, and one life of its engine.
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "queue/outcome.h"
+#include "tests/sim/world.h"
+
+namespace veredus::sim {
+
+// A batch as its feeder keeps it: the same body until it is acknowledged.
+struct World::Feeder : intake::UploadListener {
+  struct Line {
+    std::string to;
+    std::string mark;  // X-Mark that its content must have
+  };
+  std::string name, body;
+  std::vector<Line> lines;
+  std::shared_ptr<intake::Upload> upload;
+  size_t fed = 0;
+  int64_t not_before_mono_ns = 0;
+  bool acknowledged = false;
+  int last_status = 0;
+  std::string last_answer;
+
+  void on_answer(const intake::Answer& answer) override {
+    last_status = answer.status;
+    last_answer = answer.body;
+    if (answer.status == 200) acknowledged = true;
+  }
+  void on_resume() override {}
+  void connection_lost() {
+    upload.reset();
+    fed = 0;
+  }
+};
+
+// What the journals say of a recipient.
+struct World::FinalState {
+  uint32_t finals = 0, in_doubt = 0, deferred = 0;
+  queue::OutcomeType type = queue::OutcomeType::deferred;
+};
+
+// ---------------------------------------------------------------------------------------------------------- a life
+
+struct World::Life final : Exchange::Answers {
+  struct Place final : ShardPorts::Loop, io::Wake {
+    Place(Life& the_life, unsigned number)
+        : life(the_life),
+          id(number),
+          timers(the_life.world.clock_.mono),
+          network(the_life.world.internet_),
+          lookups(the_life.world.internet_, [w = &the_life.world](uint32_t domain) { return w->site_of(domain); }),
+          disk(the_life.world.storage_) {
+      network.on_ready = lookups.on_ready = [this] { awake = true; };
+    }
+    void reap() override {
+      network.run_ready();
+      lookups.run_ready();
+      disk.run(life.world.clock_.mono);
+    }
+    void submit(int64_t until_mono_ns) override {
+      sleep_until = until_mono_ns;
+      awake = network.ready() || lookups.ready() || life.core->exchange().anything_for(id);
+    }
+    void wake() override { awake = true; }
+    bool runnable(int64_t now) const { return awake || due() <= now; }
+    int64_t due() const { return std::min(sleep_until, disk.next_due_ns()); }
+
+    Life& life;
+    const unsigned id;
+    io::TimerWheel timers;
+    SimNetwork network;
+    SimLookups lookups;
+    SimDisk disk;
+    Shard* shard = nullptr;
+    int64_t sleep_until = 0;
+    bool awake = true;
+  };
+
+  explicit Life(World& the_world) : world(the_world) {}
+  ~Life() override {
+    for (const auto& place : places) place->network.forget();
+    intake.reset();
+    core.reset();
+    places.clear();
+  }
+  void answer(intake::AppendAnswer one) override { answers.push_back(std::move(one)); }
+
+  World& world;
+  std::unique_ptr<EngineCore> core;
+  std::vector<std::unique_ptr<Place>> places;
+  std::unique_ptr<intake::Intake> intake;
+  std::vector<intake::AppendAnswer> answers;
+};
+
+}  // namespace veredus::sim
