@@ -1,0 +1,108 @@
+// The least that delivers mail: a ring, connections, and one transaction after the other. No queue,
+// no DNS, no retry; whatever a mail engine does costs more than this.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <liburing.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "bench/bare_message.h"
+
+namespace veredus::bench {
+
+struct BareOptions {
+  uint32_t messages = 100'000;
+  uint32_t domains = 1;
+  uint32_t connections = 100;
+  uint16_t port = 2525;
+  uint32_t connect = 0;  // host byte order; all mail goes there; 0: to each domain's own address
+  bool chunking = false;
+  std::string text;  // with {{id}} and {{to}}; empty: distinct messages of `size` octets
+  size_t size = 2048;
+};
+
+struct BareResult {
+  double seconds = 0;
+  double user_us = 0;
+  double system_us = 0;
+  uint64_t sent_octets = 0;
+  uint32_t delivered = 0;
+  std::string error;  // empty: all were delivered
+};
+
+// With one domain, or with `connect`, `connections` connections share all messages. Else each
+// domain has one connection, at most `connections` at once. Transactions follow each other without
+// limit on a connection; the next MAIL goes out after the reply to the content.
+class BareClient {
+ public:
+  explicit BareClient(const BareOptions& options);
+  ~BareClient();
+  BareClient(const BareClient&) = delete;
+  BareClient& operator=(const BareClient&) = delete;
+
+  BareResult run();
+
+ private:
+  enum class Op : uint8_t { connect, send, receive };
+  enum class Phase : uint8_t { idle, greeting, ehlo, envelope, content, quit };
+  struct Connection {
+    int fd = -1;
+    Phase phase = Phase::idle;
+    uint8_t replies_due = 0;
+    uint32_t domain = 0;
+    uint32_t left = 0;  // messages of its own domain that it has yet to begin
+    uint32_t id = 0;
+    sockaddr_in peer{};
+    msghdr header{};
+    iovec pieces[2];
+    std::string envelope;  // with BDAT, `head` follows in it
+    std::string head;      // the content up to its last slot, or the whole of it
+    std::string partial;   // a reply line that is not complete
+  };
+
+  static constexpr unsigned kEntries = 4096;
+  static constexpr unsigned kBuffers = 1024;
+  static constexpr unsigned kBufferSize = 2048;
+  static constexpr size_t kSplitAt = 16 * 1024;  // larger content is sent from one shared copy
+
+  std::string set_up();
+  void prepare(Connection& c);
+  bool next_domain(uint32_t slot);
+  void dial(uint32_t slot);
+  void next_message(uint32_t slot);
+  void send_content(uint32_t slot);
+  void send_bytes(uint32_t slot, const char* data, size_t size);
+  void send_pieces(uint32_t slot, unsigned count);
+  io_uring_sqe* sqe(Op op, uint32_t slot);
+  void on_event(const io_uring_cqe& cqe);
+  void on_receive(uint32_t slot, const io_uring_cqe& cqe);
+  void on_input(uint32_t slot, const char* data, size_t size);
+  void on_reply(uint32_t slot, const char* line, size_t size);
+  void fail(uint32_t slot, const std::string& why);
+  bool shared() const { return options_.domains == 1 || options_.connect != 0; }
+
+  const BareOptions options_;
+  BareResult result_;
+  Slotted message_;
+  Slotted envelope_;
+  std::string tail_;      // what all messages share
+  std::string distinct_;  // all messages, where they are distinct
+  size_t content_size_ = 0;
+  uint32_t next_id_ = 0;      // shared(): the next message
+  uint32_t next_domain_ = 0;  // else: the next domain
+  uint32_t busy_ = 0;         // connections at work
+  io_uring ring_{};
+  bool have_ring_ = false;
+  io_uring_buf_ring* buffer_ring_ = nullptr;
+  size_t buffer_ring_size_ = 0;
+  std::unique_ptr<char[]> buffers_;
+  std::vector<Connection> connections_;
+};
+
+}  // namespace veredus::bench
