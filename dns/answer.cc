@@ -303,9 +303,8 @@ ParseStatus parse_answer(std::span<const uint8_t> raw, std::string_view asked, R
   if (status != ParseStatus::ok) return status;
   out.canonical = name.view();
   if (out.has_records()) return ParseStatus::ok;
-  if (out.clipped)
-    return ParseStatus::malformed;  // what was asked for may be in the unread rest: this proves
-                                    // nothing
+  // What was asked for may be in the unread rest: "nothing there" would be a guess.
+  if (out.clipped) return ParseStatus::malformed;
   if (authority > kMaxAnswerRecords || additional > kMaxAnswerRecords ||
       !read_authority(raw, offset, authority, out) ||
       !read_additional(raw, offset, additional, out)) {

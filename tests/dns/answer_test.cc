@@ -301,6 +301,8 @@ TEST(AnswerTest, Malformed) {
   };
   const size_t data_at =
       12 + 13 + 4 + 2 + 10;  // where record data begins behind this question and a pointer
+  Message forward("example.org", RecordType::mx);  // to the next record's owner, the root
+  forward.record({0xC0, 12}, 15, 60, {0, 10, 0xC0, data_at + 4}).record({0}, 99, 60, {});
   const Row rows[] = {
       {"nothing", {}},
       {"header cut off", {0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0, 0}},
@@ -310,7 +312,7 @@ TEST(AnswerTest, Malformed) {
       {"other name", Message("example.net", RecordType::mx).bytes()},
       {"other type", Message("example.org", RecordType::a).bytes()},
       {"pointer to itself", mx_data({0, 10, 0xC0, data_at + 2})},
-      {"pointer forward", mx_data({0, 10, 0xC0, data_at + 4, 0, 0})},
+      {"pointer forward", forward.bytes()},
       {"pointer loop through a label", mx_data({0, 10, 1, 'a', 0xC0, data_at + 2})},
       {"pointer out of the message", mx_data({0, 10, 0xFF, 0xFF})},
       {"half a pointer", mx_data({0, 10, 0xC0})},

@@ -79,7 +79,7 @@ TEST_F(AresResolverTest, ServfailOfTheOnlyServerIsTheAnswerAtOnce) {
   make(quick({server.name}));
   Asker asker;
   ask(asker);
-  EXPECT_EQ(asker.status, QueryStatus::answered);
+  ASSERT_EQ(asker.status, QueryStatus::answered);
   EXPECT_EQ(asker.raw[3] & 15, 2);
   EXPECT_THAT(server.queries, SizeIs(1));
 }
@@ -89,7 +89,7 @@ TEST_F(AresResolverTest, RefusedByTheOnlyServer) {
   make(quick({server.name}));
   Asker asker;
   ask(asker);
-  EXPECT_EQ(asker.status, QueryStatus::answered);
+  ASSERT_EQ(asker.status, QueryStatus::answered);
   EXPECT_EQ(asker.raw[3] & 15, 5);
 }
 
@@ -145,7 +145,7 @@ TEST_F(AresResolverTest, LostPacketIsAskedAgain) {
   make(quick({server.name}));
   Asker asker;
   ask(asker);
-  EXPECT_EQ(asker.status, QueryStatus::answered);
+  ASSERT_EQ(asker.status, QueryStatus::answered);
 }
 
 TEST_F(AresResolverTest, NobodyAtThePort) {
@@ -212,7 +212,7 @@ TEST_F(AresResolverTest, ForgedAnswersAreNotTaken) {
   make(quick({server.name}));
   Asker asker;
   ask(asker);
-  EXPECT_EQ(asker.status, QueryStatus::answered);
+  ASSERT_EQ(asker.status, QueryStatus::answered);
   EXPECT_EQ(asker.raw[3] & 15, 0);
 }
 
@@ -223,6 +223,7 @@ TEST_F(AresResolverTest, AuthenticDataOfLoopbackCounts) {
   make(quick({server.name}));
   Asker asker;
   ask(asker);
+  ASSERT_EQ(asker.status, QueryStatus::answered);
   EXPECT_EQ(asker.raw[3] & 0x20, 0x20);
 }
 
@@ -258,6 +259,7 @@ TEST_F(AresResolverTest, AuthenticDataOfOthersCountsOnlyWhenTrusted) {
     make(settings);
     Asker asker;
     ask(asker);
+    ASSERT_EQ(asker.status, QueryStatus::answered);
     EXPECT_EQ((asker.raw[3] & 0x20) != 0, trust);
     resolver.reset();
   }

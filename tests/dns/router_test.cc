@@ -147,6 +147,14 @@ TEST_F(RouterTest, MxOfUnusableNamesOnly) {
   EXPECT_THAT(lookups.asked, SizeIs(1));  // above all: no implicit MX
 }
 
+TEST_F(RouterTest, NullMxBesideUnusableNames) {
+  const Route found =
+      route("example.org", {mx("example.org")
+                                .mx("example.org", 300, 0, "")
+                                .mx("example.org", 300, 10, "mail host.example.org")});
+  EXPECT_EQ(found.status, RouteStatus::no_mail_host);
+}
+
 TEST_F(RouterTest, NoSuchDomain) {
   const Route found =
       route("example.org", {mx("example.org", kRcodeNameError).soa("org", 900, 77)});
@@ -208,9 +216,9 @@ TEST_F(RouterTest, MxOfAnAlias) {
 
 // A server that gives an alias and not a word about its target has to be asked about the target.
 TEST_F(RouterTest, AliasWithoutTargetIsAskedAgain) {
-  const Route found =
-      route("example.org", {mx("example.org").authentic().cname("example.org", 90, "example.net"),
-                            mx("example.net").mx("example.net", 300, 10, "mx.example.net")});
+  const Route found = route(
+      "example.org", {mx("example.org").cname("example.org", 90, "example.net"),
+                      mx("example.net").authentic().mx("example.net", 300, 10, "mx.example.net")});
   EXPECT_THAT(names(found), ElementsAre("10 mx.example.net"));
   EXPECT_EQ(seconds_left(found.expires_mono_ns), 90);
   EXPECT_FALSE(found.secure);  // only one of the two was validated
@@ -548,6 +556,7 @@ TEST_F(RouterTest, DestroyedWithLookupsUnderWay) {
   EXPECT_FALSE(lookups.pending("b.org", RecordType::aaaa));
   EXPECT_FALSE(waiter.linked());
   EXPECT_EQ(waiter.calls + host.calls, 0);
+  EXPECT_GE(lookups.cancelled, 3);
 }
 
 // The same questions in the same order give the same queries, whatever a hash table does.

@@ -24,7 +24,10 @@ class ScriptedLookups final : public Lookups {
     asked.push_back(key);
     pending_[key].push_back(query);
   }
-  void cancel(Query& query) override { query.unlink(); }
+  void cancel(Query& query) override {
+    if (query.linked()) ++cancelled;
+    query.unlink();
+  }
 
   // False if nobody is waiting for it.
   bool give(std::string_view name, RecordType type, QueryStatus status, const Bytes& raw = {}) {
@@ -46,6 +49,7 @@ class ScriptedLookups final : public Lookups {
   }
 
   std::vector<Key> asked;
+  int cancelled = 0;
 
  private:
   std::map<Key, List<Query>> pending_;
