@@ -1,165 +1,427 @@
 #include "tests/sim/sim_disk.h"
 
 #include <algorithm>
+#include <cassert>
 #include <cerrno>
 #include <cstring>
+#include <functional>
+#include <limits>
 #include <utility>
 
 namespace veredus::sim {
+namespace {
 
-uint64_t SimStorage::unsynced_sectors() const {
-  uint64_t sum = 0;
-  for (const auto& [path, data] : files_) sum += data->dirty.size();
-  return sum;
+std::string_view as_text(std::span<const uint8_t> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-void SimStorage::crash(bool page_cache) {
-  const uint64_t unit = random.below(2) == 0 ? kSector : 4096;
-  const double kept = random.unit();
-  for (auto at = files_.begin(); at != files_.end();) {
-    FileData& data = *at->second;
-    if (!data.created && !page_cache && random.below(2) == 0) {
-      at = files_.erase(at);
+int64_t read_from(const std::string& stored, uint64_t size, uint64_t offset,
+                  std::span<uint8_t> into) {
+  if (offset >= size) return 0;
+  const uint64_t length = std::min<uint64_t>(into.size(), size - offset);
+  std::memset(into.data(), 0, length);
+  if (offset < stored.size()) {
+    std::memcpy(into.data(), stored.data() + offset,
+                std::min<uint64_t>(length, stored.size() - offset));
+  }
+  return static_cast<int64_t>(length);
+}
+
+}  // namespace
+
+// -------------------------------------------------------------------------------------------------
+// the storage
+
+SimStorage::SimStorage(uint64_t seed, DiskFaults disk_faults)
+    : faults(disk_faults), random_(seed ^ 0x5bd1e9955bd1e995u) {}
+SimStorage::~SimStorage() = default;
+
+void SimStorage::store(std::string& bytes, uint64_t offset, std::string_view what) {
+  if (bytes.size() < offset + what.size()) bytes.resize(offset + what.size());
+  std::memcpy(bytes.data() + offset, what.data(), what.size());
+}
+
+bool SimStorage::chance(double probability) {
+  if (probability <= 0) return false;
+  const bool hit = static_cast<double>(random_() >> 11) * 0x1.0p-53 < probability;
+  faults_injected += hit;
+  return hit;
+}
+
+// Counts a call that can fail; true when it is one of those told to.
+bool SimStorage::planned_failure() {
+  ++calls;
+  if (faults.fail_call == 0) return false;
+  if (faults.fail_call > 1) {
+    --faults.fail_call;
+    return false;
+  }
+  if (faults.fail_count == 0) return false;
+  if (faults.fail_count != UINT64_MAX) --faults.fail_count;
+  ++faults_injected;
+  return true;
+}
+
+// What is not durable meets its fate. Each crash has a temper of its own, so that the even cases
+// (all kept, all lost, whole writes lost) come up as often as the mixed ones.
+void SimStorage::tear(File& file) {
+  const uint64_t temper = below(4);  // 0: all kept, 1: all dropped, 2: whole writes, 3: sectors
+  const uint64_t keep = below(101);  // per cent
+  for (const Dirty& write : file.dirty) {
+    if (temper == 1 || (temper == 2 && below(100) >= keep)) continue;
+    if (temper != 3) {
+      store(file.durable, write.offset, write.bytes);
       continue;
     }
-    // One decision for each unit: its newest bytes, or the durable ones.
-    uint64_t decided_for = UINT64_MAX;
-    bool keep = true;
-    for (const uint64_t sector : data.dirty) {
-      const uint64_t offset = sector * kSector;
-      if (offset / unit != decided_for) {
-        decided_for = offset / unit;
-        keep = page_cache || random.unit() < kept;
+    uint64_t at = write.offset;
+    const uint64_t end = write.offset + write.bytes.size();
+    while (at < end) {
+      const uint64_t sector_end =
+          std::min<uint64_t>(end, (at / faults.sector_bytes + 1) * faults.sector_bytes);
+      uint64_t length = sector_end - at;
+      if (below(100) < 3) length = below(length);  // torn within
+      const std::string_view bytes =
+          std::string_view(write.bytes).substr(at - write.offset, length);
+      if (below(100) < keep) store(file.durable, at, bytes);
+      at = sector_end;
+    }
+  }
+  file.dirty.clear();
+  file.cached = file.durable;
+}
+
+// The kernel had them, nobody hears of them: each was done, partly done, or not.
+void SimStorage::forget_operations(bool power_cut) {
+  for (SimDisk* view : views_) {
+    for (SimDisk::Pending& left : view->pending_) {
+      const std::span<const uint8_t> bytes = left.out;
+      switch (left.kind) {
+        case SimDisk::Kind::write:
+          if (below(3) > 0) left.out = bytes.first(below(bytes.size() + 1));
+          if (below(4) > 0) {
+            const std::string part(as_text(left.out));
+            store(left.file->cached, left.offset, part);
+            left.file->dirty.push_back({next_write_++, left.offset, part});
+          }
+          break;
+        case SimDisk::Kind::create:
+          if (below(2) > 0) {
+            auto made = std::make_shared<File>();
+            made->size = below(2) > 0 ? left.offset : below(left.offset + 1);
+            files_[left.path] = made;
+          }
+          break;
+        case SimDisk::Kind::remove:
+          if (below(2) > 0) files_.erase(left.path);
+          break;
+        case SimDisk::Kind::sync:
+          if (power_cut && below(2) > 0) view->effect_sync(left);
+          break;
+        case SimDisk::Kind::open:
+        case SimDisk::Kind::read:
+          break;
       }
-      if (keep) continue;
-      const size_t length = std::min<size_t>(kSector, data.bytes.size() - offset);
-      data.bytes.replace(offset, length, data.durable, offset, length);
     }
-    data.created = true;
-    // What only the page cache holds is still not durable: a later crash may take it.
-    if (!page_cache) {
-      data.dirty.clear();
-      data.durable = data.bytes;
-    }
-    // Nobody of the dead process can write to it any more.
-    at->second = std::make_shared<FileData>(data);
-    ++at;
+    view->pending_.clear();
+  }
+  handles_.clear();
+}
+
+void SimStorage::crash() {
+  forget_operations(true);
+  for (const auto& [path, file] : files_) tear(*file);
+}
+
+void SimStorage::kill() {
+  forget_operations(false);
+}
+
+void SimStorage::settle() {
+  for (const auto& [path, file] : files_) {
+    file->durable = file->cached;
+    file->dirty.clear();
   }
 }
 
-void SimDisk::finish(queue::DiskOperation& op, std::function<int64_t()> effect) {
-  later_([this, alive = alive_, &op, effect = std::move(effect)] {
-    if (!*alive) return;
-    ready_.emplace_back(&op, effect());
-    if (on_ready) on_ready();
-  });
+bool SimStorage::corrupt(std::string_view path, uint64_t offset) {
+  const std::shared_ptr<File> file = find(path);
+  if (file == nullptr || offset >= file->size) return false;
+  const char bit = static_cast<char>(1 << below(8));
+  for (std::string* bytes : {&file->cached, &file->durable}) {
+    if (bytes->size() <= offset) bytes->resize(offset + 1);
+    (*bytes)[offset] = static_cast<char>((*bytes)[offset] ^ bit);
+  }
+  return true;
 }
 
-void SimDisk::run_ready() {
-  for (const auto& [op, result] : std::exchange(ready_, {})) op->on_disk_done(result);
+void SimStorage::put(std::string_view path, std::string bytes) {
+  auto file = std::make_shared<File>();
+  file->size = bytes.size();
+  file->cached = bytes;
+  file->durable = std::move(bytes);
+  files_[std::string(path)] = std::move(file);
 }
 
-queue::Disk::File SimDisk::handle_of(std::shared_ptr<FileData> data) {
-  open_[next_handle_] = std::move(data);
+std::string SimStorage::get(std::string_view path) const {
+  const std::shared_ptr<File> file = find(path);
+  if (file == nullptr) return {};
+  std::string bytes = file->cached;
+  bytes.resize(file->size);
+  return bytes;
+}
+
+bool SimStorage::exists(std::string_view path) const {
+  return find(path) != nullptr;
+}
+
+void SimStorage::erase(std::string_view path) {
+  const auto at = files_.find(path);
+  if (at != files_.end()) files_.erase(at);
+}
+
+std::vector<std::string> SimStorage::paths() const {
+  std::vector<std::string> all;
+  for (const auto& [path, file] : files_) all.push_back(path);
+  return all;
+}
+
+std::shared_ptr<SimStorage::File> SimStorage::find(std::string_view path) const {
+  const auto at = files_.find(path);
+  return at == files_.end() ? nullptr : at->second;
+}
+
+int32_t SimStorage::handle_for(std::shared_ptr<File> file) {
+  handles_[next_handle_] = std::move(file);
   return next_handle_++;
 }
 
-void SimDisk::put(FileData& data, uint64_t offset, std::span<const uint8_t> bytes) {
-  if (data.bytes.size() < offset + bytes.size()) data.bytes.resize(offset + bytes.size());
-  if (data.durable.size() < data.bytes.size()) data.durable.resize(data.bytes.size());
-  std::memcpy(data.bytes.data() + offset, bytes.data(), bytes.size());
-  if (bytes.empty()) return;
-  for (uint64_t sector = offset / SimStorage::kSector; sector <= (offset + bytes.size() - 1) / SimStorage::kSector;
-       ++sector) {
-    data.dirty.insert(sector);
+SimStorage::File* SimStorage::file_of(int32_t handle) {
+  const auto at = handles_.find(handle);
+  return at == handles_.end() ? nullptr : at->second.get();
+}
+
+uint64_t SimStorage::used_bytes() const {
+  uint64_t used = 0;
+  for (const auto& [path, file] : files_) used += file->size;
+  return used;
+}
+
+// -----------------------------------------------------------------------------------------------------
+// a view
+
+SimDisk::SimDisk(SimStorage& storage) : storage_(storage) {
+  storage_.views_.push_back(this);
+}
+SimDisk::~SimDisk() {
+  std::erase(storage_.views_, this);
+}
+
+size_t SimDisk::run(int64_t now_ns) {
+  now_ns_ = now_ns;
+  size_t completed = 0;
+  const uint64_t started_before = next_order_;
+  while (true) {
+    size_t best = pending_.size();
+    for (size_t i = 0; i < pending_.size(); ++i) {
+      const Pending& each = pending_[i];
+      if (each.due_ns > now_ns || each.order >= started_before) continue;
+      if (best == pending_.size() || each.due_ns < pending_[best].due_ns) best = i;
+    }
+    if (best == pending_.size()) return completed;
+    complete(best);
+    ++completed;
   }
+}
+
+bool SimDisk::complete_one() {
+  if (pending_.empty()) return false;
+  complete(storage_.below(pending_.size()));
+  return true;
+}
+
+int64_t SimDisk::next_due_ns() const {
+  int64_t due = std::numeric_limits<int64_t>::max();
+  for (const Pending& each : pending_) due = std::min(due, each.due_ns);
+  return due;
+}
+
+SimDisk::Pending& SimDisk::start(Kind kind, queue::DiskOperation& op, File handle) {
+  for (const Pending& each : pending_) {
+    assert(each.op != &op && "one operation is used twice at once");
+    static_cast<void>(each);
+  }
+  const DiskFaults& faults = storage_.faults;
+  const int64_t longest =
+      kind == Kind::create ? faults.create_latency_max_ns : faults.latency_max_ns;
+  Pending& made = pending_.emplace_back();
+  made.kind = kind;
+  made.op = &op;
+  made.handle = handle;
+  const auto file = storage_.handles_.find(handle);
+  if (file != storage_.handles_.end()) made.file = file->second;
+  made.order = next_order_++;
+  const int64_t spread = std::max<int64_t>(0, longest - faults.latency_min_ns);
+  made.due_ns = now_ns_ + faults.latency_min_ns +
+                static_cast<int64_t>(storage_.below(static_cast<uint64_t>(spread) + 1));
+  return made;
+}
+
+void SimDisk::complete(size_t index) {
+  Pending done = std::move(pending_[index]);
+  pending_.erase(pending_.begin() + static_cast<ptrdiff_t>(index));
+  const int64_t result = storage_.planned_failure() ? -storage_.faults.fail_errno : effect(done);
+  done.op->on_disk_done(result);
+}
+
+int64_t SimDisk::effect(Pending& done) {
+  switch (done.kind) {
+    case Kind::create:
+      return effect_create(done);
+    case Kind::write:
+      return effect_write(done);
+    case Kind::sync:
+      return effect_sync(done);
+    case Kind::open: {
+      if (storage_.chance(storage_.faults.read_error)) return -EIO;
+      std::shared_ptr<SimStorage::File> file = storage_.find(done.path);
+      return file == nullptr ? -ENOENT : storage_.handle_for(std::move(file));
+    }
+    case Kind::read:
+      if (done.file == nullptr) return -EBADF;
+      if (storage_.chance(storage_.faults.read_error)) return -EIO;
+      return read_from(done.file->cached, done.file->size, done.offset, done.in);
+    case Kind::remove:
+      if (storage_.chance(storage_.faults.remove_error)) return -EIO;
+      if (!storage_.exists(done.path)) return -ENOENT;
+      storage_.erase(done.path);
+      return 0;
+  }
+  return -EINVAL;
+}
+
+int64_t SimDisk::effect_create(Pending& done) {
+  if (storage_.chance(storage_.faults.create_error)) return -EIO;
+  if (storage_.chance(storage_.faults.create_full)) return -ENOSPC;
+  const std::shared_ptr<SimStorage::File> old = storage_.find(done.path);
+  const uint64_t others = storage_.used_bytes() - (old == nullptr ? 0 : old->size);
+  if (others + done.offset > storage_.faults.capacity_bytes) return -ENOSPC;
+  auto made = std::make_shared<SimStorage::File>();
+  made->size = done.offset;
+  storage_.files_[done.path] = made;
+  return storage_.handle_for(std::move(made));
+}
+
+int64_t SimDisk::effect_write(Pending& done) {
+  if (done.file == nullptr) return -EBADF;
+  assert(std::hash<std::string_view>()(as_text(done.out)) == done.sum &&
+         "the bytes of a write changed while it was under way");
+  SimStorage::File& file = *done.file;
+  std::span<const uint8_t> bytes = done.out;
+  const bool fails = storage_.chance(storage_.faults.write_error);
+  if (fails || (bytes.size() > 1 && storage_.chance(storage_.faults.write_short))) {
+    bytes = bytes.first(storage_.below(bytes.size()) + (fails ? 0 : 1));
+  }
+  storage_.store(file.cached, done.offset, as_text(bytes));
+  file.dirty.push_back({storage_.next_write_++, done.offset, std::string(as_text(bytes))});
+  file.size = std::max<uint64_t>(file.size, file.cached.size());
+  return fails ? -EIO : static_cast<int64_t>(bytes.size());
+}
+
+int64_t SimDisk::effect_sync(Pending& done) {
+  if (done.file == nullptr) return -EBADF;
+  ++storage_.syncs;
+  SimStorage::File& file = *done.file;
+  const bool fails = storage_.chance(storage_.faults.sync_error);
+  // After a failed sync the pages count as clean: what did not get out is never written, and no
+  // later sync says so.
+  const bool lost = fails && storage_.below(2) > 0;
+  std::vector<SimStorage::Dirty> rest;
+  for (SimStorage::Dirty& write : file.dirty) {
+    if (write.number > done.up_to) {
+      rest.push_back(std::move(write));
+    } else if (!lost || storage_.below(2) > 0) {
+      storage_.store(file.durable, write.offset, write.bytes);
+    }
+  }
+  file.dirty = std::move(rest);
+  return fails ? -EIO : 0;
 }
 
 void SimDisk::create(std::string_view path, uint64_t bytes, queue::DiskOperation& op) {
-  if (storage_.random.unit() < storage_.faults.create_error) return finish(op, [] { return -ENOSPC; });
-  auto data = std::make_shared<FileData>();
-  storage_.files_[std::string(path)] = data;
-  finish(op, [this, data, bytes] {
-    data->bytes.assign(bytes, '\0');
-    data->durable = data->bytes;
-    data->created = true;
-    return int64_t{handle_of(data)};
-  });
+  Pending& made = start(Kind::create, op);
+  made.path = path;
+  made.offset = bytes;
 }
 
 void SimDisk::open(std::string_view path, queue::DiskOperation& op) {
-  finish(op, [this, name = std::string(path)] { return open_now(name); });
+  start(Kind::open, op).path = path;
 }
 
-void SimDisk::write(File file, uint64_t offset, std::span<const uint8_t> bytes, queue::DiskOperation& op) {
-  FileData& data = *open_.at(file);
-  if (storage_.random.unit() < storage_.faults.write_error) {
-    put(data, offset, bytes.first(storage_.random.below(bytes.size() + 1)));
-    return finish(op, [] { return -EIO; });
-  }
-  if (bytes.size() > 1 && storage_.random.unit() < storage_.faults.write_short) {
-    bytes = bytes.first(1 + storage_.random.below(bytes.size() - 1));
-  }
-  put(data, offset, bytes);
-  finish(op, [size = bytes.size()] { return static_cast<int64_t>(size); });
+void SimDisk::write(File file, uint64_t offset, std::span<const uint8_t> bytes,
+                    queue::DiskOperation& op) {
+  assert(!bytes.empty());
+  Pending& made = start(Kind::write, op, file);
+  made.offset = offset;
+  made.out = bytes;
+  made.sum = std::hash<std::string_view>()(as_text(bytes));
 }
 
 void SimDisk::sync(File file, queue::DiskOperation& op) {
-  const std::shared_ptr<FileData> data = open_.at(file);
-  if (storage_.random.unit() < storage_.faults.sync_error) {
-    // The kernel may have dropped the dirty pages' state: a later sync would say all is well.
-    return finish(op, [] { return -EIO; });
-  }
-  // Durable is what was written before this call, as it is when the call ends.
-  finish(op, [data, dirty = data->dirty] {
-    for (const uint64_t sector : dirty) {
-      const uint64_t offset = sector * SimStorage::kSector;
-      const size_t length = std::min<size_t>(SimStorage::kSector, data->bytes.size() - offset);
-      data->durable.replace(offset, length, data->bytes, offset, length);
-      data->dirty.erase(sector);
-    }
-    return int64_t{0};
-  });
+  Pending& made = start(Kind::sync, op, file);
+  made.up_to = storage_.next_write_ - 1;
 }
 
 void SimDisk::read(File file, uint64_t offset, std::span<uint8_t> bytes, queue::DiskOperation& op) {
-  finish(op, [this, file, offset, bytes] { return read_now(file, offset, bytes); });
+  Pending& made = start(Kind::read, op, file);
+  made.offset = offset;
+  made.in = bytes;
 }
 
 void SimDisk::remove(std::string_view path, queue::DiskOperation& op) {
-  finish(op, [this, name = std::string(path)] {
-    return storage_.files_.erase(name) == 1 ? int64_t{0} : int64_t{-ENOENT};
-  });
+  start(Kind::remove, op).path = path;
 }
 
-void SimDisk::close(File file) { open_.erase(file); }
+void SimDisk::close(File file) {
+  // A handle from before a crash is unknown, and is let go without a word.
+  for (const Pending& each : pending_) {
+    assert(each.handle != file && "closed with an operation under way");
+    static_cast<void>(each);
+  }
+  storage_.handles_.erase(file);
+}
 
 std::vector<queue::Disk::Entry> SimDisk::list_now(std::string_view directory) {
   std::vector<Entry> entries;
-  const std::string prefix = std::string(directory) + "/";
-  for (const auto& [path, data] : storage_.files_) {
-    if (path.starts_with(prefix)) entries.push_back({path.substr(prefix.size()), data->bytes.size()});
+  std::string prefix(directory);
+  prefix += '/';
+  for (auto at = storage_.files_.lower_bound(prefix); at != storage_.files_.end(); ++at) {
+    if (!at->first.starts_with(prefix)) break;
+    const std::string name = at->first.substr(prefix.size());
+    if (name.find('/') == name.npos) entries.push_back({name, at->second->size});
   }
   return entries;
 }
 
 int64_t SimDisk::open_now(std::string_view path) {
-  const auto found = storage_.files_.find(std::string(path));
-  return found == storage_.files_.end() ? -ENOENT : handle_of(found->second);
+  if (storage_.planned_failure()) return -storage_.faults.fail_errno;
+  std::shared_ptr<SimStorage::File> file = storage_.find(path);
+  return file == nullptr ? -ENOENT : storage_.handle_for(std::move(file));
 }
 
 int64_t SimDisk::read_now(File file, uint64_t offset, std::span<uint8_t> bytes) {
-  const FileData& data = *open_.at(file);
-  if (offset >= data.bytes.size()) return 0;
-  const size_t length = std::min<size_t>(bytes.size(), data.bytes.size() - offset);
-  std::memcpy(bytes.data(), data.bytes.data() + offset, length);
-  return static_cast<int64_t>(length);
+  if (storage_.planned_failure()) return -storage_.faults.fail_errno;
+  const SimStorage::File* const found = storage_.file_of(file);
+  return found == nullptr ? -EBADF : read_from(found->cached, found->size, offset, bytes);
 }
 
 int64_t SimDisk::sync_now(File file) {
-  FileData& data = *open_.at(file);
-  data.durable = data.bytes;
-  data.dirty.clear();
+  if (storage_.planned_failure()) return -storage_.faults.fail_errno;
+  SimStorage::File* const found = storage_.file_of(file);
+  if (found == nullptr) return -EBADF;
+  for (const SimStorage::Dirty& write : found->dirty) {
+    storage_.store(found->durable, write.offset, write.bytes);
+  }
+  found->dirty.clear();
   return 0;
 }
 

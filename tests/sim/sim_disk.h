@@ -1,68 +1,127 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
-#include <set>
+#include <random>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "engine/io/ports.h"
 #include "queue/disk.h"
 
 namespace veredus::sim {
 
-// How the disk misbehaves. Probabilities, each per call.
+// How the disk misbehaves. Probabilities, each per call; latencies in nanoseconds of whatever clock
+// drives run().
 struct DiskFaults {
-  double write_error = 0;   // EIO; part of it may have been written
-  double write_short = 0;
-  double sync_error = 0;    // EIO; what was dirty is lost to later syncs
-  double create_error = 0;  // ENOSPC
+  double write_error = 0;   // -EIO; a part may have been taken all the same
+  double write_short = 0;   // takes less than asked
+  double sync_error = 0;    // -EIO; what was not written may never be, though later syncs succeed
+  double create_error = 0;  // -EIO
+  double create_full = 0;   // -ENOSPC
+  double read_error = 0;    // -EIO, asynchronous reads and opens only
+  double remove_error = 0;  // -EIO
+  uint64_t capacity_bytes = UINT64_MAX;  // of all files together; beyond it create gives -ENOSPC
+  uint32_t sector_bytes = 512;           // what a crash keeps, drops or tears as one
+  int64_t latency_min_ns = 20'000;
+  int64_t latency_max_ns = 300'000;
+  int64_t create_latency_max_ns = 30'000'000;  // zeroing takes time
+  // The call number `fail_call` (1: the next one that can fail, blocking ones included) and the
+  // `fail_count` - 1 after it give -fail_errno. 0: none.
+  uint64_t fail_call = 0;
+  uint64_t fail_count = 1;
+  int fail_errno = 5;  // EIO
 };
 
-// What is on the simulated disk: shared by all views, and left over when the process dies.
+class SimDisk;
+
+// The disk of one simulated host. It outlives crashes; the SimDisks are how shards and readers see
+// it. What was synced stays; what was written but not synced is at the crash's mercy.
 class SimStorage {
  public:
-  explicit SimStorage(uint64_t seed) : random(seed) {}
+  explicit SimStorage(uint64_t seed, DiskFaults disk_faults = {});
+  ~SimStorage();
 
-  // The power goes: of what was not synced, each sector (512 bytes or 4 KiB, as the seed says) is kept or lost on its
-  // own, so that writes are dropped, torn and reordered. Synced bytes stay. With `page_cache` only the process dies: all
-  // that was written stays.
-  void crash(bool page_cache);
-  // Bit rot: flips a bit.
-  void corrupt(const std::string& path, uint64_t offset) { files_.at(path)->bytes[offset] ^= 0x10; }
-  uint64_t unsynced_sectors() const;
+  DiskFaults faults;  // may be changed at any time
 
-  DiskFaults faults;
-  io::Random random;
+  // Power cut: everything not synced is kept, dropped or torn, sector by sector; operations under
+  // way are forgotten (their owners may go without a close), having been done, half done or not at
+  // all; handles are void.
+  void crash();
+  // The process is killed, the host lives on: what was written stays to be read, synced or not.
+  void kill();
+  // Everything written so far becomes durable.
+  void settle();
+
+  // Flips a bit on the disk, below everything (bit rot). False when there is no such byte.
+  bool corrupt(std::string_view path, uint64_t offset);
+  // Hand-made images and inspection. put() is durable at once; get() gives what a read would.
+  void put(std::string_view path, std::string bytes);
+  std::string get(std::string_view path) const;
+  bool exists(std::string_view path) const;
+  void erase(std::string_view path);
+  std::vector<std::string> paths() const;
+
+  uint64_t calls = 0;  // that could have failed
+  uint64_t faults_injected = 0;
+  uint64_t syncs = 0;
 
  private:
   friend class SimDisk;
-  static constexpr uint64_t kSector = 512;
-  struct FileData {
-    std::string bytes;    // as a reader sees it
-    std::string durable;  // as it is after a crash
-    std::set<uint64_t> dirty;  // sectors in which they may differ
-    bool created = false;      // its creation is durable
+  struct Dirty {
+    uint64_t number;
+    uint64_t offset;
+    std::string bytes;
   };
-  std::map<std::string, std::shared_ptr<FileData>> files_;
+  // Bytes beyond those stored are zero: segments are large and mostly empty.
+  struct File {
+    uint64_t size = 0;
+    std::string cached;   // as the processes see it
+    std::string durable;  // as it lies on the disk
+    std::vector<Dirty> dirty;
+  };
+  static void store(std::string& bytes, uint64_t offset, std::string_view what);
+  bool chance(double probability);
+  uint64_t below(uint64_t n) { return n == 0 ? 0 : random_() % n; }
+  bool planned_failure();
+  void tear(File& file);
+  int32_t handle_for(std::shared_ptr<File> file);
+  File* file_of(int32_t handle);
+  std::shared_ptr<File> find(std::string_view path) const;
+  uint64_t used_bytes() const;
+  void forget_operations(bool power_cut);
+
+  std::mt19937_64 random_;
+  std::map<std::string, std::shared_ptr<File>, std::less<>> files_;
+  std::map<int32_t, std::shared_ptr<File>> handles_;
+  int32_t next_handle_ = 3;
+  uint64_t next_write_ = 1;
+  std::vector<SimDisk*> views_;
 };
 
-// One view of it: a shard's, or a blocking reader's. Completions become ready after a while and are run by the owner.
+// One view. Operations complete in run(), in the order of their random latencies, or singly in
+// complete_one().
 class SimDisk final : public queue::Disk {
  public:
-  // Calls a function after some delay, as the world says.
-  using Later = std::function<void(std::function<void()>)>;
-  SimDisk(SimStorage& storage, Later later) : storage_(storage), later_(std::move(later)) {}
-  ~SimDisk() override { *alive_ = false; }
+  explicit SimDisk(SimStorage& storage);
+  ~SimDisk() override;
+
+  // Completes what is due by now; what is started by that is due later. How many were completed.
+  size_t run(int64_t now_ns);
+  // Completes any one operation, in seeded random choice. False when there is none.
+  bool complete_one();
+  size_t pending() const { return pending_.size(); }
+  int64_t next_due_ns() const;  // INT64_MAX: nothing is pending
 
   void create(std::string_view path, uint64_t bytes, queue::DiskOperation& op) override;
   void open(std::string_view path, queue::DiskOperation& op) override;
-  void write(File file, uint64_t offset, std::span<const uint8_t> bytes, queue::DiskOperation& op) override;
+  void write(File file, uint64_t offset, std::span<const uint8_t> bytes,
+             queue::DiskOperation& op) override;
   void sync(File file, queue::DiskOperation& op) override;
-  void read(File file, uint64_t offset, std::span<uint8_t> bytes, queue::DiskOperation& op) override;
+  void read(File file, uint64_t offset, std::span<uint8_t> bytes,
+            queue::DiskOperation& op) override;
   void remove(std::string_view path, queue::DiskOperation& op) override;
   void close(File file) override;
   std::vector<Entry> list_now(std::string_view directory) override;
@@ -70,23 +129,34 @@ class SimDisk final : public queue::Disk {
   int64_t read_now(File file, uint64_t offset, std::span<uint8_t> bytes) override;
   int64_t sync_now(File file) override;
 
-  // Delivers what has completed.
-  void run_ready();
-  bool ready() const { return !ready_.empty(); }
-  std::function<void()> on_ready;
-
  private:
-  using FileData = SimStorage::FileData;
-  void finish(queue::DiskOperation& op, std::function<int64_t()> effect);
-  File handle_of(std::shared_ptr<FileData> data);
-  static void put(FileData& data, uint64_t offset, std::span<const uint8_t> bytes);
+  friend class SimStorage;
+  enum class Kind : uint8_t { create, open, write, sync, read, remove };
+  struct Pending {
+    Kind kind = Kind::create;
+    int64_t due_ns = 0;
+    uint64_t order = 0;  // of the start
+    queue::DiskOperation* op = nullptr;
+    std::string path;
+    uint64_t offset = 0;  // or the bytes of a create
+    File handle = -1;
+    std::shared_ptr<SimStorage::File> file;
+    std::span<const uint8_t> out;
+    std::span<uint8_t> in;
+    uint64_t up_to = 0;  // sync: the last write it covers
+    size_t sum = 0;      // write: of the bytes, which must not change meanwhile
+  };
+  Pending& start(Kind kind, queue::DiskOperation& op, File handle = -1);
+  void complete(size_t index);
+  int64_t effect(Pending& done);
+  int64_t effect_create(Pending& done);
+  int64_t effect_write(Pending& done);
+  int64_t effect_sync(Pending& done);
 
   SimStorage& storage_;
-  Later later_;
-  std::map<File, std::shared_ptr<FileData>> open_;
-  File next_handle_ = 3;
-  std::vector<std::pair<queue::DiskOperation*, int64_t>> ready_;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  std::vector<Pending> pending_;
+  int64_t now_ns_ = 0;
+  uint64_t next_order_ = 0;
 };
 
 }  // namespace veredus::sim
