@@ -62,8 +62,11 @@ class MpscRing {
         head = head_.load(std::memory_order_acquire);
         room = room_between(tail, head);
         // Release: passes the consumer's reads on to producers that only look here. May step back
-        // when two producers race; a smaller head is merely cautious.
-        head_seen_.store(head, std::memory_order_release);
+        // when two producers race; a smaller head is merely cautious. While the ring stays full
+        // nothing is written, so that those who try again do not disturb each other.
+        if (head != head_seen_.load(std::memory_order_relaxed)) {
+          head_seen_.store(head, std::memory_order_release);
+        }
       }
       const size_t taken = room < wanted ? room : wanted;
       // A stale tail shows too much room, never too little: this is truly full.
