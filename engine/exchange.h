@@ -57,7 +57,8 @@ class Exchange {
 
   Mailbox& mailbox(unsigned shard) { return places_[shard]->mailbox; }
   queue::TicketQueue& tickets(unsigned shard) { return places_[shard]->tickets; }
-  bool anything_for(unsigned shard) const;
+  // Asked by the shard itself: it is the queue's one consumer.
+  bool anything_for(unsigned shard);
 
  private:
   struct alignas(64) Place {
