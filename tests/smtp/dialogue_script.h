@@ -25,9 +25,10 @@
 //   step wait|idle|closing    what the last call said
 //   -> NAME I RESULT key=value...   the next outcome: recipient I of NAME; `-> session` that of the
 //   session.
-//                             Keys: stage= code= status= rule= class= kind= scope= again (a new transaction at
-//                             once) text= (part of the text). Blanks as _; alternatives parted by | (byte by
-//                             byte a stray reply shows at its first byte, when its code is not known yet)
+//                             Keys: stage= code= status= rule= class= kind= scope= again (a new
+//                             transaction at once) text= (part of the text). Blanks as _;
+//                             alternatives parted by | (byte by byte a stray reply shows at its
+//                             first byte, when its code is not known yet)
 //
 // At its end every recipient that was offered has its outcome.
 
