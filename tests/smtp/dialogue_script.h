@@ -6,29 +6,28 @@
 
 // The dialogue tables: tests/smtp/dialogues/*.txt. One line, one event, played in order:
 //
-//   # words                   a comment
-//   set WORD...               no-pipelining, no-chunking, early (before all else)
-//   S: text                   the server sends this line, CRLF is added. \r \n \0 \t \\ \xHH are
-//   bytes;
-//                             {text*N} is text N times. Neighbouring S lines come in one chunk.
-//   S&: text                  likewise, and always in the same chunk as the line before, also when
-//   the table
-//                             is played byte by byte: nothing is sent in between
-//   S+: text                  likewise to S:, without CRLF
-//   C: text                   the dialogue has written this line (all of them, in order, before the
-//   next S) offer NAME key=value...   from=, to= (repeated), size=, 8bit; bytes escaped as above
-//   content NAME dot|exact    the dialogue wants the content of NAME sent now, with a final dot or
-//   without;
-//                             it is handed over whole
-//   partly NAME dot|exact     likewise, but only some of it
+//   # words          a comment
+//   set WORD...      no-pipelining, no-chunking, early (before all else)
+//   S: text          the server sends this line, CRLF is added. \r \n \0 \t \\ \xHH are bytes,
+//                    {text*N} is text N times. Neighbouring S lines come in one chunk.
+//   S&: text         likewise; in the same chunk as the line before also when the table is played
+//                    byte by byte: nothing is sent in between
+//   S+: text         like S:, without CRLF
+//   C: text          the dialogue has written this line (all of them, in order, before the next S)
+//   offer NAME ...   from=, to= (repeated; (empty) for none), size=, 8bit; bytes escaped as above
+//   content NAME dot|exact
+//                    the dialogue wants the content of NAME sent now, with a final dot or without;
+//                    it is handed over whole
+//   partly NAME dot|exact
+//                    likewise, but only some of it is handed over
 //   lost | timeout | shutdown | quit
-//   step wait|idle|closing    what the last call said
-//   -> NAME I RESULT key=value...   the next outcome: recipient I of NAME; `-> session` that of the
-//   session.
-//                             Keys: stage= code= status= rule= class= kind= scope= again (a new
-//                             transaction at once) text= (part of the text). Blanks as _;
-//                             alternatives parted by | (byte by byte a stray reply shows at its
-//                             first byte, when its code is not known yet)
+//   step WORD        what the last call said: wait, send_content, idle or closing
+//   -> NAME I RESULT key=value...
+//                    the next outcome, of recipient I of NAME; `-> session key=value...` that of
+//                    the session. Keys: stage code status rule class kind scope text (a part of
+//                    it); the word `again` stands for a new transaction at once. Blanks as _,
+//                    alternatives parted by | (byte by byte a stray reply shows at its first byte,
+//                    when its code is not known yet).
 //
 // At its end every recipient that was offered has its outcome.
 
