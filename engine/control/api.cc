@@ -34,38 +34,12 @@ std::unique_ptr<HttpHandler> no_such_batch(HttpCall& call, const std::string& te
                  "GET /v1/batches lists those there are; one exists once it is acknowledged"});
 }
 
-// POST /v1/batches: the body goes to intake as it comes.
-class UploadHandler final : public HttpHandler, private intake::UploadListener {
- public:
-  UploadHandler(intake::Intake& intake, HttpCall& call)
-      : call_(call), upload_(intake.begin_upload(*this)) {}
-
-  bool on_body(std::string_view bytes) override {
-    if (answered_) return true;
-    upload_->feed(bytes);
-    return answered_ || !upload_->wants_pause();
-  }
-  void on_end() override {
-    if (!answered_) upload_->finish();
-  }
-
- private:
-  void on_answer(const intake::Answer& answer) override {
-    answered_ = true;
-    HttpAnswer out;
-    out.status = static_cast<unsigned>(answer.status);
-    out.body = answer.body;
-    if (answer.retry_after_s != 0) {
-      out.headers.emplace_back("Retry-After", std::to_string(answer.retry_after_s));
-    }
-    call_.answer(std::move(out));
-  }
-  void on_resume() override { call_.resume(); }
-
-  HttpCall& call_;
-  bool answered_ = false;
-  std::shared_ptr<intake::Upload> upload_;  // last: intake may answer while it is made
-};
+HttpAnswer stopping_answer() {
+  HttpAnswer answer = error_answer({503, "stopping", "the engine is being stopped",
+                                    "send the same batch again when it is back"});
+  answer.headers.emplace_back("Retry-After", "5");
+  return answer;
+}
 
 // GET …/refused: what was written of it, frame by frame.
 class RefusedHandler final : public HttpHandler {
@@ -108,6 +82,52 @@ std::vector<std::string> parts_of(std::string_view path) {
 }
 
 }  // namespace
+
+// POST /v1/batches: the body goes to intake as it comes.
+class UploadHandler final : public HttpHandler, private intake::UploadListener {
+ public:
+  UploadHandler(Api& api, HttpCall& call)
+      : api_(api), call_(call), upload_(api.intake_.begin_upload(*this)) {
+    api_.uploads_.push_back(this);
+  }
+  ~UploadHandler() override { std::erase(api_.uploads_, this); }
+
+  bool on_body(std::string_view bytes) override {
+    if (answered_) return true;
+    upload_->feed(bytes);
+    return answered_ || !upload_->wants_pause();
+  }
+  void on_end() override {
+    ended_ = true;
+    if (!answered_) upload_->finish();
+  }
+  // A batch whose body is complete may still become durable and gets its answer; any other is let
+  // go.
+  void stop() {
+    if (answered_ || ended_) return;
+    answered_ = true;
+    upload_->abandon();
+    call_.answer(stopping_answer());
+  }
+
+ private:
+  void on_answer(const intake::Answer& answer) override {
+    answered_ = true;
+    HttpAnswer out;
+    out.status = static_cast<unsigned>(answer.status);
+    out.body = answer.body;
+    if (answer.retry_after_s != 0) {
+      out.headers.emplace_back("Retry-After", std::to_string(answer.retry_after_s));
+    }
+    call_.answer(std::move(out));
+  }
+  void on_resume() override { call_.resume(); }
+
+  Api& api_;
+  HttpCall& call_;
+  bool answered_ = false, ended_ = false;
+  std::shared_ptr<intake::Upload> upload_;  // last: intake may answer while it is made
+};
 
 bool parse_number(std::string_view text, uint64_t& number) {
   const char* end = text.data() + text.size();
@@ -161,13 +181,8 @@ std::unique_ptr<HttpHandler> Api::route(const HttpRequest& request, HttpCall& ca
 }
 
 std::unique_ptr<HttpHandler> Api::upload(HttpCall& call) {
-  if (stopping_) {
-    HttpAnswer answer = error_answer({503, "stopping", "the engine is being stopped",
-                                      "send the same batch again when it is back"});
-    answer.headers.emplace_back("Retry-After", "5");
-    return std::make_unique<Answered>(call, std::move(answer));
-  }
-  return std::make_unique<UploadHandler>(intake_, call);
+  if (stopping_) return std::make_unique<Answered>(call, stopping_answer());
+  return std::make_unique<UploadHandler>(*this, call);
 }
 
 std::unique_ptr<HttpHandler> Api::batches(const HttpRequest& request, HttpCall& call) {

@@ -13,6 +13,7 @@
 namespace veredus::control {
 
 class EventsHandler;
+class UploadHandler;
 
 // The calls of feed.md: feeding, watching, metrics. Lives on the server's thread.
 class Api {
@@ -29,12 +30,14 @@ class Api {
   // Lets those that follow the events see what has become durable. Every kTickNs.
   static constexpr int64_t kTickNs = 50'000'000;
   void tick();
-  // From now on uploads are told 503, and following ends: the engine is being stopped.
+  // The engine is being stopped: uploads are told 503, also those whose body is still coming;
+  // following ends.
   void begin_shutdown();
   void set_connections(size_t open) { connections_ = open; }
 
  private:
   friend class EventsHandler;
+  friend class UploadHandler;
   static constexpr int64_t kHeartbeatNs = 15'000'000'000;
   static constexpr size_t kFollowersMax = 256;
 
@@ -57,6 +60,7 @@ class Api {
   size_t connections_ = 0;
   bool stopping_ = false;
   std::vector<EventsHandler*> followers_;
+  std::vector<UploadHandler*> uploads_;
   std::vector<queue::Location> last_ends_;
   int64_t next_heartbeat_ns_ = 0;
 };

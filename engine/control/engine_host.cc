@@ -11,14 +11,15 @@ namespace {
 
 constexpr unsigned kJournalsMax = 256;
 
-// A journal whose shard does not exist would be mail that nobody delivers: better not to start at all.
+// A journal whose shard does not exist would be mail that nobody delivers: better not to start at
+// all.
 absl::Status check_journals(queue::Disk& disk, unsigned shards, const std::string& spool) {
   for (unsigned journal = kJournalsMax; journal-- > shards;) {
     if (disk.list_now(Store::journal_directory(static_cast<uint16_t>(journal))).empty()) continue;
-    return absl::FailedPreconditionError("the spool " + spool + " was written with at least " +
-                                         std::to_string(journal + 1) + " shards, now there are " +
-                                         std::to_string(shards) + ": set node.shards to " +
-                                         std::to_string(journal + 1) + " or more, so that no journal is left out");
+    return absl::FailedPreconditionError(
+        "the spool " + spool + " was written with at least " + std::to_string(journal + 1) +
+        " shards, now there are " + std::to_string(shards) + ": set node.shards to " +
+        std::to_string(journal + 1) + " or more, so that no journal is left out");
   }
   return absl::OkStatus();
 }
@@ -40,16 +41,20 @@ absl::StatusOr<std::unique_ptr<EngineHost>> EngineHost::start(const Config& conf
   auto files = io::SpoolFiles::open(config.spool);
   if (!files.ok()) return files.status();
   host->disk_ = std::make_unique<io::BlockingDisk>(*std::move(files));
-  if (absl::Status sound = check_journals(*host->disk_, options.shards, config.spool); !sound.ok()) return sound;
+  if (absl::Status sound = check_journals(*host->disk_, options.shards, config.spool); !sound.ok())
+    return sound;
 
-  absl::StatusOr<std::unique_ptr<Engine>> engine = Engine::start(host->settings_, std::move(options), *host);
+  absl::StatusOr<std::unique_ptr<Engine>> engine =
+      Engine::start(host->settings_, std::move(options), *host);
   if (!engine.ok()) return engine.status();
   host->engine_ = *std::move(engine);
   RecoveredSpool spool = host->engine_->take_recovered();
   host->intake_ = std::make_unique<intake::Intake>(*host->engine_, intake_settings(config));
   host->intake_->set_next_number(spool.next_batch);
-  for (const auto& [number, location] : spool.refusals) host->intake_->on_recovered_refusals(number, location);
-  for (const RecoveredSpool::Known& known : spool.batches) host->intake_->restore(known.commit, known.batch);
+  for (const auto& [number, location] : spool.refusals)
+    host->intake_->on_recovered_refusals(number, location);
+  for (const RecoveredSpool::Known& known : spool.batches)
+    host->intake_->restore(known.commit, known.batch);
   host->first_batch_of_run_ = spool.next_batch;
   host->recovered_batches_ = spool.batches.size();
   host->damage_ = std::move(spool.damage);

@@ -15,12 +15,13 @@
 
 namespace veredus::control {
 
-// The engine as the control thread has it: started from a configuration, with intake on top, what the spool held given
-// back to intake, and answers of the shards brought to the control thread.
+// The engine as the control thread has it: started from a configuration, with intake on top, what
+// the spool held given back to intake, and answers of the shards brought to the control thread.
 class EngineHost final : public EngineView, private io::Wake {
  public:
-  // `post` runs work on the control thread soon; callable from any thread, as long as the host lives. Blocks until the
-  // spool has been read. Errors name cause and remedy; FailedPrecondition: the host cannot run it (io_uring refused).
+  // `post` runs work on the control thread soon; callable from any thread, as long as the host
+  // lives. Blocks until the spool has been read. Errors name cause and remedy; FailedPrecondition:
+  // the host cannot run it (io_uring refused).
   using Post = std::function<void(std::function<void()>)>;
   static absl::StatusOr<std::unique_ptr<EngineHost>> start(const Config& config, Post post);
   ~EngineHost() override;
@@ -30,22 +31,25 @@ class EngineHost final : public EngineView, private io::Wake {
   const EngineSettings& settings() const { return settings_; }
   uint64_t recovered_batches() const { return recovered_batches_; }
 
-  // Lets open transactions finish within the limit, then ends them. True: all finished. Blocks; the control thread must
-  // not be needed meanwhile.
+  // Lets open transactions finish within the limit, then ends them. True: all finished. Blocks; the
+  // control thread must not be needed meanwhile.
   bool stop(int64_t limit_ns) { return engine_->stop(limit_ns); }
 
   unsigned shards() const override { return engine_->shards(); }
   const Counters& counters(unsigned shard) const override { return engine_->counters(shard); }
   unsigned journals() const override { return engine_->shards(); }
   std::string journal_directory(unsigned journal) const override;
-  queue::Location durable_end(unsigned journal) const override { return engine_->durable_end(journal); }
+  queue::Location durable_end(unsigned journal) const override {
+    return engine_->durable_end(journal);
+  }
   queue::Disk& disk() override { return *disk_; }
   std::shared_ptr<const queue::LiveBatch> find_batch(uint64_t number) const override;
   uint64_t first_batch_of_run() const override { return first_batch_of_run_; }
   std::vector<std::string> damage() const override { return damage_; }
 
  private:
-  EngineHost(EngineSettings settings, Post post) : settings_(std::move(settings)), post_(std::move(post)) {}
+  EngineHost(EngineSettings settings, Post post)
+      : settings_(std::move(settings)), post_(std::move(post)) {}
   void wake() override;
   void take_answers();
 

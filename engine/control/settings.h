@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "dns/router.h"
 #include "engine/control/config.h"
 #include "engine/intake/intake.h"
 #include "engine/settings.h"

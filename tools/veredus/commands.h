@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+
+namespace veredus::tools {
+
+// The sub-commands, one file each. Each returns the exit status (sysexits.h).
+
+struct Common {
+  std::string config_file = "/etc/veredus/veredus.toml";
+  bool config_given = false;  // else a missing file means defaults
+  std::string socket;         // of --socket; empty: that of the configuration
+  bool json = false;
+};
+
+struct SendOptions {
+  std::string file;  // "-": standard input
+  bool wait = false;
+  int64_t wait_limit_ns = 0;  // 0: without end
+  int64_t retry_for_ns = 600'000'000'000;
+  bool quiet = false;
+};
+
+struct StatusOptions {
+  std::string batch;  // empty: all; else BATCH or TENANT/BATCH
+  std::string tenant = "default";
+  bool watch = false;
+  uint64_t limit = 20;
+};
+
+struct EventsOptions {
+  bool follow = false;
+  bool cursors = false;  // print those lines, too
+  std::string after, state_file, type, tenant, batch, campaign;
+  uint64_t limit = 0;  // 0: all
+};
+
+int run_serve(const Common& common);
+int run_send(const Common& common, const SendOptions& options);
+int run_status(const Common& common, const StatusOptions& options);
+int run_events(const Common& common, const EventsOptions& options);
+int run_check_config(const Common& common, const std::string& file);
+int run_doctor(const Common& common);
+
+// "veredus: …" on standard error.
+void complain(std::string_view text);
+int exit_status_of(const absl::Status& status);
+// The feed socket to talk to. Complains and returns "" when the configuration cannot be read.
+std::string socket_of(const Common& common);
+// What a program prints of an error answer: its reason and hint, and where.
+std::string error_text(std::string_view body);
+
+}  // namespace veredus::tools

@@ -1,0 +1,88 @@
+#include <CLI/CLI.hpp>
+#include <sysexits.h>
+
+#include "engine/control/config.h"
+#include "tools/veredus/commands.h"
+
+// The one user-facing program: its sub-commands and their options, nothing else.
+
+namespace veredus::tools {
+namespace {
+
+CLI::Option* add_duration(CLI::App& app, const std::string& name, int64_t& ns,
+                          const std::string& help) {
+  return app.add_option_function<std::string>(
+      name,
+      [&ns, name](const std::string& text) {
+        const auto value = control::parse_duration_ns(text);
+        if (!value) throw CLI::ValidationError(name, "write a time, as in 30s or 10m");
+        ns = *value;
+      },
+      help);
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("Veredus delivers batches of mail straight to the recipients' servers.", "veredus");
+  app.require_subcommand(1);
+  app.failure_message(CLI::FailureMessage::simple);
+  Common common;
+  CLI::Option* config = app.add_option("-c,--config", common.config_file, "configuration file");
+  app.add_option("-s,--socket", common.socket, "feed socket (default: of the configuration)");
+  app.add_flag("--json", common.json, "print JSON");
+  app.fallthrough();
+
+  app.add_subcommand("serve", "run the engine");
+
+  SendOptions send;
+  CLI::App* send_app = app.add_subcommand("send", "feed a batch; safe to repeat");
+  send_app->add_option("FILE", send.file, "batch as JSON lines; - is standard input")->required();
+  send_app->add_flag("-w,--wait", send.wait, "until nothing of it waits any more");
+  add_duration(*send_app, "--wait-limit", send.wait_limit_ns, "give up waiting after this time");
+  add_duration(*send_app, "--retry-for", send.retry_for_ns,
+               "how long to try again when the engine is away or full (10m)");
+  send_app->add_flag("-q,--quiet", send.quiet, "no progress bar");
+
+  StatusOptions status;
+  CLI::App* status_app = app.add_subcommand("status", "what became of the batches");
+  status_app->add_option("BATCH", status.batch, "one batch, as NAME or TENANT/NAME");
+  status_app->add_option("-t,--tenant", status.tenant, "of the batch");
+  status_app->add_flag("-w,--watch", status.watch, "again every second");
+  status_app->add_option("-n,--limit", status.limit, "how many batches to list");
+
+  EventsOptions events;
+  CLI::App* events_app = app.add_subcommand("events", "what happens, one JSON object a line");
+  events_app->add_flag("-f,--follow", events.follow, "go on, over restarts of the engine");
+  events_app->add_option("--after", events.after, "go on behind this cursor");
+  events_app->add_option("--state", events.state_file, "file that keeps the cursor between runs");
+  events_app->add_flag("--cursors", events.cursors, "print the lines with cursors, too");
+  events_app->add_option("--type", events.type, "only these, separated by commas");
+  events_app->add_option("--tenant", events.tenant, "only of this tenant");
+  events_app->add_option("--batch", events.batch, "only of this batch");
+  events_app->add_option("--campaign", events.campaign, "only of this campaign");
+  events_app->add_option("-n,--limit", events.limit, "stop after so many");
+
+  std::string checked;
+  CLI::App* check_app = app.add_subcommand("check-config", "read a configuration and explain it");
+  check_app->add_option("FILE", checked, "default: that of --config");
+  CLI::App* doctor_app = app.add_subcommand("doctor", "look for what this host lacks");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? EX_OK : EX_USAGE;
+  }
+  common.config_given = config->count() > 0;
+  if (app.got_subcommand(send_app)) return run_send(common, send);
+  if (app.got_subcommand(status_app)) return run_status(common, status);
+  if (app.got_subcommand(events_app)) return run_events(common, events);
+  if (app.got_subcommand(check_app)) return run_check_config(common, checked);
+  if (app.got_subcommand(doctor_app)) return run_doctor(common);
+  return run_serve(common);
+}
+
+}  // namespace
+}  // namespace veredus::tools
+
+int main(int argc, char** argv) {
+  return veredus::tools::run(argc, argv);
+}
