@@ -19,36 +19,42 @@
 //
 // A worked example of driving it (one Output may serve a whole shard: it is empty between calls):
 //
-//   Dialogue dialogue(&settings);  ReplyParser parser;  Output output;
+//   Dialogue dialogue(&settings);
+//   ReplyParser parser;
+//   Output output;
 //
-//   on connect:     act(dialogue.connected(output));
-//   on received:    act(feed(dialogue, parser, bytes, output));         // cut anywhere; never
-//   on_reply by hand on send moved:  re-arm the deadline (below) if deadline_phase() is body on
-//   deadline:    act(dialogue.timed_out(output)); on EOF, reset:
-//   act(dialogue.lost(Reason::connection_lost, output)); a message:      if (dialogue.may_offer())
-//   act(dialogue.offer(transaction, output)); enough:         if (dialogue.idle())
-//   act(dialogue.quit(output));
+//   on connect:       act(dialogue.connected(output));
+//   on received:      act(feed(dialogue, parser, bytes, output));  // cut anywhere
+//   on a send's end:  re-arm the deadline if deadline_phase() is body
+//   on the deadline:  act(dialogue.timed_out(output));
+//   on EOF or reset:  act(dialogue.lost(Reason::connection_lost, output));
+//   for a message:    if (dialogue.may_offer()) act(dialogue.offer(transaction, output));
+//   when enough:      if (dialogue.idle()) act(dialogue.quit(output));
 //
 //   act(step):
-//     for each of output.outcomes: settle it, with output.text(outcome); transaction == nullptr:
-//     the session itself switch (step.act):
-//       wait, idle:    send output.bytes if there are any;       when submitted:
-//       dialogue.commands_sent(); send_content:  send output.bytes, then the content of
-//       *step.transaction, then step.tail, best as one
-//                      gather; when the operation that holds the last byte is submitted:
-//                      dialogue.content_sent(). Larger than one operation: commands_sent() at the
-//                      first one, content_sent() at the last.
-//       closing:       send nothing; close. No call has an effect any more.
-//     output.clear();  re-arm the deadline: now + dialogue.time_limit_ns(), unless that is 0
+//     for each of output.outcomes:
+//       settle it, with output.text(outcome); transaction == nullptr: the session itself
+//     switch (step.act):
+//       wait, idle:
+//         send output.bytes, if there are any; when submitted: dialogue.commands_sent();
+//       send_content:
+//         send output.bytes, the content of *step.transaction, and step.tail, best as one gather;
+//         when the operation that holds the last byte is submitted: dialogue.content_sent();
+//         more than one operation: commands_sent() at the first, content_sent() at the last
+//       closing:
+//         send nothing; close; no call has an effect any more
+//     output.clear();
+//     re-arm the deadline: now + dialogue.time_limit_ns(), unless that is 0
 //
 // "Submitted" is the hand-over to the kernel (io_uring_enter), not its completion: everything
 // received before it must have been fed before, for that is what makes a stray reply visible as
 // one. So: feed all that was received, then act on the last step, then submit.
 //
 // The deadline is per reply: it starts when commands or content were submitted and again at every
-// complete reply, never at a mere read. Rendering of content: chunking() is known once the session
-// is idle, and tells whether it goes out raw (BDAT, step.tail is empty) or dot-stuffed (DATA,
-// step.tail is ".\r\n").
+// complete reply, never at a mere read.
+//
+// Rendering of content: chunking() is known once the session is idle, and tells whether it goes out
+// raw (BDAT, step.tail is empty) or dot-stuffed (DATA, step.tail is ".\r\n").
 
 namespace veredus::smtp {
 
