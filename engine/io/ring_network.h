@@ -54,11 +54,6 @@ class RingNetwork final : public Network {
   void close(Socket socket, bool abort) override;
   size_t open_sockets() const override { return open_; }
 
-  // An already connected descriptor becomes a socket of this network, receiving at once (no
-  // on_connected); it owns the descriptor. kNoSocket at the limit; the descriptor is then still the
-  // caller's.
-  Socket adopt(int descriptor, SocketEvents& events);
-
   const NetworkCounters& counters() const { return counters_; }
   // User space per open socket that is neither connecting nor sending, besides the shared buffers.
   static size_t bytes_per_socket();
@@ -79,13 +74,13 @@ class RingNetwork final : public Network {
   void release_slot(Slot& slot);
   SendBlock* take_block();
   void release_block(Slot& slot);
-  int prepare_descriptor(int descriptor, const Endpoint& source);
   void arm_receive(Slot& slot);
   void send_block(Slot& slot);
   void on_connect_done(Slot& slot, int32_t result);
   void on_send_done(Slot& slot, int32_t result);
   void on_receive_done(Slot& slot, int32_t result, uint32_t flags);
-  void on_close_step(Slot& slot);
+  void on_close_step(Slot& slot, int32_t result);
+  void post(Slot& slot, Operation& part, int32_t result);
   void close_when_idle(Slot& slot);
   void give_back(uint16_t buffer);
 

@@ -40,7 +40,8 @@ static_assert(sizeof(Timer) <= 48);
 
 // Deadlines in ticks of 4.2 ms (2^22 ns): 7 levels × 64 slots, which cover all of int64_t. Arming,
 // arming again and disarming are O(1) and allocate nothing. Timers fire in order of their ticks,
-// those of the same tick in the order in which they were armed. One thread.
+// those of the same tick in the order in which they were armed (as long as no budget is spent on
+// the way). One thread.
 class TimerWheel {
  public:
   static constexpr unsigned kTickBits = 22;
