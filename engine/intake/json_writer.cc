@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "engine/intake/utf8.h"
 #include "engine/mail/date.h"
 
 namespace veredus::intake {
@@ -17,26 +18,6 @@ constexpr std::array<uint8_t, 256> kSpecial = [] {
   for (unsigned c = 128; c < 256; ++c) table[c] = 1;
   return table;
 }();
-
-// Length of the UTF-8 sequence at the start of `text` (its first byte is over 127), 0 when it is
-// none (RFC 3629 §4).
-size_t utf8_length(std::string_view text) {
-  const auto byte = [&](size_t i) {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u;
-  };
-  const auto tail = [&](size_t i) { return (byte(i) & 0xC0u) == 0x80u; };
-  const unsigned first = byte(0), second = byte(1);
-  if (first >= 0xC2 && first <= 0xDF) return tail(1) ? 2 : 0;
-  if (first >= 0xE0 && first <= 0xEF) {
-    const unsigned low = first == 0xE0 ? 0xA0 : 0x80, high = first == 0xED ? 0x9F : 0xBF;
-    return second >= low && second <= high && tail(2) ? 3 : 0;
-  }
-  if (first >= 0xF0 && first <= 0xF4) {
-    const unsigned low = first == 0xF0 ? 0x90 : 0x80, high = first == 0xF4 ? 0x8F : 0xBF;
-    return second >= low && second <= high && tail(2) && tail(3) ? 4 : 0;
-  }
-  return 0;
-}
 
 void append_escaped(unsigned char c, std::string& out) {
   constexpr char kHex[] = "0123456789abcdef";

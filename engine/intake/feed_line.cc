@@ -1,0 +1,373 @@
+#include "engine/intake/feed_line.h"
+
+#include <algorithm>
+#include <span>
+
+#include "engine/intake/json_check.h"
+
+// clang-format off
+// simdjson chooses the code that is inlined here by what the compiler may use; without carry-less multiplication it
+// would be the plain one. Every processor with SSE 4.2 that Veredus may meet has it.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC target("sse4.2,pclmul")
+#endif
+#include <simdjson.h>
+// clang-format on
+
+namespace veredus::intake {
+namespace {
+
+using simdjson::ondemand::value;
+
+static_assert(simdjson::SIMDJSON_PADDING <= LineReader::kPadding);
+
+enum Place : uint8_t { kBatchLine = 1, kRecipientLine = 2, kBoth = 3 };
+enum class Type : uint8_t { string, boolean, integer, meta, tags, vars, message, dkim, dsn };
+struct Key {
+  std::string_view name;
+  Place place;
+  Type type;
+};
+constexpr std::array<Key, kFields> kKeys = {{
+    {"batch", kBatchLine, Type::string},
+    {"tenant", kBatchLine, Type::string},
+    {"campaign", kBatchLine, Type::string},
+    {"sender", kBoth, Type::string},
+    {"verp", kBatchLine, Type::boolean},
+    {"priority", kBoth, Type::integer},
+    {"not_before", kBoth, Type::string},
+    {"expires", kBoth, Type::string},
+    {"pool", kBoth, Type::string},
+    {"unique", kBatchLine, Type::boolean},
+    {"tags", kBatchLine, Type::tags},
+    {"meta", kBoth, Type::meta},
+    {"vars", kBoth, Type::vars},
+    {"merge", kBatchLine, Type::boolean},
+    {"message", kBoth, Type::message},
+    {"dkim", kBatchLine, Type::dkim},
+    {"dsn", kBatchLine, Type::dsn},
+    {"tls", kBatchLine, Type::string},
+    {"to", kRecipientLine, Type::string},
+    {"id", kRecipientLine, Type::string},
+    {"name", kRecipientLine, Type::string},
+}};
+constexpr std::array<std::string_view, 2> kMessageKeys = {"raw", "raw_base64"};
+constexpr std::array<std::string_view, 9> kPartKeys = {
+    "from", "to", "reply_to", "subject", "text", "html", "headers", "attachments", "unsubscribe"};
+
+size_t find_key(std::string_view name) {
+  for (size_t i = 0; i < kFields; ++i) {
+    if (kKeys[i].name == name) return i;
+  }
+  return kFields;
+}
+
+// Letters to change, add or take away to make `b` of `a`; both short.
+size_t distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t above = row[j];
+      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      diagonal = above;
+    }
+  }
+  return row[b.size()];
+}
+
+std::string nearest(std::string_view key, std::span<const std::string_view> known) {
+  std::string_view best;
+  size_t least = SIZE_MAX;
+  for (const std::string_view other : known) {
+    const size_t d = distance(key.substr(0, 64), other);
+    if (d < least) least = d, best = other;
+  }
+  if (least <= 3 && least < best.size()) return "did you mean \"" + std::string(best) + "\"?";
+  std::string all = "known keys here:";
+  for (const std::string_view other : known) all += " " + std::string(other);
+  return all;
+}
+
+std::string quoted(std::string_view key) {
+  return "\"" + std::string(key.substr(0, 64)) + "\"";
+}
+
+}  // namespace
+
+std::string_view name_of(Field field) {
+  return kKeys[static_cast<size_t>(field)].name;
+}
+
+class LineReader::Impl {
+ public:
+  explicit Impl(const FeedLimits& limits) : limits_(limits) {}
+
+  bool read(std::string_view line, bool batch_line, FeedLine& out, FeedError& error) {
+    line_ = line;
+    error_ = &error;
+    out.seen = 0;
+    out.vars.clear();
+    out.message = {};
+    out.message_token_bytes = 0;
+    // The lazy parser takes half surrogates in escapes.
+    if (line.find("\\u") != std::string_view::npos) {
+      JsonFault fault = find_json_fault(line, limits_.nesting_max);
+      if (!fault.reason.empty()) return refuse(fault.offset, std::move(fault.reason));
+    }
+    simdjson::ondemand::document document;
+    if (parser_.iterate(line.data(), line.size(), line.size() + kPadding).get(document))
+      return syntax(0);
+    simdjson::ondemand::object object;
+    if (document.get_object().get(object)) return syntax(0, "a line is one JSON object");
+    for (auto each : object) {
+      simdjson::ondemand::field field;
+      if (std::move(each).get(field)) return syntax(0);
+      if (!read_field(field, batch_line, out)) return false;
+    }
+    const char* behind = nullptr;
+    if (document.current_location().get(behind) == simdjson::OUT_OF_BOUNDS) return true;
+    return syntax(behind == nullptr ? 0 : offset_of(behind), "something follows the JSON object");
+  }
+
+  void shrink() { parser_ = simdjson::ondemand::parser(); }
+
+ private:
+  bool refuse(size_t offset, std::string reason, std::string hint = {}) {
+    error_->http = 400;
+    error_->code = "malformed";
+    error_->byte = offset + 1;
+    error_->reason = std::move(reason);
+    error_->hint = std::move(hint);
+    return false;
+  }
+  bool unsupported(size_t offset, std::string what, std::string hint) {
+    refuse(offset, std::move(what) + " is not supported yet", std::move(hint));
+    error_->code = "unsupported";
+    return false;
+  }
+  // The parser stumbled: where the JSON is wrong; or if it is right, that a value is not of the
+  // type wanted.
+  bool syntax(size_t offset, std::string otherwise = "this line is not understood") {
+    JsonFault fault = find_json_fault(line_, limits_.nesting_max);
+    if (!fault.reason.empty()) return refuse(fault.offset, std::move(fault.reason));
+    return refuse(offset, std::move(otherwise));
+  }
+  bool wrong_type(size_t offset, std::string_view key, std::string_view wanted) {
+    return syntax(offset, quoted(key) + " wants " + std::string(wanted));
+  }
+  size_t offset_of(const char* at) const { return static_cast<size_t>(at - line_.data()); }
+
+  bool read_field(simdjson::ondemand::field& field, bool batch_line, FeedLine& out) {
+    const size_t key_at = offset_of(field.key().raw()) - 1;
+    std::string_view key;
+    if (field.unescaped_key().get(key)) return syntax(key_at);
+    const size_t which = find_key(key);
+    const Place here = batch_line ? kBatchLine : kRecipientLine;
+    if (which == kFields) {
+      std::vector<std::string_view> known;
+      for (const Key& each : kKeys) {
+        if ((each.place & here) != 0) known.push_back(each.name);
+      }
+      return refuse(key_at, "the key " + quoted(key) + " is not known", nearest(key, known));
+    }
+    if ((kKeys[which].place & here) == 0) {
+      return refuse(key_at,
+                    "the key " + quoted(key) + " belongs to " +
+                        (batch_line ? "recipient lines" : "the batch line, the first of the body"));
+    }
+    if ((out.seen >> which & 1) != 0)
+      return refuse(key_at, "the key " + quoted(key) + " is there twice");
+    out.seen |= 1u << which;
+    value& what = field.value();
+    out.at[which] = static_cast<uint32_t>(offset_of(what.raw_json_token().data()));
+    return read_value(which, what, out);
+  }
+
+  bool read_value(size_t which, value& what, FeedLine& out) {
+    const std::string_view key = kKeys[which].name;
+    const size_t at = out.at[which];
+    switch (kKeys[which].type) {
+      case Type::string:
+        return !what.get_string().get(out.text[which]) || wrong_type(at, key, "a string");
+      case Type::boolean: {
+        bool& flag = key == "verp" ? out.verp : key == "unique" ? out.unique : out.merge;
+        return !what.get_bool().get(flag) || wrong_type(at, key, "true or false");
+      }
+      case Type::integer:
+        return !what.get_int64().get(out.priority) ||
+               wrong_type(at, key, "a whole number from 0 to 100");
+      case Type::meta:
+        return read_raw(which, what, out);
+      case Type::tags:
+        return read_tags(which, what, out);
+      case Type::vars:
+        return read_vars(what, at, out);
+      case Type::message:
+        return read_message(what, at, out);
+      case Type::dkim: {
+        simdjson::ondemand::array names;
+        size_t count = 0;
+        if (what.get_array().get(names) || names.count_elements().get(count)) {
+          return wrong_type(at, key, "an array of names");
+        }
+        if (count == 0) return whole();
+        return unsupported(
+            at, "signing (\"dkim\")",
+            "leave it out, and give messages that are signed already if they must be");
+      }
+      case Type::dsn:
+        return unsupported(at, "\"dsn\"", "leave it out, and read failures from GET /v1/events");
+    }
+    return false;
+  }
+
+  // An empty array in the eyes of the lazy parser may hold anything but elements.
+  bool whole() {
+    JsonFault fault = find_json_fault(line_, limits_.nesting_max);
+    return fault.reason.empty() || refuse(fault.offset, std::move(fault.reason));
+  }
+
+  // The raw text of an object, checked through and through.
+  bool read_raw(size_t which, value& what, FeedLine& out) {
+    const size_t at = out.at[which];
+    simdjson::ondemand::object object;
+    std::string_view text;
+    if (what.get_object().get(object) || object.raw_json().get(text)) {
+      return wrong_type(at, kKeys[which].name, "an object");
+    }
+    return keep_raw(which, text, out);
+  }
+
+  bool keep_raw(size_t which, std::string_view text, FeedLine& out) {
+    while (!text.empty() && (text.back() == ' ' || text.back() == '\t' || text.back() == '\r'))
+      text.remove_suffix(1);
+    const JsonFault fault = find_json_fault(text, limits_.nesting_max - 1);
+    if (!fault.reason.empty()) return syntax(offset_of(text.data()) + fault.offset, fault.reason);
+    text = compact_json(text, which == static_cast<size_t>(Field::meta) ? meta_ : tags_);
+    if (text.size() > limits_.meta_bytes) {
+      refuse(out.at[which], quoted(kKeys[which].name) + " is larger than " +
+                                std::to_string(limits_.meta_bytes) + " bytes");
+      error_->http = 413;
+      error_->code = "too_large";
+      return false;
+    }
+    out.text[which] = text;
+    return true;
+  }
+
+  bool read_tags(size_t which, value& what, FeedLine& out) {
+    const size_t at = out.at[which];
+    simdjson::ondemand::array tags;
+    if (what.get_array().get(tags)) return wrong_type(at, "tags", "an array of strings");
+    uint32_t count = 0;
+    for (auto each : tags) {
+      std::string_view tag;
+      if (each.get_string().get(tag)) return wrong_type(at, "tags", "an array of strings");
+      if (++count > limits_.tags_max)
+        return refuse(at, "more than " + std::to_string(limits_.tags_max) + " tags");
+    }
+    std::string_view text;
+    if (tags.reset().error() || tags.raw_json().get(text)) return syntax(at);
+    return keep_raw(which, text, out);
+  }
+
+  bool read_vars(value& what, size_t at, FeedLine& out) {
+    simdjson::ondemand::object object;
+    if (what.get_object().get(object)) return wrong_type(at, "vars", "an object");
+    for (auto each : object) {
+      simdjson::ondemand::field field;
+      if (std::move(each).get(field)) return syntax(at);
+      const size_t key_at = offset_of(field.key().raw()) - 1;
+      std::string_view name, text;
+      if (field.unescaped_key().get(name)) return syntax(key_at);
+      if (!read_variable(field.value(), name, key_at, text)) return false;
+      for (const auto& [other, other_text] : out.vars) {
+        if (other == name) return refuse(key_at, "the key " + quoted(name) + " is there twice");
+      }
+      if (out.vars.size() == limits_.vars_max) {
+        return refuse(key_at, "more than " + std::to_string(limits_.vars_max) + " variables");
+      }
+      out.vars.emplace_back(name, text);
+    }
+    return true;
+  }
+
+  // Strings as they are; numbers and booleans as they are written.
+  bool read_variable(value& what, std::string_view name, size_t key_at, std::string_view& text) {
+    simdjson::ondemand::json_type type;
+    const std::string_view token = what.raw_json_token();
+    if (what.type().get(type)) return syntax(key_at);
+    switch (type) {
+      case simdjson::ondemand::json_type::string:
+        return !what.get_string().get(text) || syntax(key_at);
+      case simdjson::ondemand::json_type::number: {
+        simdjson::ondemand::number number;
+        if (what.get_number().get(number))
+          return syntax(key_at, "a number that is too large: put it in quotes");
+        const size_t end = token.find_last_not_of(" \t\r");
+        text = token.substr(0, end + 1);
+        return true;
+      }
+      case simdjson::ondemand::json_type::boolean: {
+        bool flag = false;
+        if (what.get_bool().get(flag)) return syntax(key_at);
+        text = flag ? "true" : "false";
+        return true;
+      }
+      default:
+        return wrong_type(key_at, name, "a string, a number, true or false: variables are texts");
+    }
+  }
+
+  bool read_message(value& what, size_t at, FeedLine& out) {
+    simdjson::ondemand::object object;
+    if (what.get_object().get(object)) return wrong_type(at, "message", "an object");
+    bool found = false;
+    for (auto each : object) {
+      simdjson::ondemand::field field;
+      if (std::move(each).get(field)) return syntax(at);
+      const size_t key_at = offset_of(field.key().raw()) - 1;
+      std::string_view key;
+      if (field.unescaped_key().get(key)) return syntax(key_at);
+      if (std::find(kPartKeys.begin(), kPartKeys.end(), key) != kPartKeys.end()) {
+        return unsupported(key_at, "making a message from parts (\"" + std::string(key) + "\")",
+                           "give the whole message as \"raw\" or \"raw_base64\"");
+      }
+      if (std::find(kMessageKeys.begin(), kMessageKeys.end(), key) == kMessageKeys.end()) {
+        return refuse(key_at, "the key " + quoted(key) + " is not known",
+                      nearest(key, kMessageKeys));
+      }
+      if (found) return refuse(key_at, "a message has one of \"raw\" and \"raw_base64\", once");
+      found = true;
+      out.base64 = key == "raw_base64";
+      const std::string_view token = field.value().raw_json_token();
+      out.message_at = static_cast<uint32_t>(offset_of(token.data()));
+      out.message_token_bytes = token.size();
+      if (field.value().get_string().get(out.message))
+        return wrong_type(out.message_at, key, "a string");
+    }
+    return found || refuse(at, "a message wants \"raw\" or \"raw_base64\"");
+  }
+
+  const FeedLimits& limits_;
+  simdjson::ondemand::parser parser_;
+  std::string_view line_;
+  FeedError* error_ = nullptr;
+  std::string meta_, tags_;
+};
+
+LineReader::LineReader(const FeedLimits& limits) : impl_(std::make_unique<Impl>(limits)) {}
+LineReader::~LineReader() = default;
+
+bool LineReader::read(std::string_view line, bool batch_line, FeedLine& out, FeedError& error) {
+  return impl_->read(line, batch_line, out, error);
+}
+
+void LineReader::shrink() {
+  impl_->shrink();
+}
+
+}  // namespace veredus::intake
