@@ -7,7 +7,9 @@
 #include <cstdlib>
 #include <cstring>
 
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 namespace veredus::io {
 namespace {
@@ -150,7 +152,10 @@ bool Ring::anything_collected() const {
 
 void Ring::enable() {
   if (enabled_) return;
-  check(io_uring_enable_rings(&ring_), "io_uring_register(ENABLE_RINGS)");
+  // io_uring_enable_rings() is declared by liburing 2.3 but missing in its shared library.
+  const long result =
+      syscall(__NR_io_uring_register, ring_.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
+  check(result < 0 ? -errno : 0, "io_uring_register(ENABLE_RINGS)");
   enabled_ = true;
 }
 
