@@ -3,16 +3,9 @@
 #include <algorithm>
 #include <span>
 
-#include "engine/intake/json_check.h"
-
-// clang-format off
-// simdjson chooses the code that is inlined here by what the compiler may use; without carry-less multiplication it
-// would be the plain one. Every processor with SSE 4.2 that Veredus may meet has it.
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC target("sse4.2,pclmul")
-#endif
 #include <simdjson.h>
-// clang-format on
+
+#include "engine/intake/json_check.h"
 
 namespace veredus::intake {
 namespace {
