@@ -136,6 +136,7 @@ LeaseOwner::Share* LeaseOwner::richest() {
 bool LeaseHolder::take() {
   if (free() == 0) return false;
   ++used_;
+  first_ = false;
   return true;
 }
 
@@ -158,11 +159,13 @@ uint32_t LeaseHolder::give_back_free(uint32_t keep) {
   const uint32_t count = free() - keep;
   owed_ -= std::min(owed_, count);
   granted_ -= count;
+  if (granted_ == 0) first_ = false;
   return count;
 }
 
 void LeaseHolder::on_grant(uint32_t count) {
   assert(count <= pending_);
+  if (granted_ == 0 && count > 0) first_ = true;
   pending_ -= count;
   granted_ += count;
 }
@@ -174,7 +177,10 @@ uint32_t LeaseHolder::on_recall(uint32_t count) {
 }
 
 uint32_t LeaseHolder::pay() {
-  const uint32_t count = std::min(owed_, free());
+  // The only slot, not used yet, is kept for one use: where holders take turns, grant and recall
+  // come together, and the slot would travel for ever without doing any work.
+  const uint32_t payable = free() - (first_ ? 1 : 0);
+  const uint32_t count = std::min(owed_, payable);
   owed_ -= count;
   granted_ -= count;
   return count;

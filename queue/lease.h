@@ -22,8 +22,7 @@ namespace veredus::queue {
 // at least two more than he who wants; and where there are fewer slots than holders that want any,
 // one who has none gets the turn of the one who has had his slot longest. Who wants waits in order:
 // fewest slots first, then longest waiting. So, if holders give back what is recalled, nobody
-// starves. How much a session may still do after the recall is the holder's own rule; but he
-// take()s what he wants right at on_grant(), for the recall may be next.
+// starves. How much a session may still do after the recall is the holder's own rule.
 
 struct LeaseNotice {
   enum class Kind : uint8_t { grant, recall };
@@ -94,7 +93,9 @@ class LeaseHolder {
   [[nodiscard]] uint32_t give_back_free(uint32_t keep);
 
   // From the owner. on_recall returns what can be given back at once; the rest follows by
-  // release().
+  // release(). A holder's only slot is not given back before it was used once, or was declined by
+  // give_back_free(0): so who takes a grant up late still gets his turn, but must take or decline
+  // it.
   void on_grant(uint32_t count);
   [[nodiscard]] uint32_t on_recall(uint32_t count);
 
@@ -112,7 +113,8 @@ class LeaseHolder {
   uint32_t granted_ = 0;
   uint32_t used_ = 0;     // ≤ granted_
   uint32_t pending_ = 0;  // requested, not granted
-  uint32_t owed_ = 0;     // to be given back as soon as free; ≤ used_
+  uint32_t owed_ = 0;     // to be given back as soon as free
+  bool first_ = false;    // nothing was had, a grant has come, and none of it was used yet
 };
 
 }  // namespace veredus::queue
