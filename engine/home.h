@@ -135,7 +135,8 @@ class Home final : public queue::JournalListener {
   void ask_routes();
   void fail_routes();
   void dispatch_lane(HomeLane& lane, uint32_t& budget);
-  bool dispatch_domain(HomeLane& lane, uint32_t domain, unsigned band, uint32_t& budget);
+  enum class Dispatched : uint8_t { gone_on, no_window, queue_full };
+  Dispatched dispatch_domain(HomeLane& lane, uint32_t domain, unsigned band, uint32_t& budget);
   int slice_with_room(HomeLane& lane, unsigned band);
   bool send_ticket(HomeLane& lane, unsigned slice, uint32_t slot);
   queue::Ticket make_ticket(uint32_t slot, uint32_t site) const;

@@ -170,7 +170,9 @@ void Home::dispatch_lane(HomeLane& lane, uint32_t& budget) {
     std::deque<uint32_t>& line = lane.domains[band];
     for (size_t domains = line.size(); domains > 0 && budget > 0; --domains) {
       const uint32_t id = line.front();
-      if (!dispatch_domain(lane, id, band, budget)) break;  // no window: a return or a wider one makes it active again
+      const Dispatched done = dispatch_domain(lane, id, band, budget);
+      if (done == Dispatched::queue_full) more = true;  // the other shard will have room: look again next turn
+      if (done != Dispatched::gone_on) break;           // no window: a return or a wider one makes it active again
       if (line.empty() || line.front() != id) continue;     // its route is asked again, or it has nothing left
       line.pop_front();
       line.push_back(id);
@@ -182,36 +184,34 @@ void Home::dispatch_lane(HomeLane& lane, uint32_t& budget) {
   if (more) activate_lane(lane);
 }
 
-// A burst of one domain, so that recipients who can share a transaction stand together. False: the lane takes no more
-// tickets of this band now.
-bool Home::dispatch_domain(HomeLane& lane, uint32_t id, unsigned band, uint32_t& budget) {
+// A burst of one domain, so that recipients who can share a transaction stand together.
+Home::Dispatched Home::dispatch_domain(HomeLane& lane, uint32_t id, unsigned band, uint32_t& budget) {
   Domain& domain = domains_[id];
   queue::SlotFifo& fifo = domain.ready[band];
   const uint8_t bit = static_cast<uint8_t>(1u << band);
   const bool stale = domain.route_expires_mono_ns <= shard_.mono_ns;
   if (domain.lane != &lane) {  // routed elsewhere meanwhile: what stands here is left over
     lane.domains[band].pop_front();
-    return true;
+    return Dispatched::gone_on;
   }
   if (fifo.empty() || stale) {
     lane.domains[band].pop_front();
     domain.listed_bands &= static_cast<uint8_t>(~bit);
-    if (fifo.empty()) return true;
+    if (fifo.empty()) return Dispatched::gone_on;
     // Its time to live has passed. Other bands' lines drop it when they come to it.
     domain.route = RouteState::unknown;
     for (const queue::SlotFifo& ready : domain.ready) lane.ready -= ready.count;
     domain.lane = nullptr;
     list_domain(id);
-    return true;
+    return Dispatched::gone_on;
   }
   for (uint32_t burst = kBurst; burst > 0 && budget > 0 && !fifo.empty(); --burst) {
     const int slice = slice_with_room(lane, band);
-    if (slice < 0) return false;
+    if (slice < 0) return Dispatched::no_window;
     const uint32_t slot = fifo.pop_front(records_);
     if (!send_ticket(lane, static_cast<unsigned>(slice), slot)) {
       fifo.push_front(records_, slot);
-      more_to_do_ = true;
-      return false;
+      return Dispatched::queue_full;
     }
     --budget;
   }
@@ -219,7 +219,7 @@ bool Home::dispatch_domain(HomeLane& lane, uint32_t id, unsigned band, uint32_t&
     lane.domains[band].pop_front();
     domain.listed_bands &= static_cast<uint8_t>(~bit);
   }
-  return true;
+  return Dispatched::gone_on;
 }
 
 // The owner's slice first; a hot site uses all shards, the one with the fewest tickets out next: work goes to where it

@@ -39,7 +39,7 @@ struct Faults {
   double shutdown_anywhere = 0;   // 421, closes
   double reset_anywhere = 0;      // connection reset, at any command
   double reset_before_reply = 0;  // content stored, the reply never leaves (RFC 1047)
-  double stray_reply = 0;         // a second reply nobody asked for
+  double stray_reply = 0;         // a second reply to the end of data
   double dns_failure = 0;         // SERVFAIL or no answer
   int64_t latency_max_ns = 40'000'000;
 };
@@ -101,19 +101,21 @@ class ServerSide : public std::enable_shared_from_this<ServerSide> {
     std::function<void(std::string)> data;
     std::function<void(int)> ended;
   };
-  ServerSide(Internet& internet, std::shared_ptr<Client> client) : internet_(internet), client_(std::move(client)) {}
+  ServerSide(Internet& internet, std::shared_ptr<Client> client)
+      : internet_(internet), client_(std::move(client)), life_(internet.life) {}
   void start();
   void receive(std::string_view bytes);
 
  private:
   void command(std::string line);
   void end_of_content();
-  void reply(const std::string& text, bool last = false);
+  void reply(const std::string& text, bool last = false, bool stray = false);
   void reset();
   bool misbehaves();
 
   Internet& internet_;
   std::shared_ptr<Client> client_;
+  const uint32_t life_;  // of the engine that connected: bytes may arrive when that one is dead
   std::string buffer_;
   std::string content_;
   std::vector<std::string> recipients_;

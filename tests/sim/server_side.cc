@@ -16,12 +16,13 @@ void ServerSide::start() {
 }
 
 // Replies leave in order, each after a latency of its own.
-void ServerSide::reply(const std::string& text, bool last) {
+void ServerSide::reply(const std::string& text, bool last, bool stray) {
   if (dead_) return;
   replies_until_ = std::max(replies_until_ + 1, internet_.clock.mono + internet_.latency());
   if (last) dead_ = true;
+  // A second reply only where no other is owed: within a pipelined group nobody could tell it from the next one.
   std::string bytes = text + "\r\n";
-  if (internet_.chance(internet_.faults.stray_reply)) bytes += "250 2.0.0 and another\r\n";
+  if (stray) bytes += "250 2.0.0 and another\r\n";
   internet_.at(replies_until_, [client = client_, bytes, last] {
     if (client->data) client->data(bytes);
     if (last && client->ended) client->ended(0);
@@ -161,10 +162,10 @@ void ServerSide::end_of_content() {
   }
   ++internet_.messages;
   for (const std::string& recipient : recipients_) {
-    internet_.ledger[recipient].push_back({internet_.clock.mono, internet_.life, !withheld, withheld, mark});
+    internet_.ledger[recipient].push_back({internet_.clock.mono, life_, !withheld, withheld, mark});
   }
   if (withheld) return reset();
-  reply("250 2.0.0 stored");
+  reply("250 2.0.0 stored", false, internet_.chance(faults.stray_reply));
 }
 
 }  // namespace veredus::sim

@@ -143,8 +143,14 @@ void World::judge_recipient(const std::string& to, const std::string& mark, cons
   }
   for (const auto& [life, count] : by_life) {
     if (count > 1 + state.in_doubt) {
+      std::string when;
+      for (const Receipt& receipt : taken->second) {
+        when += " [life " + std::to_string(receipt.life) + ", " + std::to_string(receipt.at_mono_ns / 1'000'000) + " ms" +
+                (receipt.withheld ? ", reply withheld" : "") + "]";
+      }
       violation(to + " was delivered " + std::to_string(count) + " times in one life, and was " +
-                std::to_string(state.in_doubt) + " times in doubt");
+                std::to_string(state.in_doubt) + " times in doubt, " + std::to_string(state.deferred) +
+                " times deferred:" + when);
     }
   }
   if (receipts > 1) report_.duplicates += receipts - 1;
