@@ -58,7 +58,7 @@ class Intake;
 // nor abandoned is as abandon(). Must not outlive the Intake.
 class Upload {
  public:
-  Upload(Intake& intake, UploadListener& listener, uint64_t id);
+  Upload(Intake& intake, uint64_t id);
   ~Upload();
 
   void feed(std::string_view bytes);
@@ -112,28 +112,28 @@ class Intake {
   void for_each(const std::function<void(const Known&)>& visit) const;
   size_t batches() const { return batches_.size(); }
   size_t uploads() const { return uploads_.size(); }
+  // Bytes sent to shards and not answered; what all uploads hold here.
   uint64_t unanswered_bytes() const { return unanswered_; }
+  uint64_t held_bytes() const { return held_; }
   const IntakeSettings& settings() const { return settings_; }
   // The answer to GET /v1/limits.
   std::string limits_json() const;
 
  private:
   friend class Upload;
-  struct Job;  // an upload, from its first byte to its last answer
-  Job* find_job(uint64_t id);
-  const Job* find_job(uint64_t id) const;
-  void reply(Job& job, Answer answer);
-  void refuse(Job& job, const FeedError& error);
-  void give_up(Job& job);
-  void finish_job(Job& job);
-  void send(Job& job, unsigned shard, AppendRequest request);
-  void body_complete(Job& job);
-  void commit(Job& job);
-  void commit_answered(Job& job, const AppendAnswer& answer);
+  class Job;  // an upload, from its first byte to its last answer
+  struct Sent {
+    uint64_t upload = 0;
+    uint64_t bytes = 0;
+  };
+  Job* find_job(uint64_t id) const;
+  // Gives `job` its say and lets go of it when it is done.
+  template <typename Call>
+  void with(uint64_t id, const Call& call);
+  uint64_t send(uint64_t upload, unsigned shard, AppendRequest request);
+  unsigned take_shard() { return next_shard_++ % port_.shards(); }
   void remember(std::shared_ptr<Known> known);
-  bool paused(const Job& job) const;
-  void resume_others();
-  uint64_t held_bytes() const;
+  void resume_some();
 
   ShardPort& port_;
   const IntakeSettings settings_;
@@ -142,9 +142,10 @@ class Intake {
   uint64_t next_token_ = 1;
   unsigned next_shard_ = 0;
   uint64_t unanswered_ = 0;
+  uint64_t held_ = 0;
   uint64_t answers_bytes_ = 0;
   std::map<uint64_t, std::unique_ptr<Job>> uploads_;             // by id
-  absl::flat_hash_map<uint64_t, uint64_t> tokens_;               // → upload id
+  absl::flat_hash_map<uint64_t, Sent> tokens_;                   // appends without answer
   absl::flat_hash_map<std::string, uint64_t> keys_in_progress_;  // tenant NUL name → upload id
   absl::flat_hash_map<std::string, std::shared_ptr<Known>> keys_;
   std::map<uint64_t, std::shared_ptr<Known>> batches_;               // by number

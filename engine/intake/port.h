@@ -36,6 +36,7 @@ struct AppendAnswer {
   uint64_t token = 0;
   absl::Status status;  // not ok: nothing of the request will come back after a crash as committed
   queue::Location content;  // with `begins`
+  std::vector<queue::Location> refusals;  // where the refusals frames of the request lie
 };
 
 // How intake reaches the shards. Calls do not block; answers come by Intake::on_answer, when
