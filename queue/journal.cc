@@ -87,6 +87,7 @@ class Journal::Impl {
   Segment& add_segment();
   void make_segments();
   void segment_made(Segment& segment, int64_t result);
+  void remove_dead();
   void segment_removed(Segment& segment);
   void cannot_make();
   void retire_segments();
@@ -120,7 +121,8 @@ class Journal::Impl {
   uint64_t place_offset_ = 0;
   uint32_t next_segment_ = 1;
   Segment* creating_ = nullptr;
-  std::vector<std::unique_ptr<Segment>> removing_;
+  std::vector<std::unique_ptr<Segment>> dead_;      // sealed without a durable group in it
+  std::vector<std::unique_ptr<Segment>> removing_;  // of these, on their way out
   bool healthy_ = true;
   unsigned back_off_ = 0, wait_ = 0;
 
@@ -286,6 +288,16 @@ void Journal::Impl::cannot_make() {
   wait_ = back_off_;
 }
 
+// Not before a later header is durable: theirs may be all that says what is void.
+void Journal::Impl::remove_dead() {
+  for (std::unique_ptr<Segment>& segment : dead_) {
+    segment->removed = true;
+    disk_.remove(segment_path(directory_, segment->number), *segment);
+    removing_.push_back(std::move(segment));
+  }
+  dead_.clear();
+}
+
 void Journal::Impl::segment_removed(Segment& segment) {
   std::erase_if(removing_, [&](const auto& each) { return each.get() == &segment; });
 }
@@ -382,6 +394,7 @@ void Journal::Impl::step_done(int64_t result) {
     case Step::header_sync:
       if (result < 0) return step_failed(result);
       step_ = Step::none;
+      remove_dead();
       return pump();
     case Step::group_sync:
       if (result < 0) return step_failed(result);
@@ -446,9 +459,7 @@ void Journal::Impl::seal(int64_t error) {
   if (!sealed->needed) {
     // A disk that takes no group at all must not be filled with dead files.
     cannot_make();
-    sealed->removed = true;
-    disk_.remove(segment_path(directory_, sealed->number), *sealed);
-    removing_.push_back(std::move(sealed));
+    dead_.push_back(std::move(sealed));
   }
   if (segments_.empty()) add_segment();
   for (const std::unique_ptr<Segment>& segment : segments_) {
