@@ -8,6 +8,7 @@ namespace veredus::sink {
 
 class Counter {
  public:
+  void set(uint64_t n) { value_.store(n, std::memory_order_relaxed); }
   void add(uint64_t n = 1) {
     value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
   }
@@ -32,6 +33,7 @@ struct alignas(64) Counters {
   Counter lost;            // connections that ended within a transaction, by the peer
   Counter after_dot;       // input behind an end of data (or BDAT LAST) before its reply was sent
   Counter early;           // commands or content ahead of a reply that had to be waited for
+  Counter last_ns;         // CLOCK_MONOTONIC when the last message was stored; not a sum
   Counter store_failures;  // a message file or the ledger could not be written
 };
 

@@ -82,6 +82,7 @@ void Server::run() {
   while (!stop_.load(std::memory_order_acquire)) {
     wait();
     now_ns_ = mono_ns();
+    uint64_t messages = world_.counters.messages.get();
     io_uring_cqe* cqe;
     unsigned head, seen = 0;
     io_uring_for_each_cqe(&ring_, head, cqe) {
@@ -90,6 +91,9 @@ void Server::run() {
     }
     io_uring_cq_advance(&ring_, seen);
     run_timers();
+    if (messages != world_.counters.messages.get()) {
+      world_.counters.last_ns.set(static_cast<uint64_t>(now_ns_));
+    }
     send_dirty();
     if (!world_.ledger.empty() && now_ns_ >= flush_due_ns_) {
       world_.ledger.flush();

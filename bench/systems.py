@@ -1,0 +1,311 @@
+"""What bench/compare runs: the sink, and the three systems that deliver into it.
+
+Every system has run(case, size, messages, sink) -> Measured. All are pinned to the one processor
+`cpu`; sink, name server, feeder and injector to `other_cpu`.
+"""
+
+import collections
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+# seconds: from the first octet fed until the last message is stored; cpu_us: of all of them together.
+Measured = collections.namedtuple("Measured", "seconds cpu_us peak_rss_mib octets")
+Case = collections.namedtuple("Case", "name messages size domains distinct chunking systems")
+
+WARM_UP = 100  # messages before the measured ones: they also tell what the system adds to a message
+STALL_S = 60
+
+
+class Failed(Exception):
+    """A system could not be measured; says why."""
+
+
+def stop_process(process, patience=15):
+    if process is None or process.poll() is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(patience)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def tail(path, lines=12):
+    try:
+        with open(path, errors="replace") as f:
+            return "".join(collections.deque(f, lines))
+    except OSError:
+        return ""
+
+
+class World:
+    """Paths and processors of one comparison."""
+
+    def __init__(self, tools, work, cpu, other_cpu, port, dns, connections):
+        self.tools, self.work, self.cpu, self.other_cpu = tools, work, cpu, other_cpu
+        self.port, self.dns, self.connections = port, dns, connections
+
+    def directory(self, name):
+        return tempfile.mkdtemp(prefix=name + "-", dir=self.work)
+
+    def template(self, size):
+        return subprocess.run([self.tools["bare"], "--print-template", "--size", str(size)], check=True,
+                              capture_output=True, text=True).stdout.replace("\n", "\r\n")
+
+
+class Sink:
+    """The mail server of one run. Use as a context manager."""
+
+    def __init__(self, world, chunking):
+        self.directory = world.directory("sink")
+        self.status_path = self.directory + "/status"
+        self.ledger_path = self.directory + "/ledger"
+        command = [world.tools["sink"], "--listen-loopback", str(world.port), "--cpu", str(world.other_cpu),
+                   "--status-file", self.status_path, "--status-every", "20", "--ledger", self.ledger_path]
+        self.process = subprocess.Popen(command + (["--chunking"] if chunking else []),
+                                        stdout=subprocess.PIPE, text=True)
+        if not self.process.stdout.readline().startswith("sink: ready"):
+            raise Failed("the sink did not start; is port %d in use?" % world.port)
+        self.offset = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        stop_process(self.process)
+        self.process.stdout.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def counters(self):
+        deadline = time.monotonic() + 10
+        while not os.path.exists(self.status_path) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        with open(self.status_path) as f:
+            return json.load(f)
+
+    def wait(self, messages, check):
+        """Until that many messages are stored in all. `check` raises Failed when waiting is vain."""
+        seen, seen_at = -1, time.monotonic()
+        while True:
+            counters = self.counters()
+            if counters["messages"] >= messages:
+                return counters
+            if counters["messages"] != seen:
+                seen, seen_at = counters["messages"], time.monotonic()
+            elif time.monotonic() - seen_at > STALL_S:
+                raise Failed("stalled at %d of %d messages" % (seen, messages))
+            check()
+            time.sleep(0.02)
+
+    def forget(self):
+        """Everything up to now does not count for verify()."""
+        time.sleep(0.3)
+        self.offset = os.path.getsize(self.ledger_path)
+
+    def verify(self, messages):
+        """Each recipient got its message, once."""
+        time.sleep(0.3)
+        with open(self.ledger_path) as f:
+            f.seek(self.offset)
+            lines = [line.rstrip("\n").split("\t") for line in f]
+        ids = {line[0] for line in lines}
+        recipients = {line[1] for line in lines}
+        if not len(lines) == len(ids) == len(recipients) == messages:
+            raise Failed("the sink has %d copies of %d messages for %d recipients, not %d of each"
+                         % (len(lines), len(ids), len(recipients), messages))
+        if any(line[2] != "ack" for line in lines):
+            raise Failed("some messages were not acknowledged")
+
+
+def bare_command(world, case, size, messages):
+    command = [world.tools["bare"], "--json", "--messages", str(messages), "--size", str(size), "--domains",
+               str(case.domains)]
+    return command + (["--distinct"] if case.distinct else [])
+
+
+def run_bare(command):
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode != 0:
+        raise Failed(result.stderr.strip() or "bare failed")
+    return json.loads(result.stdout)
+
+
+class Bare:
+    """A client without a queue: the lower bound."""
+
+    def __init__(self, world):
+        self.world = world
+
+    def run(self, case, size, messages, sink):
+        command = bare_command(self.world, case, size, messages) + [
+            "--connections", str(self.world.connections), "--port", str(self.world.port), "--cpu",
+            str(self.world.cpu)]
+        found = run_bare(command + (["--chunking"] if case.chunking else []))
+        counters = sink.wait(messages, lambda: None)
+        sink.verify(messages)
+        return Measured(found["seconds"], found["cpu_us_per_msg"] * messages, found["peak_rss_mib"],
+                        counters["bytes"])
+
+
+def recipient(index, domains):
+    """As bench/bare_message.h has it."""
+    return "u%09d@d%04d.bench.test" % (index, index % domains)
+
+
+def veredus_config(world, directory):
+    """The configuration that Veredus is compared with."""
+    return f"""
+[node]
+name = "compare"
+hostname = "client.bench.test"
+spool = "{directory}/spool"
+shards = 1
+pin = [{world.cpu}]
+[feed]
+socket = "{directory}/feed.sock"
+[http]
+listen = "off"
+[dns]
+servers = ["{world.dns[0]}:{world.dns[1]}"]
+ipv6 = false
+[smtp]
+port = {world.port}
+connections_per_site = {world.connections}
+recipients_per_transaction = 1
+[addresses]
+allow = ["127.0.0.0/8"]
+"""
+
+
+class Veredus:
+    """The engine, durable, fed by `veredus send`."""
+
+    def __init__(self, world):
+        self.world = world
+
+    def run(self, case, size, messages, sink):
+        directory = self.world.directory("veredus")
+        config = directory + "/veredus.toml"
+        with open(config, "w") as f:
+            f.write(veredus_config(self.world, directory))
+        process = None
+        try:
+            with open(directory + "/log", "w") as log:
+                process = subprocess.Popen(
+                    [self.world.tools["veredus"], "serve", "--config", config], stdout=log, stderr=log,
+                    preexec_fn=lambda: os.sched_setaffinity(0, {self.world.cpu}))
+            self.check = lambda: self._alive(process, directory)
+            self._wait_for_socket(directory + "/feed.sock")
+            return self._measure(case, size, messages, sink, directory, process.pid)
+        finally:
+            stop_process(process, 60)
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def _alive(self, process, directory):
+        if process.poll() is not None:
+            raise Failed("veredus ended with status %d: %s" % (process.returncode, tail(directory + "/log")))
+
+    def _wait_for_socket(self, path):
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            self.check()
+            with socket.socket(socket.AF_UNIX) as s:
+                try:
+                    s.connect(path)
+                    return
+                except OSError:
+                    time.sleep(0.02)
+        raise Failed("veredus does not answer at " + path)
+
+    def _feed(self, directory, name):
+        result = subprocess.run(
+            [self.world.tools["veredus"], "send", "--quiet", "--socket", directory + "/feed.sock",
+             "%s/%s" % (directory, name)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.check()
+        if result.returncode != 0:
+            raise Failed("veredus send: " + result.stdout.strip())
+
+    def _write_batch(self, directory, name, case, size, messages):
+        template = self.world.template(size)
+        dice = random.Random(7)
+        pool = "".join(dice.choices("abcdefghijklmnopqrstuvwxyz", k=1 << 20))
+        head = {"batch": name, "sender": "bounce@bench.test"}
+        if not case.distinct:
+            head.update(merge=True, message={"raw": template})
+        with open("%s/%s" % (directory, name), "w") as f:
+            f.write(json.dumps(head) + "\n")
+            for i in range(messages):
+                to, number = recipient(i, case.domains), "%09d" % i
+                line = {"to": to, "id": number}
+                if case.distinct:
+                    text = template.replace("{{id}}", number).replace("{{to}}", to)
+                    line["message"] = {"raw": scramble(text, pool, dice)}
+                f.write(json.dumps(line, separators=(",", ":")) + "\n")
+
+    def _measure(self, case, size, messages, sink, directory, pid):
+        one_domain = case._replace(domains=1)
+        self._write_batch(directory, "warm-up", one_domain, size, WARM_UP)
+        self._feed(directory, "warm-up")
+        before = sink.wait(WARM_UP, self.check)
+        added = round(before["bytes"] / WARM_UP) - size
+        self._write_batch(directory, "measured", case, size - added, messages)
+        os.sync()
+        sink.forget()
+        cpu = process_cpu_us(pid)
+        start = time.monotonic_ns()
+        self._feed(directory, "measured")
+        after = sink.wait(WARM_UP + messages, self.check)
+        spent = settled(lambda: process_cpu_us(pid)) - cpu
+        sink.verify(messages)
+        with open("/proc/%d/status" % pid) as f:
+            peak = next(int(line.split()[1]) for line in f if line.startswith("VmHWM:"))
+        return Measured((after["last_ns"] - start) / 1e9, spent, peak / 1024,
+                        after["bytes"] - before["bytes"])
+
+
+def scramble(text, pool, dice):
+    """The same text with other letters in its body lines: as long, and unlike every other."""
+    head, body = text.split("\r\n\r\n", 1)
+    lines = body.split("\r\n")
+    for i, line in enumerate(lines[1:], 1):
+        at = dice.randrange(len(pool) - len(line))
+        lines[i] = pool[at:at + len(line)]
+    return head + "\r\n\r\n" + "\r\n".join(lines)
+
+
+def process_cpu_us(pid):
+    """User and system time of the whole process: all threads, those that ended and io_uring's workers
+    included."""
+    with open("/proc/%d/stat" % pid) as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) * 1e6 / os.sysconf("SC_CLK_TCK")
+
+
+def settled(read, limit=5.0):
+    """The value of `read` (CPU, us) once it has all but stopped growing: outcomes are on disk, too."""
+    value, deadline = read(), time.monotonic() + limit
+    while time.monotonic() < deadline:
+        time.sleep(0.25)
+        later = read()
+        if later - value < 5000:
+            return later
+        value = later
+    return value
+
+
+def run_system(name, world):
+    if name == "bare":
+        return Bare(world)
+    if name == "veredus":
+        return Veredus(world)
+    from postfix import Postfix  # only where it is wanted: it may have to be installed
+    return Postfix(world)
