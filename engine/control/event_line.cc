@@ -25,14 +25,9 @@ void write_batch(JsonWriter& json, const queue::Batch* batch) {
   json.field_if("campaign", batch->campaign);
 }
 
-void write_recipient(JsonWriter& json, const queue::Batch* batch, const queue::Entry* entry) {
+void write_recipient(JsonWriter& json, const queue::Entry* entry, std::string_view sender) {
   if (entry == nullptr) return;
-  json.field_if("id", entry->id).field("to", entry->to);
-  if (entry->has_sender) {
-    json.field("sender", entry->sender);
-  } else if (batch != nullptr) {
-    json.field("sender", batch->sender);
-  }
+  json.field_if("id", entry->id).field("to", entry->to).field("sender", sender);
 }
 
 void write_kept(JsonWriter& json, const queue::Batch* batch, const queue::Entry* entry) {
@@ -134,25 +129,25 @@ std::string_view type_name(queue::OutcomeType type) {
 }
 
 void append_accepted(const EventHead& head, const queue::Batch* batch, const queue::Entry& entry,
-                     std::string& out) {
+                     std::string_view sender, std::string& out) {
   JsonWriter json(out);
   json.begin_object();
   write_head(json, head, "accepted", batch == nullptr ? 0 : batch->accepted_wall_ns);
   write_batch(json, batch);
   json.field("index", entry.index);
-  write_recipient(json, batch, &entry);
+  write_recipient(json, &entry, sender);
   write_kept(json, batch, &entry);
   json.end_object().newline();
 }
 
 void append_outcome(const EventHead& head, const queue::Batch* batch, const queue::Entry* entry,
-                    const queue::Outcome& outcome, std::string& out) {
+                    std::string_view sender, const queue::Outcome& outcome, std::string& out) {
   JsonWriter json(out);
   json.begin_object();
   write_head(json, head, type_name(outcome.type), outcome.wall_ns);
   write_batch(json, batch);
   json.field("index", outcome.index);
-  write_recipient(json, batch, entry);
+  write_recipient(json, entry, sender);
   json.field_if("site", outcome.site).field_if("source", outcome.source);
   if (!outcome.mx_name.empty() || !outcome.mx_address.empty()) {
     json.key("mx").begin_object();
@@ -167,6 +162,13 @@ void append_outcome(const EventHead& head, const queue::Batch* batch, const queu
   write_flags(json, outcome);
   write_kept(json, batch, entry);
   json.end_object().newline();
+}
+
+void append_gap(const EventHead& head, std::string_view reason, std::string& out) {
+  JsonWriter json(out);
+  json.begin_object().field("v", kEventVersion).field("node", head.node);
+  json.field("stream", head.stream).field("seq", head.seq).field("type", "gap");
+  json.field("reason", reason).end_object().newline();
 }
 
 void append_cursor_line(std::string_view cursor, std::string& out) {

@@ -19,10 +19,13 @@ struct EventHead {
 
 // One line each, with its line end. `batch` null: it is not known any more, its fields are left
 // out; `entry` null: the recipient could not be read back (damage), likewise.
+// `sender`: the reverse-path, slots replaced; of a known recipient.
 void append_accepted(const EventHead& head, const queue::Batch* batch, const queue::Entry& entry,
-                     std::string& out);
+                     std::string_view sender, std::string& out);
 void append_outcome(const EventHead& head, const queue::Batch* batch, const queue::Entry* entry,
-                    const queue::Outcome& outcome, std::string& out);
+                    std::string_view sender, const queue::Outcome& outcome, std::string& out);
+// What could not be read: events behind `head.seq` are missing, nobody knows how many.
+void append_gap(const EventHead& head, std::string_view reason, std::string& out);
 // Where to go on: `{"v":1,"type":"cursor","cursor":"…"}`.
 void append_cursor_line(std::string_view cursor, std::string& out);
 

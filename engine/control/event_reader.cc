@@ -105,7 +105,6 @@ struct EventReader::Stream {
   FrameType type{};
   std::string_view payload;
   bool open = false;
-  bool at_end = false;
   bool began = false;  // the open frame: its reader below is set
   std::unique_ptr<OpenCommit> commit;
   std::unique_ptr<queue::OutcomeReader> outcomes;
@@ -164,6 +163,7 @@ absl::Status EventReader::look_back(Stream& stream, const FramePlace& from,
     queue::Location location;
     std::string_view payload;
     const absl::StatusOr<bool> got = stream.aside.next(position, end, type, location, payload);
+    if (absl::IsDataLoss(got.status())) continue;  // told when it was first come upon
     if (!got.ok()) return got.status();
     if (!*got) break;
     if (type == FrameType::extent) {
@@ -225,14 +225,22 @@ void EventReader::collect(unsigned stream, const FramePlace& place, FrameType ty
   }
 }
 
-absl::StatusOr<bool> EventReader::next_frame(Stream& stream) {
+absl::StatusOr<bool> EventReader::next_frame(Stream& stream, Output& output) {
   const queue::Location end = view_.durable_end(stream.id);
   JournalReader::Position position = position_of(stream.cursor.next);
   queue::Location location;
   const absl::StatusOr<bool> got =
       stream.frames.next(position, end, stream.type, location, stream.payload);
+  if (absl::IsDataLoss(got.status())) {
+    // How many events are gone nobody can say; the numbers go on.
+    append_gap({node_, stream.id, stream.cursor.seq}, std::string(got.status().message()),
+               output.out);
+    output.gave_one();
+    stream.cursor.next = place_of(position);
+    stream.scanned = std::max(stream.scanned, stream.cursor.next);
+    return true;
+  }
   if (!got.ok()) return got.status();
-  stream.at_end = !*got;
   if (!*got) return false;
   stream.after = place_of(position);
   if (stream.cursor.next >= stream.scanned) {
@@ -263,13 +271,14 @@ absl::StatusOr<EventReader::Result> EventReader::read(std::string& out, size_t b
     }
     Stream& stream = *streams_[turn_];
     if (!stream.open) {
-      const absl::StatusOr<bool> got = next_frame(stream);
+      const absl::StatusOr<bool> got = next_frame(stream, output);
       if (!got.ok()) return got.status();
       if (!*got) {
         ++ended;
         turn_ = (turn_ + 1) % streams_.size();
         continue;
       }
+      if (!stream.open) continue;  // a gap
     }
     ended = 0;
     absl::StatusOr<bool> done = true;
@@ -314,6 +323,13 @@ std::shared_ptr<const queue::Batch> EventReader::batch_of(uint64_t number) {
   return {live, &live->batch};
 }
 
+std::string_view EventReader::sender_of(const queue::Batch* batch, const queue::Entry& entry) {
+  if (batch == nullptr) return entry.sender;
+  // One that cannot be made was never sent, either.
+  if (!renderer_.reverse_path(*batch, entry, sender_).ok()) return batch->sender;
+  return sender_;
+}
+
 bool EventReader::wanted(const queue::Batch* batch, std::string_view type) const {
   const auto& types = filter_.types;
   if (!types.empty() && std::find(types.begin(), types.end(), type) == types.end()) return false;
@@ -348,6 +364,7 @@ absl::StatusOr<bool> EventReader::scan_ahead(Stream& stream, const queue::Commit
       queue::Location location;
       std::string_view payload;
       const absl::StatusOr<bool> got = other->aside.next(position, end, type, location, payload);
+      if (absl::IsDataLoss(got.status())) continue;  // told when its turn comes
       if (!got.ok()) return got.status();
       if (!*got) break;
       collect(other->id, place, type, location, payload);
@@ -452,7 +469,8 @@ absl::StatusOr<bool> EventReader::emit_commit(Stream& stream, Output& output) {
     ++stream.cursor.seq;
     ++stream.cursor.within;
     ++open.given_of_run;
-    append_accepted({node_, stream.id, stream.cursor.seq}, batch, entry_, output.out);
+    append_accepted({node_, stream.id, stream.cursor.seq}, batch, entry_, sender_of(batch, entry_),
+                    output.out);
     output.gave_one();
     open.entry_offset = next;
     if (next == 0) open.page_offset += static_cast<uint32_t>(open.page->size());
@@ -488,7 +506,9 @@ absl::StatusOr<bool> EventReader::emit_outcomes(Stream& stream, Output& output) 
         entry_.index == outcome.index) {
       entry = &entry_;
     }
-    append_outcome({node_, stream.id, stream.cursor.seq}, batch.get(), entry, outcome, output.out);
+    append_outcome({node_, stream.id, stream.cursor.seq}, batch.get(), entry,
+                   entry == nullptr ? std::string_view() : sender_of(batch.get(), *entry), outcome,
+                   output.out);
     output.gave_one();
   }
 }

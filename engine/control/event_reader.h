@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "engine/control/engine_view.h"
 #include "engine/control/event_cursor.h"
+#include "engine/mail/template.h"
 #include "queue/batch.h"
 #include "queue/extent.h"
 #include "queue/journal.h"
@@ -66,7 +67,7 @@ class EventReader {
   struct Output;
   class PageCache;
 
-  absl::StatusOr<bool> next_frame(Stream& stream);
+  absl::StatusOr<bool> next_frame(Stream& stream, Output& output);
   absl::Status look_back(Stream& stream, const FramePlace& from, const EventCursor& cursor);
   void collect(unsigned stream, const FramePlace& place, queue::FrameType type,
                const queue::Location& location, std::string_view payload);
@@ -82,6 +83,7 @@ class EventReader {
 
   Pending& pending(uint64_t number);
   std::shared_ptr<const queue::Batch> batch_of(uint64_t number);
+  std::string_view sender_of(const queue::Batch* batch, const queue::Entry& entry);
   bool wanted(const queue::Batch* batch, std::string_view type) const;
 
   EngineView& view_;
@@ -93,8 +95,10 @@ class EventReader {
   absl::flat_hash_set<uint64_t> aborted_;
   absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::Batch>> batches_;
   std::unique_ptr<PageCache> pages_;
+  const mail::RenderSettings render_;
+  mail::Renderer renderer_{render_};  // for senders with slots
   queue::Entry entry_;
-  std::string scratch_;
+  std::string sender_;
 };
 
 }  // namespace veredus::control
