@@ -6,6 +6,8 @@
 
 #include <unistd.h>
 
+#include <cerrno>
+
 namespace veredus::io {
 namespace {
 
@@ -99,6 +101,8 @@ int64_t RingDisk::open_now(std::string_view path) {
   return filer_.files().open_for_reading(std::string(path));
 }
 
+int64_t RingDisk::sync_now(File file) { return fdatasync(file) == 0 ? 0 : -errno; }
+
 int64_t RingDisk::read_now(File file, uint64_t offset, std::span<uint8_t> bytes) {
   return SpoolFiles::read(file, offset, bytes);
 }
@@ -140,6 +144,8 @@ std::vector<queue::Disk::Entry> BlockingDisk::list_now(std::string_view director
 int64_t BlockingDisk::open_now(std::string_view path) {
   return files_.open_for_reading(std::string(path));
 }
+
+int64_t BlockingDisk::sync_now(File file) { return fdatasync(file) == 0 ? 0 : -errno; }
 
 int64_t BlockingDisk::read_now(File file, uint64_t offset, std::span<uint8_t> bytes) {
   return SpoolFiles::read(file, offset, bytes);

@@ -38,6 +38,7 @@ class RingDisk final : public queue::Disk {
   std::vector<Entry> list_now(std::string_view directory) override;
   int64_t open_now(std::string_view path) override;
   int64_t read_now(File file, uint64_t offset, std::span<uint8_t> bytes) override;
+  int64_t sync_now(File file) override;
 
   size_t under_way() const { return under_way_; }
 
@@ -59,7 +60,7 @@ class RingDisk final : public queue::Disk {
   std::vector<Call*> free_;
 };
 
-// The disk for readers that are not a shard: list_now, open_now, read_now and close. The
+// The disk for readers that are not a shard: the calls that end in _now, and close. The
 // asynchronous calls are a bug.
 class BlockingDisk final : public queue::Disk {
  public:
@@ -78,6 +79,7 @@ class BlockingDisk final : public queue::Disk {
   std::vector<Entry> list_now(std::string_view directory) override;
   int64_t open_now(std::string_view path) override;
   int64_t read_now(File file, uint64_t offset, std::span<uint8_t> bytes) override;
+  int64_t sync_now(File file) override;
 
  private:
   const SpoolFiles files_;
