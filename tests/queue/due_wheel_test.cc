@@ -137,7 +137,7 @@ TEST(DueWheel, AgreesWithAMultimap) {
 // Small budgets, with records added in the middle: nothing early, nothing lost, in order of due,
 // equal ones in order of scheduling.
 TEST(DueWheel, KeepsOrderWhenResumed) {
-  for (uint32_t seed = 1; seed <= 300; ++seed) {
+  for (uint32_t seed = 1; seed <= 100; ++seed) {
     std::mt19937_64 random(seed);
     uint64_t now = seed % 3 == 0 ? (uint64_t{1} << 32) - random() % 100'000 : 0;
     World world(static_cast<uint32_t>(now));

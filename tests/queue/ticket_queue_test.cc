@@ -9,6 +9,10 @@
 #include <thread>
 #include <vector>
 
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
+
 #include "gtest/gtest.h"
 
 namespace veredus::queue {
@@ -195,9 +199,27 @@ constexpr uint32_t kItems = 60'000;
 constexpr uint32_t kItems = 500'000;
 #endif
 
+// Spreads the threads over the processors: left alone, the kernel may well keep them on one, where
+// they hardly meet.
+void pin(unsigned thread) {
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  if (sched_getaffinity(getpid(), sizeof allowed, &allowed) != 0) return;
+  unsigned left = thread % static_cast<unsigned>(CPU_COUNT(&allowed));
+  for (unsigned cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (!CPU_ISSET(cpu, &allowed) || left-- != 0) continue;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    pthread_setaffinity_np(pthread_self(), sizeof one, &one);
+    return;
+  }
+}
+
 // Pushes `kItems` tickets, singly, in one-band bursts and in mixed ones; what is refused is pushed
 // again, so that each band of this producer stays in order.
 void produce(TicketQueue& queue, uint16_t producer, const std::atomic<bool>& stop) {
+  pin(producer);
   std::mt19937 random(producer + 1);
   std::array<uint32_t, kBands> number{};
   for (uint32_t sent = 0; sent < kItems && !stop.load(std::memory_order_relaxed);) {
@@ -285,6 +307,7 @@ TEST(TicketQueueStress, TheLowestBandIsNotStarvedByHammeringProducers) {
   std::vector<std::thread> producers;
   for (uint16_t producer = 0; producer < kProducers; ++producer) {
     producers.emplace_back([&queue, &stop, producer] {
+      pin(producer);
       for (uint32_t number = 0; !stop.load(std::memory_order_relaxed);) {
         if (queue.push(make_ticket(number % 3, number, producer))) {
           ++number;
