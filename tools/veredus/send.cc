@@ -158,10 +158,10 @@ void show_refusals(simdjson::dom::element answer, int64_t refused) {
     if (++shown > kRefusalsShown) break;
     int64_t line = 0;
     std::string_view to, status, reason;
-    (void)item["line"].get(line);
-    (void)item["to"].get(to);
-    (void)item["status"].get(status);
-    (void)item["reason"].get(reason);
+    std::ignore = item["line"].get(line);
+    std::ignore = item["to"].get(to);
+    std::ignore = item["status"].get(status);
+    std::ignore = item["reason"].get(reason);
     complain("line " + std::to_string(line) + ": " + std::string(to) + ": " + std::string(status) +
              " " + std::string(reason));
   }
@@ -246,7 +246,7 @@ int run_send(const Common& common, const SendOptions& options) {
     complain("the engine's answer is not understood: " + answer->body);
     return EX_PROTOCOL;
   }
-  (void)said["replayed"].get(replayed);
+  std::ignore = said["replayed"].get(replayed);
   if (common.json && !options.wait) {
     std::fputs(answer->body.c_str(), stdout);
   } else if (!common.json) {
@@ -258,7 +258,7 @@ int run_send(const Common& common, const SendOptions& options) {
   show_refusals(said, refused);
   if (options.wait) {
     const simdjson::padded_string first(input.first_line());
-    if (line_parser.parse(first).get(line) == simdjson::SUCCESS) (void)line["tenant"].get(tenant);
+    if (line_parser.parse(first).get(line) == simdjson::SUCCESS) std::ignore = line["tenant"].get(tenant);
     const int status =
         wait_for_deliveries(socket, std::string(tenant), std::string(batch), common, options);
     if (status != EX_OK) return status;
