@@ -60,6 +60,7 @@ Ring::~Ring() {
 }
 
 io_uring_sqe* Ring::sqe(Operation* operation) {
+  if (abandoned_) return &unused_;
   ++in_kernel_;
   io_uring_sqe* entry = nullptr;
   if (!backlog_.empty()) move_backlog();

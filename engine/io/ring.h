@@ -128,6 +128,7 @@ class Ring {
   io_uring ring_{};
   bool enabled_ = false;
   bool abandoned_ = false;
+  io_uring_sqe unused_{};  // what sqe() gives once abandoned
   bool running_now_ = false;
   size_t in_kernel_ = 0;
   std::vector<Completion> collected_;
