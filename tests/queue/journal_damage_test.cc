@@ -315,18 +315,20 @@ TEST(JournalDamage, ASegmentHeaderThatWasNeverWrittenLeavesItsEpochUnused) {
 }
 
 TEST(JournalDamage, OldBytesOfRecycledSegmentAreIgnored) {
-  sim::SimStorage storage(1);
-  Image old(1);
-  for (uint64_t n = 1; n <= 9; ++n) old.group(n, n - 1, {"old " + std::to_string(n)});
-  // The same file again as segment 2: the header and one group are new, behind them lies the old
-  // use.
-  Image fresh(2, {2, 1, 1}, 1, 0);
-  fresh.group(1, 0, {"new"});
-  old.bytes().replace(0, fresh.end(), fresh.bytes().substr(0, fresh.end()));
-  old.put_as(storage, 2);
-  Read read(storage);
-  EXPECT_THAT(read.payloads(), ElementsAre("new"));
-  EXPECT_THAT(read.damage(), IsEmpty());
+  for (const uint32_t epoch : {1u, 2u}) {
+    sim::SimStorage storage(1);
+    Image old(1);
+    for (uint64_t n = 1; n <= 9; ++n) old.group(n, n - 1, {"old " + std::to_string(n)});
+    // The same file again as segment 2: header and one group are new, behind them lies the old use,
+    // whose sequences would go on just there.
+    Image fresh(2, {epoch, 1, 1}, 1, 0);
+    fresh.group(1, 0, {"new"});
+    old.bytes().replace(0, fresh.end(), fresh.bytes().substr(0, fresh.end()));
+    old.put_as(storage, 2);
+    Read read(storage);
+    EXPECT_THAT(read.payloads(), ElementsAre("new"));
+    EXPECT_THAT(read.damage(), IsEmpty());
+  }
 }
 
 TEST(JournalDamage, ARecycledFileWithItsOldHeaderIsEmpty) {

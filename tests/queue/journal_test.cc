@@ -55,7 +55,7 @@ TEST(Journal, FramesComeBackInOrderAtTheirLocations) {
   storage.crash();
   Life life(storage);
   life.open();
-  EXPECT_EQ(life.visited.payloads(), wanted);
+  ASSERT_EQ(life.visited.payloads(), wanted);
   for (size_t n = 0; n < places.size(); ++n) {
     EXPECT_EQ(life.visited.frames[n].location, places[n]);
     EXPECT_EQ(life.visited.frames[n].type, FrameType::content);

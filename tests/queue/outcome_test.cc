@@ -169,7 +169,8 @@ TEST(Outcome, EveryTruncationIsAnErrorNotACrash) {
     EXPECT_FALSE(reader.status().ok()) << length;
     EXPECT_LT(count, 21);
   }
-  OutcomeReader longer(payload + "x");
+  payload += "x";
+  OutcomeReader longer(payload);
   Outcome got;
   while (longer.next(got)) {
   }
