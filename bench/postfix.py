@@ -132,10 +132,13 @@ class Sampler(threading.Thread):
         while not self.done.wait(0.25):
             self.peak = max(self.peak, self.group.rss_mib())
 
-    def stop(self):
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
         self.done.set()
         self.join()
-        return self.peak
 
 
 MAIN_CF = """\
@@ -291,13 +294,12 @@ class Postfix:
             added = round(before["bytes"] / WARM_UP) - size
             os.sync()
             sink.forget()
-            sampler = Sampler(instance.group)
-            sampler.start()
             cpu = settled(instance.group.cpu_us)
-            start = time.monotonic_ns()
-            self.inject(instance, case, size - added, messages)
-            after = sink.wait(WARM_UP + messages, instance.check)
-            spent = settled(instance.group.cpu_us) - cpu
-            peak = sampler.stop()
+            with Sampler(instance.group) as sampler:
+                start = time.monotonic_ns()
+                self.inject(instance, case, size - added, messages)
+                after = sink.wait(WARM_UP + messages, instance.check)
+                spent = settled(instance.group.cpu_us) - cpu
             sink.verify(messages)
-            return Measured((after["last_ns"] - start) / 1e9, spent, peak, after["bytes"] - before["bytes"])
+            return Measured((after["last_ns"] - start) / 1e9, spent, sampler.peak,
+                            after["bytes"] - before["bytes"])

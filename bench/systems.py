@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 
 # seconds: from the first octet fed until the last message is stored; cpu_us: of all of them together.
@@ -302,7 +301,8 @@ def settled(read, limit=5.0):
     return value
 
 
-def run_system(name, world):
+def system_of(name, world):
+    """The system with this name; Failed when it cannot be had here."""
     if name == "bare":
         return Bare(world)
     if name == "veredus":
