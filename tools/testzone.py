@@ -45,6 +45,7 @@ def find_dnsmasq():
 
 def write_zone(directory, domains, port, listen="127.0.0.1", ttl=3600):
     """Writes dnsmasq.conf and its hosts file into `directory`; returns the configuration's path."""
+    directory = os.path.abspath(directory)  # dnsmasq changes to /
     os.makedirs(directory, exist_ok=True)
     hosts = os.path.join(directory, "hosts")
     with open(hosts, "w") as f:
