@@ -109,7 +109,11 @@ absl::Status Recovery::read_headers() {
     if (segment.header_state.ok() && segment.header.segment != file.number) {
       segment.header_state = absl::NotFoundError("the header is of an older use of the file");
     }
-    if (segment.header_state.ok()) see(segment.header.mark);
+    if (segment.header_state.ok()) {
+      see(segment.header.mark);
+      highest_seen_ =
+          std::max(highest_seen_, std::max<uint64_t>(segment.header.first_sequence, 1) - 1);
+    }
     segments_.push_back(std::move(segment));
   }
   return absl::OkStatus();
@@ -174,19 +178,18 @@ void Recovery::find_durable_mark() {
 }
 
 // Where the journal begins: older segments may have been reclaimed, so the oldest that is there
-// says it.
+// says it. Whatever it says, no sound group is left out.
 uint64_t Recovery::begin(const std::vector<GroupAt>& live) const {
+  const uint64_t first_live = live.empty() ? UINT64_MAX : live.front().header.sequence;
   for (const Segment& segment : segments_) {
-    if (absl::IsNotFound(segment.header_state)) continue;  // made, never used
     if (segment.header_state.ok()) {
-      return std::max(epochs_.lowest(), segment.header.first_sequence);
+      const uint64_t said = std::max(epochs_.lowest(), segment.header.first_sequence);
+      return std::min(said, first_live);
     }
-    if (!live.empty() && live.front().segment == segment.file.number) {
-      return live.front().header.sequence;
-    }
-    break;  // nothing readable in it: whatever it held is missing
+    if (!live.empty() && live.front().segment == segment.file.number) return first_live;
+    if (!absl::IsNotFound(segment.header_state)) break;  // it held something: all of it is missing
   }
-  return epochs_.lowest();
+  return std::min(epochs_.lowest(), first_live);
 }
 
 void Recovery::decide() {

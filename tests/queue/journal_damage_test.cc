@@ -194,6 +194,21 @@ TEST(JournalDamage, DamagedSegmentHeaderAlarmsAndItsGroupsAreDelivered) {
   EXPECT_THAT(read.damage()[0], HasSubstr("1:0: the segment header is damaged"));
 }
 
+TEST(JournalDamage, TheOldestSegmentsGroupsStayThoughItsHeaderIsGone) {
+  sim::SimStorage storage(1);
+  Image(1).group(1, 0, {"a"}).group(2, 1, {"b"}).drop_segment_header().put(storage);
+  std::vector<std::string> wanted = {"a", "b"};
+  for (int starts = 0; starts < 3; ++starts) {
+    Life life(storage);
+    life.open();
+    EXPECT_EQ(life.visited.payloads(), wanted);
+    EXPECT_EQ(life.visited.damage.size(), 1u);
+    wanted.push_back(std::to_string(starts));
+    life.put(wanted.back());
+    life.shut();
+  }
+}
+
 TEST(JournalDamage, UnreadableSectorsAreDamageWhereverTheyLie) {
   sim::SimStorage storage(1);
   Image(1).group(1, 0, {"a"}).group(2, 1, {"b"}).put(storage);
