@@ -1,233 +1,189 @@
-"""The main job of Veredus on loopback, from feeding to the ledger of the receiving side: see tools/quickstart."""
+"""What tools/quickstart runs after the build: the walk, the table, and the comparison with the ledger."""
 
 import argparse
 import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 
 import testzone
+import walk
 
-TOOLS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "build", "release", "tools")
-DOMAINS = 1000
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BATCH = "quickstart"
-WAIT_LIMIT_S = 600
-
-CONFIG = """\
-[node]
-name = "quickstart"
-hostname = "mta.{zone}"
-spool = "{dir}/spool"
-
-[feed]
-socket = "{dir}/feed.sock"
-
-[http]
-listen = ""
-
-[dns]
-servers = ["127.0.0.1:{dns_port}"]
-
-[smtp]
-port = {smtp_port}
-
-# Mail goes to loopback here; without this line Veredus would refuse to.
-[addresses]
-allow = ["127.0.0.0/8"]
-"""
+WAIT_LIMIT = "30m"
 
 
-def free_port(kind):
-    with socket.socket(socket.AF_INET, kind) as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+def message():
+    """A message of about 2 KiB that is another one for every recipient."""
+    head = ("From: Veredus quickstart <news@quickstart.test>\r\n"
+            "To: <{{to}}>\r\n"
+            "Subject: Issue for {{first}}\r\n"
+            "Message-ID: <{{id}}@quickstart.test>\r\n"
+            "MIME-Version: 1.0\r\n"
+            "Content-Type: text/plain; charset=us-ascii\r\n\r\n"
+            "Dear {{first}},\r\n\r\n")
+    line = "the couriers of the old post changed horses at every station along the road.\r\n"
+    return head + line * ((2048 - len(head)) // len(line))
 
 
-def write_batch(path, recipients):
-    lines = ["line %02d of the body, the same for everybody, as in every newsletter" % i for i in range(28)]
-    raw = ("From: News <news@news.example>\r\nTo: {{to}}\r\nSubject: Hello {{first}}\r\n"
-           "Message-ID: <{{id}}@news.example>\r\nDate: Mon, 23 Nov 2026 12:00:00 +0000\r\n\r\n"
-           "Dear {{first}},\r\n" + "\r\n".join(lines) + "\r\n")
-    with open(path, "w") as f:
-        f.write(json.dumps({"batch": BATCH, "sender": "bounce@news.example",
-                            "message": {"raw": raw}, "merge": True}) + "\n")
+def write_batch(path, recipients, domains):
+    with open(path, "w") as file:
+        first = {"batch": BATCH, "sender": "bounce@quickstart.test", "merge": True,
+                 "message": {"raw": message()}}
+        file.write(json.dumps(first) + "\n")
         for i in range(recipients):
-            f.write('{"to":"user%d@%s","id":"q%d","vars":{"first":"User %d"}}\n'
-                    % (i, testzone.domain(i % DOMAINS), i, i))
+            file.write('{"to":"u%d@%s","id":"q%d","vars":{"first":"Reader %d"}}\n'
+                       % (i, testzone.domain(i % domains), i, i))
 
 
-class Processes:
-    """What was started here, to be stopped in the opposite order."""
-
-    def __init__(self):
-        self.running = []
-
-    def start(self, name, command, log, ready):
-        with open(log, "wb") as out:
-            process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
-                                       start_new_session=True)
-        self.running.append((name, process))
-        deadline = time.monotonic() + 30
-        while not ready():
-            if process.poll() is not None or time.monotonic() > deadline:
-                with open(log) as text:
-                    sys.exit("quickstart: %s did not start:\n%s" % (name, text.read()))
-            time.sleep(0.02)
-        return process
-
-    def stop(self):
-        for _, process in reversed(self.running):
-            if process.poll() is None:
-                process.terminate()
-        for name, process in reversed(self.running):
-            try:
-                process.wait(40)
-            except subprocess.TimeoutExpired:
-                print("quickstart: %s does not stop, killing it" % name, file=sys.stderr)
-                process.kill()
-                process.wait()
-        self.running = []
-
-
-def cpu_seconds(pid):
-    with open("/proc/%d/stat" % pid) as f:
-        fields = f.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def status(socket_path):
-    """The batch's tallies from the feed socket."""
-    answer = subprocess.run([os.path.join(TOOLS, "veredus"), "--socket", socket_path, "--json", "status", BATCH],
-                            stdout=subprocess.PIPE, check=True)
-    return json.loads(answer.stdout)
-
-
-def read_ledger(path):
-    """Recipients in the sink's ledger, and how many stand there more than once."""
-    seen = {}
-    with open(path) as f:
-        for line in f:
-            recipient = line.split("\t")[1]
-            seen[recipient] = seen.get(recipient, 0) + 1
-    return len(seen), sum(count - 1 for count in seen.values())
-
-
-def contradictions(recipients, tallies, received, doubled):
-    """What does not add up between the feeder, Veredus and the sink; empty when all does."""
-    found = []
-    if tallies["accepted"] != recipients:
-        found.append("%d recipients were fed, %d accepted" % (recipients, tallies["accepted"]))
-    parts = ("delivered", "failed", "expired", "cancelled", "suppressed", "waiting", "in_doubt")
-    total = sum(tallies[part] for part in parts)
-    if total != tallies["accepted"]:
-        found.append("accepted is %d, the parts sum up to %d" % (tallies["accepted"], total))
-    if received != tallies["delivered"]:
-        found.append("Veredus says %d delivered, the sink received %d" % (tallies["delivered"], received))
+def contradictions(ledger, recipients, domains, tally):
+    """What does not add up between feeder, engine and sink; empty: all is well."""
+    faults = []
+    if tally["accepted"] != recipients:
+        faults.append("%d recipients were fed, %d accepted" % (recipients, tally["accepted"]))
+    total = sum(tally[part] for part in ("delivered", "failed", "expired", "cancelled",
+                                         "suppressed", "waiting", "in_doubt"))
+    if total != tally["accepted"]:
+        faults.append("accepted are %d, the parts sum up to %d" % (tally["accepted"], total))
+    if tally["delivered"] != recipients:
+        faults.append("only %d of %d were delivered" % (tally["delivered"], recipients))
+    stored = {}
+    for message_id, recipient, _ in ledger:
+        stored[recipient] = stored.get(recipient, 0) + 1
+        if message_id.strip("<>") != "q%s@quickstart.test" % recipient.split("@")[0][1:]:
+            faults.append("%s got the message %s" % (recipient, message_id))
+    doubled = sum(1 for count in stored.values() if count > 1)
     if doubled:
-        found.append("the sink received %d messages twice" % doubled)
-    if tallies["delivered"] != recipients:
-        found.append("only %d of %d were delivered" % (tallies["delivered"], recipients))
-    return found
+        faults.append("%d recipients got their message more than once" % doubled)
+    strangers = len(set(stored) - {"u%d@%s" % (i, testzone.domain(i % domains))
+                                   for i in range(recipients)})
+    if strangers:
+        faults.append("%d recipients that nobody fed got a message" % strangers)
+    if len(stored) != tally["delivered"]:
+        faults.append("the engine delivered %d, the sink has %d" % (tally["delivered"], len(stored)))
+    return faults[:10]
 
 
-def show(rows):
+def print_table(rows):
     print()
     for name, value in rows:
-        print("  %-24s %12s" % (name, value))
+        print("  %-22s %12s" % (name, value))
     print(flush=True)
 
 
-def run(options, directory, processes):
-    zone = testzone.write_zone(os.path.join(directory, "zone"), DOMAINS, free_port(socket.SOCK_DGRAM))
-    dns_port = testzone._settings(zone)[1]
-    smtp_port = free_port(socket.SOCK_STREAM)
-    feed = os.path.join(directory, "feed.sock")
-    ledger = os.path.join(directory, "ledger")
-    config = os.path.join(directory, "veredus.toml")
-    batch = os.path.join(directory, "batch.ndjson")
-    with open(config, "w") as f:
-        f.write(CONFIG.format(zone=testzone.ZONE, dir=directory, dns_port=dns_port, smtp_port=smtp_port))
-    write_batch(batch, options.recipients)
+def keep(running):
+    stop = os.path.join(running.directory, "stop")
+    with open(stop, "w") as file:
+        file.write("#!/bin/sh\n# The engine first, so that it can finish.\nkill %d\n"
+                   "while kill -0 %d 2>/dev/null; do sleep 0.1; done\nkill %d %d\nrm -rf '%s'\n"
+                   % (running.engine.pid, running.engine.pid, running.sink.pid, running.dns.pid,
+                      running.directory))
+    curl = "curl --unix-socket %s " % running.socket
+    print("It goes on running. Try:\n")
+    print("  %s http://localhost/v1/batches" % curl)
+    print("  %s 'http://localhost/v1/events?limit=3'" % curl)
+    print("  printf '%%s\\n' '{\"batch\":\"mine\",\"sender\":\"me@quickstart.test\",\"message\":{\"raw\":"
+          "\"Subject: hello\\r\\n\\r\\nhello\"}}' '{\"to\":\"you@%s\"}' |\n"
+          "    %s --data-binary @- http://localhost/v1/batches" % (testzone.domain(0), curl))
+    print("\nThe sink's ledger is %s. To end it all:  sh %s" % (running.ledger, stop))
 
-    processes.running.append(("dnsmasq", testzone.start_dnsmasq(zone)))
-    sink_log = os.path.join(directory, "sink.log")
-    sink = processes.start("the sink", [os.path.join(TOOLS, "sink"), "--listen-loopback", str(smtp_port),
-                                        "--ledger", ledger], sink_log, lambda: "ready" in open(sink_log).read())
-    engine = processes.start("veredus", [os.path.join(TOOLS, "veredus"), "--config", config, "serve"],
-                             os.path.join(directory, "veredus.log"), lambda: os.path.exists(feed))
-    print("Feeding %d recipients in %d domains through %s" % (options.recipients, DOMAINS, feed), flush=True)
-    cpu_before, begun = cpu_seconds(engine.pid), time.monotonic()
-    sent = subprocess.run([os.path.join(TOOLS, "veredus"), "--socket", feed, "send", batch, "--wait",
-                           "--wait-limit", "%ds" % WAIT_LIMIT_S])
-    seconds = time.monotonic() - begun
-    cpu = cpu_seconds(engine.pid) - cpu_before
-    tallies = status(feed)
-    if sent.returncode != 0:
-        print("quickstart: veredus send ended with status %d" % sent.returncode, file=sys.stderr)
 
+def feed(running, options):
+    """Feeds and waits; (exit status of send, seconds, CPU seconds of the engine)."""
+    path = os.path.join(running.directory, "batch.jsonl")
+    write_batch(path, options.recipients, options.domains)
+    print("Feeding %d recipients in %d domains through %s …"
+          % (options.recipients, options.domains, running.socket), flush=True)
+    cpu, begin = running.engine_cpu_s(), time.monotonic()
+    sent = subprocess.run([running.veredus, "--config", running.config, "send", path, "--wait",
+                           "--wait-limit", WAIT_LIMIT]).returncode
+    return sent, time.monotonic() - begin, running.engine_cpu_s() - cpu
+
+
+def report(running, options, seconds, cpu_s):
+    """The table, and what does not add up."""
+    tally = running.tally(BATCH)
     if options.keep:
         time.sleep(0.5)  # the sink writes its ledger at least every 100 ms
     else:
-        processes.running.remove(("the sink", sink))
-        sink.terminate()  # its ledger is whole when it has ended
-        sink.wait(30)
-    received, doubled = read_ledger(ledger)
-    show([("accepted", tallies["accepted"]), ("delivered", tallies["delivered"]), ("deferred", tallies["deferred"]),
-          ("failed", tallies["failed"]), ("waiting", tallies["waiting"]), ("in doubt", tallies["in_doubt"]),
-          ("received by the sink", received), ("seconds", "%.2f" % seconds),
-          ("messages/s", "%.0f" % (tallies["delivered"] / seconds)),
-          ("engine CPU µs/message", "%.1f" % (cpu * 1e6 / max(1, tallies["delivered"])))])
-    wrong = contradictions(options.recipients, tallies, received, doubled)
-    for what in wrong:
-        print("quickstart: " + what, file=sys.stderr)
-    if not wrong:
-        print("The sink received what Veredus says it delivered, each message once.", flush=True)
-    if options.keep:
-        keep(feed, directory)
-    return 1 if wrong or sent.returncode != 0 else 0
+        running.stop_engine()
+        running.stop_sink()
+    ledger = running.ledger_lines()
+    done = max(1, tally["delivered"])
+    print_table([("accepted", tally["accepted"]), ("delivered", tally["delivered"]),
+                 ("deferred", tally["deferred"]), ("failed", tally["failed"]),
+                 ("waiting", tally["waiting"]), ("in doubt", tally["in_doubt"]),
+                 ("in the sink's ledger", len(ledger)), ("seconds", "%.2f" % seconds),
+                 ("messages/s", "%.0f" % (done / seconds)),
+                 ("engine CPU µs/message", "%.1f" % (cpu_s / done * 1e6))])
+    return contradictions(ledger, options.recipients, options.domains, tally)
 
 
-def keep(feed, directory):
-    print("\nEverything goes on running in %s. Try:\n" % directory)
-    print("  curl --unix-socket %s http://localhost/v1/batches" % feed)
-    print("  curl --unix-socket %s 'http://localhost/v1/events?limit=5'" % feed)
-    print("  printf '%%s\\n' '{\"batch\":\"hello\",\"sender\":\"me@news.example\",\"message\":{\"raw\":\"Subject: hi\\r\\n\\r\\nhi\\r\\n\"}}' "
-          "'{\"to\":\"you@%s\"}' | curl --unix-socket %s --data-binary @- http://localhost/v1/batches"
-          % (testzone.domain(0), feed))
-    print("\nCtrl-C stops it.", flush=True)
-    while True:
-        time.sleep(3600)
+def run(options, directory):
+    tools = os.path.join(options.build, "tools")
+    running = walk.Walk(directory, os.path.join(tools, "veredus"), os.path.join(tools, "sink"),
+                        options.domains,
+                        {"node": {"name": "quickstart", "hostname": "mail.quickstart.test"}})
+    kept = False
+    try:
+        print("Starting a DNS server, the sink and Veredus on loopback …", flush=True)
+        running.start()
+        sent, seconds, cpu_s = feed(running, options)
+        if sent != 0:
+            print("quickstart: veredus send ended with status %d" % sent, file=sys.stderr)
+        faults = report(running, options, seconds, cpu_s)
+        for fault in faults:
+            print("quickstart: does not add up: " + fault, file=sys.stderr)
+        if faults or sent != 0:
+            print("The engine's log:\n" + running.engine_log(), file=sys.stderr)
+            return 1
+        print("It adds up: the sink has exactly these messages, each of them once.")
+        if options.keep:
+            keep(running)
+            kept = True
+        return 0
+    finally:
+        if not kept:
+            # A second Ctrl-C must not leave anything behind.
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)
+            running.stop()
+
+
+def interrupted(number, frame):
+    raise KeyboardInterrupt
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="tools/quickstart", description=__doc__.splitlines()[0])
-    parser.add_argument("--recipients", type=int, default=100000, help="how many (100000; 1 to 1000000)")
-    parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C")
+    parser = argparse.ArgumentParser(prog="tools/quickstart")
+    parser.add_argument("--build", default=os.path.join(ROOT, "build", "release"))
+    parser.add_argument("--recipients", type=int, default=100000, help="1 to 1000000 (100000)")
+    parser.add_argument("--domains", type=int, default=1000, help="1 to 100000 (1000)")
+    parser.add_argument("--keep", action="store_true", help="leave it running, to play with")
     options = parser.parse_args()
-    if not 1 <= options.recipients <= 1000000:
-        parser.error("--recipients wants 1 to 1000000")
-
-    def stopped(number, _frame):
-        raise KeyboardInterrupt(number)
-    signal.signal(signal.SIGTERM, stopped)
-    directory = tempfile.mkdtemp(prefix="veredus-quickstart-")
-    processes = Processes()
+    if not 1 <= options.recipients <= 1000000 or not 1 <= options.domains <= 100000:
+        parser.error("--recipients is 1 to 1000000, --domains 1 to 100000")
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupted)
+    # On a disk, not in memory: the journal is to be what it is in earnest.
+    directory = tempfile.mkdtemp(prefix="veredus-", dir="/var/tmp")
+    status = 1
     try:
-        result = run(options, directory, processes)
+        status = run(options, directory)
     except KeyboardInterrupt:
-        print("\nStopping.", file=sys.stderr)
-        result = 0 if options.keep else 130
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        processes.stop()
+        print("\nquickstart: interrupted; what it started is stopped", file=sys.stderr)
+        status = 130
+    except RuntimeError as error:
+        print("quickstart: %s" % error, file=sys.stderr)
+    if not (options.keep and status == 0):
         shutil.rmtree(directory, ignore_errors=True)
-    sys.exit(result)
+    return status
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
