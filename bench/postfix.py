@@ -9,10 +9,11 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 
-from systems import Failed, Measured, WARM_UP, bare_command, run_bare, settled, tail
+from systems import Failed, Measured, WARM_UP, bare_command, free_port, run_bare, settled, tail
 
 POLICY = "/usr/sbin/policy-rc.d"
 
@@ -23,7 +24,7 @@ def install():
         return
     if shutil.which("apt-get") is None:
         raise Failed("Postfix is missing, and there is no apt to install it")
-    print("installing postfix ...", flush=True)
+    print("installing postfix ...", file=sys.stderr, flush=True)
     made_policy = not os.path.exists(POLICY)
     environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
     try:
@@ -193,12 +194,6 @@ postlog unix-dgram n - n - 1 postlogd
 """
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 class Instance:
     """A running Postfix."""
 
@@ -302,4 +297,4 @@ class Postfix:
                 spent = settled(instance.group.cpu_us) - cpu
             sink.verify(messages)
             return Measured((after["last_ns"] - start) / 1e9, spent, sampler.peak,
-                            after["bytes"] - before["bytes"])
+                            after["bytes"] - before["bytes"], after["connections"] - before["connections"])

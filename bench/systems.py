@@ -15,8 +15,9 @@ import subprocess
 import tempfile
 import time
 
-# seconds: from the first octet fed until the last message is stored; cpu_us: of all of them together.
-Measured = collections.namedtuple("Measured", "seconds cpu_us peak_rss_mib octets")
+# seconds: from the first octet fed until the last message is stored; cpu_us: of all of them together;
+# octets of content and connections: as the sink counted them.
+Measured = collections.namedtuple("Measured", "seconds cpu_us peak_rss_mib octets connections")
 Case = collections.namedtuple("Case", "name messages size domains distinct chunking systems")
 
 WARM_UP = 100  # messages before the measured ones: they also tell what the system adds to a message
@@ -36,6 +37,13 @@ def stop_process(process, patience=15):
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def free_port():
+    """A TCP port that nothing listens at, on any address."""
+    with socket.socket() as s:
+        s.bind(("0.0.0.0", 0))
+        return s.getsockname()[1]
 
 
 def tail(path, lines=12):
@@ -123,6 +131,9 @@ class Sink:
                          % (len(lines), len(ids), len(recipients), messages))
         if any(line[2] != "ack" for line in lines):
             raise Failed("some messages were not acknowledged")
+        counters = self.counters()
+        if counters["early"] or counters["after_dot"]:
+            raise Failed("content or a next MAIL was sent ahead of a reply that it has to wait for")
 
 
 def bare_command(world, case, size, messages):
@@ -152,7 +163,7 @@ class Bare:
         counters = sink.wait(messages, lambda: None)
         sink.verify(messages)
         return Measured(found["seconds"], found["cpu_us_per_msg"] * messages, found["peak_rss_mib"],
-                        counters["bytes"])
+                        counters["bytes"], counters["connections"])
 
 
 def recipient(index, domains):
@@ -252,8 +263,8 @@ class Veredus:
 
     def _measure(self, case, size, messages, sink, directory, pid):
         one_domain = case._replace(domains=1)
-        self._write_batch(directory, "warm-up", one_domain, size, WARM_UP)
-        self._feed(directory, "warm-up")
+        self._write_batch(directory, "a-warmup", one_domain, size, WARM_UP)
+        self._feed(directory, "a-warmup")
         before = sink.wait(WARM_UP, self.check)
         added = round(before["bytes"] / WARM_UP) - size
         self._write_batch(directory, "measured", case, size - added, messages)
@@ -268,7 +279,7 @@ class Veredus:
         with open("/proc/%d/status" % pid) as f:
             peak = next(int(line.split()[1]) for line in f if line.startswith("VmHWM:"))
         return Measured((after["last_ns"] - start) / 1e9, spent, peak / 1024,
-                        after["bytes"] - before["bytes"])
+                        after["bytes"] - before["bytes"], after["connections"] - before["connections"])
 
 
 def scramble(text, pool, dice):

@@ -358,8 +358,21 @@ class Reading(SinkTest):
         peer = self.peer(sink)
         for _ in range(5):
             self.deliver(peer)
+        peer.send(envelope())
+        peer.replies(3)
+        peer.send(b"x\r\n.\r\nQUIT\r\n")  # as Postfix does
+        self.assertEqual(peer.replies(3), [250, 221, 0])
         counters = sink.stop()
         self.assertEqual((counters["early"], counters["after_dot"], counters["lost"]), (0, 0, 0))
+
+    def test_a_next_mail_with_the_dot_is_counted(self):
+        sink = self.sink()
+        peer = self.peer(sink)
+        peer.send(envelope())
+        peer.replies(3)
+        peer.send(b"x\r\n.\r\nMAIL FROM:<a@b>\r\n")
+        self.assertEqual(peer.replies(2), [250, 250])
+        self.assertEqual(sink.stop()["after_dot"], 1)
 
     def test_bdat(self):
         sink = self.sink("--chunking")

@@ -31,7 +31,7 @@ struct alignas(64) Counters {
   Counter noreply;         // recipients stored whose reply did not leave
   Counter greylisted;      // recipients
   Counter lost;            // connections that ended within a transaction, by the peer
-  Counter after_dot;       // input behind an end of data (or BDAT LAST) before its reply was sent
+  Counter after_dot;       // commands but QUIT together with an end of data (or BDAT LAST)
   Counter early;           // commands or content ahead of a reply that had to be waited for
   Counter last_ns;         // CLOCK_MONOTONIC when the last message was stored; not a sum
   Counter store_failures;  // a message file or the ledger could not be written

@@ -279,7 +279,7 @@ size_t Session::take_chunk(std::string_view in, std::string& out) {
     take_body(in.substr(0, n));
   }
   if (chunk_left_ == 0) {
-    if (last_chunk_ && n < in.size()) world_.counters.after_dot.add();
+    if (last_chunk_) count_hurry(in.substr(n));
     finish_chunk(out);
   }
   return n;
@@ -302,10 +302,15 @@ size_t Session::take_data(std::string_view in, std::string& out) {
   if (done) {
     size_ -= size_ < 3 ? size_ : 3;
     mode_ = Mode::command;
-    if (n < in.size()) world_.counters.after_dot.add();
+    count_hurry(in.substr(n));
     finish_message(out, false);
   }
   return n;
+}
+
+// `rest` came together with an end of data. A QUIT there harms nobody.
+void Session::count_hurry(std::string_view rest) {
+  if (!rest.empty() && verb_of(rest.substr(0, 4)) != Verb::quit) world_.counters.after_dot.add();
 }
 
 void Session::take_body(std::string_view piece) {

@@ -64,6 +64,7 @@ class Session {
   size_t take_command(std::string_view in, std::string& out);
   size_t take_data(std::string_view in, std::string& out);
   size_t take_chunk(std::string_view in, std::string& out);
+  void count_hurry(std::string_view rest);
   void take_body(std::string_view piece);
 
   void act(std::string_view line, std::string& out, bool after_pause);
