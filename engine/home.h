@@ -75,7 +75,8 @@ class Home final : public queue::JournalListener {
   static constexpr uint32_t kTicketsPerTurn = 1024;
   static constexpr uint32_t kRoutesAskedMax = 256;  // questions open at a time
   static constexpr uint32_t kFailuresPerTurn = 512;  // recipients settled because their domain has no route
-  static constexpr uint32_t kHotRecords = 512;      // ready for one site: more than one shard sends to it
+  static constexpr uint32_t kHotRecords = 512;      // ready for one site over all homes: more than one shard sends to it
+  static constexpr uint32_t kHotRecordsMin = 16;
   static constexpr uint32_t kWindowFirst = 64;      // tickets out per slice and band, until the lane asks for more
   static constexpr uint32_t kBurst = 32;            // recipients of one domain in a row
 

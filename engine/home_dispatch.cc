@@ -164,7 +164,8 @@ void Home::dispatch() {
 
 // One round over the lane's domains. The lane stays active only while another round could send something.
 void Home::dispatch_lane(HomeLane& lane, uint32_t& budget) {
-  if (lane.ready > kHotRecords) lane.hot = true;
+  // A large batch lies in equal parts at all homes: each sees its part only.
+  if (lane.ready > std::max<uint64_t>(kHotRecordsMin, kHotRecords / lane.slices.size())) lane.hot = true;
   bool more = false;
   for (unsigned band = 0; band < queue::kBands; ++band) {
     std::deque<uint32_t>& line = lane.domains[band];
