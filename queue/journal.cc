@@ -422,6 +422,11 @@ void Journal::Impl::group_durable() {
   gathered_ -= group.gathered;
   group.segment->needed = true;
   back_off_ = 0;
+  // The disk takes groups (again). A segment that is still to be made says by itself how that goes.
+  if (std::all_of(segments_.begin(), segments_.end(),
+                  [](const auto& segment) { return segment->file >= 0; })) {
+    healthy_ = true;
+  }
   durable_ = group.sequence;
   durable_end_ = {id_, group.segment->number,
                   static_cast<uint32_t>(group.offset + group.bytes.size()), 0};

@@ -278,6 +278,23 @@ TEST_P(JournalFailure, ADiskThatTakesNoGroupIsNotFilledWithDeadFiles) {
   EXPECT_THAT(next.visited.damage, IsEmpty());
 }
 
+TEST_P(JournalFailure, IsHealthyAgainWhenAGroupIsDurable) {
+  sim::SimStorage storage(11);
+  Life life(storage);
+  life.open();
+  life.settle();
+  // The very first group of a segment fails; the spare takes the next one.
+  life.journal.append(FrameType::outcomes, "kept");
+  life.journal.flush();
+  ASSERT_TRUE(life.disk.complete_one());  // the header's write
+  ASSERT_TRUE(life.disk.complete_one());  // … and sync
+  work_until_failure(life, write_error(), sync_error());
+  EXPECT_FALSE(life.journal.healthy());
+  life.settle();
+  EXPECT_THAT(life.heard.durable, SizeIs(1));
+  EXPECT_TRUE(life.journal.healthy());
+}
+
 TEST(Journal, WithoutRoomForASegmentItKeepsTheOutcomesAndGoesOnLater) {
   sim::SimStorage storage(9);
   Life life(storage);
