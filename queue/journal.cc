@@ -5,141 +5,16 @@
 #include <cerrno>
 #include <utility>
 
-#include "queue/journal_files.h"
-#include "queue/journal_format.h"
 #include "queue/journal_recovery.h"
+#include "queue/journal_writer.h"
 
 namespace veredus::queue {
 namespace {
 
 constexpr unsigned kSpareBuffers = 4;
-constexpr unsigned kInterruptedMax =
-    16;                                // -EINTR, -EAGAIN in a row before a write counts as failed
-constexpr unsigned kBackOffMax = 256;  // calls of flush() between two tries at making a segment
+constexpr unsigned kInterruptedMax = 16;  // -EINTR, -EAGAIN in a row: then a write has failed
 
 }  // namespace
-
-// The writer. Groups wait in `groups_` in the order of their sequence, each with its place; the
-// front one goes through the steps: header of its segment if it is the first there, write, sync.
-// One step is under way at a time. Segments are made (zeroed) beside that, by operations of their
-// own.
-class Journal::Impl {
- public:
-  Impl(Disk& disk, JournalListener& listener, uint16_t id, std::string directory,
-       JournalOptions options)
-      : disk_(disk),
-        listener_(listener),
-        id_(id),
-        directory_(std::move(directory)),
-        options_(options) {}
-
-  absl::StatusOr<Recovered> recover(JournalVisitor& visitor);
-  void start();
-  Appended append(FrameType type, std::span<const std::string_view> parts);
-  void flush();
-  void close();
-
-  bool has_room() const { return gathered_ < options_.buffered_bytes; }
-  bool healthy() const { return healthy_; }
-  bool idle() const {
-    return groups_.empty() && lost_.empty() && step_ == Step::none && creating_ == nullptr &&
-           removing_.empty();
-  }
-  uint64_t durable_sequence() const { return durable_; }
-  Location durable_end() const { return durable_end_; }
-  uint16_t id() const { return id_; }
-
- private:
-  // A file in the making or in use.
-  struct Segment : DiskOperation {
-    explicit Segment(Impl& the_journal) : journal(the_journal) {}
-    void on_disk_done(int64_t result) override {
-      removed ? journal.segment_removed(*this) : journal.segment_made(*this, result);
-    }
-    Impl& journal;
-    uint32_t number = 0;
-    uint64_t bytes = 0;
-    uint64_t bytes_asked = 0;  // of the create under way
-    Disk::File file = -1;      // -1: to be made
-    bool headed = false;       // its header is durable, or on its way
-    bool needed = false;       // holds a durable group
-    bool removed = false;
-  };
-  struct Group {
-    uint64_t sequence = 0;
-    Segment* segment = nullptr;
-    uint32_t offset = 0;
-    uint32_t frames = 0;
-    bool closed = false;
-    std::string bytes;
-    uint64_t gathered = 0;  // bytes of frames
-  };
-  enum class Step : uint8_t { none, header_write, header_sync, group_write, group_sync };
-  struct StepOperation : DiskOperation {
-    explicit StepOperation(Impl& the_journal) : journal(the_journal) {}
-    void on_disk_done(int64_t result) override { journal.step_done(result); }
-    Impl& journal;
-  };
-
-  Group& group_for(uint64_t frame_bytes);
-  void place(uint64_t group_bytes);
-  void close_group(Group& group);
-  Segment& add_segment();
-  void make_segments();
-  void segment_made(Segment& segment, int64_t result);
-  void remove_dead();
-  void segment_removed(Segment& segment);
-  void cannot_make();
-  void retire_segments();
-  void pump();
-  void tell_lost();
-  void write_header(Segment& segment);
-  void write_group(Group& group);
-  void write_rest();
-  void step_done(int64_t result);
-  void written(int64_t result);
-  void step_failed(int64_t error);
-  void group_durable();
-  void seal(int64_t error);
-  std::string new_buffer();
-  void recycle(std::string buffer);
-
-  Disk& disk_;
-  JournalListener& listener_;
-  const uint16_t id_;
-  const std::string directory_;
-  const JournalOptions options_;
-
-  EpochMark mark_;
-  uint64_t next_sequence_ = 1;
-  uint64_t durable_ = 0;
-  Location durable_end_;
-  bool recovered_ = false, started_ = false, closed_ = false;
-
-  std::deque<std::unique_ptr<Segment>> segments_;  // front: where the next write goes
-  Segment* place_segment_ = nullptr;               // where the next group is placed
-  uint64_t place_offset_ = 0;
-  uint32_t next_segment_ = 1;
-  Segment* creating_ = nullptr;
-  std::vector<std::unique_ptr<Segment>> dead_;      // sealed without a durable group in it
-  std::vector<std::unique_ptr<Segment>> removing_;  // of these, on their way out
-  bool healthy_ = true;
-  unsigned back_off_ = 0, wait_ = 0;
-
-  std::deque<Group> groups_;
-  uint64_t gathered_ = 0;
-  uint64_t flush_to_ = 0;
-  std::deque<uint64_t> lost_;  // void once the front segment's header is durable; then told
-  absl::Status lost_why_;
-  std::vector<std::string> buffers_;
-
-  Step step_ = Step::none;
-  StepOperation operation_{*this};
-  std::string header_;
-  std::string_view writing_;  // what of header or group is not written yet
-  uint64_t writing_at_ = 0;
-  unsigned interrupted_ = 0;
-};
 
 absl::StatusOr<Recovered> Journal::Impl::recover(JournalVisitor& visitor) {
   assert(!recovered_);
@@ -163,8 +38,7 @@ void Journal::Impl::start() {
   make_segments();
 }
 
-// -------------------------------------------------------------------------------------------------
-// gathering
+// --- gathering ---
 
 Appended Journal::Impl::append(FrameType type, std::span<const std::string_view> parts) {
   assert(started_ && !closed_);
@@ -242,78 +116,7 @@ void Journal::Impl::recycle(std::string buffer) {
   buffers_.push_back(std::move(buffer));
 }
 
-// --------------------------------------------------------------------------------------------------
-// segments
-
-Journal::Impl::Segment& Journal::Impl::add_segment() {
-  Segment& segment = *segments_.emplace_back(std::make_unique<Segment>(*this));
-  segment.number = next_segment_++;
-  segment.bytes = options_.segment_bytes;
-  return segment;
-}
-
-// One at a time, in order; and a spare when the last one in use is more than half full.
-void Journal::Impl::make_segments() {
-  if (creating_ != nullptr || wait_ > 0 || closed_) return;
-  if (place_segment_ == segments_.back().get() && place_offset_ > place_segment_->bytes / 2) {
-    add_segment();
-  }
-  for (const std::unique_ptr<Segment>& segment : segments_) {
-    if (segment->file >= 0) continue;
-    creating_ = segment.get();
-    segment->bytes_asked = segment->bytes;
-    disk_.create(segment_path(directory_, segment->number), segment->bytes, *segment);
-    return;
-  }
-}
-
-void Journal::Impl::segment_made(Segment& segment, int64_t result) {
-  assert(creating_ == &segment);
-  creating_ = nullptr;
-  if (result >= 0 && (closed_ || segment.bytes_asked < segment.bytes)) {
-    disk_.close(static_cast<Disk::File>(result));  // meanwhile a larger one is wanted, or none
-  } else if (result >= 0) {
-    segment.file = static_cast<Disk::File>(result);
-    healthy_ = true;
-  } else {
-    cannot_make();
-  }
-  pump();
-}
-
-// Waits longer each time until a group is durable again.
-void Journal::Impl::cannot_make() {
-  healthy_ = false;
-  back_off_ = std::clamp(back_off_ * 2, 1u, kBackOffMax);
-  wait_ = back_off_;
-}
-
-// Not before a later header is durable: theirs may be all that says what is void.
-void Journal::Impl::remove_dead() {
-  for (std::unique_ptr<Segment>& segment : dead_) {
-    segment->removed = true;
-    disk_.remove(segment_path(directory_, segment->number), *segment);
-    removing_.push_back(std::move(segment));
-  }
-  dead_.clear();
-}
-
-void Journal::Impl::segment_removed(Segment& segment) {
-  std::erase_if(removing_, [&](const auto& each) { return each.get() == &segment; });
-}
-
-// Lets go of files that are complete: all that was placed in them is durable.
-void Journal::Impl::retire_segments() {
-  while (segments_.front().get() != place_segment_ &&
-         (groups_.empty() || groups_.front().segment != segments_.front().get())) {
-    if (segments_.front()->file >= 0) disk_.close(segments_.front()->file);
-    assert(creating_ != segments_.front().get());
-    segments_.pop_front();
-  }
-}
-
-// ---------------------------------------------------------------------------------------------------
-// writing
+// --- writing ---
 
 void Journal::Impl::flush() {
   if (!started_ || closed_) return;
@@ -436,73 +239,6 @@ void Journal::Impl::group_durable() {
   pump();
 }
 
-// ---------------------------------------------------------------------------------------------------
-// failure
-
-void Journal::Impl::step_failed(int64_t error) {
-  const bool header = step_ == Step::header_write || step_ == Step::header_sync;
-  step_ = Step::none;
-  if (!header) return seal(error);
-  // No group was ever written to this file. It is replaced by a new one under the same number, so
-  // that the places given out in it stay true.
-  Segment& segment = *segments_.front();
-  disk_.close(std::exchange(segment.file, -1));
-  segment.headed = false;
-  cannot_make();
-  pump();
-}
-
-// The group under way may lie on the disk or not, and nobody can find out: after a failed sync the
-// kernel may have dropped what was not written, and the next sync would say that all is well. So a
-// new epoch begins, in the next file, that voids everything which is not durable now. What has
-// gathered has its place behind the failed group, and goes with it; outcomes and attempt marks are
-// facts and go to the new epoch.
-void Journal::Impl::seal(int64_t error) {
-  std::unique_ptr<Segment> sealed = std::move(segments_.front());
-  segments_.pop_front();
-  disk_.close(std::exchange(sealed->file, -1));
-  if (!sealed->needed) {
-    // A disk that takes no group at all must not be filled with dead files.
-    cannot_make();
-    dead_.push_back(std::move(sealed));
-  }
-  if (segments_.empty()) add_segment();
-  for (const std::unique_ptr<Segment>& segment : segments_) {
-    if (segment->file < 0 && creating_ != segment.get()) segment->bytes = options_.segment_bytes;
-  }
-  place_segment_ = segments_.front().get();
-  place_offset_ = kSegmentHeaderBytes;
-  mark_ = {mark_.epoch + 1, durable_ + 1, next_sequence_};
-  lost_why_ = absl::UnavailableError("the journal " + directory_ +
-                                     " could not be written: " + error_text(error));
-
-  std::deque<Group> lost;
-  lost.swap(groups_);
-  gathered_ = 0;
-  for (Group& group : lost) {
-    lost_.push_back(group.sequence);
-    uint32_t at = kGroupHeaderBytes;
-    for (uint32_t number = 0; number < group.frames; ++number) {
-      Frame frame;
-      const bool sound = read_frame(group.bytes, at, frame, at);
-      assert(sound && "we wrote it");
-      if (!sound) break;
-      if (frame.type != FrameType::outcomes && frame.type != FrameType::attempts) continue;
-      const std::string_view payload[] = {frame.payload};
-      append(frame.type, payload);
-    }
-    recycle(std::move(group.bytes));
-  }
-  flush_to_ = next_sequence_ - 1;
-  pump();
-}
-
-void Journal::Impl::tell_lost() {
-  std::deque<uint64_t> lost;
-  lost.swap(lost_);
-  for (const uint64_t sequence : lost) listener_.on_lost(sequence, lost_why_);
-}
-
 void Journal::Impl::close() {
   if (closed_) return;
   assert(step_ == Step::none && "close() comes after idle()");
@@ -512,8 +248,7 @@ void Journal::Impl::close() {
   }
 }
 
-// ---------------------------------------------------------------------------------------------------
-// outside
+// --- outside ---
 
 Journal::Journal(Disk& disk, JournalListener& listener, uint16_t id, std::string directory,
                  JournalOptions options)

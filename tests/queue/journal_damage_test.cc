@@ -21,8 +21,7 @@ struct Read {
   absl::StatusOr<Recovered> recovered;
 };
 
-// --------------------------------------------------------------------------------- above the
-// durable mark: cut
+// --- above the durable mark: cut ---
 
 TEST(JournalDamage, TornLastGroupIsCut) {
   for (const uint32_t torn_at : {0u, 8u, 20u, 40u, 71u, 72u, 80u, 90u}) {
@@ -98,8 +97,7 @@ TEST(JournalDamage, SegmentWithoutAnyWrittenHeaderIsEmpty) {
   EXPECT_THAT(read.damage(), IsEmpty());
 }
 
-// ------------------------------------------------------------------------------ below the durable
-// mark: alarm
+// --- below the durable mark: alarm ---
 
 TEST(JournalDamage, DamageBelowDurableMarkAlarmsAndTheRestIsDelivered) {
   for (const uint32_t at : {0u, 8u, 35u, 60u, 73u, 81u}) {
@@ -229,8 +227,7 @@ TEST(JournalDamage, UnreadableSectorsAreDamageWhereverTheyLie) {
   EXPECT_GT(failed, 0u);
 }
 
-// ------------------------------------------------------------------------------------- nothing
-// comes back
+// --- nothing comes back ---
 
 TEST(JournalDamage, DiscardedGroupDoesNotComeBackAfterSecondCrash) {
   for (int written_before_crash = 0; written_before_crash < 3; ++written_before_crash) {
@@ -384,8 +381,7 @@ TEST(JournalDamage, AForgedGroupWithinADamagedOneIsNotRead) {
   EXPECT_EQ(read.recovered->cut_groups, 1u);
 }
 
-// ----------------------------------------------------------------------------------------------
-// refused
+// --- refused ---
 
 TEST(JournalDamage, NewerVersionIsRefused) {
   sim::SimStorage storage(1);

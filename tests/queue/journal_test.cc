@@ -182,8 +182,7 @@ TEST(Journal, ShortWritesAreContinued) {
   EXPECT_EQ(life.visited.payloads(), wanted);
 }
 
-// ------------------------------------------------------------------------------------------------------
-// faults
+// --- faults ---
 
 // Lets the disk work until it has failed once more.
 void work_until_failure(Life& life, double write_error, double sync_error) {

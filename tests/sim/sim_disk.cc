@@ -29,8 +29,7 @@ int64_t read_from(const std::string& stored, uint64_t size, uint64_t offset,
 
 }  // namespace
 
-// -------------------------------------------------------------------------------------------------
-// the storage
+// --- the storage ---
 
 SimStorage::SimStorage(uint64_t seed, DiskFaults disk_faults)
     : faults(disk_faults), random_(seed ^ 0x5bd1e9955bd1e995u) {}
@@ -206,8 +205,7 @@ uint64_t SimStorage::used_bytes() const {
   return used;
 }
 
-// -----------------------------------------------------------------------------------------------------
-// a view
+// --- a view ---
 
 SimDisk::SimDisk(SimStorage& storage) : storage_(storage) {
   storage_.views_.push_back(this);

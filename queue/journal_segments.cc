@@ -1,0 +1,150 @@
+// The writer's files: made ahead of need, sealed when they fail, let go when they are complete.
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+#include "queue/journal_files.h"
+#include "queue/journal_writer.h"
+
+namespace veredus::queue {
+namespace {
+
+constexpr unsigned kBackOffMax = 256;  // calls of flush() between two tries at making a segment
+
+}  // namespace
+
+Journal::Impl::Segment& Journal::Impl::add_segment() {
+  Segment& segment = *segments_.emplace_back(std::make_unique<Segment>(*this));
+  segment.number = next_segment_++;
+  segment.bytes = options_.segment_bytes;
+  return segment;
+}
+
+// One at a time, in order; and a spare when the last one in use is more than half full.
+void Journal::Impl::make_segments() {
+  if (creating_ != nullptr || wait_ > 0 || closed_) return;
+  if (place_segment_ == segments_.back().get() && place_offset_ > place_segment_->bytes / 2) {
+    add_segment();
+  }
+  for (const std::unique_ptr<Segment>& segment : segments_) {
+    if (segment->file >= 0) continue;
+    creating_ = segment.get();
+    segment->bytes_asked = segment->bytes;
+    disk_.create(segment_path(directory_, segment->number), segment->bytes, *segment);
+    return;
+  }
+}
+
+void Journal::Impl::segment_made(Segment& segment, int64_t result) {
+  assert(creating_ == &segment);
+  creating_ = nullptr;
+  if (result >= 0 && (closed_ || segment.bytes_asked < segment.bytes)) {
+    disk_.close(static_cast<Disk::File>(result));  // meanwhile a larger one is wanted, or none
+  } else if (result >= 0) {
+    segment.file = static_cast<Disk::File>(result);
+    healthy_ = true;
+  } else {
+    cannot_make();
+  }
+  pump();
+}
+
+// Waits longer each time until a group is durable again.
+void Journal::Impl::cannot_make() {
+  healthy_ = false;
+  back_off_ = std::clamp(back_off_ * 2, 1u, kBackOffMax);
+  wait_ = back_off_;
+}
+
+// Not before a later header is durable: theirs may be all that says what is void.
+void Journal::Impl::remove_dead() {
+  for (std::unique_ptr<Segment>& segment : dead_) {
+    segment->removed = true;
+    disk_.remove(segment_path(directory_, segment->number), *segment);
+    removing_.push_back(std::move(segment));
+  }
+  dead_.clear();
+}
+
+void Journal::Impl::segment_removed(Segment& segment) {
+  std::erase_if(removing_, [&](const auto& each) { return each.get() == &segment; });
+}
+
+// Lets go of files that are complete: all that was placed in them is durable.
+void Journal::Impl::retire_segments() {
+  while (segments_.front().get() != place_segment_ &&
+         (groups_.empty() || groups_.front().segment != segments_.front().get())) {
+    if (segments_.front()->file >= 0) disk_.close(segments_.front()->file);
+    assert(creating_ != segments_.front().get());
+    segments_.pop_front();
+  }
+}
+
+// --- failure ---
+
+void Journal::Impl::step_failed(int64_t error) {
+  const bool header = step_ == Step::header_write || step_ == Step::header_sync;
+  step_ = Step::none;
+  if (!header) return seal(error);
+  // No group was ever written to this file. It is replaced by a new one under the same number, so
+  // that the places given out in it stay true.
+  Segment& segment = *segments_.front();
+  disk_.close(std::exchange(segment.file, -1));
+  segment.headed = false;
+  cannot_make();
+  pump();
+}
+
+// The group under way may lie on the disk or not, and nobody can find out: after a failed sync the
+// kernel may have dropped what was not written, and the next sync would say that all is well. So a
+// new epoch begins, in the next file, that voids everything which is not durable now. What has
+// gathered has its place behind the failed group, and goes with it; outcomes and attempt marks are
+// facts and go to the new epoch.
+void Journal::Impl::seal(int64_t error) {
+  std::unique_ptr<Segment> sealed = std::move(segments_.front());
+  segments_.pop_front();
+  disk_.close(std::exchange(sealed->file, -1));
+  if (!sealed->needed) {
+    // A disk that takes no group at all must not be filled with dead files.
+    cannot_make();
+    dead_.push_back(std::move(sealed));
+  }
+  if (segments_.empty()) add_segment();
+  for (const std::unique_ptr<Segment>& segment : segments_) {
+    if (segment->file < 0 && creating_ != segment.get()) segment->bytes = options_.segment_bytes;
+  }
+  place_segment_ = segments_.front().get();
+  place_offset_ = kSegmentHeaderBytes;
+  mark_ = {mark_.epoch + 1, durable_ + 1, next_sequence_};
+  lost_why_ = absl::UnavailableError("the journal " + directory_ +
+                                     " could not be written: " + error_text(error));
+
+  std::deque<Group> lost;
+  lost.swap(groups_);
+  gathered_ = 0;
+  for (Group& group : lost) {
+    lost_.push_back(group.sequence);
+    uint32_t at = kGroupHeaderBytes;
+    for (uint32_t number = 0; number < group.frames; ++number) {
+      Frame frame;
+      const bool sound = read_frame(group.bytes, at, frame, at);
+      assert(sound && "we wrote it");
+      if (!sound) break;
+      if (frame.type != FrameType::outcomes && frame.type != FrameType::attempts) continue;
+      const std::string_view payload[] = {frame.payload};
+      append(frame.type, payload);
+    }
+    recycle(std::move(group.bytes));
+  }
+  flush_to_ = next_sequence_ - 1;
+  pump();
+}
+
+void Journal::Impl::tell_lost() {
+  std::deque<uint64_t> lost;
+  lost.swap(lost_);
+  for (const uint64_t sequence : lost) listener_.on_lost(sequence, lost_why_);
+}
+
+}  // namespace veredus::queue
