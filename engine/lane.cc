@@ -37,7 +37,22 @@ Lanes::~Lanes() = default;
 
 void Lanes::announce(std::shared_ptr<const queue::LiveBatch> batch) {
   const uint32_t number = static_cast<uint32_t>(batch->batch.number);
-  batches_[number] = std::move(batch);
+  if (batches_.insert_or_assign(number, std::move(batch)).second) batches_in_turn_.push_back(number);
+}
+
+// A batch whose recipients are all settled has no ticket out: nobody will ask for it or for its content again.
+void Lanes::forget_finished() {
+  for (size_t left = std::min(kBatchesLookedAt, batches_in_turn_.size()); left > 0; --left) {
+    const uint32_t number = batches_in_turn_.front();
+    batches_in_turn_.pop_front();
+    const auto found = batches_.find(number);
+    const queue::LiveBatch& batch = *found->second;
+    if (batch.tally.settled() - batch.tally.in_doubt_held < batch.accepted || !store_.forget(number)) {
+      batches_in_turn_.push_back(number);
+      continue;
+    }
+    batches_.erase(found);
+  }
 }
 
 std::shared_ptr<const queue::LiveBatch> Lanes::find_batch(uint32_t number) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <list>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -46,7 +47,10 @@ class Lane {
   uint32_t dialling = 0;
   uint16_t hosts_resolved = 0;           // Site::hosts asked so far, whole preferences at a time
   uint16_t hosts_asked = 0;              // of these, not answered yet
+  uint32_t closing = 0;                  // of the sessions: over, the kernel has not let go of them yet
+  uint32_t leaving = 0;                  // of the sessions: told to go when they are done
   bool listed = false;                   // to be pumped this turn
+  bool looks_again = false;              // stands in Lanes::again_
   int64_t transaction_ns = 20'000'000;   // moving average of one transaction; the first guess is a near server
   double recipients = 1;                 // moving average per transaction
   int64_t no_growth_until_mono_ns = 0;   // a further connection was refused while others work
@@ -63,7 +67,7 @@ class Lane {
     Lane* lane = nullptr;
     uint16_t host = 0;
   };
-  std::deque<HostQuestion> questions_;
+  std::list<HostQuestion> questions_;
 };
 
 // All lanes of a shard: takes tickets, finds or opens sessions, renders, and sends every ticket home once.
@@ -78,7 +82,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void submitted() { world_.submitted(); }
   // What became of tickets this turn, by home; empties it.
   std::unique_ptr<ReturnedMessage> take_returned(unsigned home);
-  bool more_to_do() const { return more_to_do_; }
+  bool more_to_do() const { return more_to_do_ || !to_pump_.empty() || !spent_.empty(); }
   int64_t next_due_mono_ns() const;
 
   void site_announced(std::shared_ptr<const Site> site);
@@ -99,9 +103,10 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   static constexpr uint32_t kTicketsPerTurn = 1024;
   static constexpr uint32_t kWindowMax = 4096;
   static constexpr uint32_t kWindowFirst = 64;
-  static constexpr int64_t kDrainTargetNs = 2'000'000'000;  // connections are opened so that what waits takes about this long
+  static constexpr int64_t kDrainTargetNs = 5'000'000'000;  // connections are opened so that what waits takes about this long
   static constexpr size_t kScratchKept = 64 * 1024;  // bytes of rendered text that a load keeps
   static constexpr int64_t kAgainNs = 1'000'000'000;
+  static constexpr size_t kBatchesLookedAt = 4;  // a turn: finished ones are forgotten
 
   // A transaction under way: its works beside what the session needs.
   struct Load : smtp::Outgoing {
@@ -138,6 +143,8 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void send_lease(Lane& lane, Message::Kind kind, uint32_t count);
   void tell_windows(Lane& lane);
   void close_idle();
+  void send_away(smtp::Session& session);
+  void forget_finished();
 
   // lane_send.cc
   void offer_next(Lane& lane, smtp::Session& session);
@@ -166,6 +173,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
 
   absl::flat_hash_map<uint32_t, std::unique_ptr<Lane>> lanes_;  // by site number
   absl::flat_hash_map<uint32_t, std::shared_ptr<const queue::LiveBatch>> batches_;  // by the number's lower half
+  std::deque<uint32_t> batches_in_turn_;  // the same numbers: whose turn it is to be looked at
   std::deque<queue::Ticket> early_;  // came before what they name was announced
   std::deque<Lane*> to_pump_;
   std::deque<std::pair<int64_t, Lane*>> again_;  // monotonic time, lane: in order

@@ -5,6 +5,7 @@
 #include <cassert>
 #include <charconv>
 #include <cmath>
+#include <utility>
 
 #include "engine/lane.h"
 
@@ -12,13 +13,13 @@ namespace veredus {
 
 void Lanes::deliver() {
   while (!again_.empty() && again_.front().first <= shard_.mono_ns) {
-    list(*again_.front().second);
+    Lane& lane = *again_.front().second;
     again_.pop_front();
+    lane.looks_again = false;
+    list(lane);
   }
   for (smtp::Session* session : spent_) {
-    if (!session->listed_idle) continue;
-    take_off_idle(*session);
-    session->leave();
+    if (session->listed_idle) send_away(*session);
   }
   spent_.clear();
   for (size_t lanes = to_pump_.size(); lanes > 0; --lanes) {
@@ -28,22 +29,34 @@ void Lanes::deliver() {
     pump(lane);
   }
   close_idle();
+  forget_finished();
+}
+
+// The session goes as soon as nothing is under way.
+void Lanes::send_away(smtp::Session& session) {
+  take_off_idle(session);
+  if (!session.told_to_leave) {
+    session.told_to_leave = true;
+    ++static_cast<Lane*>(session.place)->leaving;
+  }
+  session.leave();
 }
 
 // Brings what waits and the sessions together.
 void Lanes::pump(Lane& lane) {
-  while (!lane.idle.empty() && lane.leases.owed() > 0) {
-    smtp::Session& session = *lane.idle.back();
-    take_off_idle(session);
-    session.leave();
-  }
+  while (!lane.idle.empty() && lane.leases.owed() > lane.leaving) send_away(*lane.idle.back());
   while (lane.waiting_total > 0 && !lane.idle.empty()) {
     smtp::Session& session = *lane.idle.back();
     take_off_idle(session);
-    offer_next(lane, session);
+    // With early mail it was listed before the last reply came, and that may have led to a RSET: it will say when it is
+    // ready again.
+    if (session.may_offer()) offer_next(lane, session);
   }
   tell_windows(lane);
   if (lane.waiting_total > 0) grow(lane);
+  if (lane.waiting_total > 0) return;
+  // Slots that nobody here needs now: the other slices may.
+  if (const uint32_t back = lane.leases.give_back_free(0)) send_lease(lane, Message::Kind::lease_back, back);
 }
 
 // As many as make what waits leave within kDrainTargetNs, by what a transaction takes here.
@@ -81,6 +94,8 @@ void Lanes::grow(Lane& lane) {
 // False: nothing could be dialled now. Either an answer of the DNS is awaited, or nothing waits any more.
 bool Lanes::dial(Lane& lane) {
   if (sessions_open_ >= std::max(1u, shard_.settings.connections_total / shard_.exchange.shards())) {
+    // Whoever idles longest makes room, whatever its site.
+    if (idle_oldest_ != nullptr) send_away(*idle_oldest_);
     look_again(lane);
     return false;
   }
@@ -118,12 +133,16 @@ bool Lanes::dial(Lane& lane) {
 }
 
 // Nothing will happen to the lane by itself, yet something waits: it is pumped again after a while.
-void Lanes::look_again(Lane& lane) { again_.emplace_back(shard_.mono_ns + kAgainNs, &lane); }
+void Lanes::look_again(Lane& lane) {
+  if (std::exchange(lane.looks_again, true)) return;
+  again_.emplace_back(shard_.mono_ns + kAgainNs, &lane);
+}
 
 // Asks for the addresses of the next preference's hosts: those of a worse one only when the better ones are of no use.
 void Lanes::resolve_more(Lane& lane) {
   const std::vector<dns::MxHost>& hosts = lane.site->hosts;
   const uint16_t preference = hosts[lane.hosts_resolved].preference;
+  if (lane.hosts_resolved == 0) lane.failure = Returned{};
   while (lane.hosts_resolved < hosts.size() && hosts[lane.hosts_resolved].preference == preference) {
     const uint16_t host = lane.hosts_resolved++;
     Lane::HostQuestion& question = lane.questions_.emplace_back();
@@ -228,6 +247,9 @@ Target* Lanes::choose_target(Lane& lane) {
 }
 
 void Lanes::note_failure(Lane& lane, smtp::Verdict verdict, std::string_view text, std::string_view enhanced) {
+  // One host that will never do says nothing against those that may yet.
+  const smtp::Verdict& before = lane.failure.verdict;
+  if (verdict.result == smtp::Result::never && !before.rule.empty() && before.result != smtp::Result::never) return;
   lane.failure = Returned{};
   lane.failure.verdict = verdict;
   lane.failure_text = text;
@@ -282,9 +304,7 @@ void Lanes::tell_windows(Lane& lane) {
 void Lanes::close_idle() {
   while (idle_oldest_ != nullptr &&
          (draining_ || shard_.mono_ns - idle_oldest_->ready_since_mono_ns() >= shard_.settings.idle_close_ns)) {
-    smtp::Session& session = *idle_oldest_;
-    take_off_idle(session);
-    session.leave();
+    send_away(*idle_oldest_);
   }
 }
 

@@ -181,7 +181,7 @@ void Lanes::on_session_outcome(smtp::Session& session, smtp::Outgoing* outgoing,
   item.enhanced = {outcome.enhanced.status_class, outcome.enhanced.subject, outcome.enhanced.detail};
   item.bytes = static_cast<uint32_t>(std::min<uint64_t>(load.transaction.size, UINT32_MAX));
   item.source = session.source;
-  const smtp::Moments& moments = session.moments();
+  const smtp::Outgoing::Moments& moments = load.moments;
   if (load.first_of_session) item.timing.connect_us = static_cast<uint32_t>(session.connect_us());
   item.timing.queued_us += static_cast<uint32_t>((moments.offered_ns - work.taken_up_mono_ns) / 1000);
   if (moments.body_sent_ns != 0) {
@@ -194,15 +194,16 @@ void Lanes::on_session_outcome(smtp::Session& session, smtp::Outgoing* outgoing,
   }
   text_of(work, item, text, lane.site->hosts[session.host].name, peer_text_);
   if (outcome.verdict.result == smtp::Result::delivered) Counters::add(shard_.counters.delivered_here);
-  free_work(work);
+  // The work, and with it the pins on page and content, stays until the kernel has let go of the bytes.
 }
 
-void Lanes::on_outgoing_free(smtp::Session& session, smtp::Outgoing& outgoing) {
+void Lanes::on_outgoing_free(smtp::Session&, smtp::Outgoing& outgoing) {
   Load& load = static_cast<Load&>(outgoing);
   Lane& lane = *load.lane;
-  const int64_t took_ns = shard_.mono_ns - session.moments().offered_ns;
+  const int64_t took_ns = shard_.mono_ns - load.moments.offered_ns;
   lane.transaction_ns += (took_ns - lane.transaction_ns) / 8;
   lane.recipients += (static_cast<double>(load.works.size()) - lane.recipients) / 8;
+  for (Work* const work : load.works) free_work(*work);
   load.works.clear();
   load.recipients.clear();
   load.content.clear();
@@ -213,10 +214,13 @@ void Lanes::on_outgoing_free(smtp::Session& session, smtp::Outgoing& outgoing) {
 // The session itself failed. On the way to its greeting that says something of the host; later it says nothing more
 // than its recipients' outcomes do.
 void Lanes::session_ended(smtp::Session& session, const smtp::Outcome& outcome, std::string_view text) {
-  if (outcome.stage == smtp::Phase::idle || session.greeted || outcome.reason == smtp::Reason::local_close) return;
+  if (session.messages() > 0 || outcome.reason == smtp::Reason::local_close) return;
   Lane& lane = *static_cast<Lane*>(session.place);
+  // Greeted, then closed before anything was offered: no matter when nothing waited; else such a host is of no use, and
+  // would be dialled for ever.
+  if (session.greeted && lane.waiting_total == 0) return;
   Counters::add(shard_.counters.connect_failures);
-  if (lane.sessions > lane.dialling) {
+  if (lane.sessions > lane.dialling + lane.closing + (session.greeted ? 1 : 0)) {
     // Others work: the host takes so many and no more. No reason to stop those.
     lane.no_growth_until_mono_ns = shard_.mono_ns + shard_.settings.host_down_ns;
     return;
@@ -226,6 +230,7 @@ void Lanes::session_ended(smtp::Session& session, const smtp::Outcome& outcome, 
   }
   lane.failure = Returned{};
   lane.failure.verdict = outcome.verdict;
+  if (outcome.stage == smtp::Phase::idle) lane.failure.verdict.result = smtp::Result::later;
   lane.failure.stage = static_cast<uint8_t>(outcome.stage);
   lane.failure.code = outcome.code;
   lane.failure.enhanced = {outcome.enhanced.status_class, outcome.enhanced.subject, outcome.enhanced.detail};
@@ -239,13 +244,16 @@ void Lanes::on_session_closing(smtp::Session& session) {
   Lane& lane = *static_cast<Lane*>(session.place);
   if (!session.greeted) --lane.dialling;
   session.greeted = true;
+  ++lane.closing;
 }
 
 void Lanes::on_session_gone(smtp::Session& session) {
   Lane& lane = *static_cast<Lane*>(session.place);
   --lane.sessions;
+  --lane.closing;
   --sessions_open_;
   Counters::take(shard_.counters.sessions);
+  if (session.told_to_leave) --lane.leaving;
   if (const uint32_t back = lane.leases.release()) send_lease(lane, Message::Kind::lease_back, back);
   if (lane.waiting_total == 0) {
     if (const uint32_t back = lane.leases.give_back_free(0)) send_lease(lane, Message::Kind::lease_back, back);
@@ -264,7 +272,7 @@ smtp::Session* Lanes::new_session() {
     free_sessions_.pop_back();
   }
   session->greeted = false;
-  session->listed_idle = false;
+  session->listed_idle = session->told_to_leave = false;
   return session;
 }
 

@@ -36,6 +36,8 @@ struct Store::File : queue::DiskOperation {
   queue::Disk& disk;
   queue::Disk::File handle = -1;
   bool opening = true;
+  uint32_t reads = 0;      // under way, or waiting for the open
+  uint64_t last_used = 0;
   std::vector<Waiting> waiting;
 };
 
@@ -52,12 +54,32 @@ Store::~Store() = default;
 
 void Store::read(uint16_t journal, uint32_t segment, uint64_t offset, std::string& into, queue::DiskOperation& op) {
   const uint64_t key = uint64_t{journal} << 32 | segment;
+  const auto found = files_.find(key);
+  if (found == files_.end() && files_.size() >= kFilesMax) make_room_for_file();
   std::unique_ptr<File>& file = files_[key];
-  if (file == nullptr || (!file->opening && file->handle < 0)) {
+  if (file == nullptr || (!file->opening && file->handle < 0 && file->reads == 0)) {
     file = std::make_unique<File>(disk_);
     disk_.open(queue::Journal::segment_path(journal_directory(journal), segment), *file);
   }
+  ++file->reads;
+  file->last_used = ++reads_;
   file->start(offset, into, op);
+}
+
+void Store::read_done(uint16_t journal, uint32_t segment) {
+  File& file = *files_.find(uint64_t{journal} << 32 | segment)->second;
+  assert(file.reads > 0);
+  --file.reads;
+}
+
+// Closes the file that was used longest ago and is not being read.
+void Store::make_room_for_file() {
+  auto oldest = files_.end();
+  for (auto at = files_.begin(); at != files_.end(); ++at) {  // no two were used last at the same read: order is no matter
+    if (at->second->reads > 0 || at->second->opening) continue;
+    if (oldest == files_.end() || at->second->last_used < oldest->second->last_used) oldest = at;
+  }
+  if (oldest != files_.end()) files_.erase(oldest);
 }
 
 void Store::fetch(Work& work) {
@@ -90,6 +112,7 @@ void Store::fetch(Work& work) {
 }
 
 void Store::page_done(Page& page, int64_t result) {
+  read_done(page.journal, page.segment);
   if (result < 0) return settle_page(page, Page::State::unreadable, "the spool could not be read (I/O error)");
   if (static_cast<uint64_t>(result) != page.bytes.size()) {
     return settle_page(page, Page::State::unreadable, "the spool ends before this recipient's page");
@@ -176,6 +199,7 @@ bool Store::shareable(const StoredContent& content) const {
 
 void Store::content_done(StoredContent& content, int64_t result) {
   const queue::Batch& batch = content.batch->batch;
+  read_done(batch.content.journal, batch.content.segment);
   content.state = StoredContent::State::unreadable;
   if (result != static_cast<int64_t>(content.bytes.size())) {
     content.trouble = "the batch's message could not be read from the spool";
@@ -226,6 +250,7 @@ void Store::unpin(Page& page) {
 void Store::unpin(StoredContent& content) {
   assert(content.pins > 0);
   if (--content.pins > 0) return;
+  if (content.state == StoredContent::State::unreadable) return erase(content);  // the next ticket tries the disk again
   content.unused_at = unused_contents_.insert(unused_contents_.end(), &content);
   trim_contents();
 }
@@ -240,24 +265,25 @@ void Store::trim_pages() {
 }
 
 void Store::trim_contents() {
-  auto at = unused_contents_.begin();
-  while (at != unused_contents_.end()) {
-    StoredContent& content = **at;
-    // Unreadable ones go too: the next ticket tries the disk again.
-    const bool goes = content_bytes_ > content_limit_ || content.state == StoredContent::State::unreadable;
-    if (!goes) break;
-    at = unused_contents_.erase(at);
-    content_bytes_ -= content.bytes.size();
-    contents_.erase(static_cast<uint32_t>(content.batch->batch.number));
+  while (content_bytes_ > content_limit_ && !unused_contents_.empty()) {
+    StoredContent& content = *unused_contents_.front();
+    unused_contents_.pop_front();
+    erase(content);
   }
 }
 
-void Store::forget(uint32_t batch) {
+void Store::erase(StoredContent& content) {
+  content_bytes_ -= content.bytes.size();
+  contents_.erase(static_cast<uint32_t>(content.batch->batch.number));
+}
+
+bool Store::forget(uint32_t batch) {
   const auto found = contents_.find(batch);
-  if (found == contents_.end() || found->second->pins > 0) return;
+  if (found == contents_.end()) return true;
+  if (found->second->pins > 0) return false;
   unused_contents_.erase(found->second->unused_at);
-  content_bytes_ -= found->second->bytes.size();
-  contents_.erase(found);
+  erase(*found->second);
+  return true;
 }
 
 }  // namespace veredus

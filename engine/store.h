@@ -111,10 +111,12 @@ class Store {
   void fetch(Work& work);
   // Unpins.
   void release(Work& work);
-  // The batch is finished: its content is let go when unpinned.
-  void forget(uint32_t batch);
+  // The batch is finished: its content is let go. False: it is pinned still, ask again.
+  bool forget(uint32_t batch);
 
   uint64_t cached_bytes() const { return page_bytes_ + content_bytes_; }
+  size_t open_files() const { return files_.size(); }
+  static constexpr size_t kFilesMax = 64;  // segments held open; more only while all of them are being read
   static std::string journal_directory(uint16_t journal);
 
  private:
@@ -129,6 +131,9 @@ class Store {
   bool shareable(const StoredContent& content) const;
   void work_has_page(Work& work);
   void read(uint16_t journal, uint32_t segment, uint64_t offset, std::string& into, queue::DiskOperation& op);
+  void read_done(uint16_t journal, uint32_t segment);
+  void make_room_for_file();
+  void erase(StoredContent& content);
   void unpin(Page& page);
   void unpin(StoredContent& content);
   void trim_pages();
@@ -139,6 +144,7 @@ class Store {
   const mail::RenderSettings& render_;
   const uint64_t page_limit_, content_limit_;
   uint64_t page_bytes_ = 0, content_bytes_ = 0;
+  uint64_t reads_ = 0;  // so far: says which file was used longest ago
   absl::flat_hash_map<uint64_t, std::unique_ptr<File>> files_;
   absl::flat_hash_map<std::pair<uint64_t, uint32_t>, std::unique_ptr<Page>> pages_;
   absl::flat_hash_map<uint32_t, std::unique_ptr<StoredContent>> contents_;

@@ -161,6 +161,7 @@ class Dialogue {
   bool may_offer() const;
   // A reply is owed for something submitted.
   bool expects_reply() const { return owed_ != 0; }
+  uint16_t replies_owed() const { return owed_; }
   // Recipients without outcome.
   size_t unsettled() const { return size_t{open_[0].unsettled} + open_[1].unsettled; }
   // Whose time limit runs now; end_of_data as soon as all content is out.

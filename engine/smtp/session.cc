@@ -33,7 +33,6 @@ bool Session::dial(const io::Endpoint& peer, const io::Endpoint& from, const Dia
   dialogue_ = Dialogue(&settings);
   parser_ = ReplyParser();
   peer_ = peer;
-  moments_ = {};
   messages_ = 0;
   connect_us_ = 0;
   closing_ = leaving_ = in_flight_ = last_block_ = only_commands_ = false;
@@ -60,7 +59,11 @@ void Session::on_received(std::string_view bytes) {
     act(feed(dialogue_, parser_, "250 2.0.0 nobody said this\r\n", world_.output));
     if (closing_) return;
   }
-  act(feed(dialogue_, parser_, bytes, world_.output));
+  // The clock is per reply, not per read: bytes that complete none leave the deadline as it is.
+  const uint16_t owed = dialogue_.replies_owed();
+  const Step step = feed(dialogue_, parser_, bytes, world_.output);
+  if (step.act != Step::Act::closing && dialogue_.replies_owed() == owed) return;
+  act(step);
 }
 
 void Session::on_ended(int) {
@@ -72,8 +75,8 @@ void Session::offer(Outgoing& outgoing) {
   assert(may_offer());
   *free_place() = &outgoing;
   outgoing.unsettled = outgoing.recipients.size();
-  moments_ = {};
-  moments_.offered_ns = world_.mono_ns;
+  outgoing.moments = {};
+  outgoing.moments.offered_ns = world_.mono_ns;
   ++messages_;
   act(dialogue_.offer(outgoing.transaction, world_.output));
 }
@@ -211,7 +214,7 @@ void Session::submitted() {
   if (closing_ || !in_flight_) return;
   if (last_block_) {
     dialogue_.content_sent();
-    moments_.body_sent_ns = world_.mono_ns;
+    sending_->moments.body_sent_ns = world_.mono_ns;
   } else {
     dialogue_.commands_sent();
   }

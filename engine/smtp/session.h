@@ -24,15 +24,13 @@ struct Outgoing {
   std::string reverse_path;
   std::string scratch;                     // rendered pieces of the content
   std::vector<iovec> content;              // as chunking() of the session wants it; constant pieces point into the store
-  std::string commands;                    // bytes of the send under way, in front of the content
   std::vector<iovec> pieces;               // of the send under way
   size_t unsettled = 0;                    // recipients without outcome; the session's to count
-};
-
-// When things happened on the way of a transaction, monotonic; 0: not reached.
-struct Moments {
-  int64_t offered_ns = 0;
-  int64_t body_sent_ns = 0;  // last byte of the content submitted
+  // When things happened on its way, monotonic; 0: not reached. The session's to write.
+  struct Moments {
+    int64_t offered_ns = 0;
+    int64_t body_sent_ns = 0;  // last byte of the content submitted
+  } moments;
 };
 
 // Whoever uses sessions: the lanes. Calls only record: a session must not be used from inside them.
@@ -85,7 +83,6 @@ class Session final : public io::SocketEvents, private io::Timer {
   const Capabilities& capabilities() const { return dialogue_.capabilities(); }
   const Dialogue& dialogue() const { return dialogue_; }
   const io::Endpoint& peer() const { return peer_; }
-  const Moments& moments() const { return moments_; }
   int64_t connect_us() const { return connect_us_; }
   int64_t ready_since_mono_ns() const { return ready_since_mono_ns_; }
   uint32_t messages() const { return messages_; }
@@ -98,6 +95,7 @@ class Session final : public io::SocketEvents, private io::Timer {
   uint16_t source = 0;
   bool listed_idle = false;
   bool greeted = false;
+  bool told_to_leave = false;
 
  private:
   static constexpr size_t kBlockBytes = 256 * 1024;  // content handed to the kernel at a time
@@ -138,7 +136,6 @@ class Session final : public io::SocketEvents, private io::Timer {
   std::string_view tail_;
   size_t content_at_ = 0;        // next piece of sending_->content
   io::Endpoint peer_;
-  Moments moments_;
   int64_t deadline_mono_ns_ = 0;
   int64_t dialled_mono_ns_ = 0;
   int64_t ready_since_mono_ns_ = 0;
