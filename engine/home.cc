@@ -204,32 +204,52 @@ void Home::announce(std::shared_ptr<const queue::LiveBatch> batch) {
   if (found == uncommitted_.end()) return;
   const std::vector<uint32_t> extents = std::move(found->second);
   uncommitted_.erase(found);
-  for (const uint32_t number : extents) activate(extents_[number], batch);
+  for (const uint32_t number : extents) activate(number, batch);
 }
 
-// The batch exists: its dormant records become due, or wait for their time.
-void Home::activate(Extent& extent, std::shared_ptr<const queue::LiveBatch> batch) {
-  const queue::Batch& meta = batch->batch;
+// The batch exists: its dormant records become due, or wait for their time; a turn's share of them each turn.
+void Home::activate(uint32_t number, std::shared_ptr<const queue::LiveBatch> batch) {
+  Extent& extent = extents_[number];
+  if (extent.live == 0) {  // nothing of it could be loaded
+    extent = Extent{};
+    return free_extents_.push_back(number);
+  }
+  extent.batch = std::move(batch);
+  if (!extent.dormant.empty()) activating_.push_back(number);
+}
+
+void Home::activate_some() {
+  uint32_t budget = kActivatedPerTurn;
+  while (!activating_.empty()) {
+    // It lives as long as it has dormant records.
+    Extent& extent = extents_[activating_.front()];
+    for (; budget > 0 && !extent.dormant.empty(); --budget) wake_dormant(extent);
+    if (!extent.dormant.empty()) {
+      more_to_do_ = true;
+      return;
+    }
+    activating_.pop_front();
+  }
+}
+
+void Home::wake_dormant(Extent& extent) {
+  const queue::Batch& meta = extent.batch->batch;
   const int64_t delay_ns =
       queue::first_delay_on_load_ns(meta.accepted_wall_ns, meta.not_before_wall_ns, shard_.wall_ns);
   const uint32_t batch_due = delay_ns == 0 ? 0 : tick_at(shard_.mono_ns + delay_ns);
   const uint32_t now = tick_at(shard_.mono_ns);
-  extent.batch = std::move(batch);
-  while (!extent.dormant.empty()) {
-    const uint32_t slot = extent.dormant.pop_front(records_);
-    Record& record = records_[slot];
-    ++extent.activated;
-    if (record.priority == kBatchPriority) record.priority = meta.priority;
-    // Only recovery brings records that have been tried.
-    if ((record.flags & kRecordDeferred) != 0) extent.batch->tally.deferred_now += 1;
-    if ((record.flags & queue::kRecordInDoubt) != 0) extent.batch->tally.in_doubt_waiting += 1;
-    if (record.due == 0) record.due = batch_due;
-    if (record.due != 0 && queue::ticks_until(now, record.due) > 0) {
-      record.state = RecordState::waiting;
-      wheel_.schedule(slot);
-    } else {
-      make_ready(slot, false);
-    }
+  const uint32_t slot = extent.dormant.pop_front(records_);
+  Record& record = records_[slot];
+  if (record.priority == kBatchPriority) record.priority = meta.priority;
+  // Only recovery brings records that have been tried.
+  if ((record.flags & kRecordDeferred) != 0) extent.batch->tally.deferred_now += 1;
+  if ((record.flags & queue::kRecordInDoubt) != 0) extent.batch->tally.in_doubt_waiting += 1;
+  if (record.due == 0) record.due = batch_due;
+  if (record.due != 0 && queue::ticks_until(now, record.due) > 0) {
+    record.state = RecordState::waiting;
+    wheel_.schedule(slot);
+  } else {
+    make_ready(slot, false);
   }
 }
 
@@ -270,6 +290,7 @@ void Home::schedule(uint32_t slot, int64_t due_mono_ns) {
 void Home::run_due() {
   queue::SlotFifo due;
   more_to_do_ = !wheel_.advance(queue::tick_at(shard_.mono_ns - wheel_zero_mono_ns_), kDuePerTurn, due);
+  activate_some();
   while (!due.empty()) {
     const uint32_t slot = due.pop_front(records_);
     const Extent& extent = extents_[records_[slot].extent];

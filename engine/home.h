@@ -72,6 +72,7 @@ class Home final : public queue::JournalListener {
   static constexpr uint8_t kBatchPriority = 255;    // of a dormant record: the batch's, which is not known yet
   static constexpr uint64_t kRecordsMax = 0xfffe0000;  // what 32-bit slots allow
   static constexpr uint32_t kDuePerTurn = 2048;     // records taken from the wheel
+  static constexpr uint32_t kActivatedPerTurn = 16384;  // records of new batches that become due or waiting
   static constexpr uint32_t kTicketsPerTurn = 1024;
   static constexpr uint32_t kRoutesAskedMax = 256;  // questions open at a time
   static constexpr uint32_t kFailuresPerTurn = 512;  // recipients settled because their domain has no route
@@ -85,7 +86,6 @@ class Home final : public queue::JournalListener {
     std::shared_ptr<const queue::LiveBatch> batch;  // null: not committed
     uint64_t number = 0;        // of the batch
     uint32_t segment = 0, offset = 0, bytes = 0, first_index = 0, live = 0;
-    uint32_t activated = 0;     // records that became due or waiting when the batch came to exist
     queue::SlotFifo dormant;    // its records, until the batch exists
     std::vector<uint32_t> pages;  // offsets within the extent, ascending
   };
@@ -122,7 +122,9 @@ class Home final : public queue::JournalListener {
   void on_lost(uint64_t sequence, const absl::Status& why) override;
   absl::Status load_extent(const queue::Location& at, std::string_view payload,
                            std::vector<uint32_t>* slots_by_ordinal);
-  void activate(Extent& extent, std::shared_ptr<const queue::LiveBatch> batch);
+  void activate(uint32_t number, std::shared_ptr<const queue::LiveBatch> batch);
+  void activate_some();
+  void wake_dormant(Extent& extent);
   void drop_dormant(Extent& extent);
   uint32_t new_extent();
   void release_record(uint32_t slot);
@@ -162,6 +164,7 @@ class Home final : public queue::JournalListener {
   std::vector<Extent> extents_;
   std::vector<uint32_t> free_extents_;
   absl::flat_hash_map<uint64_t, std::vector<uint32_t>> uncommitted_;  // batch number → extents
+  std::deque<uint32_t> activating_;  // extents of batches that exist, whose records are dormant still
 
   // Final outcomes found by recover(), by batch number, until resume().
   struct Settled {

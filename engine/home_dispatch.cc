@@ -150,6 +150,9 @@ void Home::fail_routes() {
 
 void Home::dispatch() {
   if (stopping_) return;
+  // Outcomes that the disk does not take are kept in memory, and are doubles after a crash: no more of them until it does.
+  // A write's end brings the next turn.
+  if (!journal_.has_room()) return;
   ask_routes();
   fail_routes();
   uint32_t budget = kTicketsPerTurn;
@@ -201,6 +204,7 @@ Home::Dispatched Home::dispatch_domain(HomeLane& lane, uint32_t id, unsigned ban
     if (fifo.empty()) return Dispatched::gone_on;
     // Its time to live has passed. Other bands' lines drop it when they come to it.
     domain.route = RouteState::unknown;
+    if (budget > 0) --budget;
     for (const queue::SlotFifo& ready : domain.ready) lane.ready -= ready.count;
     domain.lane = nullptr;
     list_domain(id);

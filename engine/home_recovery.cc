@@ -191,7 +191,9 @@ void Home::resume(const absl::flat_hash_map<uint64_t, std::shared_ptr<const queu
       drop_dormant(extent);
       continue;
     }
-    activate(extent, found->second);
+    // Held ones are in no list; they count from here on.
+    found->second->tally.in_doubt_held += extent.live - extent.dormant.count;
+    activate(number, found->second);
   }
   uncommitted_.clear();
   for (const auto& [number, settled] : recovered_tallies_) {  // sums: the order does not matter
@@ -210,12 +212,6 @@ void Home::resume(const absl::flat_hash_map<uint64_t, std::shared_ptr<const queu
     }
   }
   recovered_tallies_.clear();
-  // Held ones are in no list; they count from here on.
-  for (const Extent& extent : extents_) {
-    if (extent.batch == nullptr || extent.live == 0) continue;
-    const uint32_t held = extent.live - extent.activated;
-    extent.batch->tally.in_doubt_held += held;
-  }
   journal_.start();
 }
 

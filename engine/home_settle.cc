@@ -153,7 +153,8 @@ void Home::postpone(uint32_t slot, queue::Outcome& outcome, int64_t delay_ns) {
   delay_ns = std::min(delay_ns, left_ns);
   outcome.next_due_wall_ns = shard_.wall_ns + std::max<int64_t>(delay_ns, 1);
   write(outcome, extent);
-  if (delay_ns > 0) {
+  // At its end it goes through the wheel, too, where it is seen that it has expired; else it would be tried for ever.
+  if (delay_ns > 0 || left_ns == 0) {
     schedule(slot, shard_.mono_ns + delay_ns);
   } else {
     make_ready(slot, true);

@@ -6,6 +6,8 @@ namespace veredus {
 
 namespace {
 constexpr uint32_t kTimersPerTurn = 4096;
+// Recipients taken in within one turn, as bytes of their frames: what comes behind waits for the next one.
+constexpr size_t kAppendedPerTurn = 256 * 1024;
 constexpr int64_t kSleepMaxNs = 1'000'000'000;  // counters and clocks move on even when nothing happens
 }  // namespace
 
@@ -20,7 +22,12 @@ Shard::Shard(uint16_t id, const EngineSettings& settings, Exchange& exchange, Sh
       lanes_(context_, ports.disk, router_, ports.network, ports.timers),
       home_(context_, ports.disk) {}
 
-Shard::~Shard() = default;
+Shard::~Shard() {
+  while (unread_ != nullptr) {
+    const std::unique_ptr<Message> owned(unread_);
+    unread_ = owned->next;
+  }
+}
 
 void Shard::resume(const absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>>& committed) {
   read_clock();
@@ -34,12 +41,12 @@ void Shard::resume(const absl::flat_hash_map<uint64_t, std::shared_ptr<const que
 void Shard::run_turn() {
   read_clock();
   ports_.loop.reap();
+  ports_.timers.advance(context_.mono_ns, kTimersPerTurn);
   // Tickets before messages would be read in vain: what a ticket names is announced by a message ahead of it.
   read_mailbox();
   lanes_.take_tickets();
   lanes_.deliver();
   settle();
-  ports_.timers.advance(context_.mono_ns, kTimersPerTurn);
   home_.run_due();
   home_.dispatch();
   home_.flush();
@@ -54,9 +61,14 @@ void Shard::read_clock() {
 }
 
 void Shard::read_mailbox() {
-  for (Message* message = exchange_.mailbox(context_.id).take(); message != nullptr;) {
-    const std::unique_ptr<Message> owned(message);
-    message = owned->next;
+  size_t appended = 0;
+  if (unread_ == nullptr) unread_ = exchange_.mailbox(context_.id).take();
+  while (unread_ != nullptr && appended < kAppendedPerTurn) {
+    const std::unique_ptr<Message> owned(unread_);
+    unread_ = owned->next;
+    if (owned->kind == Message::Kind::append) {
+      for (const auto& frame : static_cast<AppendMessage&>(*owned).request.frames) appended += frame.payload.size();
+    }
     hear(*owned);
   }
 }
@@ -102,7 +114,7 @@ void Shard::settle() {
 }
 
 int64_t Shard::next_due_mono_ns() const {
-  if (home_.more_to_do() || lanes_.more_to_do() || exchange_.anything_for(context_.id)) return context_.mono_ns;
+  if (unread_ != nullptr || home_.more_to_do() || lanes_.more_to_do() || exchange_.anything_for(context_.id)) return context_.mono_ns;
   return std::min({home_.next_due_mono_ns(), lanes_.next_due_mono_ns(), ports_.timers.next_deadline(),
                    context_.mono_ns + kSleepMaxNs});
 }
@@ -116,7 +128,7 @@ void Shard::drain() {
 
 bool Shard::drained() const {
   return draining_ && lanes_.sessions() == 0 && lanes_.works() == 0 && home_.tickets_out() == 0 &&
-         !exchange_.anything_for(context_.id) && home_.settled();
+         unread_ == nullptr && !exchange_.anything_for(context_.id) && home_.settled();
 }
 
 }  // namespace veredus

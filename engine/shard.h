@@ -45,7 +45,7 @@ class Shard {
   absl::StatusOr<RecoveredHome> recover() { return home_.recover(); }
   void resume(const absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>>& committed);
 
-  // Once round: reap → deliver → settle → timers → submit. Waits at its end when there is nothing to do.
+  // Once round: reap → timers → deliver → settle → home's → submit. Waits at its end when there is nothing to do.
   void run_turn();
 
   // Shutdown. After drain() no ticket leaves home and no transaction begins; drained() when the last has ended and all is
@@ -73,6 +73,7 @@ class Shard {
   Routes routes_;
   Lanes lanes_;
   Home home_;
+  Message* unread_ = nullptr;  // taken out of the mailbox, left for the next turn
   bool draining_ = false;
 };
 
