@@ -110,7 +110,7 @@ void Home::flush() {
     oldest_outcome_mono_ns_ = 0;
     urgent_flush_ = true;
   }
-  if (urgent_flush_ || !journal_.idle()) journal_.flush();
+  journal_.flush();  // every turn: it is also what tries again to make a segment when the disk was full
   urgent_flush_ = false;
 }
 
