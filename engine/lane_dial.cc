@@ -44,7 +44,12 @@ void Lanes::send_away(smtp::Session& session) {
 
 // Brings what waits and the sessions together.
 void Lanes::pump(Lane& lane) {
-  while (!lane.idle.empty() && lane.leases.owed() > lane.leaving) send_away(*lane.idle.back());
+  // Recalled slots go back with sessions that were worth their dialling: where a slot goes round many slices, each would
+  // else connect, hear of the recall, and leave without having sent anything, for ever.
+  for (size_t i = lane.idle.size(); i > 0 && lane.leases.owed() > lane.leaving; --i) {
+    smtp::Session& session = *lane.idle[i - 1];
+    if (lane.waiting_total == 0 || session.messages() >= kWorthADial) send_away(session);
+  }
   while (lane.waiting_total > 0 && !lane.idle.empty()) {
     smtp::Session& session = *lane.idle.back();
     take_off_idle(session);

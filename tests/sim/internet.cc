@@ -41,6 +41,7 @@ void SimNetwork::forget() {
     if (wire == nullptr) continue;
     if (wire->client != nullptr) *wire->client = {};
     wire->events = nullptr;
+    --internet_.open_by_site[wire->site];
   }
   wires_.clear();
   free_.clear();
@@ -58,7 +59,7 @@ void SimNetwork::complete(const std::shared_ptr<Wire>& wire, int64_t delay_ns, s
   });
 }
 
-io::Socket SimNetwork::connect(const io::Endpoint&, const io::Endpoint&, io::SocketEvents& events) {
+io::Socket SimNetwork::connect(const io::Endpoint& peer, const io::Endpoint&, io::SocketEvents& events) {
   if (open_ >= descriptors_max) return io::kNoSocket;
   ++open_;
   ++internet_.connections;
@@ -73,6 +74,8 @@ io::Socket SimNetwork::connect(const io::Endpoint&, const io::Endpoint&, io::Soc
   auto wire = std::make_shared<Wire>();
   wires_[socket] = wire;
   wire->events = &events;
+  wire->site = uint32_t{peer.address[0]} << 16 | uint32_t{peer.address[1]} << 8 | peer.address[2];
+  internet_.open_at_site_max = std::max(internet_.open_at_site_max, ++internet_.open_by_site[wire->site]);
   if (internet_.chance(internet_.faults.connect_silent)) return socket;
   if (internet_.chance(internet_.faults.connect_refused)) {
     complete(wire, internet_.latency(), [](Wire& it) {
@@ -125,6 +128,7 @@ void SimNetwork::close(io::Socket socket, bool) {
     wires_[socket] = nullptr;
     free_.push_back(socket);
     --open_;
+    --internet_.open_by_site[it.site];
     events->on_closed();
   });
 }

@@ -41,6 +41,7 @@ struct Faults {
   double reset_before_reply = 0;  // content stored, the reply never leaves (RFC 1047)
   double stray_reply = 0;         // a second reply to the end of data
   double dns_failure = 0;         // SERVFAIL or no answer
+  double farewell_after_ehlo = 0; // the reply to EHLO and a 421 in one piece
   int64_t latency_max_ns = 40'000'000;
 };
 
@@ -79,6 +80,9 @@ class Internet {
   uint32_t life = 0;
   uint64_t connections = 0, resets = 0, messages = 0;
   std::vector<std::string> violations;  // what a server saw that must never be
+  // Connections open to each site (the first three bytes of its hosts' addresses), over all shards of the engine.
+  std::map<uint32_t, uint32_t> open_by_site;
+  uint32_t open_at_site_max = 0;  // the most that there ever were
 
  private:
   struct Event {
@@ -150,6 +154,7 @@ class SimNetwork final : public io::Network {
     std::shared_ptr<ServerSide> server;
     std::shared_ptr<ServerSide::Client> client;
     int64_t bytes_until = 0;  // bytes arrive in order
+    uint32_t site = 0;
     bool closing = false, ended = false;
   };
   void ready(std::function<void()> what);

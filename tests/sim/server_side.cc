@@ -101,7 +101,9 @@ void ServerSide::command(std::string line) {
     std::string text = "250-mx.sim\r\n250-SIZE 10000000\r\n250-8BITMIME\r\n";
     if (internet_.pipelining) text += "250-PIPELINING\r\n";
     if (internet_.chunking) text += "250-CHUNKING\r\n";
-    return reply(text + "250 ENHANCEDSTATUSCODES");
+    text += "250 ENHANCEDSTATUSCODES";
+    if (internet_.chance(faults.farewell_after_ehlo)) return reply(text + "\r\n421 4.3.2 not now", true);
+    return reply(text);
   }
   if (line.starts_with("MAIL FROM:")) {
     if (have_mail_) {

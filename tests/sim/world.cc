@@ -27,6 +27,7 @@ World::World(const WorldOptions& options)
   settings_.node = "sim";
   settings_.own_names = {"mta.sim"};
   settings_.connections_per_site = options.connections_per_site;
+  if (options.faults) settings_.connections_per_site = 1 + static_cast<unsigned>(random_.below(options.connections_per_site));
   settings_.recipients_per_transaction = 1 + static_cast<unsigned>(random_.below(20));
   settings_.tickets_max = 256;
   settings_.waiting_max = 10'000'000;
@@ -55,6 +56,7 @@ World::World(const WorldOptions& options)
     faults.reset_before_reply = some(0.03);
     faults.stray_reply = some(0.02);
     faults.dns_failure = some(0.1);
+    faults.farewell_after_ehlo = some(0.05);
   }
   if (options.disk_faults && random_.below(3) == 0) {
     storage_.faults.write_error = 0.002;
@@ -62,6 +64,7 @@ World::World(const WorldOptions& options)
     storage_.faults.write_short = 0.02;
     storage_.faults.create_error = 0.05;
   }
+  if (options.change) options.change(settings_, internet_.faults);
   make_batches();
 }
 
@@ -252,6 +255,10 @@ WorldReport World::run() {
       if (!report_.violations.empty()) break;
     }
     if (!calm_ && crashes == 0 && clock_.mono >= calm_at) calm();
+    if (report_.turns > options_.turns_max) {
+      violation("the shards take turns without end");
+      break;
+    }
     if (!step()) {
       violation("nothing happens any more, and not everything is settled");
       break;

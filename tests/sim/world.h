@@ -29,12 +29,16 @@ struct WorldOptions {
   bool disk_faults = true;
   uint32_t connections_per_site = 20;
   bool verbose = false;
+  // Turns of all shards before the world says that they spin.
+  uint64_t turns_max = 20'000'000;
+  // Called last, on what the seed has chosen.
+  std::function<void(EngineSettings&, Faults&)> change;
 };
 
 struct WorldReport {
   std::vector<std::string> violations;
   std::vector<uint64_t> delivered_by_shard;
-  uint64_t turns = 0, receipts = 0, acknowledged = 0, crashes = 0, connections = 0, resets = 0, in_doubt = 0,
+  uint64_t turns = 0, receipts = 0, acknowledged = 0, crashes = 0, connections = 0, resets = 0, in_doubt = 0, expired = 0,
            duplicates = 0, cut_groups = 0;
   int64_t simulated_ns = 0;
 };

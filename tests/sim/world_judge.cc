@@ -68,6 +68,10 @@ void World::judge_durable_at_crash() {
 
 void World::judge() {
   for (const std::string& what : internet_.violations) violation("a server saw " + what);
+  if (internet_.open_at_site_max > settings_.connections_per_site) {
+    violation(std::to_string(internet_.open_at_site_max) + " connections were open to one site at a time, and " +
+              std::to_string(settings_.connections_per_site) + " are allowed");
+  }
   uint64_t stale = 0;
   for (const auto& place : life_->places) {
     const Counters& counters = life_->core->counters(place->id);
@@ -102,6 +106,7 @@ void World::judge_batch(const Feeder& feeder, const queue::LiveBatch& live,
     const FinalState state = found == states.end() ? FinalState{} : found->second;
     if (state.finals == 1 && state.type == queue::OutcomeType::delivered) ++delivered;
     if (state.finals == 1 && state.type == queue::OutcomeType::failed) ++failed;
+    if (state.finals == 1 && state.type == queue::OutcomeType::expired) ++report_.expired;
     judge_recipient(feeder.lines[index].to, feeder.lines[index].mark, state);
   }
   if (live.tally.delivered != delivered || live.tally.failed != failed) {

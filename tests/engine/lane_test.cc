@@ -1,0 +1,109 @@
+// Servers that try the lanes' patience: each case is a whole engine in a simulated world of one kind of weather.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/sim/world.h"
+
+namespace veredus::sim {
+namespace {
+
+using testing::IsEmpty;
+
+WorldOptions few() {
+  WorldOptions options;
+  options.recipients = 60;
+  options.batches = 2;
+  options.domains = 6;
+  options.sites = 3;
+  options.crashes_max = 0;
+  options.faults = options.disk_faults = false;
+  options.turns_max = 300'000;
+  return options;
+}
+
+// Two hours long every server says 421 right behind its reply to EHLO. That is a failure of the host like a refused
+// greeting: it is passed over for a while, and what waits is told to come later.
+TEST(LaneTest, AHostThatHangsUpAfterEhloIsNotHammered) {
+  WorldOptions options = few();
+  options.change = [](EngineSettings&, Faults& faults) { faults.farewell_after_ehlo = 1; };
+  const WorldReport report = World(options).run();
+  EXPECT_THAT(report.violations, IsEmpty());
+  EXPECT_EQ(report.receipts, options.recipients);
+  EXPECT_GT(report.connections, 20u);
+  EXPECT_LT(report.connections, 2000u);
+}
+
+// The time of all of them ends while no host can be reached.
+TEST(LaneTest, WhatCannotBeDeliveredExpires) {
+  WorldOptions options = few();
+  options.change = [](EngineSettings& settings, Faults& faults) {
+    settings.retry.max_age_ns = 3'600'000'000'000;
+    faults.connect_refused = 1;
+  };
+  const WorldReport report = World(options).run();
+  EXPECT_THAT(report.violations, IsEmpty());
+  EXPECT_EQ(report.expired, options.recipients);
+  EXPECT_EQ(report.receipts, 0u);
+}
+
+// … or while their domain's name servers fail.
+TEST(LaneTest, WhatHasNoRouteExpires) {
+  WorldOptions options = few();
+  options.change = [](EngineSettings& settings, Faults& faults) {
+    settings.retry.max_age_ns = 3'600'000'000'000;
+    faults.dns_failure = 1;
+  };
+  const WorldReport report = World(options).run();
+  EXPECT_THAT(report.violations, IsEmpty());
+  EXPECT_EQ(report.expired, options.recipients);
+}
+
+// One connection for four slices of a hot site: it goes round, and nobody starves.
+TEST(LaneTest, OneConnectionServesAllSlicesOfAHotSite) {
+  WorldOptions options = few();
+  options.shards = 4;
+  options.recipients = 4000;
+  options.sites = 1;
+  options.hot_share = 1;
+  options.turns_max = 3'000'000;
+  options.change = [](EngineSettings& settings, Faults&) { settings.connections_per_site = 1; };
+  const WorldReport report = World(options).run();
+  EXPECT_THAT(report.violations, IsEmpty());
+  EXPECT_EQ(report.receipts, options.recipients);
+  EXPECT_LT(report.simulated_ns, 2 * 3'600'000'000'000);
+}
+
+// More sites than connections: whoever idles makes room.
+TEST(LaneTest, MoreSitesThanConnections) {
+  WorldOptions options = few();
+  options.recipients = 400;
+  options.domains = 40;
+  options.sites = 40;
+  options.change = [](EngineSettings& settings, Faults&) { settings.connections_total = 4; };
+  const WorldReport report = World(options).run();
+  EXPECT_THAT(report.violations, IsEmpty());
+  EXPECT_EQ(report.receipts, options.recipients);
+  EXPECT_LT(report.simulated_ns, 600'000'000'000);
+}
+
+// Early mail to servers that take it and refuse some: no offer goes into a RSET, nothing is lost or doubled.
+TEST(LaneTest, EarlyMail) {
+  for (uint64_t seed = 1; seed <= 30; ++seed) {
+    WorldOptions options = few();
+    options.seed = seed;
+    options.recipients = 600;
+    options.change = [](EngineSettings& settings, Faults& faults) {
+      settings.early_mail_hosts = {"sim"};
+      settings.connections_per_site = 2;
+      settings.dialogue.use_chunking = true;
+      faults.content_later = 0.2;
+      faults.reset_anywhere = 0.02;
+    };
+    const WorldReport report = World(options).run();
+    EXPECT_THAT(report.violations, IsEmpty()) << "seed " << seed;
+  }
+}
+
+}  // namespace
+}  // namespace veredus::sim

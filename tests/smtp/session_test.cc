@@ -1,0 +1,460 @@
+// A session over a network and a clock of the test's own: its time limits, its sends, and who owns what until when.
+
+#include "engine/smtp/session.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace veredus::smtp {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+constexpr int64_t kSecond = 1'000'000'000;
+constexpr int64_t kMinute = 60 * kSecond;
+
+// Does nothing by itself: the test plays the kernel and the peer.
+class ScriptedNetwork final : public io::Network {
+ public:
+  io::Socket connect(const io::Endpoint&, const io::Endpoint&, io::SocketEvents& socket_events) override {
+    if (no_sockets) return io::kNoSocket;
+    events = &socket_events;
+    ++open;
+    return 7;
+  }
+  void send(io::Socket socket, std::span<const iovec> pieces) override {
+    EXPECT_EQ(socket, 7u);
+    EXPECT_FALSE(sending) << "one send at a time";
+    EXPECT_FALSE(closing);
+    sending = true;
+    std::string bytes;
+    for (const iovec& piece : pieces) bytes.append(static_cast<const char*>(piece.iov_base), piece.iov_len);
+    sends.push_back(bytes);
+    wire += bytes;
+  }
+  uint64_t sent_so_far(io::Socket) const override { return 0; }
+  void close(io::Socket, bool) override {
+    EXPECT_FALSE(closing);
+    closing = true;
+  }
+  size_t open_sockets() const override { return open; }
+
+  io::SocketEvents* events = nullptr;
+  std::vector<std::string> sends;
+  std::string wire;
+  size_t open = 0;
+  bool no_sockets = false, sending = false, closing = false;
+};
+
+struct Heard {
+  const Outgoing* outgoing;
+  uint16_t recipient;
+  Result result;
+  Phase stage;
+  Reason reason;
+  int64_t at_ns;
+};
+
+class SessionTest : public testing::Test, protected SessionOwner {
+ protected:
+  SessionTest() { settings_.ehlo_name = "mta.test"; }
+
+  void on_session_ready(Session&) override { ++ready_; }
+  void on_session_outcome(Session&, Outgoing* outgoing, const Outcome& outcome, std::string_view) override {
+    heard_.push_back({outgoing, outcome.recipient, outcome.verdict.result, outcome.stage, outcome.reason, now_});
+  }
+  void on_outgoing_free(Session&, Outgoing& outgoing) override { freed_.push_back(&outgoing); }
+  void on_session_closing(Session&) override { ++closings_; }
+  void on_session_gone(Session&) override { ++gone_; }
+
+  // The end of a turn: what was queued is the kernel's.
+  void submit() { world_.submitted(); }
+  void sent(int error = 0) {
+    ASSERT_TRUE(network_.sending);
+    network_.sending = false;
+    network_.events->on_sent(error);
+    submit();
+  }
+  void hear(std::string_view bytes) {
+    network_.events->on_received(bytes);
+    submit();
+  }
+  void closed() {
+    ASSERT_TRUE(network_.closing);
+    network_.closing = network_.sending = false;
+    --network_.open;
+    network_.events->on_closed();
+  }
+  void pass(int64_t ns) {
+    const int64_t until = now_ + ns;
+    while (now_ < until) {
+      now_ = std::min(until, now_ + kSecond / 4);
+      timers_.advance(now_, 1000);
+      submit();
+    }
+  }
+  void dial() { ASSERT_TRUE(session_.dial({{192, 0, 2, 1}, 25, 4}, {}, settings_)); }
+  void connect() {
+    dial();
+    network_.events->on_connected(0);
+    submit();
+  }
+  // Connected, greeted, EHLO answered: idle.
+  void be_idle(std::string_view capabilities = "") {
+    connect();
+    hear("220 mx.test\r\n");
+    sent();
+    hear("250-mx.test\r\n" + std::string(capabilities) + "250 ENHANCEDSTATUSCODES\r\n");
+    ASSERT_EQ(ready_, 1);
+    network_.sends.clear();
+    network_.wire.clear();
+  }
+  struct Mail : Outgoing {
+    explicit Mail(std::vector<std::string_view> to, std::string text = "Subject: s\r\n\r\nHello\r\n")
+        : body(std::move(text)) {
+      recipients = std::move(to);
+      reverse_path = "a@b.test";
+      content.push_back({body.data(), body.size()});
+      transaction.reverse_path = reverse_path;
+      transaction.recipients = recipients;
+      transaction.size = body.size();
+    }
+    std::string body;
+  };
+  void offer(Outgoing& mail) {
+    session_.offer(mail);
+    submit();
+  }
+  // The one thing that was heard is a time-out there, `limit_ns` after `since_ns` and less than a second later.
+  void expect_time_out(int64_t since_ns, int64_t limit_ns, Phase stage) {
+    pass(since_ns + limit_ns - now_ - 1);
+    EXPECT_THAT(heard_, IsEmpty()) << "too early";
+    pass(kSecond);
+    ASSERT_FALSE(heard_.empty()) << "no time-out";
+    EXPECT_EQ(heard_[0].reason, Reason::timed_out);
+    EXPECT_EQ(heard_[0].stage, stage);
+    EXPECT_TRUE(network_.closing);
+    closed();
+    EXPECT_EQ(gone_, 1);
+  }
+
+  int64_t now_ = kSecond;
+  ScriptedNetwork network_;
+  io::TimerWheel timers_{kSecond};
+  DialogueSettings settings_;
+  SessionWorld world_{network_, timers_, now_};
+  Session session_{world_, *this};
+  std::vector<Heard> heard_;
+  std::vector<Outgoing*> freed_;
+  int ready_ = 0, closings_ = 0, gone_ = 0;
+};
+
+// ---------------------------------------------------------------------------------------------------- connecting
+
+TEST_F(SessionTest, NoSocketIsSaidAtOnce) {
+  network_.no_sockets = true;
+  EXPECT_FALSE(session_.dial({{192, 0, 2, 1}, 25, 4}, {}, settings_));
+  EXPECT_EQ(closings_ + gone_, 0);
+  network_.no_sockets = false;
+  be_idle();
+}
+
+TEST_F(SessionTest, ConnectRefused) {
+  dial();
+  network_.events->on_connected(ECONNREFUSED);
+  ASSERT_EQ(heard_.size(), 1u);
+  EXPECT_EQ(heard_[0].outgoing, nullptr);
+  EXPECT_EQ(heard_[0].reason, Reason::connect_refused);
+  EXPECT_EQ(closings_, 1);
+  EXPECT_EQ(gone_, 0) << "the socket is still the kernel's";
+  closed();
+  EXPECT_EQ(gone_, 1);
+}
+
+TEST_F(SessionTest, ConnectTimesOut) {
+  world_.connect_limit_ns = 30 * kSecond;
+  dial();
+  pass(30 * kSecond - 1);
+  EXPECT_THAT(heard_, IsEmpty());
+  pass(kSecond);
+  ASSERT_EQ(heard_.size(), 1u);
+  EXPECT_EQ(heard_[0].reason, Reason::connect_timed_out);
+  // A connect that comes through all the same changes nothing.
+  network_.events->on_connected(0);
+  submit();
+  EXPECT_THAT(network_.sends, IsEmpty());
+  closed();
+}
+
+// ------------------------------------------------------------------------------------ time limits, RFC 5321 §4.5.3.2
+
+TEST_F(SessionTest, GreetingFiveMinutes) {
+  connect();
+  expect_time_out(now_, 5 * kMinute, Phase::greeting);
+}
+
+TEST_F(SessionTest, MailFiveMinutes) {
+  be_idle();
+  Mail mail({"x@y.test"});
+  offer(mail);
+  sent();
+  EXPECT_EQ(network_.wire.substr(0, 10), "MAIL FROM:");
+  expect_time_out(now_, 5 * kMinute, Phase::mail);
+  EXPECT_EQ(heard_[0].result, Result::later);
+  EXPECT_THAT(freed_, ElementsAre(&mail));
+}
+
+TEST_F(SessionTest, EveryReplyBeginsTheTimeAnew) {
+  be_idle();
+  Mail mail({"x@y.test", "z@y.test"});
+  offer(mail);
+  sent();
+  pass(4 * kMinute);
+  hear("250 ok\r\n");
+  sent();
+  pass(4 * kMinute);
+  hear("250 ok\r\n");
+  sent();
+  expect_time_out(now_, 5 * kMinute, Phase::rcpt);
+}
+
+TEST_F(SessionTest, DataTwoMinutes) {
+  be_idle();
+  Mail mail({"x@y.test"});
+  offer(mail);
+  sent();
+  hear("250 ok\r\n");
+  sent();
+  hear("250 ok\r\n");
+  sent();
+  expect_time_out(now_, 2 * kMinute, Phase::data);
+  EXPECT_EQ(heard_[0].result, Result::later);
+}
+
+TEST_F(SessionTest, BlockThreeMinutesDotTenMinutes) {
+  be_idle("250-PIPELINING\r\n");
+  Mail mail({"x@y.test"}, std::string(600 * 1024 - 2, 'x') + "\r\n");
+  offer(mail);
+  sent();
+  hear("250 ok\r\n250 ok\r\n354 go\r\n");
+  pass(3 * kMinute - kSecond);
+  EXPECT_THAT(heard_, IsEmpty());
+  sent();  // the next block: its own three minutes
+  ASSERT_EQ(network_.sends.size(), 3u);
+  expect_time_out(now_, 3 * kMinute, Phase::body);
+  EXPECT_EQ(heard_[0].result, Result::later);
+}
+
+TEST_F(SessionTest, DotTenMinutes) {
+  be_idle("250-PIPELINING\r\n");
+  Mail mail({"x@y.test"});
+  offer(mail);
+  sent();
+  hear("250 ok\r\n250 ok\r\n354 go\r\n");
+  sent();
+  EXPECT_TRUE(network_.wire.ends_with("Hello\r\n.\r\n"));
+  expect_time_out(now_, 10 * kMinute, Phase::end_of_data);
+  EXPECT_EQ(heard_[0].result, Result::in_doubt);
+}
+
+TEST_F(SessionTest, IdleHasNoLimit) {
+  be_idle();
+  pass(60 * kMinute);
+  EXPECT_THAT(heard_, IsEmpty());
+  EXPECT_FALSE(network_.closing);
+}
+
+// A server that sends a byte every ten seconds gets no more time than one that is silent.
+TEST_F(SessionTest, TimeIsPerReplyNotPerRead) {
+  connect();
+  const int64_t begun = now_;
+  hear("220-");
+  while (heard_.empty() && now_ < begun + 20 * kMinute) {
+    pass(10 * kSecond);
+    if (heard_.empty()) hear("x");
+  }
+  ASSERT_EQ(heard_.size(), 1u);
+  EXPECT_EQ(heard_[0].reason, Reason::timed_out);
+  EXPECT_GE(heard_[0].at_ns, begun + 5 * kMinute);
+  EXPECT_LE(heard_[0].at_ns, begun + 5 * kMinute + kSecond);
+}
+
+// ------------------------------------------------------------------------------------------------------- content
+
+TEST_F(SessionTest, LargeContentGoesInBlocksAndIsInDoubtOnlyBehindTheLast) {
+  for (const bool last_too : {false, true}) {
+    SCOPED_TRACE(last_too);
+    heard_.clear();
+    freed_.clear();
+    ready_ = 0;
+    be_idle("250-PIPELINING\r\n250-CHUNKING\r\n");
+    Mail mail({"x@y.test"}, std::string(600 * 1024 - 2, 'x') + "\r\n");
+    const std::string body = mail.body;
+    offer(mail);
+    ASSERT_EQ(network_.sends.size(), 1u);
+    sent();
+    ASSERT_EQ(network_.sends.size(), 2u);
+    if (last_too) {
+      sent();
+      ASSERT_EQ(network_.sends.size(), 3u);
+      EXPECT_TRUE(network_.wire.ends_with(body)) << "the blocks are not the content";
+      EXPECT_EQ(network_.wire.size() - network_.wire.find("LAST\r\n") - 6, body.size());
+    }
+    network_.events->on_ended(0);
+    ASSERT_FALSE(heard_.empty());
+    EXPECT_EQ(heard_[0].outgoing, &mail);
+    EXPECT_EQ(heard_[0].result, last_too ? Result::in_doubt : Result::later);
+    EXPECT_THAT(freed_, IsEmpty()) << "the kernel still reads it";
+    closed();
+    EXPECT_THAT(freed_, ElementsAre(&mail));
+  }
+}
+
+TEST_F(SessionTest, ReplyOvertakesTheEndOfTheSend) {
+  be_idle("250-PIPELINING\r\n");
+  Mail mail({"x@y.test"});
+  offer(mail);
+  hear("250 ok\r\n250 ok\r\n354 go\r\n");  // on_sent has not come
+  ASSERT_EQ(network_.sends.size(), 1u) << "a second send while one is under way";
+  sent();
+  ASSERT_EQ(network_.sends.size(), 2u);
+  EXPECT_TRUE(network_.sends[1].ends_with("Hello\r\n.\r\n"));
+  hear("250 2.0.0 stored\r\n");  // again
+  ASSERT_EQ(heard_.size(), 1u);
+  EXPECT_EQ(heard_[0].result, Result::delivered);
+  EXPECT_THAT(freed_, IsEmpty()) << "the kernel still reads it";
+  EXPECT_EQ(ready_, 1) << "not ready while a send is under way";
+  sent();
+  EXPECT_THAT(freed_, ElementsAre(&mail));
+  EXPECT_EQ(ready_, 2);
+}
+
+// The content is refused while it is on its way: its recipients are settled, its bytes are not free.
+TEST_F(SessionTest, RefusedWhileTheContentIsOnItsWay) {
+  be_idle("250-PIPELINING\r\n250-CHUNKING\r\n");
+  Mail mail({"x@y.test"}, std::string(400 * 1024 - 2, 'x') + "\r\n");
+  offer(mail);
+  hear("550 5.7.1 not you\r\n503 no\r\n");
+  ASSERT_EQ(heard_.size(), 1u);
+  EXPECT_THAT(freed_, IsEmpty());
+  sent();
+  EXPECT_THAT(freed_, IsEmpty());
+  sent();
+  EXPECT_THAT(freed_, ElementsAre(&mail));
+  EXPECT_EQ(ready_, 1);
+  hear("503 no\r\n");
+  EXPECT_EQ(ready_, 2) << "the session goes on";
+}
+
+TEST_F(SessionTest, AbortWithASendUnderWay) {
+  be_idle("250-PIPELINING\r\n250-CHUNKING\r\n");
+  Mail mail({"x@y.test", "z@y.test"});
+  offer(mail);
+  session_.abort();
+  ASSERT_GE(heard_.size(), 2u);
+  EXPECT_EQ(heard_[0].result, Result::in_doubt);
+  EXPECT_THAT(freed_, IsEmpty());
+  EXPECT_TRUE(network_.closing);
+  // What the kernel still says is not heard.
+  network_.events->on_sent(0);
+  network_.events->on_received("250 ok\r\n");
+  network_.events->on_ended(0);
+  EXPECT_EQ(gone_, 0);
+  closed();
+  EXPECT_THAT(freed_, ElementsAre(&mail));
+  EXPECT_EQ(gone_, 1);
+  pass(20 * kMinute);
+  EXPECT_EQ(closings_, 1);
+}
+
+// --------------------------------------------------------------------------------------------- leaving, early mail
+
+TEST_F(SessionTest, LeaveWhileBusy) {
+  be_idle("250-PIPELINING\r\n");
+  Mail mail({"x@y.test"});
+  offer(mail);
+  session_.leave();
+  EXPECT_FALSE(session_.may_offer());
+  sent();
+  hear("250 ok\r\n250 ok\r\n354 go\r\n");
+  sent();
+  hear("250 2.0.0 stored\r\n");
+  ASSERT_EQ(heard_.size(), 1u);
+  EXPECT_EQ(heard_[0].result, Result::delivered);
+  EXPECT_TRUE(network_.wire.ends_with("\r\n.\r\nQUIT\r\n"));
+  EXPECT_EQ(ready_, 1);
+  sent();
+  hear("221 bye\r\n");
+  EXPECT_EQ(heard_.size(), 1u) << "a good end is no outcome";
+  closed();
+  EXPECT_EQ(gone_, 1);
+}
+
+TEST_F(SessionTest, LeaveBeforeTheGreeting) {
+  connect();
+  session_.leave();
+  EXPECT_TRUE(network_.closing);
+  EXPECT_THAT(network_.sends, IsEmpty());
+  closed();
+}
+
+TEST_F(SessionTest, EarlyMailWithTwoTransactions) {
+  settings_.allow_early_mail = true;
+  be_idle("250-PIPELINING\r\n250-CHUNKING\r\n");
+  Mail first({"x@y.test"}), second({"z@y.test"}), third({"w@y.test"});
+  offer(first);
+  hear("250 ok\r\n250 ok\r\n");
+  EXPECT_EQ(ready_, 1) << "a send is under way";
+  sent();
+  EXPECT_EQ(ready_, 2);
+  ASSERT_TRUE(session_.may_offer());
+  pass(kSecond);
+  offer(second);
+  sent();
+  EXPECT_FALSE(session_.may_offer()) << "a third one";
+  hear("250 2.0.0 stored\r\n250 ok\r\n250 ok\r\n");
+  ASSERT_EQ(heard_.size(), 1u);
+  EXPECT_EQ(heard_[0].outgoing, &first);
+  EXPECT_EQ(heard_[0].result, Result::delivered);
+  EXPECT_THAT(freed_, ElementsAre(&first));
+  EXPECT_EQ(second.moments.offered_ns - first.moments.offered_ns, kSecond) << "each has its own times";
+  ASSERT_TRUE(session_.may_offer());
+  offer(third);
+  network_.events->on_ended(ECONNRESET);
+  ASSERT_EQ(heard_.size(), 4u);
+  EXPECT_EQ(heard_[1].outgoing, &second);
+  EXPECT_EQ(heard_[1].result, Result::in_doubt);
+  EXPECT_EQ(heard_[2].outgoing, &third);
+  EXPECT_EQ(heard_[2].result, Result::in_doubt);
+  EXPECT_EQ(heard_[3].outgoing, nullptr);
+  closed();
+  EXPECT_EQ(freed_.size(), 3u);
+}
+
+// A refused BDAT leaves a transaction to be reset: who was told "ready" before must ask again.
+TEST_F(SessionTest, EarlyMailIsNotOfferedIntoAReset) {
+  settings_.allow_early_mail = true;
+  be_idle("250-PIPELINING\r\n250-CHUNKING\r\n");
+  Mail first({"x@y.test"});
+  offer(first);
+  sent();
+  hear("250 ok\r\n250 ok\r\n");
+  EXPECT_EQ(ready_, 2);
+  hear("451 later\r\n");
+  EXPECT_TRUE(network_.wire.ends_with("RSET\r\n"));
+  EXPECT_FALSE(session_.may_offer());
+  sent();
+  EXPECT_FALSE(session_.may_offer());
+  hear("250 ok\r\n");
+  EXPECT_TRUE(session_.may_offer());
+  EXPECT_EQ(ready_, 3);
+}
+
+}  // namespace
+}  // namespace veredus::smtp
