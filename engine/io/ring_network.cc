@@ -244,6 +244,7 @@ void RingNetwork::release_slot(Slot& slot) {
 RingNetwork::SendBlock* RingNetwork::take_block() {
   if (free_blocks_.empty()) {
     blocks_.push_back(std::make_unique<SendBlock>());
+    ++counters_.send_blocks;
     free_blocks_.push_back(blocks_.back().get());
   }
   SendBlock* block = free_blocks_.back();

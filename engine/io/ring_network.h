@@ -27,6 +27,7 @@ struct NetworkCounters {
   uint64_t sends = 0;                // blocks handed to the kernel
   uint64_t received_bytes = 0;
   uint64_t sent_bytes = 0;
+  uint64_t send_blocks = 0;        // made: the most connects and sends under way at once
   uint64_t buffers_exhausted = 0;  // receives armed again because all buffers were out
 };
 
