@@ -64,6 +64,7 @@ void Home::append(AppendMessage& message) {
   for (const intake::AppendRequest::Frame& frame : request.frames) {
     const queue::Appended appended = journal_.append(frame.type, frame.payload);
     note(appended);
+    if (frame.type == FrameType::refusals) waits.answer.refusals.push_back(appended.location);
     if (frame.type != FrameType::extent) continue;
     const absl::Status loaded = load_extent(appended.location, frame.payload, nullptr);
     if (!loaded.ok()) waits.status = loaded;

@@ -38,8 +38,9 @@ int64_t wall_ns() {
   return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
-// SIGTERM and SIGINT are taken by one thread, which then asks for an orderly stop; a second one
-// ends at once.
+// SIGTERM and SIGINT are taken by one thread, which then asks for an orderly stop. While the spool
+// is still being read, and at a second signal, the process ends at once: what is not finished is in
+// the journal.
 class Signals {
  public:
   // Before any other thread is started: they all inherit the mask.
@@ -54,14 +55,18 @@ class Signals {
     leave_ = true;
     if (thread_.joinable()) thread_.join();
   }
-  void watch(std::function<void(int)> on_stop) {
+  // `on_stop` says whether an orderly stop was begun.
+  void watch(std::function<bool(int)> on_stop) {
     thread_ = std::thread([this, on_stop = std::move(on_stop)] {
       int seen = 0;
       while (!leave_) {
         const timespec wait{0, 100'000'000};
         const int got = sigtimedwait(&set_, nullptr, &wait);
-        if (got > 0 && ++seen == 1) on_stop(got);
-        if (seen > 1) _exit(EX_TEMPFAIL);  // what is not finished is in the journal
+        if (got <= 0) continue;
+        if (++seen > 1 || !on_stop(got)) {
+          log_line(LogLevel::notice, std::string("stopped at once by ") + strsignal(got));
+          _exit(seen > 1 ? EX_TEMPFAIL : EX_OK);
+        }
       }
     });
   }
@@ -116,6 +121,11 @@ class Service {
     raise_descriptor_limit();
     if (const absl::Status probe = io::Ring::probe(); !probe.ok()) return fail(probe, EX_CONFIG);
     if (const absl::Status status = make_server(); !status.ok()) return fail(status);
+    signals.watch([this](int signal) {
+      if (!ready_) return false;
+      server_->post([this, signal] { begin_stop(signal); });
+      return true;
+    });
     auto host = control::EngineHost::start(
         config_, [this](std::function<void()> work) { server_->post(std::move(work)); });
     if (!host.ok()) return fail(host.status());
@@ -124,8 +134,8 @@ class Service {
                                           wall_ns());
     if (const absl::Status status = server_->listen(); !status.ok()) return fail(status);
     server_->set_tick(control::Api::kTickNs, [this] { tick(); });
-    signals.watch([this](int signal) { server_->post([this, signal] { begin_stop(signal); }); });
     say_ready();
+    ready_ = true;
     server_->run();
     if (stopper_.joinable()) stopper_.join();
     api_.reset();
@@ -205,6 +215,7 @@ class Service {
   std::unique_ptr<control::EngineHost> host_;
   std::unique_ptr<control::Api> api_;
   std::thread stopper_;
+  std::atomic<bool> ready_{false};
   bool finished_ = false;
   int64_t watchdog_every_ns_ = 0, next_watchdog_ns_ = 0, last_watchdog_ns_ = 0;
 };

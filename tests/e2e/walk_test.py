@@ -1,0 +1,501 @@
+#!/usr/bin/python3
+"""The whole walk with real processes: engine, mail server, name server, feeder, on loopback.
+
+Usage: walk_test.py VEREDUS SINK [unittest arguments]
+"""
+
+import ctypes
+import json
+import os
+import random
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+sys.path.insert(0, os.path.join(ROOT, "tools"))
+import testzone  # noqa: E402
+import walk  # noqa: E402
+
+VEREDUS = SINK = ""
+DOMAINS = 50
+
+
+def recipient(batch, i):
+    return "%s-%d@%s" % (batch, i, testzone.domain(i % DOMAINS))
+
+
+def lines_of(batch, count, **fields):
+    """A batch whose messages tell their recipients apart."""
+    raw = "Subject: {{id}}\r\nMessage-ID: <{{id}}@walk.test>\r\n\r\nHello {{to}},\r\n.dots\r\n"
+    head = {"batch": batch, "sender": "bounce@walk.test", "merge": True, "message": {"raw": raw}}
+    head.update(fields)
+    return [head] + [{"to": recipient(batch, i), "id": "%s-%d" % (batch, i)} for i in range(count)]
+
+
+class Case(unittest.TestCase):
+    domains = DOMAINS
+    settings = {}
+    sink_options = ()
+
+    def setUp(self):
+        self.directory = tempfile.mkdtemp(prefix="veredus-e2e-", dir="/var/tmp")
+        self.addCleanup(shutil.rmtree, self.directory, True)
+        self.walk = walk.Walk(self.directory, VEREDUS, SINK, self.domains, self.settings,
+                              self.sink_options)
+        self.addCleanup(self.walk.stop)
+        self.walk.start()
+
+    def run_veredus(self, *arguments, stdin=None):
+        return subprocess.run([VEREDUS, "--config", self.walk.config, *arguments], input=stdin,
+                              capture_output=True, text=True, timeout=60)
+
+    def check_identity(self, tally):
+        self.assertEqual(tally["accepted"],
+                         sum(tally[part] for part in ("delivered", "failed", "expired", "cancelled",
+                                                      "suppressed", "waiting", "in_doubt")), tally)
+
+    def settled_events(self, query, count):
+        """The events, once there are so many: they wait for the disk, tallies do not."""
+        end = time.monotonic() + 10
+        while True:
+            events = self.walk.events(query)
+            if len(events) >= count or time.monotonic() > end:
+                self.assertEqual(len(events), count)
+                return events
+            time.sleep(0.05)
+
+    def check_gap_free(self, events):
+        last = {}
+        for event in events:
+            stream = event["stream"]
+            self.assertEqual(event["seq"], last.get(stream, 0) + 1, "in stream %d" % stream)
+            last[stream] = event["seq"]
+
+
+class Delivery(Case):
+    def test_every_recipient_gets_its_own_message_once(self):
+        count = 5000
+        status, answer = self.walk.feed(lines_of("b", count))
+        self.assertEqual((status, answer["accepted"], answer["refused"]), (200, count, 0), answer)
+        tally = self.walk.wait_settled("b")
+        self.assertEqual(tally["delivered"], count, tally)
+        self.check_identity(tally)
+        self.assertEqual(self.walk.stop_engine(), 0)
+        self.walk.stop_sink()
+        expected = sorted(("<b-%d@walk.test>" % i, recipient("b", i), "ack") for i in range(count))
+        got = sorted((i if i.startswith("<") else "<%s>" % i, r, a)
+                     for i, r, a in self.walk.ledger_lines())
+        self.assertEqual(got, expected)
+
+    def test_events_tell_all_and_are_gap_free(self):
+        self.walk.feed(lines_of("one", 300, campaign="spring", meta={"n": 1}))
+        self.walk.feed(lines_of("two", 200, tenant="acme"))
+        self.walk.wait_settled("one")
+        self.walk.wait_settled("two", tenant="acme")
+        events = self.settled_events("", 1000)
+        self.check_gap_free(events)
+        for batch, count in (("one", 300), ("two", 200)):
+            for kind in ("accepted", "delivered"):
+                seen = sorted(e["to"] for e in events if e["batch"] == batch and e["type"] == kind)
+                self.assertEqual(seen, sorted(recipient(batch, i) for i in range(count)), kind)
+        delivered = next(e for e in events if e["type"] == "delivered" and e["batch"] == "one")
+        self.assertEqual(delivered["campaign"], "spring")
+        self.assertEqual(delivered["meta"], {"n": 1})
+        self.assertEqual(delivered["response"]["code"], 250)
+        self.assertTrue(delivered["mx"]["name"].startswith("mx."))
+        self.assertTrue(delivered["mx"]["addr"].startswith("127.10."))
+        # A cursor goes on where it was taken, also over a restart.
+        _, text = self.walk.get("/v1/events?limit=100")
+        first = [json.loads(line) for line in text.splitlines()]
+        cursor = first[-1]["cursor"]
+        self.walk.stop_engine()
+        self.walk.start_engine()
+        rest = self.walk.events("after=" + cursor)
+        both = [e for e in first if e["type"] != "cursor"] + rest
+        key = lambda e: (e["stream"], e["seq"])
+        self.assertEqual(sorted(map(key, both)), sorted(map(key, events)))
+        self.assertEqual(self.walk.get("/v1/events?after=nonsense")[0], 400)
+
+    def test_following_shows_what_happens(self):
+        seen = []
+        follower = subprocess.Popen([VEREDUS, "--config", self.walk.config, "events", "--follow",
+                                     "-n", "20"], stdout=subprocess.PIPE, text=True)
+        self.addCleanup(follower.kill)
+        reader = threading.Thread(target=lambda: seen.extend(follower.stdout))
+        reader.start()
+        self.walk.feed(lines_of("b", 10))
+        reader.join(20)
+        self.assertFalse(reader.is_alive(), "the follower did not hear of 20 events")
+        self.assertEqual(follower.wait(10), 0)
+        follower.stdout.close()
+        types = sorted(json.loads(line)["type"] for line in seen)
+        self.assertEqual(types, ["accepted"] * 10 + ["delivered"] * 10)
+
+    def test_the_feed_contract(self):
+        lines = lines_of("b", 3)
+        status, answer = self.walk.feed(lines)
+        self.assertEqual((status, answer["replayed"]), (200, False))
+        status, again = self.walk.feed(lines)
+        self.assertEqual((status, again["replayed"], again["accepted"]), (200, True, 3))
+        status, answer = self.walk.feed(lines_of("b", 4))
+        self.assertEqual((status, answer["error"]["code"]), (409, "conflict"))
+        # Nothing of a malformed batch is kept, and it is said where it is wrong.
+        body = '{"batch":"bad","sender":"a@b.test","message":{"raw":"Subject: x\\r\\n\\r\\n"}}\n' \
+               '{"to":"a@b.test"}\n{"to":}\n'
+        status, text, _ = self.walk.request("POST", "/v1/batches", body.encode())
+        error = json.loads(text)["error"]
+        self.assertEqual((status, error["line"]), (400, 3), error)
+        self.assertIn("byte", error)
+        self.assertEqual(self.walk.get("/v1/batches/default/bad")[0], 404)
+        # A bad recipient is refused alone, with its line.
+        lines = lines_of("part", 3)
+        lines[2]["to"] = "no address"
+        status, answer = self.walk.feed(lines)
+        self.assertEqual((status, answer["accepted"], answer["refused"]), (200, 2, 1), answer)
+        self.assertEqual(answer["refusals"][0]["line"], 3)
+        status, text = self.walk.get("/v1/batches/default/part/refused")
+        self.assertEqual((status, json.loads(text)["line"]), (200, 3), text)
+        limits = json.loads(self.walk.get("/v1/limits")[1])
+        self.assertIn("1000000", json.dumps(limits))
+        self.assertEqual(self.walk.get("/v1/nothing")[0], 404)
+        self.assertEqual(self.walk.request("DELETE", "/v1/batches")[0], 405)
+        self.walk.wait_settled("part")
+        names = [b["batch"] for b in json.loads(self.walk.get("/v1/batches")[1])["batches"]]
+        self.assertEqual(names, ["b", "part"])
+        self.assertIn("veredus_delivered_total{shard=\"0\"}", self.walk.get("/metrics")[1])
+
+    def test_answers_outlive_a_restart(self):
+        lines = lines_of("b", 100)
+        self.walk.feed(lines)
+        self.walk.wait_settled("b")
+        self.walk.stop_engine()
+        self.walk.start_engine()
+        status, answer = self.walk.feed(lines)
+        self.assertEqual((status, answer["replayed"], answer["accepted"]), (200, True, 100))
+        self.assertEqual(self.walk.feed(lines_of("b", 99))[0], 409)
+        time.sleep(0.5)
+        self.walk.stop_sink()
+        self.assertEqual(len(self.walk.ledger_lines()), 100)
+
+    def test_the_commands(self):
+        path = os.path.join(self.directory, "batch")
+
+        def write(lines):
+            with open(path, "w") as file:
+                file.write("".join(json.dumps(line) + "\n" for line in lines))
+        write(lines_of("cli", 50))
+        done = self.run_veredus("send", "--wait", path)
+        self.assertEqual((done.returncode, done.stdout), (0, "cli: 50 accepted, 0 refused\n"),
+                         done.stderr)
+        with open(path) as file:
+            done = self.run_veredus("--json", "send", "-", stdin=file.read())
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertTrue(json.loads(done.stdout)["replayed"])
+        write(lines_of("cli", 51))
+        done = self.run_veredus("send", path)
+        self.assertEqual(done.returncode, os.EX_DATAERR, done.stderr)
+        write(lines_of("refused", 1) + [{"to": "nobody"}])
+        done = self.run_veredus("send", path)
+        self.assertEqual(done.returncode, os.EX_DATAERR)
+        self.assertIn("line 3", done.stderr)
+        self.assertEqual(self.run_veredus("send", "/nonexistent").returncode, os.EX_NOINPUT)
+        self.assertEqual(self.run_veredus("send").returncode, os.EX_USAGE)
+
+        done = self.run_veredus("status")
+        self.assertIn("default/cli", done.stdout)
+        one = json.loads(self.run_veredus("--json", "status", "cli").stdout)
+        self.assertEqual(one["delivered"], 50)
+        self.assertEqual(self.run_veredus("status", "nothing").returncode, os.EX_NOINPUT)
+        self.settled_events("batch=cli&type=delivered", 50)
+        done = self.run_veredus("events", "--batch", "cli", "--type", "delivered")
+        self.assertEqual(len(done.stdout.splitlines()), 50)
+        state = os.path.join(self.directory, "state")
+        first = self.run_veredus("events", "--state", state, "-n", "30").stdout.splitlines()
+        second = self.run_veredus("events", "--state", state).stdout.splitlines()
+        self.assertEqual(len(first), 30)
+        self.assertEqual(len(set(first) | set(second)), len(first) + len(second))
+
+        self.assertEqual(self.run_veredus("check-config").returncode, 0)
+        with open(path, "w") as file:
+            file.write("[smtp]\nprot = 25\n")
+        done = self.run_veredus("check-config", path)
+        self.assertEqual(done.returncode, os.EX_CONFIG)
+        self.assertIn(path + ":2:1: ", done.stderr)
+        report = json.loads(self.run_veredus("--json", "doctor").stdout)
+        states = {check["check"]: check["state"] for check in report["checks"]}
+        self.assertEqual((states["io_uring"], states["DNS"], states["spool"]), ("ok", "ok", "ok"))
+
+        self.walk.stop_engine()
+        done = self.run_veredus("send", "--retry-for", "0s", path)
+        self.assertEqual(done.returncode, os.EX_UNAVAILABLE)
+        self.assertIn("is `veredus serve` running", done.stderr)
+
+    def test_one_engine_a_spool(self):
+        second = subprocess.run([VEREDUS, "--config", self.walk.config, "--socket",
+                                 os.path.join(self.directory, "other.sock"), "serve"],
+                                capture_output=True, text=True, timeout=30)
+        self.assertEqual(second.returncode, os.EX_CONFIG)
+        self.assertIn("another engine uses the spool", second.stderr)
+
+    def test_a_paused_feeder_is_not_cut_off_and_a_lost_one_leaves_nothing(self):
+        body = "".join(json.dumps(line) + "\n" for line in lines_of("cut", 1000)).encode()
+        connection = walk.UnixConnection(self.walk.socket)
+        connection.putrequest("POST", "/v1/batches")
+        connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders()
+        connection.send(body[:len(body) // 2])
+        time.sleep(0.2)
+        status, answer = self.walk.feed(lines_of("cut", 1000))
+        self.assertEqual((status, answer["error"]["code"]), (409, "in_progress"))
+        connection.close()
+        end = time.monotonic() + 10
+        while True:
+            status, answer = self.walk.feed(lines_of("cut", 1000))
+            if status != 409 or time.monotonic() > end:
+                break
+            time.sleep(0.05)
+        self.assertEqual((status, answer.get("replayed")), (200, False), answer)
+        self.assertEqual(self.walk.wait_settled("cut")["delivered"], 1000)
+        self.walk.stop_engine()
+        self.walk.stop_sink()
+        self.assertEqual(len(self.walk.ledger_lines()), 1000)
+
+
+class Refusing(Case):
+    sink_options = ("--fail", "rcpt=550:0.2", "--fail", "rcpt=451:0.2", "--fail", "mail=421:0.02",
+                    "--drop", "data:0.02")
+    settings = {"retry": {"initial": "1s", "cap": "1s"}}
+
+    def test_refusals_and_trouble_are_accounted_for(self):
+        count = 2000
+        self.walk.feed(lines_of("b", count))
+        tally = self.walk.wait_settled("b", 90)
+        self.check_identity(tally)
+        self.assertEqual(tally["waiting"], 0, tally)
+        self.assertEqual(tally["delivered"] + tally["failed"], count)
+        self.assertGreater(tally["failed"], count * 0.1)
+        self.assertGreater(tally["delivered"], count * 0.5)
+        failed = self.settled_events("type=failed", tally["failed"])
+        events = self.walk.events()
+        self.check_gap_free(events)
+        self.assertTrue(all(e["response"]["code"] == 550 and e["response"]["command"] == "RCPT"
+                            and e["kind"] and e["class"] for e in failed), failed[:1])
+        deferred = [e for e in events if e["type"] == "deferred"]
+        self.assertTrue(deferred and all(e["next"] for e in deferred))
+        self.walk.stop_engine()
+        self.walk.stop_sink()
+        stored = [r for _, r, _ in self.walk.ledger_lines()]
+        self.assertEqual(len(stored), len(set(stored)))
+        self.assertEqual(len(stored), tally["delivered"])
+        self.assertFalse(set(stored) & {e["to"] for e in failed})
+
+
+class InDoubt(Case):
+    sink_options = ("--reset", "after-dot:0.3")
+
+    def test_a_lost_reply_to_the_dot_is_in_doubt_and_not_sent_again_at_once(self):
+        self.walk.feed(lines_of("b", 200))
+        end = time.monotonic() + 60
+        while True:
+            tally = self.walk.tally("b")
+            doubtful = [e for e in self.walk.events("type=in_doubt")]
+            if tally["delivered"] + len(doubtful) == 200 or time.monotonic() > end:
+                break
+            time.sleep(0.1)
+        self.check_identity(tally)
+        self.assertEqual(tally["delivered"] + len(doubtful), 200, tally)
+        self.assertGreater(len(doubtful), 0)
+        self.walk.stop_engine()
+        self.walk.stop_sink()
+        lines = self.walk.ledger_lines()
+        self.assertEqual(len({r for _, r, _ in lines}), len(lines), "sent again")
+        self.assertEqual({r for _, r, a in lines if a == "noreply"}, {e["to"] for e in doubtful})
+
+
+class Policy(Case):
+    settings = {"addresses": {"allow": []}}
+
+    def test_loopback_is_refused_unless_allowed(self):
+        self.walk.feed(lines_of("b", 20))
+        time.sleep(2)
+        tally = self.walk.tally("b")
+        self.assertEqual(tally["delivered"], 0)
+        events = [e for e in self.walk.events() if e["type"] != "accepted"]
+        self.assertTrue(events)
+        self.assertIn("loopback", json.dumps(events))
+        self.walk.stop_engine()
+        self.walk.stop_sink()
+        self.assertEqual(self.walk.ledger_lines(), [])
+
+
+class Users(Case):
+    settings = {"feed": {"users": [54321]}}
+
+    def setUp(self):
+        # Health is asked over the very socket that refuses us.
+        original = walk.Walk.get
+        walk.Walk.get = lambda self, path, timeout=60: (
+            (200, "") if original(self, path, timeout)[0] == 403 and path == "/healthz"
+            else original(self, path, timeout))
+        try:
+            super().setUp()
+        finally:
+            walk.Walk.get = original
+
+    def test_other_users_are_refused(self):
+        status, answer = self.walk.feed(lines_of("b", 1))
+        self.assertEqual((status, answer["error"]["code"]), (403, "not_allowed"))
+        self.assertIn("refused uid", self.walk.engine_log())
+
+
+class Stopping(Case):
+    sink_options = ("--delay", "dot=30")
+
+    def test_sigterm_lets_transactions_finish_and_the_rest_goes_on_later(self):
+        count = 4000
+        self.walk.feed(lines_of("b", count))
+        while self.walk.tally("b")["delivered"] < 50:
+            time.sleep(0.01)
+        begin = time.monotonic()
+        self.assertEqual(self.walk.stop_engine(), 0)
+        self.assertLess(time.monotonic() - begin, 20)
+        self.assertIn("all is in the journal", self.walk.engine_log())
+        self.assertFalse(os.path.exists(self.walk.socket))
+        self.walk.start_engine()
+        tally = self.walk.wait_settled("b")
+        self.assertEqual((tally["delivered"], tally["in_doubt"]), (count, 0), tally)
+        self.check_gap_free(self.walk.events())
+        self.walk.stop_engine()
+        self.walk.stop_sink()
+        stored = sorted(r for _, r, _ in self.walk.ledger_lines())
+        self.assertEqual(stored, sorted(recipient("b", i) for i in range(count)))
+
+
+class Killing(Case):
+    KILLS = 6
+    settings = {"retry": {"initial": "1s", "cap": "1s"}}
+    sink_options = ("--ledger-sync",)
+
+    def test_sigkill_loses_nothing_acknowledged(self):
+        acknowledged, stop = {}, threading.Event()
+
+        def feed():
+            number = 0
+            while not stop.is_set():
+                number += 1
+                lines = lines_of("k%d" % number, 400)
+                while not stop.is_set():  # the same batch until it is acknowledged
+                    try:
+                        status, answer = self.walk.feed(lines)
+                    except (OSError, ValueError, walk.http.client.HTTPException):
+                        status = 0
+                    if status == 200:
+                        acknowledged["k%d" % number] = 400
+                        break
+                    time.sleep(0.02)
+        feeder = threading.Thread(target=feed)
+        feeder.start()
+        chance = random.Random(4711)
+        try:
+            for _ in range(self.KILLS):
+                time.sleep(0.2 + chance.random() * 0.6)
+                durable = {e["to"] for e in self.walk.events("type=delivered")}
+                before = [r for _, r, _ in self.walk.ledger_lines()]
+                self.walk.kill_engine()
+                # Delivered events come from the durable journal: the sink must have these.
+                self.assertLessEqual(durable, set(r for _, r, _ in self.walk.ledger_lines()))
+                self.assertTrue(before is not None)
+                self.walk.start_engine()
+        finally:
+            stop.set()
+            feeder.join(60)
+        self.assertGreater(len(acknowledged), 5)
+        waiting = 0
+        for batch in acknowledged:
+            end = time.monotonic() + 60
+            while True:
+                tally = self.walk.tally(batch)
+                # In doubt: its content was on the way when the engine died; tried again in ten minutes.
+                if tally["waiting"] <= tally.get("in_doubt_waiting", tally["waiting"]) \
+                        and tally["accepted"] - tally["delivered"] == tally["waiting"] \
+                        and self.quiet():
+                    break
+                self.assertLess(time.monotonic(), end, tally)
+                time.sleep(0.05)
+            self.check_identity(tally)
+            waiting += tally["waiting"]
+        events = self.walk.events()
+        self.check_gap_free(events)
+        self.walk.stop_engine()
+        self.walk.stop_sink()
+        stored = {}
+        for _, to, _ in self.walk.ledger_lines():
+            stored[to] = stored.get(to, 0) + 1
+        fed = {recipient(batch, i) for batch in acknowledged for i in range(400)}
+        missing = fed - set(stored)
+        self.assertLessEqual(len(missing), waiting, "%d acknowledged recipients are lost" % len(missing))
+        # No recipient has two delivered events: what was durable is not repeated.
+        delivered = [e["to"] for e in events if e["type"] == "delivered"]
+        self.assertEqual(len(delivered), len(set(delivered)))
+        doubled = {to for to, count in stored.items() if count > 1}
+        # Only what was under way at a kill may come twice: at most one window of connections each.
+        self.assertLess(len(doubled), self.KILLS * 1000)
+
+    def quiet(self):
+        """Nothing is out with a lane."""
+        text = self.walk.get("/metrics")[1]
+        out = [line for line in text.splitlines() if line.startswith("veredus_tickets_out{")]
+        return all(line.endswith(" 0") for line in out)
+
+
+def refuse_io_uring():
+    """In the child: io_uring_setup(2) fails with EPERM, as under a container's seccomp profile."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    setup = 425
+    load_number, is_equal, give = 0x20, 0x15, 0x06
+    errno_eperm, allow = 0x00050000 | 1, 0x7fff0000
+    code = b"".join(struct.pack("=HBBI", *i) for i in (
+        (load_number, 0, 0, 0), (is_equal, 0, 1, setup), (give, 0, 0, errno_eperm),
+        (give, 0, 0, allow)))
+    filters = ctypes.create_string_buffer(code)
+    program = struct.pack("@HP", len(code) // 8, ctypes.addressof(filters))
+    set_no_new_privs, set_seccomp, mode_filter = 38, 22, 2
+    if libc.prctl(set_no_new_privs, 1, 0, 0, 0) != 0:
+        os._exit(99)
+    if libc.prctl(set_seccomp, mode_filter, ctypes.create_string_buffer(program), 0, 0) != 0:
+        os._exit(98)
+
+
+class WithoutIoUring(unittest.TestCase):
+    def test_cause_and_remedy_and_status_78(self):
+        with tempfile.TemporaryDirectory(prefix="veredus-e2e-") as directory:
+            config = os.path.join(directory, "c.toml")
+            with open(config, "w") as file:
+                file.write(walk.to_toml({"node": {"spool": directory + "/spool"},
+                                         "feed": {"socket": directory + "/s"},
+                                         "http": {"listen": "off"}}))
+            done = subprocess.run([VEREDUS, "--config", config, "serve"], capture_output=True,
+                                  text=True, timeout=30, preexec_fn=refuse_io_uring)
+            self.assertEqual(done.returncode, os.EX_CONFIG, done.stderr)
+            self.assertIn("io_uring", done.stderr)
+            self.assertRegex(done.stderr, "seccomp|io_uring_disabled")
+            report = subprocess.run([VEREDUS, "--config", config, "--json", "doctor"],
+                                    capture_output=True, text=True, timeout=30,
+                                    preexec_fn=refuse_io_uring)
+            checks = {c["check"]: c for c in json.loads(report.stdout)["checks"]}
+            self.assertEqual(checks["io_uring"]["state"], "fail")
+            self.assertEqual(report.returncode, os.EX_CONFIG)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    VEREDUS, SINK = os.path.abspath(sys.argv.pop(1)), os.path.abspath(sys.argv.pop(1))
+    unittest.main(verbosity=2)
