@@ -105,11 +105,6 @@ class LineReader::Impl {
     out.vars.clear();
     out.message = {};
     out.message_token_bytes = 0;
-    // The lazy parser takes half surrogates in escapes.
-    if (line.find("\\u") != std::string_view::npos) {
-      JsonFault fault = find_json_fault(line, limits_.nesting_max);
-      if (!fault.reason.empty()) return refuse(fault.offset, std::move(fault.reason));
-    }
     simdjson::ondemand::document document;
     if (parser_.iterate(line.data(), line.size(), line.size() + kPadding).get(document))
       return syntax(0);

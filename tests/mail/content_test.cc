@@ -36,6 +36,11 @@ TEST(Content, CleanInputIsNotCopied) {
   EXPECT_EQ(out.bytes.data(), raw.data());
   EXPECT_EQ(out.flags, 0);
   EXPECT_EQ(out.header_bytes, kHead.size() - 2);
+  for (size_t n = 0; n < 130; ++n) {
+    const std::string longer = std::string(kHead) + std::string(n, 'x') + "\r\ny\r\n";
+    ASSERT_TRUE(normalise(longer, false, out, error));
+    EXPECT_EQ(out.bytes.data(), longer.data()) << n;
+  }
 }
 
 TEST(Content, LineEnds) {
