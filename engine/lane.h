@@ -37,6 +37,7 @@ class Lane {
   WorkList waiting[queue::kBands];
   uint32_t works = 0;                    // taken up and not returned, those being read included
   uint32_t waiting_total = 0;
+  uint32_t failed_dials = 0;             // one after the other, since the last greeting or the last fail_waiting()
   uint32_t picks = 0;                    // for aging between bands
   std::vector<uint8_t> backlog;          // by home: bit width of what waited there when its last ticket left
   std::vector<uint32_t> windows;         // by home: as last told
@@ -103,6 +104,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   static constexpr uint32_t kTicketsPerTurn = 1024;
   static constexpr uint32_t kWindowMax = 4096;
   static constexpr uint32_t kWindowFirst = 64;
+  static constexpr double kWorthOpening = 64;  // transactions that wait for each connection
   static constexpr int64_t kDrainTargetNs = 5'000'000'000;  // connections are opened so that what waits takes about this long
   static constexpr size_t kScratchKept = 64 * 1024;  // bytes of rendered text that a load keeps
   static constexpr uint32_t kWorthADial = 16;  // transactions that a session may carry although its slot is recalled

@@ -59,8 +59,9 @@ void Lanes::pump(Lane& lane) {
   }
   tell_windows(lane);
   if (lane.waiting_total > 0) grow(lane);
-  if (lane.waiting_total > 0) return;
-  // Slots that nobody here needs now: the other slices may.
+  // Slots that nobody here needs now: the other slices may. While more waits at a home, its tickets are on their way.
+  const auto more = [](uint8_t bits) { return bits > 1; };
+  if (lane.waiting_total > 0 || std::any_of(lane.backlog.begin(), lane.backlog.end(), more)) return;
   if (const uint32_t back = lane.leases.give_back_free(0)) send_lease(lane, Message::Kind::lease_back, back);
 }
 
@@ -71,7 +72,9 @@ uint32_t Lanes::sessions_wanted(const Lane& lane) const {
     if (bits > 0) waiting += 0.75 * std::ldexp(1.0, std::min<int>(bits, 40));
   }
   const double transactions = waiting / lane.recipients;
-  const double wanted = std::ceil(transactions * static_cast<double>(lane.transaction_ns) / kDrainTargetNs);
+  // By time, or so that each still has enough to carry to be worth its greeting, whichever is more.
+  const double wanted = std::max(std::ceil(transactions * static_cast<double>(lane.transaction_ns) / kDrainTargetNs),
+                                 std::floor(transactions / kWorthOpening));
   return static_cast<uint32_t>(std::clamp(wanted, 1.0, static_cast<double>(shard_.settings.connections_per_site)));
 }
 
@@ -287,6 +290,9 @@ void Lanes::lease_granted(const LeaseMessage& message) {
 void Lanes::lease_recalled(const LeaseMessage& message) {
   Lane& lane = *lane_of(message.site);
   if (const uint32_t back = lane.leases.on_recall(message.count)) send_lease(lane, Message::Kind::lease_back, back);
+  if (lane.waiting_total == 0) {  // declined, even if it was never used
+    if (const uint32_t back = lane.leases.give_back_free(0)) send_lease(lane, Message::Kind::lease_back, back);
+  }
   list(lane);
 }
 
