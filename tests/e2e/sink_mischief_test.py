@@ -8,7 +8,7 @@ import socket
 import time
 import unittest
 
-from sink_peer import Peer, SinkTest, envelope, two_messages
+from sink_peer import DOTTED, Peer, SinkTest, envelope, two_messages
 
 
 class Misbehaving(SinkTest):
@@ -132,7 +132,7 @@ class Misbehaving(SinkTest):
         took = time.monotonic() - start
         self.assertTrue(0.65 <= took < 3, took)
         sink.stop()
-        self.assertEqual(sink.messages(), [Reading.CONTENT, b"two\r\n"])
+        self.assertEqual(sink.messages(), [DOTTED, b"two\r\n"])
         self.assertEqual([line[2] for line in sink.ledger()], ["ack", "ack"])
 
     def test_delayed_bdat(self):
