@@ -215,6 +215,7 @@ void Lanes::text_of(const Work& work, Returned& item, std::string_view text, std
 
 // No host of the site can be reached now: what waits goes home as the last failure says.
 void Lanes::fail_waiting(Lane& lane) {
+  lane.failed_dials = 0;
   for (WorkList& list_of_band : lane.waiting) {
     while (!list_of_band.empty()) {
       Work& work = *list_of_band.pop_front();

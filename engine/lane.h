@@ -107,7 +107,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   static constexpr double kWorthOpening = 64;  // transactions that wait for each connection
   static constexpr int64_t kDrainTargetNs = 5'000'000'000;  // connections are opened so that what waits takes about this long
   static constexpr size_t kScratchKept = 64 * 1024;  // bytes of rendered text that a load keeps
-  static constexpr uint32_t kWorthADial = 16;  // transactions that a session may carry although its slot is recalled
+  static constexpr uint32_t kWorthADial = 1;   // transactions that a session may carry although its slot is recalled
   static constexpr int64_t kAgainNs = 1'000'000'000;
   static constexpr size_t kBatchesLookedAt = 4;  // a turn: finished ones are forgotten
 

@@ -144,6 +144,7 @@ void Lanes::on_session_ready(smtp::Session& session) {
   if (session.listed_idle) return;
   if (!session.greeted) {
     session.greeted = true;
+    lane.failed_dials = 0;
     --lane.dialling;
     Counters::add(shard_.counters.connected);
   }
@@ -237,6 +238,11 @@ void Lanes::session_ended(smtp::Session& session, const smtp::Outcome& outcome, 
   lane.failure_text = text;
   lane.failure_mx = lane.site->hosts[session.host].name;
   lane.failure_address = io::to_text(session.peer());
+  // Each address of every host was tried once. Where that takes as long as an address is passed over, another one is always free to be
+  // tried again, and what waits would never hear of it, nor expire.
+  ++lane.failed_dials;
+  const bool all_asked = lane.hosts_asked == 0 && lane.hosts_resolved == lane.site->hosts.size();
+  if (all_asked && lane.failed_dials >= lane.targets.size()) fail_waiting(lane);
 }
 
 void Lanes::on_session_closing(smtp::Session& session) {

@@ -47,7 +47,30 @@ TEST(LaneTest, WhatCannotBeDeliveredExpires) {
   EXPECT_EQ(report.receipts, 0u);
 }
 
-// … or while their domain's name servers fail.
+// … nor answers at all: each of two hosts costs a minute, and is passed over for a minute.
+TEST(LaneTest, WhatNobodyAnswersToExpires) {
+  WorldOptions options = few();
+  options.change = [](EngineSettings& settings, Faults& faults) {
+    settings.retry.max_age_ns = 90'000'000'000;
+    faults.connect_silent = 1;
+  };
+  const WorldReport report = World(options).run();
+  EXPECT_THAT(report.violations, IsEmpty());
+  EXPECT_EQ(report.expired, options.recipients);
+  EXPECT_LT(report.simulated_ns, 600'000'000'000);
+}
+
+// The best host is dead: the next one gets the mail, at the first attempt.
+TEST(LaneTest, TheNextHostIsTried) {
+  WorldOptions options = few();
+  options.change = [](EngineSettings&, Faults& faults) { faults.first_hosts_silent = true; };
+  const WorldReport report = World(options).run();
+  EXPECT_THAT(report.violations, IsEmpty());
+  EXPECT_EQ(report.receipts, options.recipients);
+  EXPECT_LT(report.simulated_ns, 90'000'000'000);
+}
+
+// The time of all of them ends while their domain's name servers fail.
 TEST(LaneTest, WhatHasNoRouteExpires) {
   WorldOptions options = few();
   options.change = [](EngineSettings& settings, Faults& faults) {

@@ -76,6 +76,7 @@ io::Socket SimNetwork::connect(const io::Endpoint& peer, const io::Endpoint&, io
   wire->events = &events;
   wire->site = uint32_t{peer.address[0]} << 16 | uint32_t{peer.address[1]} << 8 | peer.address[2];
   internet_.open_at_site_max = std::max(internet_.open_at_site_max, ++internet_.open_by_site[wire->site]);
+  if (internet_.faults.first_hosts_silent && peer.address[3] == 1) return socket;
   if (internet_.chance(internet_.faults.connect_silent)) return socket;
   if (internet_.chance(internet_.faults.connect_refused)) {
     complete(wire, internet_.latency(), [](Wire& it) {

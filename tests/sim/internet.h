@@ -40,6 +40,7 @@ struct Faults {
   double reset_anywhere = 0;      // connection reset, at any command
   double reset_before_reply = 0;  // content stored, the reply never leaves (RFC 1047)
   double stray_reply = 0;         // a second reply to the end of data
+  bool first_hosts_silent = false;  // of every site: connects to them are not answered
   double dns_failure = 0;         // SERVFAIL or no answer
   double farewell_after_ehlo = 0; // the reply to EHLO and a 421 in one piece
   int64_t latency_max_ns = 40'000'000;
