@@ -41,6 +41,7 @@ class RingDisk final : public queue::Disk {
   int64_t sync_now(File file) override;
 
   size_t under_way() const { return under_way_; }
+  size_t records() const { return calls_.size(); }  // the most that were ever under way
 
  private:
   struct Call final : Operation {

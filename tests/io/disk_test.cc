@@ -222,6 +222,7 @@ TEST_F(RingDiskTest, CallsChained) {
   };
   loop->disk.write(static_cast<int32_t>(file), 0, bytes_of(text), done);
   EXPECT_TRUE(loop->until([&] { return rounds == 20; }));
+  EXPECT_EQ(loop->disk.records(), 1u);
   loop->disk.close(static_cast<int32_t>(file));
 }
 
