@@ -17,7 +17,7 @@ Lane::Lane(Lanes& lanes, std::shared_ptr<const Site> the_site) : site(std::move(
 
 Lanes::Lanes(ShardContext& shard, queue::Disk& disk, dns::Router& router, io::Network& network, io::TimerWheel& timers)
     : shard_(shard),
-      store_(disk, *this, shard.settings.render, shard.settings.page_cache_bytes, shard.settings.content_cache_bytes),
+      store_(disk, *this, shard.settings.page_cache_bytes, shard.settings.content_cache_bytes),
       router_(router),
       world_(network, timers, shard.mono_ns),
       returned_(shard.exchange.shards()),

@@ -46,9 +46,8 @@ void StoredContent::on_disk_done(int64_t result) { store->content_done(*this, re
 
 std::string Store::journal_directory(uint16_t journal) { return "journal-" + std::to_string(journal); }
 
-Store::Store(queue::Disk& disk, Owner& owner, const mail::RenderSettings& render, uint64_t page_cache_bytes,
-             uint64_t content_cache_bytes)
-    : disk_(disk), owner_(owner), render_(render), page_limit_(page_cache_bytes), content_limit_(content_cache_bytes) {}
+Store::Store(queue::Disk& disk, Owner& owner, uint64_t page_cache_bytes, uint64_t content_cache_bytes)
+    : disk_(disk), owner_(owner), page_limit_(page_cache_bytes), content_limit_(content_cache_bytes) {}
 
 Store::~Store() = default;
 

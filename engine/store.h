@@ -103,8 +103,7 @@ class Store {
     virtual std::shared_ptr<const queue::LiveBatch> find_batch(uint32_t number) = 0;
   };
   // `disk` and `owner` outlive the store.
-  Store(queue::Disk& disk, Owner& owner, const mail::RenderSettings& render, uint64_t page_cache_bytes,
-        uint64_t content_cache_bytes);
+  Store(queue::Disk& disk, Owner& owner, uint64_t page_cache_bytes, uint64_t content_cache_bytes);
   ~Store();
 
   // Reads what the work's ticket names; on_work_ready or on_work_unreadable follows, at once when it is cached.
@@ -141,7 +140,6 @@ class Store {
 
   queue::Disk& disk_;
   Owner& owner_;
-  const mail::RenderSettings& render_;
   const uint64_t page_limit_, content_limit_;
   uint64_t page_bytes_ = 0, content_bytes_ = 0;
   uint64_t reads_ = 0;  // so far: says which file was used longest ago

@@ -42,8 +42,7 @@ void append_error_json(const FeedError& error, std::string& out) {
 class FeedParser::Impl {
  public:
   Impl(const FeedSettings& settings, FeedHandler& handler)
-      : settings_(settings),
-        limits_(settings.limits),
+      : limits_(settings.limits),
         handler_(handler),
         reader_(settings.limits),
         renderer_(render_) {
@@ -461,7 +460,6 @@ class FeedParser::Impl {
     return false;
   }
 
-  const FeedSettings& settings_;
   const FeedLimits& limits_;
   FeedHandler& handler_;
   LineReader reader_;
