@@ -128,7 +128,8 @@ def run(options, directory):
     tools = os.path.join(options.build, "tools")
     running = walk.Walk(directory, os.path.join(tools, "veredus"), os.path.join(tools, "sink"),
                         options.domains,
-                        {"node": {"name": "quickstart", "hostname": "mail.quickstart.test"}})
+                        {"node": {"name": "quickstart", "hostname": "mail.quickstart.test"}},
+                        survives=options.keep)
     kept = False
     try:
         print("Starting a DNS server, the sink and Veredus on loopback …", flush=True)

@@ -4,6 +4,7 @@ For tools/quickstart and the end-to-end tests. Everything runs in one directory 
 ends what was started here, by its process, and nothing else.
 """
 
+import ctypes
 import http.client
 import json
 import os
@@ -45,6 +46,12 @@ def to_toml(tables):
     return "\n".join(lines) + "\n"
 
 
+def end_with_parent():
+    """In a child: SIGTERM when whoever started it is gone, however it went."""
+    set_parent_death_signal = 1
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+
+
 class UnixConnection(http.client.HTTPConnection):
     """HTTP over the feed socket."""
 
@@ -59,7 +66,8 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 class Walk:
-    def __init__(self, directory, veredus, sink, domains=1000, settings=None, sink_options=()):
+    def __init__(self, directory, veredus, sink, domains=1000, settings=None, sink_options=(),
+                 survives=False):
         self.directory = directory
         self.veredus = veredus
         self.sink_program = sink
@@ -72,6 +80,7 @@ class Walk:
         self.dns = self.sink = self.engine = None
         self.dns_port = self.sink_port = 0
         self.settings = settings or {}
+        self.before_exec = None if survives else end_with_parent
 
     # --- what runs -------------------------------------------------------------------------------
 
@@ -84,13 +93,25 @@ class Walk:
     def start_dns(self):
         self.dns_port = free_port()
         conf = testzone.write_zone(os.path.join(self.directory, "dns"), self.domains, self.dns_port)
-        self.dns = testzone.start_dnsmasq(conf)
+        log_path = os.path.join(self.directory, "dns.log")
+        with open(log_path, "w") as log:
+            self.dns = subprocess.Popen(
+                [testzone.find_dnsmasq(), "--keep-in-foreground", "--conf-file=" + conf,
+                 "--log-facility=-"], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                start_new_session=True, preexec_fn=self.before_exec)
+        end = time.monotonic() + 10
+        while not testzone.answers("127.0.0.1", self.dns_port):
+            if self.dns.poll() is not None or time.monotonic() > end:
+                with open(log_path) as log:
+                    raise RuntimeError("dnsmasq did not start: " + log.read())
+            time.sleep(0.02)
 
     def start_sink(self, options=None):
         command = [self.sink_program, "--listen-loopback", str(self.sink_port), "--ledger",
                    self.ledger, *(self.sink_options if options is None else options)]
         self.sink = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
-                                     text=True, start_new_session=True)
+                                     text=True, start_new_session=True,
+                                     preexec_fn=self.before_exec)
         ready = self.sink.stdout.readline()
         if not ready.startswith("sink: ready"):
             raise RuntimeError("the sink did not start: %r" % ready)
@@ -115,7 +136,7 @@ class Walk:
         with open(self.log, "a") as log:
             self.engine = subprocess.Popen([self.veredus, "serve", "--config", self.config],
                                            stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                                           start_new_session=True)
+                                           start_new_session=True, preexec_fn=self.before_exec)
         end = time.monotonic() + wait_s
         while time.monotonic() < end:
             if self.engine.poll() is not None:
