@@ -101,7 +101,7 @@ def feed(running, options):
           % (options.recipients, options.domains, running.socket), flush=True)
     cpu, begin = running.engine_cpu_s(), time.monotonic()
     sent = subprocess.run([running.veredus, "--config", running.config, "send", path, "--wait",
-                           "--wait-limit", WAIT_LIMIT]).returncode
+                           "--wait-limit", WAIT_LIMIT], preexec_fn=walk.end_with_parent).returncode
     return sent, time.monotonic() - begin, running.engine_cpu_s() - cpu
 
 
