@@ -12,26 +12,26 @@ namespace veredus {
 // What a shard has done, for /metrics: written by the shard, read by anybody, each on its own.
 struct Counters {
   using Count = std::atomic<uint64_t>;
-  Count loaded{0};          // recipients taken in (dormant ones included)
-  Count waiting{0};         // gauge: records at home
-  Count ticketed{0};        // gauge: of these, out with a lane
+  Count loaded{0};    // recipients taken in (dormant ones included)
+  Count waiting{0};   // gauge: records at home
+  Count ticketed{0};  // gauge: of these, out with a lane
   Count delivered{0};
   Count deferred{0};
   Count failed{0};
   Count expired{0};
   Count in_doubt{0};
-  Count unsent{0};          // tickets that came back without an attempt
-  Count stale{0};           // returns whose slot had another generation: a bug, or a planted one
+  Count unsent{0};  // tickets that came back without an attempt
+  Count stale{0};   // returns whose slot had another generation: a bug, or a planted one
   Count transactions{0};
-  Count connections{0};     // ever dialled
+  Count connections{0};  // ever dialled
   Count connected{0};
   Count connect_failures{0};
-  Count sessions{0};        // gauge: open
-  Count lanes{0};           // gauge
-  Count domains{0};         // gauge
+  Count sessions{0};  // gauge: open
+  Count lanes{0};     // gauge
+  Count domains{0};   // gauge
   Count lookups{0};
-  Count unreadable{0};      // recipients whose page or content could not be read back
-  Count spool_damage{0};    // places found damaged below the durable mark
+  Count unreadable{0};    // recipients whose page or content could not be read back
+  Count spool_damage{0};  // places found damaged below the durable mark
   Count turns{0};
   Count journal_bytes{0};
   Count journal_syncs{0};
@@ -45,7 +45,8 @@ struct Counters {
   }
 };
 
-// What every part of a shard stands on. The times are those of the turn: read once, the same for all of it.
+// What every part of a shard stands on. The times are those of the turn: read once, the same for
+// all of it.
 struct ShardContext {
   uint16_t id = 0;
   const EngineSettings& settings;

@@ -1,12 +1,12 @@
 #include "engine/engine.h"
 
-#include <pthread.h>
-#include <sched.h>
-#include <sys/random.h>
-
 #include <algorithm>
 #include <chrono>
 #include <utility>
+
+#include <pthread.h>
+#include <sched.h>
+#include <sys/random.h>
 
 #include "engine/io/ares_host.h"
 #include "engine/io/ring.h"
@@ -30,8 +30,9 @@ absl::Status pin_to(unsigned core) {
   CPU_ZERO(&set);
   CPU_SET(core, &set);
   if (pthread_setaffinity_np(pthread_self(), sizeof set, &set) != 0) {
-    return absl::InvalidArgumentError("cannot pin a shard to core " + std::to_string(core) +
-                                      ": this process may not run there; see `pin` in the configuration");
+    return absl::InvalidArgumentError(
+        "cannot pin a shard to core " + std::to_string(core) +
+        ": this process may not run there; see `pin` in the configuration");
   }
   return absl::OkStatus();
 }
@@ -52,7 +53,8 @@ struct Engine::Runner final : ShardPorts::Loop {
       ring->submit();
       return;
     }
-    // Whoever sends us something after this looks at the flag and wakes us; what was sent before is seen here.
+    // Whoever sends us something after this looks at the flag and wakes us; what was sent before is
+    // seen here.
     wake->prepare_sleep();
     if (engine.exchange().anything_for(id)) {
       ring->submit();
@@ -75,7 +77,9 @@ struct Engine::Runner final : ShardPorts::Loop {
 };
 
 Engine::Engine(const EngineSettings& settings, EngineOptions options, io::Wake& control)
-    : EngineCore(settings, options.shards, clock_instance_), options_(std::move(options)), control_(control) {
+    : EngineCore(settings, options.shards, clock_instance_),
+      options_(std::move(options)),
+      control_(control) {
   exchange().set_answers(this);
   found_.resize(options_.shards);
 }
@@ -89,8 +93,8 @@ Engine::~Engine() {
   drop_shards();
 }
 
-absl::StatusOr<std::unique_ptr<Engine>> Engine::start(const EngineSettings& settings, EngineOptions options,
-                                                      io::Wake& control) {
+absl::StatusOr<std::unique_ptr<Engine>> Engine::start(const EngineSettings& settings,
+                                                      EngineOptions options, io::Wake& control) {
   if (absl::Status usable = io::Ring::probe(); !usable.ok()) return usable;
   auto files = io::SpoolFiles::open(options.spool);
   if (!files.ok()) return files.status();
@@ -100,14 +104,16 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::start(const EngineSettings& sett
   return engine;
 }
 
-// Threads prepare (ring, ports, recovery of their journal); the caller merges what they found; threads resume.
+// Threads prepare (ring, ports, recovery of their journal); the caller merges what they found;
+// threads resume.
 absl::Status Engine::launch() {
   for (unsigned id = 0; id < options_.shards; ++id) {
     runners_.push_back(std::make_unique<Runner>(*this, id));
     runners_.back()->wake = std::make_unique<io::EventWake>();
     exchange().set_wake(id, runners_.back()->wake.get());
   }
-  for (unsigned id = 0; id < options_.shards; ++id) runners_[id]->thread = std::thread([this, id] { run(id); });
+  for (unsigned id = 0; id < options_.shards; ++id)
+    runners_[id]->thread = std::thread([this, id] { run(id); });
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return prepared_ == options_.shards; });
   if (start_status_.ok()) {
@@ -130,7 +136,9 @@ absl::Status Engine::launch() {
 
 absl::Status Engine::prepare(Runner& runner) {
   if (!options_.cores.empty()) {
-    if (absl::Status pinned = pin_to(options_.cores[runner.id % options_.cores.size()]); !pinned.ok()) return pinned;
+    if (absl::Status pinned = pin_to(options_.cores[runner.id % options_.cores.size()]);
+        !pinned.ok())
+      return pinned;
   }
   auto ring = io::Ring::create();
   if (!ring.ok()) return ring.status();
@@ -148,8 +156,8 @@ absl::Status Engine::prepare(Runner& runner) {
   if (!dns_host.ok()) return dns_host.status();
   runner.dns_host = *std::move(dns_host);
   runner.shard = &add_shard(static_cast<uint16_t>(runner.id),
-                            {clock_instance_, runner, *runner.network, *runner.disk, runner.dns_host->lookups(),
-                             runner.timers},
+                            {clock_instance_, runner, *runner.network, *runner.disk,
+                             runner.dns_host->lookups(), runner.timers},
                             random_seed());
   absl::StatusOr<RecoveredHome> found = runner.shard->recover();
   if (!found.ok()) return found.status();
@@ -190,7 +198,8 @@ void Engine::run(unsigned id) {
   }
 }
 
-// --------------------------------------------------------------------------------------------------------- the end
+// -------------------------------------------------------------------------------------------------
+// the end
 
 void Engine::join() {
   for (const std::unique_ptr<Runner>& runner : runners_) runner->thread.join();
@@ -225,7 +234,8 @@ bool Engine::stop(int64_t limit_ns) {
   return by_itself;
 }
 
-// --------------------------------------------------------------------------------------------------- answers to intake
+// -------------------------------------------------------------------------------------------------
+// answers to intake
 
 void Engine::answer(intake::AppendAnswer answer) {
   {

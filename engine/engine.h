@@ -26,11 +26,11 @@ struct EngineOptions {
 // The engine on threads: one a shard, each with a ring of its own.
 class Engine final : public EngineCore, private Exchange::Answers {
  public:
-  // Starts the threads and recovers the spool; returns when every shard takes turns. `control` is woken when answers to
-  // intake have come. `settings` and `control` outlive the engine. Errors name cause and remedy (io_uring refused:
-  // FailedPrecondition).
-  static absl::StatusOr<std::unique_ptr<Engine>> start(const EngineSettings& settings, EngineOptions options,
-                                                       io::Wake& control);
+  // Starts the threads and recovers the spool; returns when every shard takes turns. `control` is
+  // woken when answers to intake have come. `settings` and `control` outlive the engine. Errors
+  // name cause and remedy (io_uring refused: FailedPrecondition).
+  static absl::StatusOr<std::unique_ptr<Engine>> start(const EngineSettings& settings,
+                                                       EngineOptions options, io::Wake& control);
   ~Engine() override;
 
   // What the spool held at start; once.
@@ -38,8 +38,8 @@ class Engine final : public EngineCore, private Exchange::Answers {
   // Answers to intake that have come since the last call. Control thread.
   std::vector<intake::AppendAnswer> take_answers();
 
-  // No new transaction begins; open ones may finish until the limit; what is decided is made durable. Blocks. True when
-  // everything finished by itself.
+  // No new transaction begins; open ones may finish until the limit; what is decided is made
+  // durable. Blocks. True when everything finished by itself.
   bool stop(int64_t limit_ns);
 
  private:

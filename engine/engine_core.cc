@@ -20,7 +20,8 @@ Shard& EngineCore::add_shard(uint16_t id, ShardPorts ports, uint64_t seed) {
   return *shards_[id];
 }
 
-// ------------------------------------------------------------------------------------------------------- recovery
+// -------------------------------------------------------------------------------------------------
+// recovery
 
 RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
   RecoveredSpool spool;
@@ -33,7 +34,8 @@ RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
     highest = std::max(highest, home.highest_batch);
     latest_wall_ns = std::max(latest_wall_ns, home.latest_wall_ns);
     for (queue::Batch& batch : home.batches) batches.emplace(batch.number, std::move(batch));
-    for (const auto& [number, count] : home.extents) extents[number] += count;  // sums: the order does not matter
+    for (const auto& [number, count] : home.extents)
+      extents[number] += count;  // sums: the order does not matter
     for (const auto& refusals : home.refusals) spool.refusals.push_back(refusals);
     for (const std::string& damage : home.damage) {
       spool.damage.push_back("journal " + std::to_string(journal) + ", " + damage);
@@ -45,23 +47,25 @@ RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
     for (const queue::Commit& commit : home.commits) {
       const auto batch = batches.find(commit.number);
       if (batch == batches.end()) {
-        spool.damage.push_back("batch " + std::to_string(commit.number) + " was committed, but its batch record is gone");
+        spool.damage.push_back("batch " + std::to_string(commit.number) +
+                               " was committed, but its batch record is gone");
         continue;
       }
       if (extents[commit.number] < commit.extents) {
         spool.damage.push_back("batch " + std::to_string(commit.number) + ": " +
-                               std::to_string(commit.extents - extents[commit.number]) + " of its " +
-                               std::to_string(commit.extents) + " extents are gone");
+                               std::to_string(commit.extents - extents[commit.number]) +
+                               " of its " + std::to_string(commit.extents) + " extents are gone");
       }
       auto live = std::make_shared<queue::LiveBatch>();
       live->batch = batch->second;
       live->accepted = commit.accepted;
       live->refused = commit.refused;
-      const int64_t lifetime_ns =
-          queue::lifetime_ns(settings_.retry, live->batch.accepted_wall_ns, live->batch.expires_wall_ns);
-      live->expires_mono_ns = now_mono_ns + lifetime_ns -
-                              queue::age_on_load_ns(settings_.retry, lifetime_ns, live->batch.accepted_wall_ns,
-                                                    latest_wall_ns, now_wall_ns);
+      const int64_t lifetime_ns = queue::lifetime_ns(settings_.retry, live->batch.accepted_wall_ns,
+                                                     live->batch.expires_wall_ns);
+      live->expires_mono_ns =
+          now_mono_ns + lifetime_ns -
+          queue::age_on_load_ns(settings_.retry, lifetime_ns, live->batch.accepted_wall_ns,
+                                latest_wall_ns, now_wall_ns);
       batches_[commit.number] = live;
       spool.batches.push_back({commit, std::move(live)});
     }
@@ -74,11 +78,13 @@ RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
 
 EngineCore::Committed EngineCore::committed_of(const RecoveredSpool& spool) {
   Committed committed;
-  for (const RecoveredSpool::Known& known : spool.batches) committed.emplace(known.commit.number, known.batch);
+  for (const RecoveredSpool::Known& known : spool.batches)
+    committed.emplace(known.commit.number, known.batch);
   return committed;
 }
 
-// ------------------------------------------------------------------------------------------------------ intake's way
+// -------------------------------------------------------------------------------------------------
+// intake's way
 
 std::shared_ptr<const queue::LiveBatch> EngineCore::find_batch(uint64_t number) const {
   const auto found = batches_.find(number);
@@ -94,7 +100,8 @@ void EngineCore::append(unsigned shard, intake::AppendRequest request) {
 void EngineCore::announce(std::shared_ptr<const queue::LiveBatch> batch) {
   const queue::Batch& meta = batch->batch;
   batch->expires_mono_ns =
-      clock_.mono_ns() + queue::lifetime_ns(settings_.retry, meta.accepted_wall_ns, meta.expires_wall_ns);
+      clock_.mono_ns() +
+      queue::lifetime_ns(settings_.retry, meta.accepted_wall_ns, meta.expires_wall_ns);
   batches_[meta.number] = batch;
   for (unsigned i = 0; i < shards(); ++i) {
     auto message = std::make_unique<AnnounceMessage>();
@@ -125,7 +132,8 @@ bool EngineCore::accepting(std::string& reason) const {
     }
   }
   if (waiting >= settings_.waiting_max) {
-    reason = "the engine holds its maximum of waiting recipients (" + std::to_string(settings_.waiting_max) + ")";
+    reason = "the engine holds its maximum of waiting recipients (" +
+             std::to_string(settings_.waiting_max) + ")";
     return false;
   }
   return true;

@@ -27,7 +27,8 @@ struct RecoveredSpool {
   uint64_t next_batch = 1;
 };
 
-// The shards of one engine, and how intake reaches them: what is the same on threads and in the simulated world.
+// The shards of one engine, and how intake reaches them: what is the same on threads and in the
+// simulated world.
 class EngineCore : public intake::ShardPort {
  public:
   EngineCore(const EngineSettings& settings, unsigned shards, io::Clock& clock);

@@ -23,7 +23,8 @@ Message* Mailbox::take() {
 
 Exchange::Exchange(unsigned shards, uint32_t tickets_per_band) {
   places_.reserve(shards);
-  for (unsigned i = 0; i < shards; ++i) places_.push_back(std::make_unique<Place>(tickets_per_band));
+  for (unsigned i = 0; i < shards; ++i)
+    places_.push_back(std::make_unique<Place>(tickets_per_band));
 }
 
 bool Exchange::anything_for(unsigned shard) {

@@ -11,8 +11,8 @@
 
 namespace veredus {
 
-// Messages for one shard: many producers, one consumer, no lock. Bounded by its users, each of which has at most a
-// named number of questions open; answers are as many as questions.
+// Messages for one shard: many producers, one consumer, no lock. Bounded by its users, each of
+// which has at most a named number of questions open; answers are as many as questions.
 class Mailbox {
  public:
   ~Mailbox();
@@ -21,7 +21,8 @@ class Mailbox {
     Message* head = head_.load(std::memory_order_relaxed);
     do {
       mine->next = head;
-    } while (!head_.compare_exchange_weak(head, mine, std::memory_order_release, std::memory_order_relaxed));
+    } while (!head_.compare_exchange_weak(head, mine, std::memory_order_release,
+                                          std::memory_order_relaxed));
   }
   // All that is there, oldest first; the caller owns the chain.
   Message* take();
@@ -31,7 +32,8 @@ class Mailbox {
   std::atomic<Message*> head_{nullptr};
 };
 
-// Where the shards meet: per shard its mailbox and its lock-free priority queue of tickets; and the way back to intake.
+// Where the shards meet: per shard its mailbox and its lock-free priority queue of tickets; and the
+// way back to intake.
 class Exchange {
  public:
   Exchange(unsigned shards, uint32_t tickets_per_band);

@@ -16,7 +16,8 @@ using queue::RecordState;
 Home::Home(ShardContext& shard, queue::Disk& disk)
     : shard_(shard),
       journal_(disk, *this, shard.id, Store::journal_directory(shard.id), shard.settings.journal),
-      records_(static_cast<uint32_t>(std::min<uint64_t>(std::max<uint64_t>(shard.settings.waiting_max, 1), kRecordsMax))),
+      records_(static_cast<uint32_t>(
+          std::min<uint64_t>(std::max<uint64_t>(shard.settings.waiting_max, 1), kRecordsMax))),
       wheel_(records_),
       wheel_zero_mono_ns_(shard.mono_ns) {}
 
@@ -39,7 +40,8 @@ int64_t Home::next_due_mono_ns() const {
   return next;
 }
 
-// ---------------------------------------------------------------------------------------------- intake's frames
+// ----------------------------------------------------------------------------------------------
+// intake's frames
 
 void Home::append(AppendMessage& message) {
   intake::AppendRequest& request = message.request;
@@ -88,7 +90,8 @@ void Home::on_durable(uint64_t sequence) {
   Counters::add(shard_.counters.journal_syncs);
 }
 
-// The journal says so only when the group can not come back any more: what is refused here stays refused.
+// The journal says so only when the group can not come back any more: what is refused here stays
+// refused.
 void Home::on_lost(uint64_t sequence, const absl::Status& why) {
   for (auto waits = unanswered_.begin(); waits != unanswered_.end();) {
     if (waits->first_sequence > sequence || waits->sequence < sequence) {
@@ -102,8 +105,8 @@ void Home::on_lost(uint64_t sequence, const absl::Status& why) {
 }
 
 void Home::flush() {
-  if (!outcomes_.empty() &&
-      (urgent_flush_ || shard_.mono_ns - oldest_outcome_mono_ns_ >= shard_.settings.outcome_flush_ns)) {
+  if (!outcomes_.empty() && (urgent_flush_ || shard_.mono_ns - oldest_outcome_mono_ns_ >=
+                                                  shard_.settings.outcome_flush_ns)) {
     scratch_.clear();
     outcomes_.take(scratch_);
     Counters::add(shard_.counters.journal_bytes, scratch_.size());
@@ -111,11 +114,13 @@ void Home::flush() {
     oldest_outcome_mono_ns_ = 0;
     urgent_flush_ = true;
   }
-  journal_.flush();  // every turn: it is also what tries again to make a segment when the disk was full
+  journal_
+      .flush();  // every turn: it is also what tries again to make a segment when the disk was full
   urgent_flush_ = false;
 }
 
-// ------------------------------------------------------------------------------------------- extents and batches
+// -------------------------------------------------------------------------------------------
+// extents and batches
 
 uint32_t Home::new_extent() {
   if (!free_extents_.empty()) {
@@ -137,7 +142,8 @@ uint32_t Home::intern(std::string_view domain) {
   return id;
 }
 
-// Makes a dormant record of every recipient of the extent. `slots_by_ordinal` (recovery only) gets where each one is.
+// Makes a dormant record of every recipient of the extent. `slots_by_ordinal` (recovery only) gets
+// where each one is.
 absl::Status Home::load_extent(const queue::Location& at, std::string_view payload,
                                std::vector<uint32_t>* slots_by_ordinal) {
   const absl::StatusOr<queue::ExtentHeader> header = queue::read_extent_header(payload);
@@ -177,7 +183,8 @@ absl::Status Home::load_extent(const queue::Location& at, std::string_view paylo
       const size_t at_sign = entry_.to.rfind('@');
       record.domain = intern(entry_.to.substr(at_sign == std::string_view::npos ? 0 : at_sign + 1));
       record.attempts = 0;
-      record.priority = entry_.priority < 0 ? kBatchPriority : static_cast<uint8_t>(entry_.priority);
+      record.priority =
+          entry_.priority < 0 ? kBatchPriority : static_cast<uint8_t>(entry_.priority);
       record.flags = 0;
       record.due = entry_.not_before_wall_ns == 0
                        ? 0
@@ -185,7 +192,8 @@ absl::Status Home::load_extent(const queue::Location& at, std::string_view paylo
       record.state = RecordState::dormant;
       ++extent.live;
       if (slots_by_ordinal != nullptr) {
-        slots_by_ordinal->resize(std::max<size_t>(slots_by_ordinal->size(), record.ordinal + size_t{1}), queue::kNoSlot);
+        slots_by_ordinal->resize(
+            std::max<size_t>(slots_by_ordinal->size(), record.ordinal + size_t{1}), queue::kNoSlot);
         (*slots_by_ordinal)[record.ordinal] = slot;
       } else {
         extent.dormant.push_back(records_, slot);
@@ -208,7 +216,8 @@ void Home::announce(std::shared_ptr<const queue::LiveBatch> batch) {
   for (const uint32_t number : extents) activate(number, batch);
 }
 
-// The batch exists: its dormant records become due, or wait for their time; a turn's share of them each turn.
+// The batch exists: its dormant records become due, or wait for their time; a turn's share of them
+// each turn.
 void Home::activate(uint32_t number, std::shared_ptr<const queue::LiveBatch> batch) {
   Extent& extent = extents_[number];
   if (extent.live == 0) {  // nothing of it could be loaded
@@ -279,7 +288,8 @@ void Home::release_record(uint32_t slot) {
   free_extents_.push_back(number);
 }
 
-// ------------------------------------------------------------------------------------------------------- clocks
+// -------------------------------------------------------------------------------------------------
+// clocks
 
 void Home::schedule(uint32_t slot, int64_t due_mono_ns) {
   Record& record = records_[slot];
@@ -290,7 +300,8 @@ void Home::schedule(uint32_t slot, int64_t due_mono_ns) {
 
 void Home::run_due() {
   queue::SlotFifo due;
-  more_to_do_ = !wheel_.advance(queue::tick_at(shard_.mono_ns - wheel_zero_mono_ns_), kDuePerTurn, due);
+  more_to_do_ =
+      !wheel_.advance(queue::tick_at(shard_.mono_ns - wheel_zero_mono_ns_), kDuePerTurn, due);
   activate_some();
   while (!due.empty()) {
     const uint32_t slot = due.pop_front(records_);

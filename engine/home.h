@@ -32,16 +32,19 @@ struct RecoveredHome {
   queue::Recovered journal;
 };
 
-// The home of the recipients whose journal this shard keeps: their records, their clocks, and what became of them.
-// Nothing else owns a record. A record that is due becomes a ticket when its lane has credit; each ticket comes back once.
+// The home of the recipients whose journal this shard keeps: their records, their clocks, and what
+// became of them. Nothing else owns a record. A record that is due becomes a ticket when its lane
+// has credit; each ticket comes back once.
 class Home final : public queue::JournalListener {
  public:
   Home(ShardContext& shard, queue::Disk& disk);
   ~Home() override;
 
-  // Start: recover() on every shard, then, when all know which batches were committed, resume() on every shard.
+  // Start: recover() on every shard, then, when all know which batches were committed, resume() on
+  // every shard.
   absl::StatusOr<RecoveredHome> recover();
-  void resume(const absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>>& committed);
+  void resume(
+      const absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>>& committed);
 
   void append(AppendMessage& message);
   void announce(std::shared_ptr<const queue::LiveBatch> batch);
@@ -69,24 +72,29 @@ class Home final : public queue::JournalListener {
   class Replay;
 
   static constexpr uint8_t kRecordDeferred = 0x80;  // flag: counted in Tally::deferred_now
-  static constexpr uint8_t kBatchPriority = 255;    // of a dormant record: the batch's, which is not known yet
+  static constexpr uint8_t kBatchPriority =
+      255;  // of a dormant record: the batch's, which is not known yet
   static constexpr uint64_t kRecordsMax = 0xfffe0000;  // what 32-bit slots allow
-  static constexpr uint32_t kDuePerTurn = 2048;     // records taken from the wheel
-  static constexpr uint32_t kActivatedPerTurn = 16384;  // records of new batches that become due or waiting
+  static constexpr uint32_t kDuePerTurn = 2048;        // records taken from the wheel
+  static constexpr uint32_t kActivatedPerTurn =
+      16384;  // records of new batches that become due or waiting
   static constexpr uint32_t kTicketsPerTurn = 1024;
   static constexpr uint32_t kRoutesAskedMax = 256;  // questions open at a time
-  static constexpr uint32_t kFailuresPerTurn = 512;  // recipients settled because their domain has no route
-  static constexpr uint32_t kHotRecords = 512;      // ready for one site over all homes: more than one shard sends to it
+  static constexpr uint32_t kFailuresPerTurn =
+      512;  // recipients settled because their domain has no route
+  static constexpr uint32_t kHotRecords =
+      512;  // ready for one site over all homes: more than one shard sends to it
   static constexpr uint32_t kHotRecordsMin = 16;
-  static constexpr uint32_t kWindowFirst = 64;      // tickets out per slice and band, until the lane asks for more
-  static constexpr uint32_t kBurst = 32;            // recipients of one domain in a row
+  static constexpr uint32_t kWindowFirst =
+      64;  // tickets out per slice and band, until the lane asks for more
+  static constexpr uint32_t kBurst = 32;  // recipients of one domain in a row
 
   // A run of recipients, as it lies in the journal. Kept while one of them waits.
   struct Extent {
     std::shared_ptr<const queue::LiveBatch> batch;  // null: not committed
-    uint64_t number = 0;        // of the batch
+    uint64_t number = 0;                            // of the batch
     uint32_t segment = 0, offset = 0, bytes = 0, first_index = 0, live = 0;
-    queue::SlotFifo dormant;    // its records, until the batch exists
+    queue::SlotFifo dormant;      // its records, until the batch exists
     std::vector<uint32_t> pages;  // offsets within the extent, ascending
   };
   struct HomeLane;
@@ -110,7 +118,7 @@ class Home final : public queue::JournalListener {
   };
   struct HomeLane {
     std::shared_ptr<const Site> site;
-    std::vector<Slice> slices;  // by shard
+    std::vector<Slice> slices;                    // by shard
     std::deque<uint32_t> domains[queue::kBands];  // those with ready records, in turn
     uint64_t ready = 0;
     bool active = false;  // stands in active_
@@ -164,7 +172,8 @@ class Home final : public queue::JournalListener {
   std::vector<Extent> extents_;
   std::vector<uint32_t> free_extents_;
   absl::flat_hash_map<uint64_t, std::vector<uint32_t>> uncommitted_;  // batch number → extents
-  std::deque<uint32_t> activating_;  // extents of batches that exist, whose records are dormant still
+  std::deque<uint32_t>
+      activating_;  // extents of batches that exist, whose records are dormant still
 
   // Final outcomes found by recover(), by batch number, until resume().
   struct Settled {
@@ -175,7 +184,7 @@ class Home final : public queue::JournalListener {
   absl::flat_hash_map<uint64_t, Settled> recovered_tallies_;
 
   std::deque<Domain> domains_;
-  absl::flat_hash_map<std::string_view, uint32_t> domain_ids_;  // keys view Domain::name
+  absl::flat_hash_map<std::string_view, uint32_t> domain_ids_;      // keys view Domain::name
   absl::flat_hash_map<uint32_t, std::unique_ptr<HomeLane>> lanes_;  // by site number
   std::deque<HomeLane*> active_;
   std::deque<uint32_t> unrouted_;  // domains that wait to be asked for

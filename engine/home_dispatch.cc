@@ -30,7 +30,8 @@ void Home::make_ready(uint32_t slot, bool in_front) {
   list_domain(record.domain);
 }
 
-// A domain with ready records stands in the line where it is taken up: its lane's, or that of domains without a route.
+// A domain with ready records stands in the line where it is taken up: its lane's, or that of
+// domains without a route.
 void Home::list_domain(uint32_t id) {
   Domain& domain = domains_[id];
   switch (domain.route) {
@@ -39,9 +40,12 @@ void Home::list_domain(uint32_t id) {
       unrouted_.push_back(id);
       return;
     case RouteState::listed:
-    case RouteState::asking: return;
-    case RouteState::failed: return;  // stands in failed_
-    case RouteState::known: break;
+    case RouteState::asking:
+      return;
+    case RouteState::failed:
+      return;  // stands in failed_
+    case RouteState::known:
+      break;
   }
   HomeLane& lane = *domain.lane;
   for (unsigned band = 0; band < queue::kBands; ++band) {
@@ -59,7 +63,8 @@ void Home::activate_lane(HomeLane& lane) {
   active_.push_back(&lane);
 }
 
-// ------------------------------------------------------------------------------------------------------- routes
+// -------------------------------------------------------------------------------------------------
+// routes
 
 void Home::ask_routes() {
   while (!unrouted_.empty() && routes_asked_ < kRoutesAskedMax) {
@@ -107,7 +112,8 @@ Home::HomeLane& Home::lane_of(std::shared_ptr<const Site> site) {
   return *lane;
 }
 
-// Recipients of domains that have no route settle as the route says: never (no such domain, null MX), or later.
+// Recipients of domains that have no route settle as the route says: never (no such domain, null
+// MX), or later.
 void Home::fail_routes() {
   uint32_t budget = kFailuresPerTurn;
   while (!failed_.empty()) {
@@ -132,7 +138,9 @@ void Home::fail_routes() {
           outcome.type = queue::OutcomeType::failed;
           finish(slot, outcome);
         } else {
-          postpone(slot, outcome, queue::next_delay_ns(shard_.settings.retry, record.attempts, shard_.random.next()));
+          postpone(
+              slot, outcome,
+              queue::next_delay_ns(shard_.settings.retry, record.attempts, shard_.random.next()));
         }
       }
       if (budget == 0) {
@@ -146,12 +154,13 @@ void Home::fail_routes() {
   }
 }
 
-// ----------------------------------------------------------------------------------------------------- dispatch
+// -------------------------------------------------------------------------------------------------
+// dispatch
 
 void Home::dispatch() {
   if (stopping_) return;
-  // Outcomes that the disk does not take are kept in memory, and are doubles after a crash: no more of them until it does.
-  // A write's end brings the next turn.
+  // Outcomes that the disk does not take are kept in memory, and are doubles after a crash: no more
+  // of them until it does. A write's end brings the next turn.
   if (!journal_.has_room()) return;
   ask_routes();
   fail_routes();
@@ -165,19 +174,24 @@ void Home::dispatch() {
   if (!active_.empty()) more_to_do_ = true;
 }
 
-// One round over the lane's domains. The lane stays active only while another round could send something.
+// One round over the lane's domains. The lane stays active only while another round could send
+// something.
 void Home::dispatch_lane(HomeLane& lane, uint32_t& budget) {
   // A large batch lies in equal parts at all homes: each sees its part only.
-  if (lane.ready > std::max<uint64_t>(kHotRecordsMin, kHotRecords / lane.slices.size())) lane.hot = true;
+  if (lane.ready > std::max<uint64_t>(kHotRecordsMin, kHotRecords / lane.slices.size()))
+    lane.hot = true;
   bool more = false;
   for (unsigned band = 0; band < queue::kBands; ++band) {
     std::deque<uint32_t>& line = lane.domains[band];
     for (size_t domains = line.size(); domains > 0 && budget > 0; --domains) {
       const uint32_t id = line.front();
       const Dispatched done = dispatch_domain(lane, id, band, budget);
-      if (done == Dispatched::queue_full) more = true;  // the other shard will have room: look again next turn
-      if (done != Dispatched::gone_on) break;           // no window: a return or a wider one makes it active again
-      if (line.empty() || line.front() != id) continue;     // its route is asked again, or it has nothing left
+      if (done == Dispatched::queue_full)
+        more = true;  // the other shard will have room: look again next turn
+      if (done != Dispatched::gone_on)
+        break;  // no window: a return or a wider one makes it active again
+      if (line.empty() || line.front() != id)
+        continue;  // its route is asked again, or it has nothing left
       line.pop_front();
       line.push_back(id);
       more = true;
@@ -189,7 +203,8 @@ void Home::dispatch_lane(HomeLane& lane, uint32_t& budget) {
 }
 
 // A burst of one domain, so that recipients who can share a transaction stand together.
-Home::Dispatched Home::dispatch_domain(HomeLane& lane, uint32_t id, unsigned band, uint32_t& budget) {
+Home::Dispatched Home::dispatch_domain(HomeLane& lane, uint32_t id, unsigned band,
+                                       uint32_t& budget) {
   Domain& domain = domains_[id];
   queue::SlotFifo& fifo = domain.ready[band];
   const uint8_t bit = static_cast<uint8_t>(1u << band);
@@ -227,8 +242,8 @@ Home::Dispatched Home::dispatch_domain(HomeLane& lane, uint32_t id, unsigned ban
   return Dispatched::gone_on;
 }
 
-// The owner's slice first; a hot site uses all shards, the one with the fewest tickets out next: work goes to where it
-// is done fastest.
+// The owner's slice first; a hot site uses all shards, the one with the fewest tickets out next:
+// work goes to where it is done fastest.
 int Home::slice_with_room(HomeLane& lane, unsigned band) {
   const unsigned shards = static_cast<unsigned>(lane.slices.size());
   const unsigned owner = lane.site->owner;
@@ -241,7 +256,8 @@ int Home::slice_with_room(HomeLane& lane, unsigned band) {
     const unsigned at = (owner + i) % shards;
     const Slice& slice = lane.slices[at];
     if (slice.out[band] >= slice.window) continue;
-    if (best < 0 || slice.out[band] < lane.slices[static_cast<unsigned>(best)].out[band]) best = static_cast<int>(at);
+    if (best < 0 || slice.out[band] < lane.slices[static_cast<unsigned>(best)].out[band])
+      best = static_cast<int>(at);
   }
   return best;
 }
@@ -278,8 +294,10 @@ bool Home::send_ticket(HomeLane& lane, unsigned slice_number, uint32_t slot) {
     slice.announced = true;
   }
   queue::Ticket ticket = make_ticket(slot, lane.site->number);
-  // How much more waits here, as a power of two: the lane decides by it how many connections are worth opening.
-  ticket.flags = static_cast<uint8_t>(std::min<int>(63, static_cast<int>(std::bit_width(lane.ready))));
+  // How much more waits here, as a power of two: the lane decides by it how many connections are
+  // worth opening.
+  ticket.flags =
+      static_cast<uint8_t>(std::min<int>(63, static_cast<int>(std::bit_width(lane.ready))));
   if (!shard_.exchange.push(slice_number, ticket)) return false;
   if (io::is_planted(io::Planted::stale_ticket) && shard_.random.below(100) == 0) {
     if (shard_.exchange.push(slice_number, ticket)) {

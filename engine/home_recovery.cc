@@ -19,22 +19,29 @@ class Home::Replay final : public queue::JournalVisitor {
 
   void on_frame(FrameType type, const queue::Location& at, std::string_view payload) override {
     switch (type) {
-      case FrameType::batch: return on_batch(at, payload);
-      case FrameType::commit: return on_commit(at, payload);
-      case FrameType::abort: return on_abort(payload);
-      case FrameType::extent: return on_extent(at, payload);
-      case FrameType::outcomes: return on_outcomes(at, payload);
+      case FrameType::batch:
+        return on_batch(at, payload);
+      case FrameType::commit:
+        return on_commit(at, payload);
+      case FrameType::abort:
+        return on_abort(payload);
+      case FrameType::extent:
+        return on_extent(at, payload);
+      case FrameType::outcomes:
+        return on_outcomes(at, payload);
       case FrameType::refusals:
         if (payload.size() >= 8) found_.refusals.emplace_back(number_at(payload), at);
         return;
-      case FrameType::content:     // found through its batch
+      case FrameType::content:  // found through its batch
       case FrameType::attempts:
-      case FrameType::checkpoint: return;
+      case FrameType::checkpoint:
+        return;
     }
   }
 
   void on_damage(uint32_t segment, uint64_t offset, const std::string& what) override {
-    found_.damage.push_back("segment " + std::to_string(segment) + ", byte " + std::to_string(offset) + ": " + what);
+    found_.damage.push_back("segment " + std::to_string(segment) + ", byte " +
+                            std::to_string(offset) + ": " + what);
     Counters::add(home_.shard_.counters.spool_damage);
   }
 
@@ -63,7 +70,8 @@ class Home::Replay final : public queue::JournalVisitor {
 
   static uint64_t number_at(std::string_view payload) {
     uint64_t number = 0;
-    for (int i = 7; i >= 0; --i) number = number << 8 | static_cast<uint8_t>(payload[static_cast<size_t>(i)]);
+    for (int i = 7; i >= 0; --i)
+      number = number << 8 | static_cast<uint8_t>(payload[static_cast<size_t>(i)]);
     return number;
   }
   void damaged(const queue::Location& at, const absl::Status& why) {
@@ -88,7 +96,8 @@ class Home::Replay final : public queue::JournalVisitor {
     if (payload.size() < 8) return;
     const uint64_t number = number_at(payload);
     saw(number);
-    std::erase_if(found_.commits, [&](const queue::Commit& commit) { return commit.number == number; });
+    std::erase_if(found_.commits,
+                  [&](const queue::Commit& commit) { return commit.number == number; });
   }
   void on_extent(const queue::Location& at, std::string_view payload) {
     Run run;
@@ -109,7 +118,8 @@ class Home::Replay final : public queue::JournalVisitor {
     if (found == by_batch_.end()) return nullptr;
     for (const uint32_t number : found->second) {
       Run& run = runs_[number];
-      if (outcome.index < run.first_index || outcome.index - run.first_index >= run.slots.size()) continue;
+      if (outcome.index < run.first_index || outcome.index - run.first_index >= run.slots.size())
+        continue;
       uint32_t& slot = run.slots[outcome.index - run.first_index];
       if (slot != queue::kNoSlot) return &slot;
     }
@@ -133,11 +143,21 @@ class Home::Replay final : public queue::JournalVisitor {
     tally.last_outcome_wall_ns = std::max(tally.last_outcome_wall_ns, outcome.wall_ns);
     if (queue::is_final(outcome.type)) {
       switch (outcome.type) {
-        case OutcomeType::delivered: ++tally.delivered; break;
-        case OutcomeType::failed: ++tally.failed; break;
-        case OutcomeType::expired: ++tally.expired; break;
-        case OutcomeType::cancelled: ++tally.cancelled; break;
-        default: ++tally.suppressed; break;
+        case OutcomeType::delivered:
+          ++tally.delivered;
+          break;
+        case OutcomeType::failed:
+          ++tally.failed;
+          break;
+        case OutcomeType::expired:
+          ++tally.expired;
+          break;
+        case OutcomeType::cancelled:
+          ++tally.cancelled;
+          break;
+        default:
+          ++tally.suppressed;
+          break;
       }
       --home_.extents_[record.extent].live;
       Counters::take(home_.shard_.counters.waiting);
@@ -145,7 +165,8 @@ class Home::Replay final : public queue::JournalVisitor {
       *slot = queue::kNoSlot;
       return;
     }
-    record.attempts = static_cast<uint8_t>(std::min<uint16_t>(outcome.attempt, queue::kAttemptsMax));
+    record.attempts =
+        static_cast<uint8_t>(std::min<uint16_t>(outcome.attempt, queue::kAttemptsMax));
     record.flags = kRecordDeferred;
     if (outcome.type == OutcomeType::in_doubt) record.flags |= queue::kRecordInDoubt;
     if (outcome.next_due_wall_ns == 0) {
@@ -156,8 +177,8 @@ class Home::Replay final : public queue::JournalVisitor {
     const ShardContext& shard = home_.shard_;
     const int64_t left_ns =
         queue::delay_on_load_ns(shard.settings.retry, std::max<uint32_t>(1, outcome.attempt),
-                                outcome.type == OutcomeType::in_doubt, outcome.next_due_wall_ns, shard.wall_ns,
-                                shard.random.next());
+                                outcome.type == OutcomeType::in_doubt, outcome.next_due_wall_ns,
+                                shard.wall_ns, shard.random.next());
     record.due = std::max<uint32_t>(1, home_.tick_at(shard.mono_ns + left_ns));
   }
 
@@ -177,7 +198,8 @@ absl::StatusOr<RecoveredHome> Home::recover() {
   return found;
 }
 
-void Home::resume(const absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>>& committed) {
+void Home::resume(
+    const absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>>& committed) {
   const size_t known = extents_.size();
   for (uint32_t number = 0; number < known; ++number) {
     Extent& extent = extents_[number];

@@ -1,4 +1,5 @@
-// What became of a ticket, written once: the verdict of the lane turned into an outcome, and the record's next state.
+// What became of a ticket, written once: the verdict of the lane turned into an outcome, and the
+// record's next state.
 
 #include <algorithm>
 #include <cassert>
@@ -62,8 +63,10 @@ void Home::settle(const Returned& item, const ReturnedMessage& message, uint16_t
     case smtp::Result::never:
       outcome.type = item.expired ? OutcomeType::expired : OutcomeType::failed;
       return finish(ticket.slot, outcome);
-    case smtp::Result::in_doubt: return doubt(ticket.slot, outcome);
-    case smtp::Result::later: break;
+    case smtp::Result::in_doubt:
+      return doubt(ticket.slot, outcome);
+    case smtp::Result::later:
+      break;
   }
   int64_t delay_ns = 0;
   if (!item.verdict.new_transaction) {
@@ -76,7 +79,8 @@ void Home::settle(const Returned& item, const ReturnedMessage& message, uint16_t
 void Home::place_of(uint32_t slot, queue::Outcome& outcome) const {
   const Record& record = records_[slot];
   const Extent& extent = extents_[record.extent];
-  const uint32_t page = *(std::upper_bound(extent.pages.begin(), extent.pages.end(), record.offset) - 1);
+  const uint32_t page =
+      *(std::upper_bound(extent.pages.begin(), extent.pages.end(), record.offset) - 1);
   outcome.batch = extent.number;
   outcome.index = extent.first_index + record.ordinal;
   outcome.segment = extent.segment;
@@ -124,10 +128,16 @@ void Home::finish(uint32_t slot, queue::Outcome& outcome) {
       tally.expired.fetch_add(1, std::memory_order_relaxed);
       Counters::add(shard_.counters.expired);
       break;
-    case OutcomeType::cancelled: tally.cancelled.fetch_add(1, std::memory_order_relaxed); break;
-    case OutcomeType::suppressed: tally.suppressed.fetch_add(1, std::memory_order_relaxed); break;
+    case OutcomeType::cancelled:
+      tally.cancelled.fetch_add(1, std::memory_order_relaxed);
+      break;
+    case OutcomeType::suppressed:
+      tally.suppressed.fetch_add(1, std::memory_order_relaxed);
+      break;
     case OutcomeType::deferred:
-    case OutcomeType::in_doubt: assert(false && "not final"); break;
+    case OutcomeType::in_doubt:
+      assert(false && "not final");
+      break;
   }
   write(outcome, extent);
   release_record(slot);
@@ -153,7 +163,8 @@ void Home::postpone(uint32_t slot, queue::Outcome& outcome, int64_t delay_ns) {
   delay_ns = std::min(delay_ns, left_ns);
   outcome.next_due_wall_ns = shard_.wall_ns + std::max<int64_t>(delay_ns, 1);
   write(outcome, extent);
-  // At its end it goes through the wheel, too, where it is seen that it has expired; else it would be tried for ever.
+  // At its end it goes through the wheel, too, where it is seen that it has expired; else it would
+  // be tried for ever.
   if (delay_ns > 0 || left_ns == 0) {
     schedule(slot, shard_.mono_ns + delay_ns);
   } else {
@@ -172,8 +183,10 @@ void Home::doubt(uint32_t slot, queue::Outcome& outcome) {
       outcome.type = OutcomeType::in_doubt;
       return postpone(slot, outcome,
                       std::max(shard_.settings.in_doubt_delay_ns,
-                               queue::in_doubt_delay_ns(shard_.settings.retry, record.attempts, shard_.random.next())));
-    case InDoubtPolicy::hold: break;
+                               queue::in_doubt_delay_ns(shard_.settings.retry, record.attempts,
+                                                        shard_.random.next())));
+    case InDoubtPolicy::hold:
+      break;
   }
   // Held: in no list until somebody decides. next_due 0 says so in the journal.
   const Extent& extent = extents_[record.extent];

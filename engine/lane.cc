@@ -1,12 +1,13 @@
 // Tickets in, tickets out: what a lane takes up and how it comes back.
 
-#include "engine/io/planted.h"
 #include "engine/lane.h"
 
 #include <algorithm>
 #include <array>
 #include <cassert>
 #include <span>
+
+#include "engine/io/planted.h"
 
 namespace veredus {
 
@@ -15,7 +16,8 @@ Lane::Lane(Lanes& lanes, std::shared_ptr<const Site> the_site) : site(std::move(
   windows.resize(lanes.shard_.exchange.shards(), Lanes::kWindowFirst);
 }
 
-Lanes::Lanes(ShardContext& shard, queue::Disk& disk, dns::Router& router, io::Network& network, io::TimerWheel& timers)
+Lanes::Lanes(ShardContext& shard, queue::Disk& disk, dns::Router& router, io::Network& network,
+             io::TimerWheel& timers)
     : shard_(shard),
       store_(disk, *this, shard.settings.page_cache_bytes, shard.settings.content_cache_bytes),
       router_(router),
@@ -37,17 +39,20 @@ Lanes::~Lanes() = default;
 
 void Lanes::announce(std::shared_ptr<const queue::LiveBatch> batch) {
   const uint32_t number = static_cast<uint32_t>(batch->batch.number);
-  if (batches_.insert_or_assign(number, std::move(batch)).second) batches_in_turn_.push_back(number);
+  if (batches_.insert_or_assign(number, std::move(batch)).second)
+    batches_in_turn_.push_back(number);
 }
 
-// A batch whose recipients are all settled has no ticket out: nobody will ask for it or for its content again.
+// A batch whose recipients are all settled has no ticket out: nobody will ask for it or for its
+// content again.
 void Lanes::forget_finished() {
   for (size_t left = std::min(kBatchesLookedAt, batches_in_turn_.size()); left > 0; --left) {
     const uint32_t number = batches_in_turn_.front();
     batches_in_turn_.pop_front();
     const auto found = batches_.find(number);
     const queue::LiveBatch& batch = *found->second;
-    if (batch.tally.settled() - batch.tally.in_doubt_held < batch.accepted || !store_.forget(number)) {
+    if (batch.tally.settled() - batch.tally.in_doubt_held < batch.accepted ||
+        !store_.forget(number)) {
       batches_in_turn_.push_back(number);
       continue;
     }
@@ -78,7 +83,8 @@ void Lanes::list(Lane& lane) {
   to_pump_.push_back(&lane);
 }
 
-// ------------------------------------------------------------------------------------------------------ tickets
+// -------------------------------------------------------------------------------------------------
+// tickets
 
 void Lanes::take_tickets() {
   queue::TicketQueue& queue = shard_.exchange.tickets(shard_.id);
@@ -101,8 +107,8 @@ void Lanes::take_tickets() {
   more_to_do_ = true;
 }
 
-// False: its site or its batch has not been announced here yet. That is on its way: messages overtake each other when
-// they come from different threads.
+// False: its site or its batch has not been announced here yet. That is on its way: messages
+// overtake each other when they come from different threads.
 bool Lanes::take_up(const queue::Ticket& ticket) {
   Lane* const lane = lane_of(ticket.site);
   const auto batch = batches_.find(ticket.batch);
@@ -125,7 +131,8 @@ bool Lanes::take_up(const queue::Ticket& ticket) {
 void Lanes::on_work_ready(Work& work) {
   Lane& lane = *work.lane;
   if (draining_) return give_back_unsent(work);
-  if (io::is_planted(io::Planted::lost_ticket) && shard_.random.below(300) == 0) return free_work(work);
+  if (io::is_planted(io::Planted::lost_ticket) && shard_.random.below(300) == 0)
+    return free_work(work);
   lane.waiting[work.ticket.band].push_back(&work);
   ++lane.waiting_total;
   list(lane);
@@ -164,9 +171,11 @@ void Lanes::free_work(Work& work) {
   free_works_ = &work;
 }
 
-// ------------------------------------------------------------------------------------------------- the way home
+// -------------------------------------------------------------------------------------------------
+// the way home
 
-// The one place where a ticket goes back. The caller fills in what became of it, then frees the work.
+// The one place where a ticket goes back. The caller fills in what became of it, then frees the
+// work.
 Returned& Lanes::give_back(Work& work) {
   std::unique_ptr<ReturnedMessage>& message = returned_[work.ticket.home];
   if (message == nullptr) {
@@ -176,7 +185,8 @@ Returned& Lanes::give_back(Work& work) {
   Returned& item = message->items.emplace_back();
   item.ticket = work.ticket;
   // Milliseconds that wrap: right while a ticket is out for less than 24 days.
-  const uint32_t out_ms = static_cast<uint32_t>(work.taken_up_mono_ns / 1'000'000) - work.ticket.queued_ms;
+  const uint32_t out_ms =
+      static_cast<uint32_t>(work.taken_up_mono_ns / 1'000'000) - work.ticket.queued_ms;
   item.timing.queued_us = out_ms > 0x7fffffff ? 0 : out_ms * 1000;
   return item;
 }
@@ -186,9 +196,12 @@ void Lanes::give_back_unsent(Work& work) {
   free_work(work);
 }
 
-std::unique_ptr<ReturnedMessage> Lanes::take_returned(unsigned home) { return std::move(returned_[home]); }
+std::unique_ptr<ReturnedMessage> Lanes::take_returned(unsigned home) {
+  return std::move(returned_[home]);
+}
 
-// Puts the texts of an item into its message's arena. Names of hosts repeat: the last ones are looked at.
+// Puts the texts of an item into its message's arena. Names of hosts repeat: the last ones are
+// looked at.
 void Lanes::text_of(const Work& work, Returned& item, std::string_view text, std::string_view mx,
                     std::string_view address) {
   ReturnedMessage& message = *returned_[work.ticket.home];
@@ -196,7 +209,8 @@ void Lanes::text_of(const Work& work, Returned& item, std::string_view text, std
   item.text_at = static_cast<uint32_t>(arena.size());
   item.text_length = static_cast<uint32_t>(std::min(text.size(), queue::kOutcomeTextMax));
   arena.append(text.substr(0, item.text_length));
-  const Returned* const before = message.items.size() < 2 ? nullptr : &message.items[message.items.size() - 2];
+  const Returned* const before =
+      message.items.size() < 2 ? nullptr : &message.items[message.items.size() - 2];
   if (before != nullptr && std::string_view(arena).substr(before->mx_at, before->mx_length) == mx) {
     item.mx_at = before->mx_at;
   } else {
@@ -204,7 +218,8 @@ void Lanes::text_of(const Work& work, Returned& item, std::string_view text, std
     arena.append(mx);
   }
   item.mx_length = static_cast<uint32_t>(mx.size());
-  if (before != nullptr && std::string_view(arena).substr(before->address_at, before->address_length) == address) {
+  if (before != nullptr &&
+      std::string_view(arena).substr(before->address_at, before->address_length) == address) {
     item.address_at = before->address_at;
   } else {
     item.address_at = static_cast<uint32_t>(arena.size());
@@ -231,7 +246,8 @@ void Lanes::fail_waiting(Lane& lane) {
   }
 }
 
-// ----------------------------------------------------------------------------------------------------- shutdown
+// -------------------------------------------------------------------------------------------------
+// shutdown
 
 void Lanes::drain() {
   draining_ = true;

@@ -23,40 +23,46 @@ class Lanes;
 // A numeric address of one of a site's hosts.
 struct Target {
   io::Endpoint endpoint;
-  uint16_t host = 0;       // of Site::hosts
+  uint16_t host = 0;  // of Site::hosts
   uint16_t preference = 0;
   int64_t down_until_mono_ns = 0;
 };
 
-// This shard's slice of a site: what waits to go there from here, and the sessions that carry it. One owner, no lock.
+// This shard's slice of a site: what waits to go there from here, and the sessions that carry it.
+// One owner, no lock.
 class Lane {
  public:
   Lane(Lanes& lanes, std::shared_ptr<const Site> site);
 
   std::shared_ptr<const Site> site;
   WorkList waiting[queue::kBands];
-  uint32_t works = 0;                    // taken up and not returned, those being read included
+  uint32_t works = 0;  // taken up and not returned, those being read included
   uint32_t waiting_total = 0;
-  uint32_t failed_dials = 0;             // one after the other, since the last greeting or the last fail_waiting()
-  uint32_t picks = 0;                    // for aging between bands
-  std::vector<uint8_t> backlog;          // by home: bit width of what waited there when its last ticket left
-  std::vector<uint32_t> windows;         // by home: as last told
-  std::vector<smtp::Session*> idle;      // the one used last is used next: the others may grow old and close
-  std::vector<Target> targets;           // resolved, refused addresses left out; by preference
+  uint32_t failed_dials =
+      0;               // one after the other, since the last greeting or the last fail_waiting()
+  uint32_t picks = 0;  // for aging between bands
+  std::vector<uint8_t>
+      backlog;  // by home: bit width of what waited there when its last ticket left
+  std::vector<uint32_t> windows;  // by home: as last told
+  std::vector<smtp::Session*>
+      idle;                     // the one used last is used next: the others may grow old and close
+  std::vector<Target> targets;  // resolved, refused addresses left out; by preference
   queue::LeaseHolder leases;
-  uint32_t sessions = 0;                 // dialling ones included
+  uint32_t sessions = 0;  // dialling ones included
   uint32_t dialling = 0;
-  uint16_t hosts_resolved = 0;           // Site::hosts asked so far, whole preferences at a time
-  uint16_t hosts_asked = 0;              // of these, not answered yet
-  uint32_t closing = 0;                  // of the sessions: over, the kernel has not let go of them yet
-  uint32_t leaving = 0;                  // of the sessions: told to go when they are done
-  bool listed = false;                   // to be pumped this turn
-  bool looks_again = false;              // stands in Lanes::again_
-  int64_t transaction_ns = 20'000'000;   // moving average of one transaction; the first guess is a near server
-  double recipients = 1;                 // moving average per transaction
-  int64_t no_growth_until_mono_ns = 0;   // a further connection was refused while others work
+  uint16_t hosts_resolved = 0;  // Site::hosts asked so far, whole preferences at a time
+  uint16_t hosts_asked = 0;     // of these, not answered yet
+  uint32_t closing = 0;         // of the sessions: over, the kernel has not let go of them yet
+  uint32_t leaving = 0;         // of the sessions: told to go when they are done
+  bool listed = false;          // to be pumped this turn
+  bool looks_again = false;     // stands in Lanes::again_
+  int64_t transaction_ns =
+      20'000'000;         // moving average of one transaction; the first guess is a near server
+  double recipients = 1;  // moving average per transaction
+  int64_t no_growth_until_mono_ns = 0;  // a further connection was refused while others work
   int64_t resolved_until_mono_ns = 0;
-  // The last thing that went wrong on the way to a greeting: what the waiting are told when no host is left.
+  // The last thing that went wrong on the way to a greeting: what the waiting are told when no host
+  // is left.
   Returned failure;
   std::string failure_text, failure_mx, failure_address;
 
@@ -71,15 +77,17 @@ class Lane {
   std::list<HostQuestion> questions_;
 };
 
-// All lanes of a shard: takes tickets, finds or opens sessions, renders, and sends every ticket home once.
+// All lanes of a shard: takes tickets, finds or opens sessions, renders, and sends every ticket
+// home once.
 class Lanes final : public Store::Owner, public smtp::SessionOwner {
  public:
-  Lanes(ShardContext& shard, queue::Disk& disk, dns::Router& router, io::Network& network, io::TimerWheel& timers);
+  Lanes(ShardContext& shard, queue::Disk& disk, dns::Router& router, io::Network& network,
+        io::TimerWheel& timers);
   ~Lanes() override;
 
   // The steps of a turn that are the lanes'.
   void take_tickets();
-  void deliver();          // pumps the lanes that something happened to, closes what idles too long
+  void deliver();  // pumps the lanes that something happened to, closes what idles too long
   void submitted() { world_.submitted(); }
   // What became of tickets this turn, by home; empties it.
   std::unique_ptr<ReturnedMessage> take_returned(unsigned home);
@@ -91,7 +99,8 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void lease_recalled(const LeaseMessage& message);
   void announce(std::shared_ptr<const queue::LiveBatch> batch);
 
-  // Shutdown: what has not been offered goes home unsent, idle sessions quit, the others finish; abort ends all.
+  // Shutdown: what has not been offered goes home unsent, idle sessions quit, the others finish;
+  // abort ends all.
   void drain();
   void abort();
   size_t sessions() const { return sessions_open_; }
@@ -105,9 +114,11 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   static constexpr uint32_t kWindowMax = 4096;
   static constexpr uint32_t kWindowFirst = 64;
   static constexpr double kWorthOpening = 64;  // transactions that wait for each connection
-  static constexpr int64_t kDrainTargetNs = 5'000'000'000;  // connections are opened so that what waits takes about this long
+  static constexpr int64_t kDrainTargetNs =
+      5'000'000'000;  // connections are opened so that what waits takes about this long
   static constexpr size_t kScratchKept = 64 * 1024;  // bytes of rendered text that a load keeps
-  static constexpr uint32_t kWorthADial = 1;   // transactions that a session may carry although its slot is recalled
+  static constexpr uint32_t kWorthADial =
+      1;  // transactions that a session may carry although its slot is recalled
   static constexpr int64_t kAgainNs = 1'000'000'000;
   static constexpr size_t kBatchesLookedAt = 4;  // a turn: finished ones are forgotten
 
@@ -129,7 +140,8 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void free_work(Work& work);
   Returned& give_back(Work& work);
   void give_back_unsent(Work& work);
-  void text_of(const Work& work, Returned& item, std::string_view text, std::string_view mx, std::string_view address);
+  void text_of(const Work& work, Returned& item, std::string_view text, std::string_view mx,
+               std::string_view address);
   void fail_waiting(Lane& lane);
 
   // lane_dial.cc
@@ -142,7 +154,8 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void sort_targets(Lane& lane);
   void addresses_known(Lane& lane, uint16_t host, const dns::Addresses& addresses);
   Target* choose_target(Lane& lane);
-  void note_failure(Lane& lane, smtp::Verdict verdict, std::string_view text, std::string_view enhanced);
+  void note_failure(Lane& lane, smtp::Verdict verdict, std::string_view text,
+                    std::string_view enhanced);
   void send_lease(Lane& lane, Message::Kind kind, uint32_t count);
   void tell_windows(Lane& lane);
   void close_idle();
@@ -157,8 +170,8 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   bool render(Load& load, const smtp::Session& session, queue::Entry& entry);
   Load* new_load();
   void on_session_ready(smtp::Session& session) override;
-  void on_session_outcome(smtp::Session& session, smtp::Outgoing* outgoing, const smtp::Outcome& outcome,
-                          std::string_view text) override;
+  void on_session_outcome(smtp::Session& session, smtp::Outgoing* outgoing,
+                          const smtp::Outcome& outcome, std::string_view text) override;
   void session_ended(smtp::Session& session, const smtp::Outcome& outcome, std::string_view text);
   void on_outgoing_free(smtp::Session& session, smtp::Outgoing& outgoing) override;
   void on_session_closing(smtp::Session& session) override;
@@ -175,11 +188,12 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   std::vector<smtp::DialogueSettings> early_dialogue_settings_;  // the same, with early mail
 
   absl::flat_hash_map<uint32_t, std::unique_ptr<Lane>> lanes_;  // by site number
-  absl::flat_hash_map<uint32_t, std::shared_ptr<const queue::LiveBatch>> batches_;  // by the number's lower half
+  absl::flat_hash_map<uint32_t, std::shared_ptr<const queue::LiveBatch>>
+      batches_;                           // by the number's lower half
   std::deque<uint32_t> batches_in_turn_;  // the same numbers: whose turn it is to be looked at
-  std::deque<queue::Ticket> early_;  // came before what they name was announced
+  std::deque<queue::Ticket> early_;       // came before what they name was announced
   std::deque<Lane*> to_pump_;
-  std::deque<std::pair<int64_t, Lane*>> again_;  // monotonic time, lane: in order
+  std::deque<std::pair<int64_t, Lane*>> again_;             // monotonic time, lane: in order
   std::vector<std::unique_ptr<ReturnedMessage>> returned_;  // by home
 
   std::deque<smtp::Session> session_slab_;

@@ -44,8 +44,9 @@ void Lanes::send_away(smtp::Session& session) {
 
 // Brings what waits and the sessions together.
 void Lanes::pump(Lane& lane) {
-  // Recalled slots go back with sessions that were worth their dialling: where a slot goes round many slices, each would
-  // else connect, hear of the recall, and leave without having sent anything, for ever.
+  // Recalled slots go back with sessions that were worth their dialling: where a slot goes round
+  // many slices, each would else connect, hear of the recall, and leave without having sent
+  // anything, for ever.
   for (size_t i = lane.idle.size(); i > 0 && lane.leases.owed() > lane.leaving; --i) {
     smtp::Session& session = *lane.idle[i - 1];
     if (lane.waiting_total == 0 || session.messages() >= kWorthADial) send_away(session);
@@ -53,16 +54,18 @@ void Lanes::pump(Lane& lane) {
   while (lane.waiting_total > 0 && !lane.idle.empty()) {
     smtp::Session& session = *lane.idle.back();
     take_off_idle(session);
-    // With early mail it was listed before the last reply came, and that may have led to a RSET: it will say when it is
-    // ready again.
+    // With early mail it was listed before the last reply came, and that may have led to a RSET: it
+    // will say when it is ready again.
     if (session.may_offer()) offer_next(lane, session);
   }
   tell_windows(lane);
   if (lane.waiting_total > 0) grow(lane);
-  // Slots that nobody here needs now: the other slices may. While more waits at a home, its tickets are on their way.
+  // Slots that nobody here needs now: the other slices may. While more waits at a home, its tickets
+  // are on their way.
   const auto more = [](uint8_t bits) { return bits > 1; };
   if (lane.waiting_total > 0 || std::any_of(lane.backlog.begin(), lane.backlog.end(), more)) return;
-  if (const uint32_t back = lane.leases.give_back_free(0)) send_lease(lane, Message::Kind::lease_back, back);
+  if (const uint32_t back = lane.leases.give_back_free(0))
+    send_lease(lane, Message::Kind::lease_back, back);
 }
 
 // As many as make what waits leave within kDrainTargetNs, by what a transaction takes here.
@@ -73,9 +76,11 @@ uint32_t Lanes::sessions_wanted(const Lane& lane) const {
   }
   const double transactions = waiting / lane.recipients;
   // By time, or so that each still has enough to carry to be worth its greeting, whichever is more.
-  const double wanted = std::max(std::ceil(transactions * static_cast<double>(lane.transaction_ns) / kDrainTargetNs),
-                                 std::floor(transactions / kWorthOpening));
-  return static_cast<uint32_t>(std::clamp(wanted, 1.0, static_cast<double>(shard_.settings.connections_per_site)));
+  const double wanted =
+      std::max(std::ceil(transactions * static_cast<double>(lane.transaction_ns) / kDrainTargetNs),
+               std::floor(transactions / kWorthOpening));
+  return static_cast<uint32_t>(
+      std::clamp(wanted, 1.0, static_cast<double>(shard_.settings.connections_per_site)));
 }
 
 void Lanes::grow(Lane& lane) {
@@ -88,20 +93,24 @@ void Lanes::grow(Lane& lane) {
   if (lane.dialling >= std::max(1u, lane.sessions - lane.dialling)) return;
   while (more > 0) {
     if (!lane.leases.take()) {
-      if (const uint32_t ask = lane.leases.ask(more)) send_lease(lane, Message::Kind::lease_ask, ask);
+      if (const uint32_t ask = lane.leases.ask(more))
+        send_lease(lane, Message::Kind::lease_ask, ask);
       return;
     }
     if (!dial(lane)) {
-      if (const uint32_t back = lane.leases.release()) send_lease(lane, Message::Kind::lease_back, back);
+      if (const uint32_t back = lane.leases.release())
+        send_lease(lane, Message::Kind::lease_back, back);
       return;
     }
     --more;
   }
 }
 
-// False: nothing could be dialled now. Either an answer of the DNS is awaited, or nothing waits any more.
+// False: nothing could be dialled now. Either an answer of the DNS is awaited, or nothing waits any
+// more.
 bool Lanes::dial(Lane& lane) {
-  if (sessions_open_ >= std::max(1u, shard_.settings.connections_total / shard_.exchange.shards())) {
+  if (sessions_open_ >=
+      std::max(1u, shard_.settings.connections_total / shard_.exchange.shards())) {
     // Whoever idles longest makes room, whatever its site.
     if (idle_oldest_ != nullptr) send_away(*idle_oldest_);
     look_again(lane);
@@ -146,12 +155,14 @@ void Lanes::look_again(Lane& lane) {
   again_.emplace_back(shard_.mono_ns + kAgainNs, &lane);
 }
 
-// Asks for the addresses of the next preference's hosts: those of a worse one only when the better ones are of no use.
+// Asks for the addresses of the next preference's hosts: those of a worse one only when the better
+// ones are of no use.
 void Lanes::resolve_more(Lane& lane) {
   const std::vector<dns::MxHost>& hosts = lane.site->hosts;
   const uint16_t preference = hosts[lane.hosts_resolved].preference;
   if (lane.hosts_resolved == 0) lane.failure = Returned{};
-  while (lane.hosts_resolved < hosts.size() && hosts[lane.hosts_resolved].preference == preference) {
+  while (lane.hosts_resolved < hosts.size() &&
+         hosts[lane.hosts_resolved].preference == preference) {
     const uint16_t host = lane.hosts_resolved++;
     Lane::HostQuestion& question = lane.questions_.emplace_back();
     question.lanes = this;
@@ -182,9 +193,9 @@ void Lanes::addresses_known(Lane& lane, uint16_t host, const dns::Addresses& add
   assert(lane.hosts_asked > 0);
   --lane.hosts_asked;
   const dns::MxHost& mx = lane.site->hosts[host];
-  lane.resolved_until_mono_ns = lane.targets.empty()
-                                    ? addresses.expires_mono_ns
-                                    : std::min(lane.resolved_until_mono_ns, addresses.expires_mono_ns);
+  lane.resolved_until_mono_ns =
+      lane.targets.empty() ? addresses.expires_mono_ns
+                           : std::min(lane.resolved_until_mono_ns, addresses.expires_mono_ns);
   lane.failure_mx = mx.name;
   lane.failure_address.clear();
   smtp::Verdict verdict;
@@ -193,7 +204,8 @@ void Lanes::addresses_known(Lane& lane, uint16_t host, const dns::Addresses& add
   verdict.kind = smtp::Kind::soft;
   verdict.bounce_class = smtp::BounceClass::routing_errors;
   if (addresses.status != dns::AddressStatus::ok) {
-    verdict.rule = addresses.status == dns::AddressStatus::none ? "mx-without-address" : "dns-temporary";
+    verdict.rule =
+        addresses.status == dns::AddressStatus::none ? "mx-without-address" : "dns-temporary";
     note_failure(lane, verdict, addresses.reason, addresses.enhanced);
   }
   std::vector<dns::IpAddress> numeric;
@@ -207,10 +219,12 @@ void Lanes::addresses_known(Lane& lane, uint16_t host, const dns::Addresses& add
       verdict.result = own ? smtp::Result::never : smtp::Result::later;
       verdict.rule = own ? "address-is-ours" : "address-refused";
       lane.failure_address = address.to_string();
-      note_failure(lane, verdict, address.to_string() + " " + allowed.reason, own ? "5.4.6" : "4.4.4");
+      note_failure(lane, verdict, address.to_string() + " " + allowed.reason,
+                   own ? "5.4.6" : "4.4.4");
       continue;
     }
-    lane.targets.push_back({endpoint_of(address, shard_.settings.smtp_port), host, mx.preference, 0});
+    lane.targets.push_back(
+        {endpoint_of(address, shard_.settings.smtp_port), host, mx.preference, 0});
   }
   if (lane.hosts_asked == 0) {
     sort_targets(lane);
@@ -221,12 +235,14 @@ void Lanes::addresses_known(Lane& lane, uint16_t host, const dns::Addresses& add
 void Lanes::sort_targets(Lane& lane) {
   std::stable_sort(lane.targets.begin(), lane.targets.end(),
                    [](const Target& a, const Target& b) { return a.preference < b.preference; });
-  if (lane.targets.size() > shard_.settings.addresses_tried) lane.targets.resize(shard_.settings.addresses_tried);
+  if (lane.targets.size() > shard_.settings.addresses_tried)
+    lane.targets.resize(shard_.settings.addresses_tried);
 }
 
 // The best preference that is not down; at random within it.
 Target* Lanes::choose_target(Lane& lane) {
-  if (!lane.targets.empty() && lane.resolved_until_mono_ns <= shard_.mono_ns && lane.hosts_asked == 0) {
+  if (!lane.targets.empty() && lane.resolved_until_mono_ns <= shard_.mono_ns &&
+      lane.hosts_asked == 0) {
     // Their time to live has passed: ask again.
     lane.targets.clear();
     lane.hosts_resolved = 0;
@@ -234,10 +250,13 @@ Target* Lanes::choose_target(Lane& lane) {
     return nullptr;
   }
   if (lane.hosts_asked > 0) return nullptr;
-  const auto usable = [&](const Target& target) { return target.down_until_mono_ns <= shard_.mono_ns; };
+  const auto usable = [&](const Target& target) {
+    return target.down_until_mono_ns <= shard_.mono_ns;
+  };
   const auto best = std::find_if(lane.targets.begin(), lane.targets.end(), usable);
   if (best == lane.targets.end()) {
-    // All are down, or there are none. When every host has been asked, the failure stands for a while.
+    // All are down, or there are none. When every host has been asked, the failure stands for a
+    // while.
     if (lane.hosts_resolved == lane.site->hosts.size() && lane.targets.empty() &&
         lane.resolved_until_mono_ns <= shard_.mono_ns) {
       lane.hosts_resolved = 0;
@@ -245,8 +264,9 @@ Target* Lanes::choose_target(Lane& lane) {
     }
     return nullptr;
   }
-  const auto others = std::find_if(best, lane.targets.end(),
-                                   [&](const Target& target) { return target.preference != best->preference; });
+  const auto others = std::find_if(best, lane.targets.end(), [&](const Target& target) {
+    return target.preference != best->preference;
+  });
   std::vector<Target*> choices;
   for (auto at = best; at != others; ++at) {
     if (usable(*at)) choices.push_back(&*at);
@@ -254,10 +274,13 @@ Target* Lanes::choose_target(Lane& lane) {
   return choices[shard_.random.below(choices.size())];
 }
 
-void Lanes::note_failure(Lane& lane, smtp::Verdict verdict, std::string_view text, std::string_view enhanced) {
+void Lanes::note_failure(Lane& lane, smtp::Verdict verdict, std::string_view text,
+                         std::string_view enhanced) {
   // One host that will never do says nothing against those that may yet.
   const smtp::Verdict& before = lane.failure.verdict;
-  if (verdict.result == smtp::Result::never && !before.rule.empty() && before.result != smtp::Result::never) return;
+  if (verdict.result == smtp::Result::never && !before.rule.empty() &&
+      before.result != smtp::Result::never)
+    return;
   lane.failure = Returned{};
   lane.failure.verdict = verdict;
   lane.failure_text = text;
@@ -268,7 +291,8 @@ void Lanes::note_failure(Lane& lane, smtp::Verdict verdict, std::string_view tex
   }
 }
 
-// ------------------------------------------------------------------------------------------- leases and windows
+// -------------------------------------------------------------------------------------------
+// leases and windows
 
 void Lanes::send_lease(Lane& lane, Message::Kind kind, uint32_t count) {
   auto message = std::make_unique<LeaseMessage>(kind);
@@ -282,24 +306,29 @@ void Lanes::lease_granted(const LeaseMessage& message) {
   Lane& lane = *lane_of(message.site);
   lane.leases.on_grant(message.count);
   if (lane.waiting_total == 0) {
-    if (const uint32_t back = lane.leases.give_back_free(0)) send_lease(lane, Message::Kind::lease_back, back);
+    if (const uint32_t back = lane.leases.give_back_free(0))
+      send_lease(lane, Message::Kind::lease_back, back);
   }
   list(lane);
 }
 
 void Lanes::lease_recalled(const LeaseMessage& message) {
   Lane& lane = *lane_of(message.site);
-  if (const uint32_t back = lane.leases.on_recall(message.count)) send_lease(lane, Message::Kind::lease_back, back);
+  if (const uint32_t back = lane.leases.on_recall(message.count))
+    send_lease(lane, Message::Kind::lease_back, back);
   if (lane.waiting_total == 0) {  // declined, even if it was never used
-    if (const uint32_t back = lane.leases.give_back_free(0)) send_lease(lane, Message::Kind::lease_back, back);
+    if (const uint32_t back = lane.leases.give_back_free(0))
+      send_lease(lane, Message::Kind::lease_back, back);
   }
   list(lane);
 }
 
-// A home may have out what keeps this lane's sessions busy while its next tickets travel: four transactions each.
+// A home may have out what keeps this lane's sessions busy while its next tickets travel: four
+// transactions each.
 void Lanes::tell_windows(Lane& lane) {
   const double busy = std::max<double>(1, lane.sessions) * 4 * lane.recipients;
-  const uint32_t window = std::bit_ceil(static_cast<uint32_t>(std::clamp<double>(busy, kWindowFirst, kWindowMax)));
+  const uint32_t window =
+      std::bit_ceil(static_cast<uint32_t>(std::clamp<double>(busy, kWindowFirst, kWindowMax)));
   for (uint16_t home = 0; home < lane.windows.size(); ++home) {
     if (lane.backlog[home] == 0 || window <= lane.windows[home]) continue;
     lane.windows[home] = window;
@@ -314,14 +343,16 @@ void Lanes::tell_windows(Lane& lane) {
 // Sessions nobody needs: oldest first, so each turn looks at those that go and one more.
 void Lanes::close_idle() {
   while (idle_oldest_ != nullptr &&
-         (draining_ || shard_.mono_ns - idle_oldest_->ready_since_mono_ns() >= shard_.settings.idle_close_ns)) {
+         (draining_ ||
+          shard_.mono_ns - idle_oldest_->ready_since_mono_ns() >= shard_.settings.idle_close_ns)) {
     send_away(*idle_oldest_);
   }
 }
 
 int64_t Lanes::next_due_mono_ns() const {
   int64_t next = INT64_MAX;
-  if (idle_oldest_ != nullptr) next = idle_oldest_->ready_since_mono_ns() + shard_.settings.idle_close_ns;
+  if (idle_oldest_ != nullptr)
+    next = idle_oldest_->ready_since_mono_ns() + shard_.settings.idle_close_ns;
   if (!again_.empty()) next = std::min(next, again_.front().first);
   return next;
 }

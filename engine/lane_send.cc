@@ -9,11 +9,14 @@ namespace veredus {
 
 namespace {
 
-std::string_view domain_of(std::string_view address) { return address.substr(address.rfind('@') + 1); }
+std::string_view domain_of(std::string_view address) {
+  return address.substr(address.rfind('@') + 1);
+}
 
 }  // namespace
 
-// The highest band first; every sixteenth time the lowest that has something, so that nothing starves.
+// The highest band first; every sixteenth time the lowest that has something, so that nothing
+// starves.
 Work* Lanes::pick(Lane& lane) {
   const bool lowest_first = ++lane.picks % 16 == 0;
   for (unsigned i = 0; i < queue::kBands; ++i) {
@@ -27,11 +30,13 @@ Work* Lanes::pick(Lane& lane) {
 
 bool Lanes::expired(const Work& work, const queue::Entry& entry) const {
   int64_t expires_mono_ns = work.batch->expires_mono_ns;
-  if (entry.expires_wall_ns != 0) expires_mono_ns += entry.expires_wall_ns - work.batch->batch.expires_wall_ns;
+  if (entry.expires_wall_ns != 0)
+    expires_mono_ns += entry.expires_wall_ns - work.batch->batch.expires_wall_ns;
   return expires_mono_ns <= shard_.mono_ns;
 }
 
-// Takes the next recipient, and those behind it that can share its transaction, and offers them to an idle session.
+// Takes the next recipient, and those behind it that can share its transaction, and offers them to
+// an idle session.
 void Lanes::offer_next(Lane& lane, smtp::Session& session) {
   while (Work* const work = pick(lane)) {
     uint32_t next = 0;
@@ -66,8 +71,8 @@ void Lanes::offer_next(Lane& lane, smtp::Session& session) {
   on_session_ready(session);
 }
 
-// Recipients share a transaction within one domain, when content and sender are the same for all (RFC 5321 §4.5.3.1.8:
-// every server takes a hundred). Only those that stand next are looked at.
+// Recipients share a transaction within one domain, when content and sender are the same for all
+// (RFC 5321 §4.5.3.1.8: every server takes a hundred). Only those that stand next are looked at.
 void Lanes::gather(Lane& lane, Load& load, const smtp::Session& session) {
   const Work& first = *load.works.front();
   const uint16_t stated = session.capabilities().rcpt_max;
@@ -79,9 +84,12 @@ void Lanes::gather(Lane& lane, Load& load, const smtp::Session& session) {
     if (!other.shareable || other.content != first.content) return;
     if (domain_of(other.to) != domain_of(first.to)) return;
     // A duplicate within the batch has an index of its own, and so a transaction of its own.
-    if (std::find(load.recipients.begin(), load.recipients.end(), other.to) != load.recipients.end()) return;
+    if (std::find(load.recipients.begin(), load.recipients.end(), other.to) !=
+        load.recipients.end())
+      return;
     uint32_t next = 0;
-    if (!queue::read_entry(other.page->bytes, other.ticket.entry_offset, entry_again_, next).ok()) return;
+    if (!queue::read_entry(other.page->bytes, other.ticket.entry_offset, entry_again_, next).ok())
+      return;
     if (expired(other, entry_again_)) return;
     list_of_band.pop_front();
     --lane.waiting_total;
@@ -100,7 +108,8 @@ bool Lanes::render(Load& load, const smtp::Session& session, queue::Entry& entry
   request.dot_stuffed = !session.chunking();
   load.scratch.clear();
   const mail::Template* compiled = work.content == nullptr ? nullptr : &work.content->compiled;
-  const absl::Status made = renderer_.render(compiled, request, load.reverse_path, load.scratch, rendered_);
+  const absl::Status made =
+      renderer_.render(compiled, request, load.reverse_path, load.scratch, rendered_);
   if (!made.ok()) {
     for (Work* each : load.works) {
       Returned& item = give_back(*each);
@@ -137,7 +146,8 @@ Lanes::Load* Lanes::new_load() {
   return load;
 }
 
-// --------------------------------------------------------------------------------------- what the sessions report
+// --------------------------------------------------------------------------------------- what the
+// sessions report
 
 void Lanes::on_session_ready(smtp::Session& session) {
   Lane& lane = *static_cast<Lane*>(session.place);
@@ -156,7 +166,8 @@ void Lanes::on_session_ready(smtp::Session& session) {
   idle_newest_ = &session;
   const unsigned most = shard_.settings.messages_per_connection;
   const uint16_t stated = session.capabilities().mail_max;
-  if ((most != 0 && session.messages() >= most) || (stated != 0 && session.messages() >= stated)) spent_.push_back(&session);
+  if ((most != 0 && session.messages() >= most) || (stated != 0 && session.messages() >= stated))
+    spent_.push_back(&session);
   list(lane);
 }
 
@@ -169,8 +180,8 @@ void Lanes::take_off_idle(smtp::Session& session) {
   (session.next == nullptr ? idle_newest_ : session.next->previous) = session.previous;
 }
 
-void Lanes::on_session_outcome(smtp::Session& session, smtp::Outgoing* outgoing, const smtp::Outcome& outcome,
-                               std::string_view text) {
+void Lanes::on_session_outcome(smtp::Session& session, smtp::Outgoing* outgoing,
+                               const smtp::Outcome& outcome, std::string_view text) {
   if (outgoing == nullptr) return session_ended(session, outcome, text);
   Load& load = *static_cast<Load*>(outgoing);
   Lane& lane = *load.lane;
@@ -179,12 +190,14 @@ void Lanes::on_session_outcome(smtp::Session& session, smtp::Outgoing* outgoing,
   item.verdict = outcome.verdict;
   item.stage = static_cast<uint8_t>(outcome.stage);
   item.code = outcome.code;
-  item.enhanced = {outcome.enhanced.status_class, outcome.enhanced.subject, outcome.enhanced.detail};
+  item.enhanced = {outcome.enhanced.status_class, outcome.enhanced.subject,
+                   outcome.enhanced.detail};
   item.bytes = static_cast<uint32_t>(std::min<uint64_t>(load.transaction.size, UINT32_MAX));
   item.source = session.source;
   const smtp::Outgoing::Moments& moments = load.moments;
   if (load.first_of_session) item.timing.connect_us = static_cast<uint32_t>(session.connect_us());
-  item.timing.queued_us += static_cast<uint32_t>((moments.offered_ns - work.taken_up_mono_ns) / 1000);
+  item.timing.queued_us +=
+      static_cast<uint32_t>((moments.offered_ns - work.taken_up_mono_ns) / 1000);
   if (moments.body_sent_ns != 0) {
     item.timing.mail_us = static_cast<uint32_t>((moments.body_sent_ns - moments.offered_ns) / 1000);
     item.timing.dot_us = static_cast<uint32_t>((shard_.mono_ns - moments.body_sent_ns) / 1000);
@@ -194,8 +207,10 @@ void Lanes::on_session_outcome(smtp::Session& session, smtp::Outgoing* outgoing,
     peer_text_ = io::to_text(session.peer());
   }
   text_of(work, item, text, lane.site->hosts[session.host].name, peer_text_);
-  if (outcome.verdict.result == smtp::Result::delivered) Counters::add(shard_.counters.delivered_here);
-  // The work, and with it the pins on page and content, stays until the kernel has let go of the bytes.
+  if (outcome.verdict.result == smtp::Result::delivered)
+    Counters::add(shard_.counters.delivered_here);
+  // The work, and with it the pins on page and content, stays until the kernel has let go of the
+  // bytes.
 }
 
 void Lanes::on_outgoing_free(smtp::Session&, smtp::Outgoing& outgoing) {
@@ -212,13 +227,14 @@ void Lanes::on_outgoing_free(smtp::Session&, smtp::Outgoing& outgoing) {
   free_loads_.push_back(&load);
 }
 
-// The session itself failed. On the way to its greeting that says something of the host; later it says nothing more
-// than its recipients' outcomes do.
-void Lanes::session_ended(smtp::Session& session, const smtp::Outcome& outcome, std::string_view text) {
+// The session itself failed. On the way to its greeting that says something of the host; later it
+// says nothing more than its recipients' outcomes do.
+void Lanes::session_ended(smtp::Session& session, const smtp::Outcome& outcome,
+                          std::string_view text) {
   if (session.messages() > 0 || outcome.reason == smtp::Reason::local_close) return;
   Lane& lane = *static_cast<Lane*>(session.place);
-  // Greeted, then closed before anything was offered: no matter when nothing waited; else such a host is of no use, and
-  // would be dialled for ever.
+  // Greeted, then closed before anything was offered: no matter when nothing waited; else such a
+  // host is of no use, and would be dialled for ever.
   if (session.greeted && lane.waiting_total == 0) return;
   Counters::add(shard_.counters.connect_failures);
   if (lane.sessions > lane.dialling + lane.closing + (session.greeted ? 1 : 0)) {
@@ -227,19 +243,22 @@ void Lanes::session_ended(smtp::Session& session, const smtp::Outcome& outcome, 
     return;
   }
   for (Target& target : lane.targets) {
-    if (target.endpoint == session.peer()) target.down_until_mono_ns = shard_.mono_ns + shard_.settings.host_down_ns;
+    if (target.endpoint == session.peer())
+      target.down_until_mono_ns = shard_.mono_ns + shard_.settings.host_down_ns;
   }
   lane.failure = Returned{};
   lane.failure.verdict = outcome.verdict;
   if (outcome.stage == smtp::Phase::idle) lane.failure.verdict.result = smtp::Result::later;
   lane.failure.stage = static_cast<uint8_t>(outcome.stage);
   lane.failure.code = outcome.code;
-  lane.failure.enhanced = {outcome.enhanced.status_class, outcome.enhanced.subject, outcome.enhanced.detail};
+  lane.failure.enhanced = {outcome.enhanced.status_class, outcome.enhanced.subject,
+                           outcome.enhanced.detail};
   lane.failure_text = text;
   lane.failure_mx = lane.site->hosts[session.host].name;
   lane.failure_address = io::to_text(session.peer());
-  // Each address of every host was tried once. Where that takes as long as an address is passed over, another one is always free to be
-  // tried again, and what waits would never hear of it, nor expire.
+  // Each address of every host was tried once. Where that takes as long as an address is passed
+  // over, another one is always free to be tried again, and what waits would never hear of it, nor
+  // expire.
   ++lane.failed_dials;
   const bool all_asked = lane.hosts_asked == 0 && lane.hosts_resolved == lane.site->hosts.size();
   if (all_asked && lane.failed_dials >= lane.targets.size()) fail_waiting(lane);
@@ -260,9 +279,11 @@ void Lanes::on_session_gone(smtp::Session& session) {
   --sessions_open_;
   Counters::take(shard_.counters.sessions);
   if (session.told_to_leave) --lane.leaving;
-  if (const uint32_t back = lane.leases.release()) send_lease(lane, Message::Kind::lease_back, back);
+  if (const uint32_t back = lane.leases.release())
+    send_lease(lane, Message::Kind::lease_back, back);
   if (lane.waiting_total == 0) {
-    if (const uint32_t back = lane.leases.give_back_free(0)) send_lease(lane, Message::Kind::lease_back, back);
+    if (const uint32_t back = lane.leases.give_back_free(0))
+      send_lease(lane, Message::Kind::lease_back, back);
   }
   session.place = nullptr;
   free_sessions_.push_back(&session);
@@ -284,11 +305,12 @@ smtp::Session* Lanes::new_session() {
 
 bool Lanes::early_mail(const Lane& lane, uint16_t host) const {
   const std::string_view name = lane.site->hosts[host].name;
-  return std::any_of(shard_.settings.early_mail_hosts.begin(), shard_.settings.early_mail_hosts.end(),
-                     [&](const std::string& suffix) {
-                       return name.ends_with(suffix) &&
-                              (name.size() == suffix.size() || name[name.size() - suffix.size() - 1] == '.');
-                     });
+  return std::any_of(
+      shard_.settings.early_mail_hosts.begin(), shard_.settings.early_mail_hosts.end(),
+      [&](const std::string& suffix) {
+        return name.ends_with(suffix) &&
+               (name.size() == suffix.size() || name[name.size() - suffix.size() - 1] == '.');
+      });
 }
 
 }  // namespace veredus

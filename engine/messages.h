@@ -15,8 +15,8 @@
 
 namespace veredus {
 
-// A site: the set of MX names that a domain resolves to. Domains with the same set share lanes and connections.
-// Immutable; made by the site's owner shard, shared by all that send to it.
+// A site: the set of MX names that a domain resolves to. Domains with the same set share lanes and
+// connections. Immutable; made by the site's owner shard, shared by all that send to it.
 struct Site {
   uint32_t number = 0;  // unique in the process
   uint16_t owner = 0;   // shard that leases its connections
@@ -24,18 +24,23 @@ struct Site {
   std::vector<dns::MxHost> hosts;  // by preference
 };
 
-// What shards say to each other, apart from tickets. Messages of one shard to another arrive in order.
+// What shards say to each other, apart from tickets. Messages of one shard to another arrive in
+// order.
 struct Message {
   enum class Kind : uint8_t {
-    append, announce, discard,          // intake → home
-    route_ask,                          // home → the domain's shard
-    site_ask,                           // the domain's shard → the site's owner
-    route_told,                         // either → home
-    returned,                           // lane → home
-    window,                             // lane → home
-    lease_ask, lease_back,              // lane → the site's owner
-    lease_granted, lease_recalled,      // the site's owner → lane
-    site_announced,                     // home → lane, ahead of its first ticket
+    append,
+    announce,
+    discard,     // intake → home
+    route_ask,   // home → the domain's shard
+    site_ask,    // the domain's shard → the site's owner
+    route_told,  // either → home
+    returned,    // lane → home
+    window,      // lane → home
+    lease_ask,
+    lease_back,  // lane → the site's owner
+    lease_granted,
+    lease_recalled,  // the site's owner → lane
+    site_announced,  // home → lane, ahead of its first ticket
     stop,
   };
   explicit Message(Kind message_kind) : kind(message_kind) {}
@@ -88,8 +93,8 @@ struct RouteTold : Message {
 // A ticket that comes back. Texts lie in the message's arena.
 struct Returned {
   queue::Ticket ticket;
-  bool unsent = false;     // nothing was tried: no attempt is counted
-  bool expired = false;    // with `never`: its time had passed when the lane took it up
+  bool unsent = false;   // nothing was tried: no attempt is counted
+  bool expired = false;  // with `never`: its time had passed when the lane took it up
   smtp::Verdict verdict;
   uint8_t stage = 0;
   uint16_t code = 0;

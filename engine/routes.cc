@@ -38,11 +38,15 @@ smtp::Verdict no_route(bool permanent, smtp::BounceClass bounce_class, std::stri
 
 smtp::Verdict judge_route(const dns::Route& route) {
   switch (route.status) {
-    case dns::RouteStatus::null_mx: return no_route(true, smtp::BounceClass::bad_domain, "null-mx");
-    case dns::RouteStatus::no_such_domain: return no_route(true, smtp::BounceClass::bad_domain, "no-such-domain");
-    case dns::RouteStatus::no_mail_host: return no_route(true, smtp::BounceClass::bad_domain, "no-mail-host");
+    case dns::RouteStatus::null_mx:
+      return no_route(true, smtp::BounceClass::bad_domain, "null-mx");
+    case dns::RouteStatus::no_such_domain:
+      return no_route(true, smtp::BounceClass::bad_domain, "no-such-domain");
+    case dns::RouteStatus::no_mail_host:
+      return no_route(true, smtp::BounceClass::bad_domain, "no-mail-host");
     case dns::RouteStatus::ok:
-    case dns::RouteStatus::temporary: break;
+    case dns::RouteStatus::temporary:
+      break;
   }
   return no_route(false, smtp::BounceClass::routing_errors, "dns-temporary");
 }
@@ -73,7 +77,8 @@ void Routes::ask(RouteAsk& ask) {
 
 void Routes::Asked::on_route(const dns::Route& route) {
   Routes& owner = *routes;
-  owner.tell(home, domain_id, route, static_cast<uint32_t>((owner.shard_.mono_ns - begun_mono_ns) / 1000));
+  owner.tell(home, domain_id, route,
+             static_cast<uint32_t>((owner.shard_.mono_ns - begun_mono_ns) / 1000));
   owner.asked_.erase(self);
 }
 
@@ -89,7 +94,8 @@ void Routes::tell(uint16_t home, uint32_t domain_id, const dns::Route& route, ui
       ask->expires_mono_ns = route.expires_mono_ns;
       ask->dns_us = dns_us;
       ask->key = dns::site_key(route);
-      // Hosts that our own name cut off are not part of where we send to: such a site is another one.
+      // Hosts that our own name cut off are not part of where we send to: such a site is another
+      // one.
       if (order.count < route.hosts.size()) ask->key += " below us";
       for (uint8_t i = 0; i < order.count; ++i) ask->hosts.push_back(route.hosts[order.index[i]]);
       const unsigned owner = shard_of_site(ask->key, shard_.exchange.shards());
@@ -121,8 +127,8 @@ void Routes::ask_site(SiteAsk& ask) {
     site->owner = shard_.id;
     site->key = ask.key;
     site->hosts = std::move(ask.hosts);
-    sites_.push_back(
-        {std::move(site), queue::LeaseOwner(shard_.settings.connections_per_site, shard_.exchange.shards())});
+    sites_.push_back({std::move(site), queue::LeaseOwner(shard_.settings.connections_per_site,
+                                                         shard_.exchange.shards())});
   }
   auto told = std::make_unique<RouteTold>();
   told->from = shard_.id;
@@ -133,7 +139,8 @@ void Routes::ask_site(SiteAsk& ask) {
   shard_.exchange.post(ask.home, std::move(told));
 }
 
-// ------------------------------------------------------------------------------------------------------- leases
+// -------------------------------------------------------------------------------------------------
+// leases
 
 void Routes::lease_ask(const LeaseMessage& message) {
   OwnedSite& owned = sites_[message.site / shard_.exchange.shards()];
@@ -153,8 +160,8 @@ void Routes::lease_back(const LeaseMessage& message) {
 void Routes::notify(const Site& site, const std::vector<queue::LeaseNotice>& notices) {
   for (const queue::LeaseNotice& notice : notices) {
     const bool grant = notice.kind == queue::LeaseNotice::Kind::grant;
-    send_lease(grant ? Message::Kind::lease_granted : Message::Kind::lease_recalled, site.number, notice.holder,
-               notice.count);
+    send_lease(grant ? Message::Kind::lease_granted : Message::Kind::lease_recalled, site.number,
+               notice.holder, notice.count);
   }
 }
 

@@ -24,8 +24,8 @@ inline unsigned shard_of_site(std::string_view key, unsigned shards) {
   return static_cast<unsigned>(stable_hash(key) / 7 % shards);
 }
 
-// What a shard decides for all: where the mail of its domains goes, which number its sites have, and who may hold how
-// many of its sites' connections.
+// What a shard decides for all: where the mail of its domains goes, which number its sites have,
+// and who may hold how many of its sites' connections.
 class Routes {
  public:
   Routes(ShardContext& shard, dns::Router& router);

@@ -20,25 +20,29 @@ struct SourceSettings {
   std::string ehlo;      // empty: the host's name
 };
 
-// What to do with a recipient whose delivery is unknown (connection lost between the final dot and its reply).
+// What to do with a recipient whose delivery is unknown (connection lost between the final dot and
+// its reply).
 enum class InDoubtPolicy : uint8_t { retry, hold, assume_delivered };
 
 // Everything the shards are told at start. Read by all threads, changed by none.
 struct EngineSettings {
   std::string hostname = "localhost";  // EHLO name, `by` of the trace field
   std::string node = "veredus";
-  std::vector<std::string> own_names;  // host names that are us: cut from MX lists, recognised in trace fields
+  std::vector<std::string>
+      own_names;  // host names that are us: cut from MX lists, recognised in trace fields
 
   uint16_t smtp_port = 25;
   unsigned connections_per_site = 20;
-  unsigned connections_total = 10000;   // of the process
+  unsigned connections_total = 10000;    // of the process
   unsigned messages_per_connection = 0;  // 0: any number
   unsigned recipients_per_transaction = 100;
-  unsigned addresses_tried = 5;          // of a site's hosts, per dialling (Postfix: 5)
+  unsigned addresses_tried = 5;  // of a site's hosts, per dialling (Postfix: 5)
   int64_t idle_close_ns = 5'000'000'000;
   int64_t connect_limit_ns = 60'000'000'000;
-  int64_t host_down_ns = 60'000'000'000;  // a host that could not be reached is passed over that long
-  std::vector<std::string> early_mail_hosts;  // MX suffixes known to take a next MAIL before the end-of-data reply
+  int64_t host_down_ns =
+      60'000'000'000;  // a host that could not be reached is passed over that long
+  std::vector<std::string>
+      early_mail_hosts;  // MX suffixes known to take a next MAIL before the end-of-data reply
   smtp::DialogueSettings dialogue;
   std::vector<SourceSettings> sources = {SourceSettings{}};
 

@@ -6,17 +6,20 @@ namespace veredus {
 
 namespace {
 constexpr uint32_t kTimersPerTurn = 4096;
-// Recipients taken in within one turn, as bytes of their frames: what comes behind waits for the next one.
+// Recipients taken in within one turn, as bytes of their frames: what comes behind waits for the
+// next one.
 constexpr size_t kAppendedPerTurn = 256 * 1024;
-constexpr int64_t kSleepMaxNs = 1'000'000'000;  // counters and clocks move on even when nothing happens
+constexpr int64_t kSleepMaxNs =
+    1'000'000'000;  // counters and clocks move on even when nothing happens
 }  // namespace
 
-Shard::Shard(uint16_t id, const EngineSettings& settings, Exchange& exchange, ShardPorts ports, uint64_t seed,
-             Counters& counters)
+Shard::Shard(uint16_t id, const EngineSettings& settings, Exchange& exchange, ShardPorts ports,
+             uint64_t seed, Counters& counters)
     : ports_(ports),
       exchange_(exchange),
       random_(seed),
-      context_{id, settings, exchange, random_, counters, ports.clock.mono_ns(), ports.clock.wall_ns()},
+      context_{
+          id, settings, exchange, random_, counters, ports.clock.mono_ns(), ports.clock.wall_ns()},
       router_(ports.lookups, settings.router, [this] { return context_.mono_ns; }),
       routes_(context_, router_),
       lanes_(context_, ports.disk, router_, ports.network, ports.timers),
@@ -29,7 +32,8 @@ Shard::~Shard() {
   }
 }
 
-void Shard::resume(const absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>>& committed) {
+void Shard::resume(
+    const absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>>& committed) {
   read_clock();
   std::vector<uint64_t> numbers;
   for (const auto& [number, batch] : committed) numbers.push_back(number);
@@ -42,7 +46,8 @@ void Shard::run_turn() {
   read_clock();
   ports_.loop.reap();
   ports_.timers.advance(context_.mono_ns, kTimersPerTurn);
-  // Tickets before messages would be read in vain: what a ticket names is announced by a message ahead of it.
+  // Tickets before messages would be read in vain: what a ticket names is announced by a message
+  // ahead of it.
   read_mailbox();
   lanes_.take_tickets();
   lanes_.deliver();
@@ -67,7 +72,8 @@ void Shard::read_mailbox() {
     const std::unique_ptr<Message> owned(unread_);
     unread_ = owned->next;
     if (owned->kind == Message::Kind::append) {
-      for (const auto& frame : static_cast<AppendMessage&>(*owned).request.frames) appended += frame.payload.size();
+      for (const auto& frame : static_cast<AppendMessage&>(*owned).request.frames)
+        appended += frame.payload.size();
     }
     hear(*owned);
   }
@@ -75,22 +81,33 @@ void Shard::read_mailbox() {
 
 void Shard::hear(Message& message) {
   switch (message.kind) {
-    case Message::Kind::append: return home_.append(static_cast<AppendMessage&>(message));
+    case Message::Kind::append:
+      return home_.append(static_cast<AppendMessage&>(message));
     case Message::Kind::announce: {
       auto& announced = static_cast<AnnounceMessage&>(message);
       lanes_.announce(announced.batch);
       return home_.announce(std::move(announced.batch));
     }
-    case Message::Kind::discard: return home_.discard(static_cast<DiscardMessage&>(message).batch);
-    case Message::Kind::route_ask: return routes_.ask(static_cast<RouteAsk&>(message));
-    case Message::Kind::site_ask: return routes_.ask_site(static_cast<SiteAsk&>(message));
-    case Message::Kind::route_told: return home_.route_told(static_cast<RouteTold&>(message));
-    case Message::Kind::returned: return home_.returned(static_cast<ReturnedMessage&>(message));
-    case Message::Kind::window: return home_.window(static_cast<WindowMessage&>(message));
-    case Message::Kind::lease_ask: return routes_.lease_ask(static_cast<LeaseMessage&>(message));
-    case Message::Kind::lease_back: return routes_.lease_back(static_cast<LeaseMessage&>(message));
-    case Message::Kind::lease_granted: return lanes_.lease_granted(static_cast<LeaseMessage&>(message));
-    case Message::Kind::lease_recalled: return lanes_.lease_recalled(static_cast<LeaseMessage&>(message));
+    case Message::Kind::discard:
+      return home_.discard(static_cast<DiscardMessage&>(message).batch);
+    case Message::Kind::route_ask:
+      return routes_.ask(static_cast<RouteAsk&>(message));
+    case Message::Kind::site_ask:
+      return routes_.ask_site(static_cast<SiteAsk&>(message));
+    case Message::Kind::route_told:
+      return home_.route_told(static_cast<RouteTold&>(message));
+    case Message::Kind::returned:
+      return home_.returned(static_cast<ReturnedMessage&>(message));
+    case Message::Kind::window:
+      return home_.window(static_cast<WindowMessage&>(message));
+    case Message::Kind::lease_ask:
+      return routes_.lease_ask(static_cast<LeaseMessage&>(message));
+    case Message::Kind::lease_back:
+      return routes_.lease_back(static_cast<LeaseMessage&>(message));
+    case Message::Kind::lease_granted:
+      return lanes_.lease_granted(static_cast<LeaseMessage&>(message));
+    case Message::Kind::lease_recalled:
+      return lanes_.lease_recalled(static_cast<LeaseMessage&>(message));
     case Message::Kind::site_announced:
       return lanes_.site_announced(std::move(static_cast<SiteAnnounced&>(message).site));
     case Message::Kind::stop:
@@ -114,9 +131,11 @@ void Shard::settle() {
 }
 
 int64_t Shard::next_due_mono_ns() const {
-  if (unread_ != nullptr || home_.more_to_do() || lanes_.more_to_do() || exchange_.anything_for(context_.id)) return context_.mono_ns;
-  return std::min({home_.next_due_mono_ns(), lanes_.next_due_mono_ns(), ports_.timers.next_deadline(),
-                   context_.mono_ns + kSleepMaxNs});
+  if (unread_ != nullptr || home_.more_to_do() || lanes_.more_to_do() ||
+      exchange_.anything_for(context_.id))
+    return context_.mono_ns;
+  return std::min({home_.next_due_mono_ns(), lanes_.next_due_mono_ns(),
+                   ports_.timers.next_deadline(), context_.mono_ns + kSleepMaxNs});
 }
 
 void Shard::drain() {

@@ -13,7 +13,8 @@
 
 namespace veredus {
 
-// What a shard stands on. The product gives it io_uring's, the simulated world its own; all outlive the shard.
+// What a shard stands on. The product gives it io_uring's, the simulated world its own; all outlive
+// the shard.
 struct ShardPorts {
   // The loop's two ends: completions in, work out.
   class Loop {
@@ -21,8 +22,8 @@ struct ShardPorts {
     virtual ~Loop() = default;
     // Collects what has completed, then runs it: sockets, files, DNS.
     virtual void reap() = 0;
-    // Hands over what the turn has queued; then, if `until_mono_ns` is later than now, waits for a completion, a wake-up
-    // or that time.
+    // Hands over what the turn has queued; then, if `until_mono_ns` is later than now, waits for a
+    // completion, a wake-up or that time.
     virtual void submit(int64_t until_mono_ns) = 0;
   };
   io::Clock& clock;
@@ -33,23 +34,26 @@ struct ShardPorts {
   io::TimerWheel& timers;
 };
 
-// One core's share of the engine: home of some recipients, owner of some routes, sites and lanes. Nothing in it is locked;
-// others reach it through the exchange.
+// One core's share of the engine: home of some recipients, owner of some routes, sites and lanes.
+// Nothing in it is locked; others reach it through the exchange.
 class Shard {
  public:
-  Shard(uint16_t id, const EngineSettings& settings, Exchange& exchange, ShardPorts ports, uint64_t seed,
-        Counters& counters);
+  Shard(uint16_t id, const EngineSettings& settings, Exchange& exchange, ShardPorts ports,
+        uint64_t seed, Counters& counters);
   ~Shard();
 
-  // Start, in three steps, so that all shards know all commits: recover on each; resume on each; then turns.
+  // Start, in three steps, so that all shards know all commits: recover on each; resume on each;
+  // then turns.
   absl::StatusOr<RecoveredHome> recover() { return home_.recover(); }
-  void resume(const absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>>& committed);
+  void resume(
+      const absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>>& committed);
 
-  // Once round: reap → timers → deliver → settle → home's → submit. Waits at its end when there is nothing to do.
+  // Once round: reap → timers → deliver → settle → home's → submit. Waits at its end when there is
+  // nothing to do.
   void run_turn();
 
-  // Shutdown. After drain() no ticket leaves home and no transaction begins; drained() when the last has ended and all is
-  // durable. A StopMessage does the same.
+  // Shutdown. After drain() no ticket leaves home and no transaction begins; drained() when the
+  // last has ended and all is durable. A StopMessage does the same.
   void drain();
   bool drained() const;
   bool draining() const { return draining_; }

@@ -36,22 +36,33 @@ struct Store::File : queue::DiskOperation {
   queue::Disk& disk;
   queue::Disk::File handle = -1;
   bool opening = true;
-  uint32_t reads = 0;      // under way, or waiting for the open
+  uint32_t reads = 0;  // under way, or waiting for the open
   uint64_t last_used = 0;
   std::vector<Waiting> waiting;
 };
 
-void Page::on_disk_done(int64_t result) { store->page_done(*this, result); }
-void StoredContent::on_disk_done(int64_t result) { store->content_done(*this, result); }
+void Page::on_disk_done(int64_t result) {
+  store->page_done(*this, result);
+}
+void StoredContent::on_disk_done(int64_t result) {
+  store->content_done(*this, result);
+}
 
-std::string Store::journal_directory(uint16_t journal) { return "journal-" + std::to_string(journal); }
+std::string Store::journal_directory(uint16_t journal) {
+  return "journal-" + std::to_string(journal);
+}
 
-Store::Store(queue::Disk& disk, Owner& owner, uint64_t page_cache_bytes, uint64_t content_cache_bytes)
-    : disk_(disk), owner_(owner), page_limit_(page_cache_bytes), content_limit_(content_cache_bytes) {}
+Store::Store(queue::Disk& disk, Owner& owner, uint64_t page_cache_bytes,
+             uint64_t content_cache_bytes)
+    : disk_(disk),
+      owner_(owner),
+      page_limit_(page_cache_bytes),
+      content_limit_(content_cache_bytes) {}
 
 Store::~Store() = default;
 
-void Store::read(uint16_t journal, uint32_t segment, uint64_t offset, std::string& into, queue::DiskOperation& op) {
+void Store::read(uint16_t journal, uint32_t segment, uint64_t offset, std::string& into,
+                 queue::DiskOperation& op) {
   const uint64_t key = uint64_t{journal} << 32 | segment;
   const auto found = files_.find(key);
   if (found == files_.end() && files_.size() >= kFilesMax) make_room_for_file();
@@ -74,7 +85,8 @@ void Store::read_done(uint16_t journal, uint32_t segment) {
 // Closes the file that was used longest ago and is not being read.
 void Store::make_room_for_file() {
   auto oldest = files_.end();
-  for (auto at = files_.begin(); at != files_.end(); ++at) {  // no two were used last at the same read: order is no matter
+  for (auto at = files_.begin(); at != files_.end();
+       ++at) {  // no two were used last at the same read: order is no matter
     if (at->second->reads > 0 || at->second->opening) continue;
     if (oldest == files_.end() || at->second->last_used < oldest->second->last_used) oldest = at;
   }
@@ -112,12 +124,16 @@ void Store::fetch(Work& work) {
 
 void Store::page_done(Page& page, int64_t result) {
   read_done(page.journal, page.segment);
-  if (result < 0) return settle_page(page, Page::State::unreadable, "the spool could not be read (I/O error)");
+  if (result < 0)
+    return settle_page(page, Page::State::unreadable, "the spool could not be read (I/O error)");
   if (static_cast<uint64_t>(result) != page.bytes.size()) {
-    return settle_page(page, Page::State::unreadable, "the spool ends before this recipient's page");
+    return settle_page(page, Page::State::unreadable,
+                       "the spool ends before this recipient's page");
   }
   const absl::Status sound = queue::check_page(page.bytes);
-  if (!sound.ok()) return settle_page(page, Page::State::unreadable, "the recipient's page in the spool is damaged");
+  if (!sound.ok())
+    return settle_page(page, Page::State::unreadable,
+                       "the recipient's page in the spool is damaged");
   settle_page(page, Page::State::ready, {});
 }
 
@@ -182,18 +198,23 @@ void Store::want_content(Work& work) {
   if (content.pins++ == 0) unused_contents_.erase(content.unused_at);
   work.content = &content;
   switch (content.state) {
-    case StoredContent::State::loading: content.waiters.push_back(&work); return;
-    case StoredContent::State::unreadable: return owner_.on_work_unreadable(work, content.trouble);
+    case StoredContent::State::loading:
+      content.waiters.push_back(&work);
+      return;
+    case StoredContent::State::unreadable:
+      return owner_.on_work_unreadable(work, content.trouble);
     case StoredContent::State::ready:
       work.shareable = shareable(content);
       return owner_.on_work_ready(work);
   }
 }
 
-// Whether the scratch entry's recipient may share a transaction: nothing of envelope or content is its own.
+// Whether the scratch entry's recipient may share a transaction: nothing of envelope or content is
+// its own.
 bool Store::shareable(const StoredContent& content) const {
   const queue::Batch& batch = content.batch->batch;
-  return !content.compiled.has_slots() && !entry_.has_sender && !batch.sender_has_slots && !batch.verp;
+  return !content.compiled.has_slots() && !entry_.has_sender && !batch.sender_has_slots &&
+         !batch.verp;
 }
 
 void Store::content_done(StoredContent& content, int64_t result) {
@@ -203,12 +224,14 @@ void Store::content_done(StoredContent& content, int64_t result) {
   if (result != static_cast<int64_t>(content.bytes.size())) {
     content.trouble = "the batch's message could not be read from the spool";
   } else {
-    absl::StatusOr<mail::Template> compiled = mail::Template::compile(content.bytes, batch.content_flags);
+    absl::StatusOr<mail::Template> compiled =
+        mail::Template::compile(content.bytes, batch.content_flags);
     if (compiled.ok()) {
       content.compiled = *std::move(compiled);
       content.state = StoredContent::State::ready;
     } else {
-      content.trouble = "the batch's message in the spool is damaged: " + std::string(compiled.status().message());
+      content.trouble = "the batch's message in the spool is damaged: " +
+                        std::string(compiled.status().message());
     }
   }
   WorkList waiters = std::exchange(content.waiters, {});
@@ -218,7 +241,8 @@ void Store::content_done(StoredContent& content, int64_t result) {
     if (content.state == StoredContent::State::ready) {
       // The scratch entry has moved on to other works: look again.
       uint32_t next = 0;
-      const bool sound = queue::read_entry(work.page->bytes, work.ticket.entry_offset, entry_, next).ok();
+      const bool sound =
+          queue::read_entry(work.page->bytes, work.ticket.entry_offset, entry_, next).ok();
       assert(sound && "it was read before");
       work.shareable = sound && shareable(content);
       owner_.on_work_ready(work);
@@ -249,7 +273,8 @@ void Store::unpin(Page& page) {
 void Store::unpin(StoredContent& content) {
   assert(content.pins > 0);
   if (--content.pins > 0) return;
-  if (content.state == StoredContent::State::unreadable) return erase(content);  // the next ticket tries the disk again
+  if (content.state == StoredContent::State::unreadable)
+    return erase(content);  // the next ticket tries the disk again
   content.unused_at = unused_contents_.insert(unused_contents_.end(), &content);
   trim_contents();
 }

@@ -19,20 +19,20 @@ struct Page;
 struct StoredContent;
 class Lane;
 
-// A ticket at work on the lane's shard: with what it names read back from the journal. Lives in the shard's slab from
-// the ticket's arrival to its return.
+// A ticket at work on the lane's shard: with what it names read back from the journal. Lives in the
+// shard's slab from the ticket's arrival to its return.
 struct Work {
   queue::Ticket ticket;
-  Work* next = nullptr;            // in the list of whatever it waits for
+  Work* next = nullptr;  // in the list of whatever it waits for
   Lane* lane = nullptr;
-  Page* page = nullptr;            // pinned
+  Page* page = nullptr;              // pinned
   StoredContent* content = nullptr;  // pinned; null when the recipient carries its own message
   const queue::LiveBatch* batch = nullptr;
-  std::string_view to;             // into the page
+  std::string_view to;  // into the page
   uint32_t index = 0;
-  int64_t taken_up_mono_ns = 0;    // when the lane got it
+  int64_t taken_up_mono_ns = 0;  // when the lane got it
   bool own_message = false;
-  bool shareable = false;          // content and sender have no slot: may share a transaction
+  bool shareable = false;  // content and sender have no slot: may share a transaction
 };
 
 // FIFO of works, linked through Work::next.
@@ -75,7 +75,8 @@ struct Page : queue::DiskOperation {
   State state = State::loading;
 };
 
-// A batch's message, compiled; one per batch and shard while anybody needs it, and as long as the cache has room.
+// A batch's message, compiled; one per batch and shard while anybody needs it, and as long as the
+// cache has room.
 struct StoredContent : queue::DiskOperation {
   enum class State : uint8_t { loading, ready, unreadable };
   void on_disk_done(int64_t result) override;
@@ -90,15 +91,17 @@ struct StoredContent : queue::DiskOperation {
   State state = State::loading;
 };
 
-// What a shard has read back from the journals, of all shards: pages and contents, each in a cache with a bound.
-// Bytes are read through queue::Disk, never mapped; what fails its check is never sent.
+// What a shard has read back from the journals, of all shards: pages and contents, each in a cache
+// with a bound. Bytes are read through queue::Disk, never mapped; what fails its check is never
+// sent.
 class Store {
  public:
   class Owner {
    public:
     virtual ~Owner() = default;
     virtual void on_work_ready(Work& work) = 0;
-    // The journal could not be read: the recipient is tried again later, and an operator must hear of it.
+    // The journal could not be read: the recipient is tried again later, and an operator must hear
+    // of it.
     virtual void on_work_unreadable(Work& work, std::string_view why) = 0;
     virtual std::shared_ptr<const queue::LiveBatch> find_batch(uint32_t number) = 0;
   };
@@ -106,7 +109,8 @@ class Store {
   Store(queue::Disk& disk, Owner& owner, uint64_t page_cache_bytes, uint64_t content_cache_bytes);
   ~Store();
 
-  // Reads what the work's ticket names; on_work_ready or on_work_unreadable follows, at once when it is cached.
+  // Reads what the work's ticket names; on_work_ready or on_work_unreadable follows, at once when
+  // it is cached.
   void fetch(Work& work);
   // Unpins.
   void release(Work& work);
@@ -115,7 +119,8 @@ class Store {
 
   uint64_t cached_bytes() const { return page_bytes_ + content_bytes_; }
   size_t open_files() const { return files_.size(); }
-  static constexpr size_t kFilesMax = 64;  // segments held open; more only while all of them are being read
+  static constexpr size_t kFilesMax =
+      64;  // segments held open; more only while all of them are being read
   static std::string journal_directory(uint16_t journal);
 
  private:
@@ -129,7 +134,8 @@ class Store {
   void want_content(Work& work);
   bool shareable(const StoredContent& content) const;
   void work_has_page(Work& work);
-  void read(uint16_t journal, uint32_t segment, uint64_t offset, std::string& into, queue::DiskOperation& op);
+  void read(uint16_t journal, uint32_t segment, uint64_t offset, std::string& into,
+            queue::DiskOperation& op);
   void read_done(uint16_t journal, uint32_t segment);
   void make_room_for_file();
   void erase(StoredContent& content);
@@ -146,7 +152,7 @@ class Store {
   absl::flat_hash_map<uint64_t, std::unique_ptr<File>> files_;
   absl::flat_hash_map<std::pair<uint64_t, uint32_t>, std::unique_ptr<Page>> pages_;
   absl::flat_hash_map<uint32_t, std::unique_ptr<StoredContent>> contents_;
-  std::list<Page*> unused_pages_;          // oldest first
+  std::list<Page*> unused_pages_;  // oldest first
   std::list<StoredContent*> unused_contents_;
   queue::Entry entry_;  // scratch
 };

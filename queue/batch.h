@@ -21,28 +21,28 @@ struct Location {
 
 // Flags of stored content: of a batch's message, or of a recipient's own.
 enum ContentFlags : uint8_t {
-  kContentEightBit = 1,   // has bytes over 127: needs 8BITMIME
-  kContentDotLines = 2,   // has a line that starts with '.': needs dot-stuffing under DATA
-  kContentMerge = 4,      // {{…}} is replaced
-  kContentNoDate = 8,     // has no Date field: one is added, the same at every attempt
+  kContentEightBit = 1,      // has bytes over 127: needs 8BITMIME
+  kContentDotLines = 2,      // has a line that starts with '.': needs dot-stuffing under DATA
+  kContentMerge = 4,         // {{…}} is replaced
+  kContentNoDate = 8,        // has no Date field: one is added, the same at every attempt
   kContentNoMessageId = 16,  // likewise Message-ID
 };
 
-// The batch line of feed.md as it is kept: everything about a batch but its recipients and its outcome.
-// Immutable once the batch exists; shared by all shards.
+// The batch line of feed.md as it is kept: everything about a batch but its recipients and its
+// outcome. Immutable once the batch exists; shared by all shards.
 struct Batch {
-  uint64_t number = 0;    // unique in the spool, ascending
+  uint64_t number = 0;  // unique in the spool, ascending
   std::string tenant = "default";
   std::string name;
   std::string campaign;
-  std::string sender;     // reverse-path, may hold {{slots}}; empty: the null sender
+  std::string sender;  // reverse-path, may hold {{slots}}; empty: the null sender
   std::string pool = "default";
   std::string tags_json;  // as fed, compact JSON text; empty: none
   std::string meta_json;
   std::string dsn_json;
   std::vector<std::string> dkim;
   std::vector<std::pair<std::string, std::string>> vars;  // defaults for merge, in the order fed
-  uint8_t priority = 50;  // 0–100
+  uint8_t priority = 50;                                  // 0–100
   bool verp = false;
   bool unique = false;
   bool tls_required = false;
@@ -50,18 +50,19 @@ struct Batch {
   int64_t accepted_wall_ns = 0;    // Unix time; when the batch line was read
   int64_t not_before_wall_ns = 0;  // 0: at once
   int64_t expires_wall_ns = 0;
-  Location content;                // the batch's message; length 0: every recipient carries its own
-  uint8_t content_flags = 0;       // ContentFlags
+  Location content;           // the batch's message; length 0: every recipient carries its own
+  uint8_t content_flags = 0;  // ContentFlags
 };
 
-// Payload of a `batch` frame: version byte, then tagged fields; unknown tags are skipped on reading.
+// Payload of a `batch` frame: version byte, then tagged fields; unknown tags are skipped on
+// reading.
 void encode_batch(const Batch& batch, std::string& out);
 absl::StatusOr<Batch> decode_batch(std::string_view bytes);
 
 // Payload of a `commit` frame: with it the batch exists.
 struct Commit {
-  uint64_t number = 0;      // of the batch
-  uint32_t accepted = 0;    // recipients
+  uint64_t number = 0;    // of the batch
+  uint32_t accepted = 0;  // recipients
   uint32_t refused = 0;
   uint32_t extents = 0;     // that must be found, over all journals
   std::string body_sha256;  // 32 bytes, of the request body

@@ -8,30 +8,34 @@
 
 namespace veredus::queue {
 
-// A call on the disk that is under way. A member of its owner: it and the bytes it names live until on_disk_done().
+// A call on the disk that is under way. A member of its owner: it and the bytes it names live until
+// on_disk_done().
 class DiskOperation {
  public:
   virtual ~DiskOperation() = default;
-  // result ≥ 0: bytes moved (or the file handle, for open); < 0: -errno. Called from the owner's turn, never
-  // from inside the call that started it.
+  // result ≥ 0: bytes moved (or the file handle, for open); < 0: -errno. Called from the owner's
+  // turn, never from inside the call that started it.
   virtual void on_disk_done(int64_t result) = 0;
 };
 
-// The disk, as seen from one shard. Paths are relative to the spool directory; directories on the way are made.
-// Asynchronous calls take one operation each and complete in any order; a short read or write is a result, not a fault.
+// The disk, as seen from one shard. Paths are relative to the spool directory; directories on the
+// way are made. Asynchronous calls take one operation each and complete in any order; a short read
+// or write is a result, not a fault.
 class Disk {
  public:
   using File = int32_t;
 
   virtual ~Disk() = default;
 
-  // Makes `path` with `bytes` bytes, preallocated and zero-written (zeroing, not fallocate, is what makes later
-  // syncs cheap), file and directory synced; off the shard. Replaces what was there (a new file, not the old one
-  // cut short). Completes with the handle, good for writing, syncing and reading.
+  // Makes `path` with `bytes` bytes, preallocated and zero-written (zeroing, not fallocate, is what
+  // makes later syncs cheap), file and directory synced; off the shard. Replaces what was there (a
+  // new file, not the old one cut short). Completes with the handle, good for writing, syncing and
+  // reading.
   virtual void create(std::string_view path, uint64_t bytes, DiskOperation& op) = 0;
   // Opens for reading. Completes with the handle, or -ENOENT.
   virtual void open(std::string_view path, DiskOperation& op) = 0;
-  virtual void write(File file, uint64_t offset, std::span<const uint8_t> bytes, DiskOperation& op) = 0;
+  virtual void write(File file, uint64_t offset, std::span<const uint8_t> bytes,
+                     DiskOperation& op) = 0;
   // Makes everything written to `file` before this call durable (fdatasync).
   virtual void sync(File file, DiskOperation& op) = 0;
   virtual void read(File file, uint64_t offset, std::span<uint8_t> bytes, DiskOperation& op) = 0;
@@ -40,8 +44,8 @@ class Disk {
   // No operation may be under way on `file`.
   virtual void close(File file) = 0;
 
-  // Blocking calls, for start, recovery and readers that are not a shard. Results as above; list gives names and
-  // sizes, sorted by name (empty when the directory does not exist).
+  // Blocking calls, for start, recovery and readers that are not a shard. Results as above; list
+  // gives names and sizes, sorted by name (empty when the directory does not exist).
   struct Entry {
     std::string name;
     uint64_t bytes;
@@ -49,8 +53,9 @@ class Disk {
   virtual std::vector<Entry> list_now(std::string_view directory) = 0;
   virtual int64_t open_now(std::string_view path) = 0;
   virtual int64_t read_now(File file, uint64_t offset, std::span<uint8_t> bytes) = 0;
-  // fdatasync; `file` may come from open_now. 0 or -errno. Recovery needs it: what it read may so far lie in the page
-  // cache only (killed between write and sync), and must not be acted upon before it is durable.
+  // fdatasync; `file` may come from open_now. 0 or -errno. Recovery needs it: what it read may so
+  // far lie in the page cache only (killed between write and sync), and must not be acted upon
+  // before it is durable.
   virtual int64_t sync_now(File file) = 0;
 };
 

@@ -17,23 +17,24 @@ namespace veredus::queue {
 
 // The append-only record of one shard. Bytes on disk: FORMAT.md beside this file.
 //
-// Frames are appended to a group in memory; flush() writes the group and syncs it. One group is under way at a time,
-// the next gathers meanwhile (group commit). Nothing that was appended may be acknowledged before its group is durable.
+// Frames are appended to a group in memory; flush() writes the group and syncs it. One group is
+// under way at a time, the next gathers meanwhile (group commit). Nothing that was appended may be
+// acknowledged before its group is durable.
 enum class FrameType : uint8_t {
   batch = 1,
   content = 2,
   extent = 3,
   commit = 4,
-  abort = 5,        // payload: batch number u64
+  abort = 5,  // payload: batch number u64
   outcomes = 6,
-  attempts = 7,     // attempt marks: recipients whose content is about to leave
-  refusals = 8,     // JSON lines: recipients refused at the door; batch number u64 in front
+  attempts = 7,  // attempt marks: recipients whose content is about to leave
+  refusals = 8,  // JSON lines: recipients refused at the door; batch number u64 in front
   checkpoint = 9,
 };
 
 struct Appended {
-  Location location;       // of the payload; final, even before it is durable
-  uint64_t sequence = 0;   // of the group it is in
+  Location location;      // of the payload; final, even before it is durable
+  uint64_t sequence = 0;  // of the group it is in
 };
 
 // What the owner of a journal hears. Called from the turn in which the disk answered.
@@ -42,18 +43,19 @@ class JournalListener {
   virtual ~JournalListener() = default;
   // All groups up to `sequence` are durable.
   virtual void on_durable(uint64_t sequence) = 0;
-  // The group could not be made durable: its file is sealed and never synced again. Outcome and attempt frames of it
-  // were appended again to the next file by the journal itself (they are durable when a later group is); every other
-  // frame of it is lost and must be refused. All groups that were not durable by then are lost together, each is told
-  // in order. Told only when the next file says durably that they are void: what was refused never comes back. Until
-  // then nothing is known of them, and healthy() may be false.
+  // The group could not be made durable: its file is sealed and never synced again. Outcome and
+  // attempt frames of it were appended again to the next file by the journal itself (they are
+  // durable when a later group is); every other frame of it is lost and must be refused. All groups
+  // that were not durable by then are lost together, each is told in order. Told only when the next
+  // file says durably that they are void: what was refused never comes back. Until then nothing is
+  // known of them, and healthy() may be false.
   virtual void on_lost(uint64_t sequence, const absl::Status& why) = 0;
 };
 
 struct JournalOptions {
-  uint32_t segment_bytes = 64u << 20;    // a larger single group gets a segment of its own size
-  uint32_t group_bytes = 4u << 20;       // a group this large is not added to any more
-  uint32_t buffered_bytes = 64u << 20;   // gathered but not durable; beyond it has_room() is false
+  uint32_t segment_bytes = 64u << 20;   // a larger single group gets a segment of its own size
+  uint32_t group_bytes = 4u << 20;      // a group this large is not added to any more
+  uint32_t buffered_bytes = 64u << 20;  // gathered but not durable; beyond it has_room() is false
 };
 
 // What recovery hands over, in order of the journal. Views are valid during the call only.
@@ -61,43 +63,49 @@ class JournalVisitor {
  public:
   virtual ~JournalVisitor() = default;
   virtual void on_frame(FrameType type, const Location& location, std::string_view payload) = 0;
-  // Bytes below the durable mark are damaged: an alarm, what is unreadable is left out, the rest goes on.
+  // Bytes below the durable mark are damaged: an alarm, what is unreadable is left out, the rest
+  // goes on.
   virtual void on_damage(uint32_t segment, uint64_t offset, const std::string& what) = 0;
 };
 
 struct Recovered {
   uint64_t groups = 0, frames = 0, bytes = 0;
-  uint64_t cut_groups = 0;       // valid groups beyond the cut, discarded
-  uint64_t damaged = 0;          // places below the durable mark
-  uint32_t epoch = 0;            // the new one
+  uint64_t cut_groups = 0;  // valid groups beyond the cut, discarded
+  uint64_t damaged = 0;     // places below the durable mark
+  uint32_t epoch = 0;       // the new one
   uint64_t last_sequence = 0;
 };
 
 class Journal {
  public:
-  // `directory` is this journal's own, relative to the spool. `disk` and `listener` outlive the journal.
-  Journal(Disk& disk, JournalListener& listener, uint16_t id, std::string directory, JournalOptions options = {});
+  // `directory` is this journal's own, relative to the spool. `disk` and `listener` outlive the
+  // journal.
+  Journal(Disk& disk, JournalListener& listener, uint16_t id, std::string directory,
+          JournalOptions options = {});
   ~Journal();
 
-  // Blocking: reads everything there is, then decides cut and epoch. Must be called once, before start().
-  // Fails (nothing is ever written by it) on a format version newer than ours, on segments of another journal, or when
-  // what it read cannot be made durable (Disk::sync_now).
+  // Blocking: reads everything there is, then decides cut and epoch. Must be called once, before
+  // start(). Fails (nothing is ever written by it) on a format version newer than ours, on segments
+  // of another journal, or when what it read cannot be made durable (Disk::sync_now).
   absl::StatusOr<Recovered> recover(JournalVisitor& visitor);
 
-  // Begins a new segment of a new epoch; appends are taken from now on, and written once the segment is there.
+  // Begins a new segment of a new epoch; appends are taken from now on, and written once the
+  // segment is there.
   void start();
 
   Appended append(FrameType type, std::span<const std::string_view> parts);
   Appended append(FrameType type, std::string_view payload);
-  // Writes and syncs what has gathered, unless a group is under way (then the next one starts by itself when that
-  // one is durable). Cheap when there is nothing: call it every turn, for it also counts the turns until a segment
-  // that could not be made is tried again.
+  // Writes and syncs what has gathered, unless a group is under way (then the next one starts by
+  // itself when that one is durable). Cheap when there is nothing: call it every turn, for it also
+  // counts the turns until a segment that could not be made is tried again.
   void flush();
-  bool has_room() const;         // false: intake must wait
-  bool healthy() const;          // false: no segment can be made now (disk full, I/O errors); flush() tries again
-  bool idle() const;             // nothing gathered, nothing under way
+  bool has_room() const;  // false: intake must wait
+  bool healthy()
+      const;  // false: no segment can be made now (disk full, I/O errors); flush() tries again
+  bool idle() const;  // nothing gathered, nothing under way
   uint64_t durable_sequence() const;
-  // End of the durable bytes, for readers of events: segment and offset (0, 0: nothing is durable yet).
+  // End of the durable bytes, for readers of events: segment and offset (0, 0: nothing is durable
+  // yet).
   Location durable_end() const;
   uint16_t id() const;
   static std::string segment_path(std::string_view directory, uint32_t segment);
@@ -109,8 +117,8 @@ class Journal {
   std::unique_ptr<Impl> impl_;
 };
 
-// Reads frames from a live or stopped journal, for events and tools: blocking, on a Disk of its own.
-// next() gives the frame at or after the position and moves behind it; never beyond `end`.
+// Reads frames from a live or stopped journal, for events and tools: blocking, on a Disk of its
+// own. next() gives the frame at or after the position and moves behind it; never beyond `end`.
 class JournalReader {
  public:
   JournalReader(Disk& disk, uint16_t id, std::string directory);
@@ -120,11 +128,11 @@ class JournalReader {
     uint32_t offset = 0;   // of a group, 0: from the first
     uint32_t frame = 0;    // number of the frame in that group
   };
-  // False when `end` (Journal::durable_end) is reached; go on when it has moved. The payload is valid until the next
-  // call. Groups that do not count are passed over. DataLoss names what is missing before the position; call again to
-  // read on behind it.
-  absl::StatusOr<bool> next(Position& position, const Location& end, FrameType& type, Location& location,
-                            std::string_view& payload);
+  // False when `end` (Journal::durable_end) is reached; go on when it has moved. The payload is
+  // valid until the next call. Groups that do not count are passed over. DataLoss names what is
+  // missing before the position; call again to read on behind it.
+  absl::StatusOr<bool> next(Position& position, const Location& end, FrameType& type,
+                            Location& location, std::string_view& payload);
   // Reads `length` bytes at a location (a page, a content); checks nothing.
   absl::Status read(const Location& location, std::string& out);
 

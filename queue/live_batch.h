@@ -17,7 +17,8 @@ struct Tally {
   std::atomic<uint32_t> cancelled{0};
   std::atomic<uint32_t> suppressed{0};
   std::atomic<uint32_t> in_doubt_held{0};
-  // Not part of the identity: of those waiting, how many have been tried before, and how many of these are in doubt.
+  // Not part of the identity: of those waiting, how many have been tried before, and how many of
+  // these are in doubt.
   std::atomic<uint32_t> deferred_now{0};
   std::atomic<uint32_t> in_doubt_waiting{0};
   std::atomic<uint64_t> attempts{0};
@@ -26,17 +27,19 @@ struct Tally {
   uint32_t settled() const {
     return delivered.load(std::memory_order_relaxed) + failed.load(std::memory_order_relaxed) +
            expired.load(std::memory_order_relaxed) + cancelled.load(std::memory_order_relaxed) +
-           suppressed.load(std::memory_order_relaxed) + in_doubt_held.load(std::memory_order_relaxed);
+           suppressed.load(std::memory_order_relaxed) +
+           in_doubt_held.load(std::memory_order_relaxed);
   }
 };
 
-// A batch that exists: committed, durable. Shared by every shard and by the control side; only `tally` changes.
+// A batch that exists: committed, durable. Shared by every shard and by the control side; only
+// `tally` changes.
 struct LiveBatch {
   Batch batch;
   uint32_t accepted = 0;
   uint32_t refused = 0;
-  // When its time ends, on the process' monotonic clock: a wall clock that jumps expires nothing. Set by the engine before
-  // any shard sees the batch; nobody writes it afterwards.
+  // When its time ends, on the process' monotonic clock: a wall clock that jumps expires nothing.
+  // Set by the engine before any shard sees the batch; nobody writes it afterwards.
   mutable int64_t expires_mono_ns = 0;
   mutable Tally tally;
 };

@@ -36,7 +36,7 @@ int64_t in_doubt_delay_ns(const RetryPolicy& policy, uint32_t attempts, uint64_t
 int64_t longest_delay_ns(const RetryPolicy& policy, uint32_t attempts);
 
 // --- Giving up
-// -----------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 // A recipient has a lifetime (a difference of two stamps that the feeder's request got at one
 // moment) and an age that runs on the monotonic clock. The wall clock is looked at once, when a
 // journal is loaded: a clock that jumps while we run expires nothing.
@@ -51,7 +51,7 @@ int64_t lifetime_ns(const RetryPolicy& policy, int64_t accepted_wall_ns, int64_t
 bool expired(int64_t lifetime_ns, int64_t accepted_mono_ns, int64_t now_mono_ns);
 
 // --- On load
-// -------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 // Only wall times were stored, and the clock may have been wrong then or be wrong now.
 
 // Age to go on with. `last_wall_ns`: the latest time found in the journals, i.e. when we last ran.

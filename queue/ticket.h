@@ -9,13 +9,14 @@ namespace veredus::queue {
 // (0–100, higher first): the lock-free queue keeps one ring per band.
 inline constexpr unsigned kBands = 4;
 
-// Band 0 goes first.  100–75 → 0, 74–51 → 1, 50–25 → 2 (the default priority 50 lives here), 24–0 → 3.
+// Band 0 goes first.  100–75 → 0, 74–51 → 1, 50–25 → 2 (the default priority 50 lives here), 24–0
+// → 3.
 constexpr uint8_t band_of(unsigned priority) {
   return priority >= 75 ? 0 : priority > 50 ? 1 : priority >= 25 ? 2 : 3;
 }
 
-// A ticket is the permission to attempt one recipient now. It travels from the recipient's home shard
-// to the shard that owns the lane, and comes back exactly once: with an outcome, or unsent.
+// A ticket is the permission to attempt one recipient now. It travels from the recipient's home
+// shard to the shard that owns the lane, and comes back exactly once: with an outcome, or unsent.
 // It carries numbers only; what it names may be gone, `generation` tells.
 struct Ticket {
   uint32_t slot = 0;          // of the record at home

@@ -42,10 +42,7 @@ void append_error_json(const FeedError& error, std::string& out) {
 class FeedParser::Impl {
  public:
   Impl(const FeedSettings& settings, FeedHandler& handler)
-      : limits_(settings.limits),
-        handler_(handler),
-        reader_(settings.limits),
-        renderer_(render_) {
+      : limits_(settings.limits), handler_(handler), reader_(settings.limits), renderer_(render_) {
     for (const std::string& name : settings.own_names) own_names_.push_back(name);
   }
 

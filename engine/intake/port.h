@@ -35,7 +35,7 @@ struct AppendRequest {
 struct AppendAnswer {
   uint64_t token = 0;
   absl::Status status;  // not ok: nothing of the request will come back after a crash as committed
-  queue::Location content;  // with `begins`
+  queue::Location content;                // with `begins`
   std::vector<queue::Location> refusals;  // where the refusals frames of the request lie
 };
 

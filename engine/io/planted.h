@@ -2,22 +2,28 @@
 
 namespace veredus::io {
 
-// Defects that the simulated world must find: it is run with one of them planted, to see that it would. Only builds with
-// VEREDUS_PLANTED (the test presets) can plant anything; in a release every question is a constant `false`.
+// Defects that the simulated world must find: it is run with one of them planted, to see that it
+// would. Only builds with VEREDUS_PLANTED (the test presets) can plant anything; in a release every
+// question is a constant `false`.
 enum class Planted {
   none,
   ack_before_sync,  // intake is answered when its frames are gathered, not when they are durable
   double_settle,    // now and then an outcome that is "later" is settled twice
-  stale_ticket,     // now and then the same ticket is sent twice: one of them is stale when it comes back
-  lost_ticket,      // now and then a ticket does not come back
-  reply_shift,      // now and then a reply nobody sent is taken for the next one
+  stale_ticket,  // now and then the same ticket is sent twice: one of them is stale when it comes
+                 // back
+  lost_ticket,   // now and then a ticket does not come back
+  reply_shift,   // now and then a reply nobody sent is taken for the next one
 };
 
 #ifdef VEREDUS_PLANTED
 extern Planted planted;
-inline bool is_planted(Planted defect) { return planted == defect; }
+inline bool is_planted(Planted defect) {
+  return planted == defect;
+}
 #else
-constexpr bool is_planted(Planted) { return false; }
+constexpr bool is_planted(Planted) {
+  return false;
+}
 #endif
 
 }  // namespace veredus::io

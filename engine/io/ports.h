@@ -1,17 +1,18 @@
 #pragma once
 
-#include <sys/uio.h>
-
 #include <array>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
 
+#include <sys/uio.h>
+
 namespace veredus::io {
 
-// The ports through which time, the network and wake-ups reach a shard. The product implements them on io_uring
-// (ring_network.h …), the simulated world from a seed (tests/sim). Disk and DNS ports are queue::Disk and dns::Lookups.
+// The ports through which time, the network and wake-ups reach a shard. The product implements them
+// on io_uring (ring_network.h …), the simulated world from a seed (tests/sim). Disk and DNS ports
+// are queue::Disk and dns::Lookups.
 
 class Clock {
  public:
@@ -37,11 +38,13 @@ struct Endpoint {
 std::string to_text(const Endpoint& endpoint);  // "192.0.2.1" / "2001:db8::1", without the port
 bool parse_address(std::string_view text, Endpoint& endpoint);  // port stays as it was
 
-// What the owner of a socket hears, one call at a time, never from inside a call that it makes on the network.
+// What the owner of a socket hears, one call at a time, never from inside a call that it makes on
+// the network.
 class SocketEvents {
  public:
   virtual ~SocketEvents() = default;
-  virtual void on_connected(int error) = 0;  // 0, or an errno; after an error only close() is left to do
+  virtual void on_connected(
+      int error) = 0;  // 0, or an errno; after an error only close() is left to do
   // Bytes from the peer, valid during the call only.
   virtual void on_received(std::string_view bytes) = 0;
   // The peer closed (error 0) or the connection failed. No more on_received.
@@ -55,18 +58,21 @@ class SocketEvents {
 using Socket = uint32_t;
 inline constexpr Socket kNoSocket = 0xffffffff;
 
-// Outbound TCP. Receiving is armed from the connect on and takes no buffer while the connection is silent.
+// Outbound TCP. Receiving is armed from the connect on and takes no buffer while the connection is
+// silent.
 class Network {
  public:
   virtual ~Network() = default;
-  // Begins to connect, from `source` if its family is not 0 (IP_BIND_ADDRESS_NO_PORT). kNoSocket when no socket can be
-  // had now (descriptor limit): dialling pauses, nothing else.
+  // Begins to connect, from `source` if its family is not 0 (IP_BIND_ADDRESS_NO_PORT). kNoSocket
+  // when no socket can be had now (descriptor limit): dialling pauses, nothing else.
   virtual Socket connect(const Endpoint& peer, const Endpoint& source, SocketEvents& events) = 0;
   // One send at a time per socket. The iovecs and the bytes live until on_sent or on_closed.
   virtual void send(Socket socket, std::span<const iovec> pieces) = 0;
-  // Bytes of the send under way that the kernel has taken so far: lets the owner see that a slow peer still reads.
+  // Bytes of the send under way that the kernel has taken so far: lets the owner see that a slow
+  // peer still reads.
   virtual uint64_t sent_so_far(Socket socket) const = 0;
-  // Shuts down, waits for the kernel's operations, closes; on_closed follows, nothing else does. `abort` resets.
+  // Shuts down, waits for the kernel's operations, closes; on_closed follows, nothing else does.
+  // `abort` resets.
   virtual void close(Socket socket, bool abort) = 0;
   virtual size_t open_sockets() const = 0;
 };

@@ -1,12 +1,11 @@
 #include "engine/io/ring_disk.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 
 #include <unistd.h>
-
-#include <cerrno>
 
 namespace veredus::io {
 namespace {
@@ -101,7 +100,9 @@ int64_t RingDisk::open_now(std::string_view path) {
   return filer_.files().open_for_reading(std::string(path));
 }
 
-int64_t RingDisk::sync_now(File file) { return fdatasync(file) == 0 ? 0 : -errno; }
+int64_t RingDisk::sync_now(File file) {
+  return fdatasync(file) == 0 ? 0 : -errno;
+}
 
 int64_t RingDisk::read_now(File file, uint64_t offset, std::span<uint8_t> bytes) {
   return SpoolFiles::read(file, offset, bytes);
@@ -145,7 +146,9 @@ int64_t BlockingDisk::open_now(std::string_view path) {
   return files_.open_for_reading(std::string(path));
 }
 
-int64_t BlockingDisk::sync_now(File file) { return fdatasync(file) == 0 ? 0 : -errno; }
+int64_t BlockingDisk::sync_now(File file) {
+  return fdatasync(file) == 0 ? 0 : -errno;
+}
 
 int64_t BlockingDisk::read_now(File file, uint64_t offset, std::span<uint8_t> bytes) {
   return SpoolFiles::read(file, offset, bytes);

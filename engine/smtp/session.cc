@@ -13,13 +13,18 @@ namespace {
 
 Reason reason_of_connect(int error) {
   switch (error) {
-    case ECONNREFUSED: return Reason::connect_refused;
-    case ETIMEDOUT: return Reason::connect_timed_out;
-    default: return Reason::unreachable;
+    case ECONNREFUSED:
+      return Reason::connect_refused;
+    case ETIMEDOUT:
+      return Reason::connect_timed_out;
+    default:
+      return Reason::unreachable;
   }
 }
 
-iovec piece_of(std::string_view bytes) { return {const_cast<char*>(bytes.data()), bytes.size()}; }
+iovec piece_of(std::string_view bytes) {
+  return {const_cast<char*>(bytes.data()), bytes.size()};
+}
 
 }  // namespace
 
@@ -28,7 +33,8 @@ void SessionWorld::submitted() {
   submitting.clear();
 }
 
-bool Session::dial(const io::Endpoint& peer, const io::Endpoint& from, const DialogueSettings& settings) {
+bool Session::dial(const io::Endpoint& peer, const io::Endpoint& from,
+                   const DialogueSettings& settings) {
   assert(socket_ == io::kNoSocket);
   dialogue_ = Dialogue(&settings);
   parser_ = ReplyParser();
@@ -55,7 +61,8 @@ void Session::on_connected(int error) {
 
 void Session::on_received(std::string_view bytes) {
   if (closing_) return;
-  if (io::is_planted(io::Planted::reply_shift) && dialogue_.phase() == Phase::end_of_data && messages_ % 8 == 3) {
+  if (io::is_planted(io::Planted::reply_shift) && dialogue_.phase() == Phase::end_of_data &&
+      messages_ % 8 == 3) {
     act(feed(dialogue_, parser_, "250 2.0.0 nobody said this\r\n", world_.output));
     if (closing_) return;
   }
@@ -95,7 +102,8 @@ void Session::abort() {
 
 void Session::on_timer() {
   if (closing_ || deadline_mono_ns_ == 0) return;
-  if (world_.mono_ns < deadline_mono_ns_) {  // it was put off meanwhile: that costs no work until now
+  if (world_.mono_ns <
+      deadline_mono_ns_) {  // it was put off meanwhile: that costs no work until now
     world_.timers.arm(*this, deadline_mono_ns_);
     return;
   }
@@ -104,7 +112,8 @@ void Session::on_timer() {
   act(dialogue_.timed_out(world_.output));
 }
 
-// ----------------------------------------------------------------------------------------------------- the steps
+// -------------------------------------------------------------------------------------------------
+// the steps
 
 void Session::act(const Step& step) {
   settle_outcomes();
@@ -114,7 +123,9 @@ void Session::act(const Step& step) {
     case Step::Act::closing:
       world_.output.clear();
       return close(false);
-    case Step::Act::send_content: start_send(std::move(bytes), outgoing_of(step.transaction), step.tail); break;
+    case Step::Act::send_content:
+      start_send(std::move(bytes), outgoing_of(step.transaction), step.tail);
+      break;
     case Step::Act::wait:
     case Step::Act::idle:
       if (!bytes.empty()) start_send(std::move(bytes), nullptr, {});
@@ -137,7 +148,8 @@ void Session::announce_ready() {
 
 void Session::settle_outcomes() {
   for (const Outcome& outcome : world_.output.outcomes) {
-    Outgoing* outgoing = outcome.transaction == nullptr ? nullptr : outgoing_of(outcome.transaction);
+    Outgoing* outgoing =
+        outcome.transaction == nullptr ? nullptr : outgoing_of(outcome.transaction);
     if (outgoing != nullptr) --outgoing->unsettled;
     owner_->on_session_outcome(*this, outgoing, outcome, world_.output.text(outcome));
   }
@@ -152,7 +164,8 @@ Outgoing* Session::outgoing_of(const Transaction* transaction) {
   return nullptr;
 }
 
-// ------------------------------------------------------------------------------------------------------- sending
+// -------------------------------------------------------------------------------------------------
+// sending
 
 void Session::start_send(std::string&& commands, Outgoing* with_content, std::string_view tail) {
   if (in_flight_) {
@@ -172,7 +185,8 @@ void Session::start_send(std::string&& commands, Outgoing* with_content, std::st
   send_block();
 }
 
-// Hands the next block to the network: commands, then content, then the tail; what fits in one block goes as one send.
+// Hands the next block to the network: commands, then content, then the tail; what fits in one
+// block goes as one send.
 void Session::send_block() {
   in_flight_ = true;
   if (sending_ == nullptr) {
@@ -253,7 +267,8 @@ void Session::free_outgoings() {
   }
 }
 
-// ------------------------------------------------------------------------------------------------- time and the end
+// -------------------------------------------------------------------------------------------------
+// time and the end
 
 void Session::rearm() {
   const int64_t limit_ns = dialogue_.time_limit_ns();

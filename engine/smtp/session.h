@@ -1,11 +1,11 @@
 #pragma once
 
-#include <sys/uio.h>
-
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <sys/uio.h>
 
 #include "engine/io/ports.h"
 #include "engine/io/timer_wheel.h"
@@ -15,17 +15,19 @@ namespace veredus::smtp {
 
 class Session;
 
-// A transaction on its way out, with the memory it needs: taken by a session while it sends, given back when every
-// recipient has its outcome and the kernel has let go of the bytes. What it points to outside of itself must live as long.
+// A transaction on its way out, with the memory it needs: taken by a session while it sends, given
+// back when every recipient has its outcome and the kernel has let go of the bytes. What it points
+// to outside of itself must live as long.
 struct Outgoing {
   virtual ~Outgoing() = default;
-  Transaction transaction;                 // views into the members below, or into what the owner keeps
+  Transaction transaction;  // views into the members below, or into what the owner keeps
   std::vector<std::string_view> recipients;
   std::string reverse_path;
-  std::string scratch;                     // rendered pieces of the content
-  std::vector<iovec> content;              // as chunking() of the session wants it; constant pieces point into the store
-  std::vector<iovec> pieces;               // of the send under way
-  size_t unsettled = 0;                    // recipients without outcome; the session's to count
+  std::string scratch;  // rendered pieces of the content
+  std::vector<iovec>
+      content;  // as chunking() of the session wants it; constant pieces point into the store
+  std::vector<iovec> pieces;  // of the send under way
+  size_t unsettled = 0;       // recipients without outcome; the session's to count
   // When things happened on its way, monotonic; 0: not reached. The session's to write.
   struct Moments {
     int64_t offered_ns = 0;
@@ -40,7 +42,8 @@ class SessionOwner {
   // A transaction may be offered: after the greeting, and each time one is over.
   virtual void on_session_ready(Session& session) = 0;
   // An outcome of a recipient of `outgoing`; or of the session itself (outgoing is null): it ends.
-  virtual void on_session_outcome(Session& session, Outgoing* outgoing, const Outcome& outcome, std::string_view text) = 0;
+  virtual void on_session_outcome(Session& session, Outgoing* outgoing, const Outcome& outcome,
+                                  std::string_view text) = 0;
   // The session is done with this one.
   virtual void on_outgoing_free(Session& session, Outgoing& outgoing) = 0;
   // The session takes no more; then, when the kernel has let go of it, its memory may be reused.
@@ -54,19 +57,22 @@ struct SessionWorld {
       : network(the_network), timers(the_timers), mono_ns(now) {}
   io::Network& network;
   io::TimerWheel& timers;
-  const int64_t& mono_ns;            // of the turn
+  const int64_t& mono_ns;  // of the turn
   int64_t connect_limit_ns = 60 * kSecondNs;
-  Output output;                     // empty between calls
-  std::vector<Session*> submitting;  // have handed something to the network that was not submitted yet
-  // To be called right after what was queued has been submitted to the kernel: only then a reply can be the answer.
+  Output output;  // empty between calls
+  std::vector<Session*>
+      submitting;  // have handed something to the network that was not submitted yet
+  // To be called right after what was queued has been submitted to the kernel: only then a reply
+  // can be the answer.
   void submitted();
 };
 
-// One connection to a mail server: joins the dialogue with a socket and a clock. Slots of a slab; made once, dialled
-// many times.
+// One connection to a mail server: joins the dialogue with a socket and a clock. Slots of a slab;
+// made once, dialled many times.
 class Session final : public io::SocketEvents, private io::Timer {
  public:
-  Session(SessionWorld& world, SessionOwner& owner) : world_(world), owner_(&owner), dialogue_(nullptr) {}
+  Session(SessionWorld& world, SessionOwner& owner)
+      : world_(world), owner_(&owner), dialogue_(nullptr) {}
 
   // False when no socket can be had now. `settings` outlive the session.
   bool dial(const io::Endpoint& peer, const io::Endpoint& from, const DialogueSettings& settings);
@@ -77,7 +83,9 @@ class Session final : public io::SocketEvents, private io::Timer {
   // At once, without words: shutdown's limit has passed, or the address is not wanted any more.
   void abort();
 
-  bool may_offer() const { return !closing_ && !leaving_ && dialogue_.may_offer() && free_place() != nullptr && held_ == 0; }
+  bool may_offer() const {
+    return !closing_ && !leaving_ && dialogue_.may_offer() && free_place() != nullptr && held_ == 0;
+  }
   bool idle() const { return !closing_ && dialogue_.idle(); }
   bool chunking() const { return dialogue_.chunking(); }
   const Capabilities& capabilities() const { return dialogue_.capabilities(); }
@@ -91,7 +99,7 @@ class Session final : public io::SocketEvents, private io::Timer {
   void* place = nullptr;
   Session* next = nullptr;
   Session* previous = nullptr;
-  uint16_t host = 0;    // of the site
+  uint16_t host = 0;  // of the site
   uint16_t source = 0;
   bool listed_idle = false;
   bool greeted = false;
@@ -118,7 +126,9 @@ class Session final : public io::SocketEvents, private io::Timer {
   void set_deadline(int64_t mono_ns);
   void close(bool abort);
   Outgoing* outgoing_of(const Transaction* transaction);
-  Outgoing** free_place() { return places_[0] == nullptr ? &places_[0] : places_[1] == nullptr ? &places_[1] : nullptr; }
+  Outgoing** free_place() {
+    return places_[0] == nullptr ? &places_[0] : places_[1] == nullptr ? &places_[1] : nullptr;
+  }
   Outgoing* const* free_place() const {
     return places_[0] == nullptr ? &places_[0] : places_[1] == nullptr ? &places_[1] : nullptr;
   }
@@ -134,7 +144,7 @@ class Session final : public io::SocketEvents, private io::Timer {
   std::string held_commands_;    // to follow the send under way
   iovec command_piece_{};
   std::string_view tail_;
-  size_t content_at_ = 0;        // next piece of sending_->content
+  size_t content_at_ = 0;  // next piece of sending_->content
   io::Endpoint peer_;
   int64_t deadline_mono_ns_ = 0;
   int64_t dialled_mono_ns_ = 0;
@@ -142,12 +152,12 @@ class Session final : public io::SocketEvents, private io::Timer {
   int64_t connect_us_ = 0;
   io::Socket socket_ = io::kNoSocket;
   uint32_t messages_ = 0;
-  uint8_t held_ = 0;             // a step waits for the send under way: 1 commands, 2 content behind them
+  uint8_t held_ = 0;  // a step waits for the send under way: 1 commands, 2 content behind them
   Outgoing* held_content_ = nullptr;
-  bool in_flight_ = false;       // a send is with the network
-  bool last_block_ = false;      // … and it holds the last byte of a content
-  bool only_commands_ = false;   // … and it holds no content
-  bool queued_ = false;          // stands in world_.submitting
+  bool in_flight_ = false;      // a send is with the network
+  bool last_block_ = false;     // … and it holds the last byte of a content
+  bool only_commands_ = false;  // … and it holds no content
+  bool queued_ = false;         // stands in world_.submitting
   bool connecting_ = false;
   bool leaving_ = false;
   bool closing_ = false;

@@ -1,4 +1,5 @@
-// Servers that try the lanes' patience: each case is a whole engine in a simulated world of one kind of weather.
+// Servers that try the lanes' patience: each case is a whole engine in a simulated world of one
+// kind of weather.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -22,8 +23,9 @@ WorldOptions few() {
   return options;
 }
 
-// Two hours long every server says 421 right behind its reply to EHLO. That is a failure of the host like a refused
-// greeting: it is passed over for a while, and what waits is told to come later.
+// Two hours long every server says 421 right behind its reply to EHLO. That is a failure of the
+// host like a refused greeting: it is passed over for a while, and what waits is told to come
+// later.
 TEST(LaneTest, AHostThatHangsUpAfterEhloIsNotHammered) {
   WorldOptions options = few();
   options.change = [](EngineSettings&, Faults& faults) { faults.farewell_after_ehlo = 1; };
@@ -110,7 +112,8 @@ TEST(LaneTest, MoreSitesThanConnections) {
   EXPECT_LT(report.simulated_ns, 600'000'000'000);
 }
 
-// Early mail to servers that take it and refuse some: no offer goes into a RSET, nothing is lost or doubled.
+// Early mail to servers that take it and refuse some: no offer goes into a RSET, nothing is lost or
+// doubled.
 TEST(LaneTest, EarlyMail) {
   for (uint64_t seed = 1; seed <= 30; ++seed) {
     WorldOptions options = few();

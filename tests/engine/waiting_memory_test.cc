@@ -1,14 +1,14 @@
 // What a waiting recipient costs: 5 million of them, loaded the way intake loads them.
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <malloc.h>
-#include <unistd.h>
-
 #include <cstdio>
 #include <deque>
 #include <fstream>
 #include <utility>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <malloc.h>
+#include <unistd.h>
 
 #include "engine/home.h"
 #include "queue/extent.h"
@@ -19,13 +19,17 @@ namespace {
 // Takes everything, keeps nothing.
 class NullDisk final : public queue::Disk {
  public:
-  void create(std::string_view, uint64_t, queue::DiskOperation& op) override { done_.emplace_back(&op, 3); }
+  void create(std::string_view, uint64_t, queue::DiskOperation& op) override {
+    done_.emplace_back(&op, 3);
+  }
   void open(std::string_view, queue::DiskOperation& op) override { done_.emplace_back(&op, 3); }
   void write(File, uint64_t, std::span<const uint8_t> bytes, queue::DiskOperation& op) override {
     done_.emplace_back(&op, static_cast<int64_t>(bytes.size()));
   }
   void sync(File, queue::DiskOperation& op) override { done_.emplace_back(&op, 0); }
-  void read(File, uint64_t, std::span<uint8_t>, queue::DiskOperation& op) override { done_.emplace_back(&op, 0); }
+  void read(File, uint64_t, std::span<uint8_t>, queue::DiskOperation& op) override {
+    done_.emplace_back(&op, 0);
+  }
   void remove(std::string_view, queue::DiskOperation& op) override { done_.emplace_back(&op, 0); }
   void close(File) override {}
   std::vector<Entry> list_now(std::string_view) override { return {}; }
@@ -79,7 +83,8 @@ TEST(WaitingMemory, FiveMillionRecipientsCostAtMost32BytesEach) {
   exchange.set_wake(0, &wake);
   io::Random random(1);
   Counters counters;
-  ShardContext shard{0, settings, exchange, random, counters, 1'000'000'000, 1'700'000'000'000'000'000};
+  ShardContext shard{
+      0, settings, exchange, random, counters, 1'000'000'000, 1'700'000'000'000'000'000};
   NullDisk disk;
   Home home(shard, disk);
   ASSERT_TRUE(home.recover().ok());
@@ -89,7 +94,8 @@ TEST(WaitingMemory, FiveMillionRecipientsCostAtMost32BytesEach) {
   // One extent's payload, made once: what the feeder's text costs is not what is measured.
   queue::ExtentWriter writer(1, 0);
   for (uint32_t i = 0; i < kPerExtent; ++i) {
-    const std::string to = "recipient" + std::to_string(i) + "@domain" + std::to_string(i % 1000) + ".example";
+    const std::string to =
+        "recipient" + std::to_string(i) + "@domain" + std::to_string(i % 1000) + ".example";
     queue::Entry entry;
     entry.index = i;
     entry.to = to;
@@ -119,7 +125,8 @@ TEST(WaitingMemory, FiveMillionRecipientsCostAtMost32BytesEach) {
 
   EXPECT_EQ(counters.waiting.load(), kRecipients);
   EXPECT_EQ(answers.count, kExtents);
-  const double each = static_cast<double>(after - before) / static_cast<double>(kRecipients - kPerExtent);
+  const double each =
+      static_cast<double>(after - before) / static_cast<double>(kRecipients - kPerExtent);
   std::printf("%.2f bytes resident for each of %lu waiting recipients\n", each, kRecipients);
   RecordProperty("bytes_each_x100", static_cast<int>(each * 100));
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)

@@ -189,10 +189,12 @@ struct Listener : UploadListener {
   Answer answer;
 };
 
-inline const std::string kHead = R"(,"sender":"b@news.example","message":{"raw":"A: b\r\n\r\nHello\r\n"}})"
-                          "\n";
+inline const std::string kHead =
+    R"(,"sender":"b@news.example","message":{"raw":"A: b\r\n\r\nHello\r\n"}})"
+    "\n";
 
-inline std::string body_of(const std::string& name, unsigned recipients, const std::string& tenant = "") {
+inline std::string body_of(const std::string& name, unsigned recipients,
+                           const std::string& tenant = "") {
   std::string body = "{\"batch\":\"" + name + "\"" +
                      (tenant.empty() ? "" : ",\"tenant\":\"" + tenant + "\"") + kHead;
   for (unsigned i = 0; i < recipients; ++i)

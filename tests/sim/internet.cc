@@ -13,7 +13,9 @@ void Internet::at(int64_t mono_ns, std::function<void()> what) {
   events_.push({std::max(mono_ns, clock.mono), next_number_++, std::move(what)});
 }
 
-int64_t Internet::next_event() const { return events_.empty() ? INT64_MAX : events_.top().mono_ns; }
+int64_t Internet::next_event() const {
+  return events_.empty() ? INT64_MAX : events_.top().mono_ns;
+}
 
 void Internet::run_due() {
   while (!events_.empty() && events_.top().mono_ns <= clock.mono) {
@@ -23,7 +25,8 @@ void Internet::run_due() {
   }
 }
 
-// ------------------------------------------------------------------------------------------------------- network
+// -------------------------------------------------------------------------------------------------
+// network
 
 void SimNetwork::ready(std::function<void()> what) {
   ready_.push_back(std::move(what));
@@ -49,8 +52,10 @@ void SimNetwork::forget() {
   open_ = 0;
 }
 
-// Something becomes ready for the owner after a while, unless the wire or the process is gone by then.
-void SimNetwork::complete(const std::shared_ptr<Wire>& wire, int64_t delay_ns, std::function<void(Wire&)> what) {
+// Something becomes ready for the owner after a while, unless the wire or the process is gone by
+// then.
+void SimNetwork::complete(const std::shared_ptr<Wire>& wire, int64_t delay_ns,
+                          std::function<void(Wire&)> what) {
   internet_.after(delay_ns, [this, alive = alive_, wire, what = std::move(what)] {
     if (!*alive) return;
     ready([wire, what] {
@@ -59,7 +64,8 @@ void SimNetwork::complete(const std::shared_ptr<Wire>& wire, int64_t delay_ns, s
   });
 }
 
-io::Socket SimNetwork::connect(const io::Endpoint& peer, const io::Endpoint&, io::SocketEvents& events) {
+io::Socket SimNetwork::connect(const io::Endpoint& peer, const io::Endpoint&,
+                               io::SocketEvents& events) {
   if (open_ >= descriptors_max) return io::kNoSocket;
   ++open_;
   ++internet_.connections;
@@ -75,7 +81,8 @@ io::Socket SimNetwork::connect(const io::Endpoint& peer, const io::Endpoint&, io
   wires_[socket] = wire;
   wire->events = &events;
   wire->site = uint32_t{peer.address[0]} << 16 | uint32_t{peer.address[1]} << 8 | peer.address[2];
-  internet_.open_at_site_max = std::max(internet_.open_at_site_max, ++internet_.open_by_site[wire->site]);
+  internet_.open_at_site_max =
+      std::max(internet_.open_at_site_max, ++internet_.open_by_site[wire->site]);
   if (internet_.faults.first_hosts_silent && peer.address[3] == 1) return socket;
   if (internet_.chance(internet_.faults.connect_silent)) return socket;
   if (internet_.chance(internet_.faults.connect_refused)) {
@@ -108,15 +115,19 @@ io::Socket SimNetwork::connect(const io::Endpoint& peer, const io::Endpoint&, io
 void SimNetwork::send(io::Socket socket, std::span<const iovec> pieces) {
   const std::shared_ptr<Wire> wire = wires_[socket];
   std::string bytes;
-  for (const iovec& piece : pieces) bytes.append(static_cast<const char*>(piece.iov_base), piece.iov_len);
+  for (const iovec& piece : pieces)
+    bytes.append(static_cast<const char*>(piece.iov_base), piece.iov_len);
   wire->bytes_until = std::max(wire->bytes_until + 1, internet_.clock.mono + internet_.latency());
   // Cut somewhere: a server must not see our sends as they were.
   const size_t cut = bytes.size() < 2 ? bytes.size() : 1 + internet_.random.below(bytes.size() - 1);
-  internet_.at(wire->bytes_until, [server = wire->server, part = bytes.substr(0, cut)] { server->receive(part); });
+  internet_.at(wire->bytes_until,
+               [server = wire->server, part = bytes.substr(0, cut)] { server->receive(part); });
   if (cut < bytes.size()) {
-    internet_.at(wire->bytes_until, [server = wire->server, part = bytes.substr(cut)] { server->receive(part); });
+    internet_.at(wire->bytes_until,
+                 [server = wire->server, part = bytes.substr(cut)] { server->receive(part); });
   }
-  complete(wire, static_cast<int64_t>(internet_.random.below(1'000'000)), [](Wire& it) { it.events->on_sent(0); });
+  complete(wire, static_cast<int64_t>(internet_.random.below(1'000'000)),
+           [](Wire& it) { it.events->on_sent(0); });
 }
 
 void SimNetwork::close(io::Socket socket, bool) {
@@ -134,15 +145,19 @@ void SimNetwork::close(io::Socket socket, bool) {
   });
 }
 
-// ------------------------------------------------------------------------------------------------------------ DNS
+// -------------------------------------------------------------------------------------------------
+// DNS
 
-SimLookups::~SimLookups() { *alive_ = false; }
+SimLookups::~SimLookups() {
+  *alive_ = false;
+}
 
 void SimLookups::query(std::string_view name, dns::RecordType type, dns::Query& query) {
   auto asked = std::make_shared<Asked>();
   asked->query = &query;
   if (internet_.chance(internet_.faults.dns_failure)) {
-    asked->status = internet_.chance(0.5) ? dns::QueryStatus::timed_out : dns::QueryStatus::answered;
+    asked->status =
+        internet_.chance(0.5) ? dns::QueryStatus::timed_out : dns::QueryStatus::answered;
     if (asked->status == dns::QueryStatus::answered) asked->answer = answer("", type);
   } else {
     asked->answer = answer(name, type);
@@ -169,7 +184,8 @@ void SimLookups::run_ready() {
   for (const std::shared_ptr<Asked>& asked : std::exchange(ready_, {})) {
     if (asked->query == nullptr) continue;
     dns::Query* const query = std::exchange(asked->query, nullptr);
-    query->on_answer(asked->status, {reinterpret_cast<const uint8_t*>(asked->answer.data()), asked->answer.size()});
+    query->on_answer(asked->status, {reinterpret_cast<const uint8_t*>(asked->answer.data()),
+                                     asked->answer.size()});
   }
 }
 

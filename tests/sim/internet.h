@@ -12,8 +12,8 @@
 #include "dns/lookup.h"
 #include "engine/io/ports.h"
 
-// The simulated outside: time, the wires, mail servers that misbehave, and DNS. Everything happens in the order of one
-// event queue, and every choice comes from one seed.
+// The simulated outside: time, the wires, mail servers that misbehave, and DNS. Everything happens
+// in the order of one event queue, and every choice comes from one seed.
 namespace veredus::sim {
 
 class SimClock final : public io::Clock {
@@ -27,32 +27,32 @@ class SimClock final : public io::Clock {
 // How the outside misbehaves. Probabilities, each per occasion.
 struct Faults {
   double connect_refused = 0;
-  double connect_silent = 0;      // never answers: the engine's time limit ends it
-  double greeting_refused = 0;    // 421 or 554
-  double mail_refused = 0;        // 451 or 550
-  double recipient_later = 0;     // 450
-  double recipient_never = 0;     // 550
-  double recipients_too_many = 0; // 452 after the first
-  double data_refused = 0;        // 451 to DATA
-  double content_later = 0;       // 451 to the end of data
-  double content_never = 0;       // 554 to the end of data
-  double shutdown_anywhere = 0;   // 421, closes
-  double reset_anywhere = 0;      // connection reset, at any command
-  double reset_before_reply = 0;  // content stored, the reply never leaves (RFC 1047)
-  double stray_reply = 0;         // a second reply to the end of data
+  double connect_silent = 0;        // never answers: the engine's time limit ends it
+  double greeting_refused = 0;      // 421 or 554
+  double mail_refused = 0;          // 451 or 550
+  double recipient_later = 0;       // 450
+  double recipient_never = 0;       // 550
+  double recipients_too_many = 0;   // 452 after the first
+  double data_refused = 0;          // 451 to DATA
+  double content_later = 0;         // 451 to the end of data
+  double content_never = 0;         // 554 to the end of data
+  double shutdown_anywhere = 0;     // 421, closes
+  double reset_anywhere = 0;        // connection reset, at any command
+  double reset_before_reply = 0;    // content stored, the reply never leaves (RFC 1047)
+  double stray_reply = 0;           // a second reply to the end of data
   bool first_hosts_silent = false;  // of every site: connects to them are not answered
-  double dns_failure = 0;         // SERVFAIL or no answer
-  double farewell_after_ehlo = 0; // the reply to EHLO and a 421 in one piece
+  double dns_failure = 0;           // SERVFAIL or no answer
+  double farewell_after_ehlo = 0;   // the reply to EHLO and a 421 in one piece
   int64_t latency_max_ns = 40'000'000;
 };
 
 // What one server took for one recipient: the oracle's ledger, outside the engine.
 struct Receipt {
   int64_t at_mono_ns = 0;
-  uint32_t life = 0;         // of the engine: crashes so far
-  bool answered = false;     // the 250 left the server
-  bool withheld = false;     // stored, but the reply was never sent
-  std::string mark;          // X-Mark of the content
+  uint32_t life = 0;      // of the engine: crashes so far
+  bool answered = false;  // the 250 left the server
+  bool withheld = false;  // stored, but the reply was never sent
+  std::string mark;       // X-Mark of the content
 };
 
 class Internet {
@@ -61,18 +61,23 @@ class Internet {
   ~Internet();
 
   Faults faults;
-  bool chunking = true;   // what servers offer
+  bool chunking = true;  // what servers offer
   bool pipelining = true;
 
   // Runs a function at a time (not before now). In order of time, then of arrival.
   void at(int64_t mono_ns, std::function<void()> what);
-  void after(int64_t delay_ns, std::function<void()> what) { at(clock.mono + delay_ns, std::move(what)); }
+  void after(int64_t delay_ns, std::function<void()> what) {
+    at(clock.mono + delay_ns, std::move(what));
+  }
   // Time of the next event; INT64_MAX when there is none.
   int64_t next_event() const;
   // Runs everything due at or before now.
   void run_due();
 
-  int64_t latency() { return 50'000 + static_cast<int64_t>(random.below(static_cast<uint64_t>(faults.latency_max_ns))); }
+  int64_t latency() {
+    return 50'000 +
+           static_cast<int64_t>(random.below(static_cast<uint64_t>(faults.latency_max_ns)));
+  }
   bool chance(double probability) { return probability > 0 && random.unit() < probability; }
 
   SimClock& clock;
@@ -81,7 +86,8 @@ class Internet {
   uint32_t life = 0;
   uint64_t connections = 0, resets = 0, messages = 0;
   std::vector<std::string> violations;  // what a server saw that must never be
-  // Connections open to each site (the first three bytes of its hosts' addresses), over all shards of the engine.
+  // Connections open to each site (the first three bytes of its hosts' addresses), over all shards
+  // of the engine.
   std::map<uint32_t, uint32_t> open_by_site;
   uint32_t open_at_site_max = 0;  // the most that there ever were
 
@@ -98,7 +104,8 @@ class Internet {
   uint64_t next_number_ = 0;
 };
 
-// One server's side of a connection. Speaks SMTP as a table of its own: it shares no code with the engine.
+// One server's side of a connection. Speaks SMTP as a table of its own: it shares no code with the
+// engine.
 class ServerSide : public std::enable_shared_from_this<ServerSide> {
  public:
   // How it reaches the client; null when the client has gone.
@@ -134,7 +141,8 @@ class SimNetwork final : public io::Network {
  public:
   explicit SimNetwork(Internet& internet) : internet_(internet) {}
 
-  io::Socket connect(const io::Endpoint& peer, const io::Endpoint& source, io::SocketEvents& events) override;
+  io::Socket connect(const io::Endpoint& peer, const io::Endpoint& source,
+                     io::SocketEvents& events) override;
   void send(io::Socket socket, std::span<const iovec> pieces) override;
   uint64_t sent_so_far(io::Socket) const override { return 0; }
   void close(io::Socket socket, bool abort) override;
@@ -159,7 +167,8 @@ class SimNetwork final : public io::Network {
     bool closing = false, ended = false;
   };
   void ready(std::function<void()> what);
-  void complete(const std::shared_ptr<Wire>& wire, int64_t delay_ns, std::function<void(Wire&)> what);
+  void complete(const std::shared_ptr<Wire>& wire, int64_t delay_ns,
+                std::function<void(Wire&)> what);
 
   Internet& internet_;
   std::vector<std::shared_ptr<Wire>> wires_;
@@ -169,8 +178,8 @@ class SimNetwork final : public io::Network {
   size_t open_ = 0;
 };
 
-// The DNS double: answers raw queries. dN.sim has MX mxS.sim (preference 10) with S = site_of(N), and mxS-b.sim (20);
-// their addresses are 10.S.S.1 and 10.S.S.2.
+// The DNS double: answers raw queries. dN.sim has MX mxS.sim (preference 10) with S = site_of(N),
+// and mxS-b.sim (20); their addresses are 10.S.S.1 and 10.S.S.2.
 class SimLookups final : public dns::Lookups {
  public:
   SimLookups(Internet& internet, std::function<uint32_t(uint32_t)> site_of)

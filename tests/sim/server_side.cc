@@ -20,7 +20,8 @@ void ServerSide::reply(const std::string& text, bool last, bool stray) {
   if (dead_) return;
   replies_until_ = std::max(replies_until_ + 1, internet_.clock.mono + internet_.latency());
   if (last) dead_ = true;
-  // A second reply only where no other is owed: within a pipelined group nobody could tell it from the next one.
+  // A second reply only where no other is owed: within a pipelined group nobody could tell it from
+  // the next one.
   std::string bytes = text + "\r\n";
   if (stray) bytes += "250 2.0.0 and another\r\n";
   internet_.at(replies_until_, [client = client_, bytes, last] {
@@ -58,7 +59,8 @@ void ServerSide::receive(std::string_view bytes) {
     }
     const size_t end = buffer_.find("\r\n");
     if (end == std::string::npos) {
-      if (buffer_.find('\n') != std::string::npos) internet_.violations.push_back("a bare LF on the wire");
+      if (buffer_.find('\n') != std::string::npos)
+        internet_.violations.push_back("a bare LF on the wire");
       return;
     }
     std::string line = buffer_.substr(0, end);
@@ -90,7 +92,9 @@ bool ServerSide::misbehaves() {
 static std::string path_of(const std::string& line) {
   const size_t open = line.find('<');
   const size_t close = line.find('>');
-  return open == std::string::npos || close == std::string::npos ? "" : line.substr(open + 1, close - open - 1);
+  return open == std::string::npos || close == std::string::npos
+             ? ""
+             : line.substr(open + 1, close - open - 1);
 }
 
 void ServerSide::command(std::string line) {
@@ -102,7 +106,8 @@ void ServerSide::command(std::string line) {
     if (internet_.pipelining) text += "250-PIPELINING\r\n";
     if (internet_.chunking) text += "250-CHUNKING\r\n";
     text += "250 ENHANCEDSTATUSCODES";
-    if (internet_.chance(faults.farewell_after_ehlo)) return reply(text + "\r\n421 4.3.2 not now", true);
+    if (internet_.chance(faults.farewell_after_ehlo))
+      return reply(text + "\r\n421 4.3.2 not now", true);
     return reply(text);
   }
   if (line.starts_with("MAIL FROM:")) {
@@ -122,7 +127,8 @@ void ServerSide::command(std::string line) {
     if (!have_mail_) return reply("503 5.5.1 MAIL first");
     if (internet_.chance(faults.recipient_later)) return reply("450 4.2.1 later");
     if (internet_.chance(faults.recipient_never)) return reply("550 5.1.1 no such user");
-    if (!recipients_.empty() && internet_.chance(faults.recipients_too_many)) return reply("452 4.5.3 too many");
+    if (!recipients_.empty() && internet_.chance(faults.recipients_too_many))
+      return reply("452 4.5.3 too many");
     recipients_.push_back(path_of(line));
     return reply("250 2.1.5 ok");
   }

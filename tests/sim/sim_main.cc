@@ -3,7 +3,8 @@
 //   sim --seeds 1000 [--from 1]        every seed from --from on; stops at the first violation
 //   sim --seed 42 [--verbose]          one seed again, exactly
 //   sim --plant NAME --seeds 500       with a defect planted: succeeds when some seed finds it
-//   sim --sharing SHARDS               67 % of the recipients at one site: how evenly the shards deliver
+//   sim --sharing SHARDS               67 % of the recipients at one site: how evenly the shards
+//   deliver
 
 #include <chrono>
 #include <cstdio>
@@ -23,10 +24,11 @@ using veredus::sim::WorldReport;
 
 bool plant(const char* name) {
 #ifdef VEREDUS_PLANTED
-  const std::pair<const char*, Planted> known[] = {
-      {"ack_before_sync", Planted::ack_before_sync}, {"double_settle", Planted::double_settle},
-      {"stale_ticket", Planted::stale_ticket},       {"lost_ticket", Planted::lost_ticket},
-      {"reply_shift", Planted::reply_shift}};
+  const std::pair<const char*, Planted> known[] = {{"ack_before_sync", Planted::ack_before_sync},
+                                                   {"double_settle", Planted::double_settle},
+                                                   {"stale_ticket", Planted::stale_ticket},
+                                                   {"lost_ticket", Planted::lost_ticket},
+                                                   {"reply_shift", Planted::reply_shift}};
   for (const auto& [known_name, defect] : known) {
     if (std::strcmp(name, known_name) != 0) continue;
     veredus::io::planted = defect;
@@ -38,12 +40,15 @@ bool plant(const char* name) {
 }
 
 void print(uint64_t seed, const WorldReport& report) {
-  std::printf("seed %lu: %lu turns, %.0f s simulated, %lu batches, %lu receipts, %lu duplicates, %lu in doubt, %lu "
-              "crashes, %lu connections, %lu resets, %lu groups cut\n",
-              seed, report.turns, static_cast<double>(report.simulated_ns) / 1e9, report.acknowledged, report.receipts,
-              report.duplicates, report.in_doubt, report.crashes, report.connections, report.resets,
-              report.cut_groups);
-  for (const std::string& violation : report.violations) std::printf("  VIOLATION: %s\n", violation.c_str());
+  std::printf(
+      "seed %lu: %lu turns, %.0f s simulated, %lu batches, %lu receipts, %lu duplicates, %lu in "
+      "doubt, %lu "
+      "crashes, %lu connections, %lu resets, %lu groups cut\n",
+      seed, report.turns, static_cast<double>(report.simulated_ns) / 1e9, report.acknowledged,
+      report.receipts, report.duplicates, report.in_doubt, report.crashes, report.connections,
+      report.resets, report.cut_groups);
+  for (const std::string& violation : report.violations)
+    std::printf("  VIOLATION: %s\n", violation.c_str());
 }
 
 int run_seeds(WorldOptions options, uint64_t from, uint64_t seeds, bool planted, bool verbose) {
@@ -67,10 +72,13 @@ int run_seeds(WorldOptions options, uint64_t from, uint64_t seeds, bool planted,
     std::printf("again with: sim --seed %lu --verbose\n", seed);
     return 1;
   }
-  const double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
-  std::printf("%lu seeds in %.1f s: %lu crashes, %lu connection resets, %lu groups cut, %lu in doubt, %lu duplicates "
-              "(each in doubt, or unsynced at a crash), 0 violations\n",
-              seeds, took, crashes, resets, cut, in_doubt, duplicates);
+  const double took =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+  std::printf(
+      "%lu seeds in %.1f s: %lu crashes, %lu connection resets, %lu groups cut, %lu in doubt, %lu "
+      "duplicates "
+      "(each in doubt, or unsynced at a crash), 0 violations\n",
+      seeds, took, crashes, resets, cut, in_doubt, duplicates);
   if (planted) {
     std::printf("the planted defect was NOT found\n");
     return 1;
@@ -96,7 +104,8 @@ int run_sharing(unsigned shards) {
   const double mean = static_cast<double>(sum) / shards;
   bool even = sum == options.recipients && report.violations.empty();
   for (const uint64_t delivered : report.delivered_by_shard) {
-    std::printf("  shard: %lu delivered, %.0f %% of the mean\n", delivered, 100.0 * static_cast<double>(delivered) / mean);
+    std::printf("  shard: %lu delivered, %.0f %% of the mean\n", delivered,
+                100.0 * static_cast<double>(delivered) / mean);
     even = even && static_cast<double>(delivered) >= 0.8 * mean;
   }
   return even ? 0 : 1;

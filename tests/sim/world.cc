@@ -22,12 +22,17 @@ std::string address_of(uint32_t recipient, uint32_t domain) {
 }  // namespace
 
 World::World(const WorldOptions& options)
-    : options_(options), random_(options.seed * 2 + 1), internet_(options.seed, clock_), storage_(options.seed + 77) {
+    : options_(options),
+      random_(options.seed * 2 + 1),
+      internet_(options.seed, clock_),
+      storage_(options.seed + 77) {
   settings_.hostname = "mta.sim";
   settings_.node = "sim";
   settings_.own_names = {"mta.sim"};
   settings_.connections_per_site = options.connections_per_site;
-  if (options.faults) settings_.connections_per_site = 1 + static_cast<unsigned>(random_.below(options.connections_per_site));
+  if (options.faults)
+    settings_.connections_per_site =
+        1 + static_cast<unsigned>(random_.below(options.connections_per_site));
   settings_.recipients_per_transaction = 1 + static_cast<unsigned>(random_.below(20));
   settings_.tickets_max = 256;
   settings_.waiting_max = 10'000'000;
@@ -40,7 +45,9 @@ World::World(const WorldOptions& options)
   internet_.chunking = random_.below(2) == 0;
   if (options.faults) {
     Faults& faults = internet_.faults;
-    const auto some = [&](double most) { return random_.below(3) == 0 ? 0 : random_.unit() * most; };
+    const auto some = [&](double most) {
+      return random_.below(3) == 0 ? 0 : random_.unit() * most;
+    };
     faults.connect_refused = some(0.1);
     faults.connect_silent = some(0.02);
     faults.greeting_refused = some(0.05);
@@ -70,7 +77,9 @@ World::World(const WorldOptions& options)
 
 World::~World() = default;
 
-uint32_t World::site_of(uint32_t domain) const { return domain == 0 ? 0 : domain % options_.sites; }
+uint32_t World::site_of(uint32_t domain) const {
+  return domain == 0 ? 0 : domain % options_.sites;
+}
 
 void World::make_batches() {
   uint32_t recipient = 0;
@@ -81,10 +90,12 @@ void World::make_batches() {
     const bool merged = random_.below(2) == 0;
     const bool own = !merged && random_.below(3) == 0;
     std::string raw = "From: a@b.sim\\r\\nSubject: s\\r\\n";
-    raw += merged ? "X-Mark: {{id}}\\r\\n\\r\\nHello {{to}}\\r\\n.dot\\r\\n" : "X-Mark: " + feeder->name + "\\r\\n\\r\\nHello\\r\\n..\\r\\n";
-    feeder->body = "{\"batch\":\"" + feeder->name + "\",\"tenant\":\"t" + std::to_string(random_.below(3)) +
-                   "\",\"sender\":\"bounce@b.sim\",\"priority\":" + std::to_string(random_.below(101)) +
-                   (merged ? ",\"merge\":true" : "");
+    raw += merged ? "X-Mark: {{id}}\\r\\n\\r\\nHello {{to}}\\r\\n.dot\\r\\n"
+                  : "X-Mark: " + feeder->name + "\\r\\n\\r\\nHello\\r\\n..\\r\\n";
+    feeder->body =
+        "{\"batch\":\"" + feeder->name + "\",\"tenant\":\"t" + std::to_string(random_.below(3)) +
+        "\",\"sender\":\"bounce@b.sim\",\"priority\":" + std::to_string(random_.below(101)) +
+        (merged ? ",\"merge\":true" : "");
     if (!own) feeder->body += ",\"message\":{\"raw\":\"" + raw + "\"}";
     feeder->body += "}\n";
     const uint32_t share = options_.recipients / options_.batches;
@@ -99,7 +110,8 @@ void World::make_batches() {
       }
       if (own) {
         line.mark = "o" + std::to_string(recipient);
-        feeder->body += ",\"message\":{\"raw\":\"From: a@b.sim\\r\\nX-Mark: " + line.mark + "\\r\\n\\r\\nown\\r\\n\"}";
+        feeder->body += ",\"message\":{\"raw\":\"From: a@b.sim\\r\\nX-Mark: " + line.mark +
+                        "\\r\\n\\r\\nown\\r\\n\"}";
       }
       feeder->body += "}\n";
       feeder->lines.push_back(std::move(line));
@@ -119,8 +131,8 @@ void World::start_life() {
     Life::Place& place = *life.places.back();
     life.core->exchange().set_wake(id, &place);
     place.shard = &life.core->add_shard(
-        static_cast<uint16_t>(id), {clock_, place, place.network, place.disk, place.lookups, place.timers},
-        random_.next());
+        static_cast<uint16_t>(id),
+        {clock_, place, place.network, place.disk, place.lookups, place.timers}, random_.next());
   }
   for (const auto& place : life.places) {
     absl::StatusOr<RecoveredHome> home = place->shard->recover();
@@ -138,16 +150,19 @@ void World::start_life() {
   intake_settings.extent_bytes = 2048 + random_.below(16384);
   life.intake = std::make_unique<intake::Intake>(*life.core, intake_settings);
   life.intake->set_next_number(spool.next_batch);
-  for (const auto& [number, location] : spool.refusals) life.intake->on_recovered_refusals(number, location);
-  for (const RecoveredSpool::Known& known : spool.batches) life.intake->restore(known.commit, known.batch);
+  for (const auto& [number, location] : spool.refusals)
+    life.intake->on_recovered_refusals(number, location);
+  for (const RecoveredSpool::Known& known : spool.batches)
+    life.intake->restore(known.commit, known.batch);
 }
 
 // The process dies, perhaps with the machine; what the journals hold then must never be repeated.
 void World::crash() {
   ++report_.crashes;
   for (const auto& feeder : feeders_) feeder->connection_lost();
-  // A sync that failed, then a killed process, then a power cut: what the page cache shows after the first two may be on no
-  // disk, and no call can tell. Three faults in a row are more than a journal can bear; two are not.
+  // A sync that failed, then a killed process, then a power cut: what the page cache shows after
+  // the first two may be on no disk, and no call can tell. Three faults in a row are more than a
+  // journal can bear; two are not.
   if (random_.below(3) == 0 && storage_.faults.sync_error == 0) {
     storage_.kill();
   } else {
@@ -161,7 +176,8 @@ void World::crash() {
   judge_durable_at_crash();
 }
 
-// ------------------------------------------------------------------------------------------------------------ steps
+// -------------------------------------------------------------------------------------------------
+// steps
 
 void World::feed() {
   for (const auto& feeder : feeders_) {
@@ -171,9 +187,10 @@ void World::feed() {
       feeder->last_status = 0;
       feeder->upload = life_->intake->begin_upload(*feeder);
     }
-    while (feeder->upload != nullptr && !feeder->upload->answered() && !feeder->upload->wants_pause() &&
-           feeder->fed < feeder->body.size()) {
-      const size_t piece = std::min<size_t>(feeder->body.size() - feeder->fed, 1 + random_.below(8192));
+    while (feeder->upload != nullptr && !feeder->upload->answered() &&
+           !feeder->upload->wants_pause() && feeder->fed < feeder->body.size()) {
+      const size_t piece =
+          std::min<size_t>(feeder->body.size() - feeder->fed, 1 + random_.below(8192));
       feeder->upload->feed(std::string_view(feeder->body).substr(feeder->fed, piece));
       feeder->fed += piece;
       if (feeder->fed == feeder->body.size()) feeder->upload->finish();
@@ -190,11 +207,13 @@ void World::feed() {
   }
 }
 
-// One turn of one shard that has something to do, or time moves on. False: nothing will ever happen again.
+// One turn of one shard that has something to do, or time moves on. False: nothing will ever happen
+// again.
 bool World::step() {
   internet_.run_due();
   if (!life_->answers.empty() && random_.below(2) == 0) {
-    for (const intake::AppendAnswer& answer : std::exchange(life_->answers, {})) life_->intake->on_answer(answer);
+    for (const intake::AppendAnswer& answer : std::exchange(life_->answers, {}))
+      life_->intake->on_answer(answer);
   }
   feed();
   std::vector<Life::Place*> runnable;
@@ -213,7 +232,8 @@ bool World::step() {
   int64_t next = internet_.next_event();
   for (const auto& place : life_->places) next = std::min(next, place->due());
   for (const auto& feeder : feeders_) {
-    if (!feeder->acknowledged) next = std::min(next, std::max(feeder->not_before_mono_ns, clock_.mono + 1'000'000));
+    if (!feeder->acknowledged)
+      next = std::min(next, std::max(feeder->not_before_mono_ns, clock_.mono + 1'000'000));
   }
   if (!life_->answers.empty()) next = clock_.mono + 1000;
   if (next == INT64_MAX) return false;
@@ -243,7 +263,9 @@ void World::calm() {
 WorldReport World::run() {
   const int64_t begun = clock_.mono;
   start_life();
-  uint32_t crashes = options_.crashes_max == 0 ? 0 : 1 + static_cast<uint32_t>(random_.below(options_.crashes_max));
+  uint32_t crashes = options_.crashes_max == 0
+                         ? 0
+                         : 1 + static_cast<uint32_t>(random_.below(options_.crashes_max));
   int64_t next_crash = clock_.mono + static_cast<int64_t>(random_.below(4 * kSecond));
   // Faults for a while, then everything must come to its end.
   const int64_t calm_at = clock_.mono + 2 * 3600 * kSecond;
@@ -251,7 +273,9 @@ WorldReport World::run() {
     if (crashes > 0 && clock_.mono >= next_crash) {
       --crashes;
       crash();
-      next_crash = clock_.mono + static_cast<int64_t>(random_.below(random_.below(2) == 0 ? 2 * kSecond : 3600 * kSecond));
+      next_crash =
+          clock_.mono +
+          static_cast<int64_t>(random_.below(random_.below(2) == 0 ? 2 * kSecond : 3600 * kSecond));
       if (!report_.violations.empty()) break;
     }
     if (!calm_ && crashes == 0 && clock_.mono >= calm_at) calm();

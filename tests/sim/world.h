@@ -12,8 +12,9 @@
 #include "tests/sim/internet.h"
 #include "tests/sim/sim_disk.h"
 
-// Whole engines on one thread, in a world made from one seed: feeders that try again, servers that misbehave, a disk that
-// forgets, a process that dies. An oracle outside the engine says in the end whether mail was lost, doubled or misstated.
+// Whole engines on one thread, in a world made from one seed: feeders that try again, servers that
+// misbehave, a disk that forgets, a process that dies. An oracle outside the engine says in the end
+// whether mail was lost, doubled or misstated.
 namespace veredus::sim {
 
 struct WorldOptions {
@@ -38,8 +39,8 @@ struct WorldOptions {
 struct WorldReport {
   std::vector<std::string> violations;
   std::vector<uint64_t> delivered_by_shard;
-  uint64_t turns = 0, receipts = 0, acknowledged = 0, crashes = 0, connections = 0, resets = 0, in_doubt = 0, expired = 0,
-           duplicates = 0, cut_groups = 0;
+  uint64_t turns = 0, receipts = 0, acknowledged = 0, crashes = 0, connections = 0, resets = 0,
+           in_doubt = 0, expired = 0, duplicates = 0, cut_groups = 0;
   int64_t simulated_ns = 0;
 };
 
@@ -80,7 +81,8 @@ class World {
   EngineSettings settings_;
   std::vector<std::unique_ptr<Feeder>> feeders_;
   std::unique_ptr<Life> life_;
-  std::map<std::string, uint32_t> settled_at_life_;  // recipient → life from which on nothing may reach it
+  std::map<std::string, uint32_t>
+      settled_at_life_;  // recipient → life from which on nothing may reach it
   bool calm_ = false;
 };
 

@@ -10,12 +10,14 @@
 
 namespace veredus::sim {
 
-// Of every recipient of every batch, by batch number and index: what the journals say, as far as it is durable.
+// Of every recipient of every batch, by batch number and index: what the journals say, as far as it
+// is durable.
 std::map<std::pair<uint64_t, uint32_t>, World::FinalState> World::read_journals() {
   std::map<std::pair<uint64_t, uint32_t>, FinalState> states;
   for (unsigned id = 0; id < options_.shards; ++id) {
     SimDisk disk(storage_);
-    queue::JournalReader reader(disk, static_cast<uint16_t>(id), Store::journal_directory(static_cast<uint16_t>(id)));
+    queue::JournalReader reader(disk, static_cast<uint16_t>(id),
+                                Store::journal_directory(static_cast<uint16_t>(id)));
     queue::JournalReader::Position position;
     const queue::Location end = life_->places[id]->shard->home().journal().durable_end();
     queue::FrameType type;
@@ -50,7 +52,8 @@ void World::judge_durable_at_crash() {
   std::map<uint64_t, const Feeder*> by_number;
   life_->intake->for_each([&](const intake::Intake::Known& known) {
     for (const auto& feeder : feeders_) {
-      if (feeder->name == known.live->batch.name) by_number[known.live->batch.number] = feeder.get();
+      if (feeder->name == known.live->batch.name)
+        by_number[known.live->batch.number] = feeder.get();
     }
   });
   for (const auto& feeder : feeders_) {
@@ -69,7 +72,8 @@ void World::judge_durable_at_crash() {
 void World::judge() {
   for (const std::string& what : internet_.violations) violation("a server saw " + what);
   if (internet_.open_at_site_max > settings_.connections_per_site) {
-    violation(std::to_string(internet_.open_at_site_max) + " connections were open to one site at a time, and " +
+    violation(std::to_string(internet_.open_at_site_max) +
+              " connections were open to one site at a time, and " +
               std::to_string(settings_.connections_per_site) + " are allowed");
   }
   uint64_t stale = 0;
@@ -84,7 +88,8 @@ void World::judge() {
 
   const auto states = read_journals();
   std::map<std::string, const intake::Intake::Known*> known_by_name;
-  life_->intake->for_each([&](const intake::Intake::Known& known) { known_by_name[known.live->batch.name] = &known; });
+  life_->intake->for_each(
+      [&](const intake::Intake::Known& known) { known_by_name[known.live->batch.name] = &known; });
   for (const auto& feeder : feeders_) {
     if (!feeder->acknowledged) continue;
     ++report_.acknowledged;
@@ -99,7 +104,8 @@ void World::judge() {
 
 void World::judge_batch(const Feeder& feeder, const queue::LiveBatch& live,
                         const std::map<std::pair<uint64_t, uint32_t>, FinalState>& states) {
-  if (live.accepted != feeder.lines.size()) violation("batch " + feeder.name + ": not all lines were accepted");
+  if (live.accepted != feeder.lines.size())
+    violation("batch " + feeder.name + ": not all lines were accepted");
   uint32_t delivered = 0, failed = 0;
   for (uint32_t index = 0; index < feeder.lines.size(); ++index) {
     const auto found = states.find({live.batch.number, index});
@@ -110,20 +116,22 @@ void World::judge_batch(const Feeder& feeder, const queue::LiveBatch& live,
     judge_recipient(feeder.lines[index].to, feeder.lines[index].mark, state);
   }
   if (live.tally.delivered != delivered || live.tally.failed != failed) {
-    violation("batch " + feeder.name + ": tallies say " + std::to_string(live.tally.delivered) + " delivered, " +
-              std::to_string(live.tally.failed) + " failed; the journals " + std::to_string(delivered) + ", " +
-              std::to_string(failed));
+    violation("batch " + feeder.name + ": tallies say " + std::to_string(live.tally.delivered) +
+              " delivered, " + std::to_string(live.tally.failed) + " failed; the journals " +
+              std::to_string(delivered) + ", " + std::to_string(failed));
   }
   if (live.tally.settled() != live.accepted) {
-    violation("batch " + feeder.name + ": " + std::to_string(live.tally.settled()) + " settled of " +
-              std::to_string(live.accepted));
+    violation("batch " + feeder.name + ": " + std::to_string(live.tally.settled()) +
+              " settled of " + std::to_string(live.accepted));
   }
   if (live.tally.deferred_now != 0 || live.tally.in_doubt_waiting != 0) {
-    violation("batch " + feeder.name + ": nothing waits, yet some are counted as deferred or in doubt");
+    violation("batch " + feeder.name +
+              ": nothing waits, yet some are counted as deferred or in doubt");
   }
 }
 
-void World::judge_recipient(const std::string& to, const std::string& mark, const FinalState& state) {
+void World::judge_recipient(const std::string& to, const std::string& mark,
+                            const FinalState& state) {
   report_.in_doubt += state.in_doubt;
   if (state.finals != 1) {
     violation(to + " has " + std::to_string(state.finals) + " final outcomes");
@@ -141,7 +149,8 @@ void World::judge_recipient(const std::string& to, const std::string& mark, cons
   const auto settled = settled_at_life_.find(to);
   for (const Receipt& receipt : taken->second) {
     ++by_life[receipt.life];
-    if (receipt.mark != mark) violation(to + " got the content of " + receipt.mark + " instead of " + mark);
+    if (receipt.mark != mark)
+      violation(to + " got the content of " + receipt.mark + " instead of " + mark);
     if (settled != settled_at_life_.end() && receipt.life >= settled->second) {
       violation(to + " was sent to again although its outcome was durable");
     }
@@ -150,12 +159,13 @@ void World::judge_recipient(const std::string& to, const std::string& mark, cons
     if (count > 1 + state.in_doubt) {
       std::string when;
       for (const Receipt& receipt : taken->second) {
-        when += " [life " + std::to_string(receipt.life) + ", " + std::to_string(receipt.at_mono_ns / 1'000'000) + " ms" +
+        when += " [life " + std::to_string(receipt.life) + ", " +
+                std::to_string(receipt.at_mono_ns / 1'000'000) + " ms" +
                 (receipt.withheld ? ", reply withheld" : "") + "]";
       }
       violation(to + " was delivered " + std::to_string(count) + " times in one life, and was " +
-                std::to_string(state.in_doubt) + " times in doubt, " + std::to_string(state.deferred) +
-                " times deferred:" + when);
+                std::to_string(state.in_doubt) + " times in doubt, " +
+                std::to_string(state.deferred) + " times deferred:" + when);
     }
   }
   if (receipts > 1) report_.duplicates += receipts - 1;

@@ -45,7 +45,8 @@ struct World::FinalState {
   queue::OutcomeType type = queue::OutcomeType::deferred;
 };
 
-// ---------------------------------------------------------------------------------------------------------- a life
+// -------------------------------------------------------------------------------------------------
+// a life
 
 struct World::Life final : Exchange::Answers {
   struct Place final : ShardPorts::Loop, io::Wake {
@@ -54,7 +55,8 @@ struct World::Life final : Exchange::Answers {
           id(number),
           timers(the_life.world.clock_.mono),
           network(the_life.world.internet_),
-          lookups(the_life.world.internet_, [w = &the_life.world](uint32_t domain) { return w->site_of(domain); }),
+          lookups(the_life.world.internet_,
+                  [w = &the_life.world](uint32_t domain) { return w->site_of(domain); }),
           disk(the_life.world.storage_) {
       network.on_ready = lookups.on_ready = [this] { awake = true; };
     }

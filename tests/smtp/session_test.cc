@@ -1,14 +1,15 @@
-// A session over a network and a clock of the test's own: its time limits, its sends, and who owns what until when.
+// A session over a network and a clock of the test's own: its time limits, its sends, and who owns
+// what until when.
 
 #include "engine/smtp/session.h"
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include <cerrno>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 namespace veredus::smtp {
 namespace {
@@ -22,7 +23,8 @@ constexpr int64_t kMinute = 60 * kSecond;
 // Does nothing by itself: the test plays the kernel and the peer.
 class ScriptedNetwork final : public io::Network {
  public:
-  io::Socket connect(const io::Endpoint&, const io::Endpoint&, io::SocketEvents& socket_events) override {
+  io::Socket connect(const io::Endpoint&, const io::Endpoint&,
+                     io::SocketEvents& socket_events) override {
     if (no_sockets) return io::kNoSocket;
     events = &socket_events;
     ++open;
@@ -34,7 +36,8 @@ class ScriptedNetwork final : public io::Network {
     EXPECT_FALSE(closing);
     sending = true;
     std::string bytes;
-    for (const iovec& piece : pieces) bytes.append(static_cast<const char*>(piece.iov_base), piece.iov_len);
+    for (const iovec& piece : pieces)
+      bytes.append(static_cast<const char*>(piece.iov_base), piece.iov_len);
     sends.push_back(bytes);
     wire += bytes;
   }
@@ -66,8 +69,10 @@ class SessionTest : public testing::Test, protected SessionOwner {
   SessionTest() { settings_.ehlo_name = "mta.test"; }
 
   void on_session_ready(Session&) override { ++ready_; }
-  void on_session_outcome(Session&, Outgoing* outgoing, const Outcome& outcome, std::string_view) override {
-    heard_.push_back({outgoing, outcome.recipient, outcome.verdict.result, outcome.stage, outcome.reason, now_});
+  void on_session_outcome(Session&, Outgoing* outgoing, const Outcome& outcome,
+                          std::string_view) override {
+    heard_.push_back(
+        {outgoing, outcome.recipient, outcome.verdict.result, outcome.stage, outcome.reason, now_});
   }
   void on_outgoing_free(Session&, Outgoing& outgoing) override { freed_.push_back(&outgoing); }
   void on_session_closing(Session&) override { ++closings_; }
@@ -116,7 +121,8 @@ class SessionTest : public testing::Test, protected SessionOwner {
     network_.wire.clear();
   }
   struct Mail : Outgoing {
-    explicit Mail(std::vector<std::string_view> to, std::string text = "Subject: s\r\n\r\nHello\r\n")
+    explicit Mail(std::vector<std::string_view> to,
+                  std::string text = "Subject: s\r\n\r\nHello\r\n")
         : body(std::move(text)) {
       recipients = std::move(to);
       reverse_path = "a@b.test";
@@ -131,7 +137,8 @@ class SessionTest : public testing::Test, protected SessionOwner {
     session_.offer(mail);
     submit();
   }
-  // The one thing that was heard is a time-out there, `limit_ns` after `since_ns` and less than a second later.
+  // The one thing that was heard is a time-out there, `limit_ns` after `since_ns` and less than a
+  // second later.
   void expect_time_out(int64_t since_ns, int64_t limit_ns, Phase stage) {
     pass(since_ns + limit_ns - now_ - 1);
     EXPECT_THAT(heard_, IsEmpty()) << "too early";
@@ -155,7 +162,8 @@ class SessionTest : public testing::Test, protected SessionOwner {
   int ready_ = 0, closings_ = 0, gone_ = 0;
 };
 
-// ---------------------------------------------------------------------------------------------------- connecting
+// -------------------------------------------------------------------------------------------------
+// connecting
 
 TEST_F(SessionTest, NoSocketIsSaidAtOnce) {
   network_.no_sockets = true;
@@ -192,7 +200,8 @@ TEST_F(SessionTest, ConnectTimesOut) {
   closed();
 }
 
-// ------------------------------------------------------------------------------------ time limits, RFC 5321 §4.5.3.2
+// ------------------------------------------------------------------------------------ time limits,
+// RFC 5321 §4.5.3.2
 
 TEST_F(SessionTest, GreetingFiveMinutes) {
   connect();
@@ -285,7 +294,8 @@ TEST_F(SessionTest, TimeIsPerReplyNotPerRead) {
   EXPECT_LE(heard_[0].at_ns, begun + 5 * kMinute + kSecond);
 }
 
-// ------------------------------------------------------------------------------------------------------- content
+// -------------------------------------------------------------------------------------------------
+// content
 
 TEST_F(SessionTest, LargeContentGoesInBlocksAndIsInDoubtOnlyBehindTheLast) {
   for (const bool last_too : {false, true}) {
@@ -335,7 +345,8 @@ TEST_F(SessionTest, ReplyOvertakesTheEndOfTheSend) {
   EXPECT_EQ(ready_, 2);
 }
 
-// The content is refused while it is on its way: its recipients are settled, its bytes are not free.
+// The content is refused while it is on its way: its recipients are settled, its bytes are not
+// free.
 TEST_F(SessionTest, RefusedWhileTheContentIsOnItsWay) {
   be_idle("250-PIPELINING\r\n250-CHUNKING\r\n");
   Mail mail({"x@y.test"}, std::string(400 * 1024 - 2, 'x') + "\r\n");
@@ -373,7 +384,8 @@ TEST_F(SessionTest, AbortWithASendUnderWay) {
   EXPECT_EQ(closings_, 1);
 }
 
-// --------------------------------------------------------------------------------------------- leaving, early mail
+// ---------------------------------------------------------------------------------------------
+// leaving, early mail
 
 TEST_F(SessionTest, LeaveWhileBusy) {
   be_idle("250-PIPELINING\r\n");
@@ -423,7 +435,8 @@ TEST_F(SessionTest, EarlyMailWithTwoTransactions) {
   EXPECT_EQ(heard_[0].outgoing, &first);
   EXPECT_EQ(heard_[0].result, Result::delivered);
   EXPECT_THAT(freed_, ElementsAre(&first));
-  EXPECT_EQ(second.moments.offered_ns - first.moments.offered_ns, kSecond) << "each has its own times";
+  EXPECT_EQ(second.moments.offered_ns - first.moments.offered_ns, kSecond)
+      << "each has its own times";
   ASSERT_TRUE(session_.may_offer());
   offer(third);
   network_.events->on_ended(ECONNRESET);

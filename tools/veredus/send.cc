@@ -258,7 +258,8 @@ int run_send(const Common& common, const SendOptions& options) {
   show_refusals(said, refused);
   if (options.wait) {
     const simdjson::padded_string first(input.first_line());
-    if (line_parser.parse(first).get(line) == simdjson::SUCCESS) std::ignore = line["tenant"].get(tenant);
+    if (line_parser.parse(first).get(line) == simdjson::SUCCESS)
+      std::ignore = line["tenant"].get(tenant);
     const int status =
         wait_for_deliveries(socket, std::string(tenant), std::string(batch), common, options);
     if (status != EX_OK) return status;
