@@ -24,7 +24,7 @@ Lanes::Lanes(ShardContext& shard, queue::Disk& disk, dns::Router& router, io::Ne
       world_(network, timers, shard.mono_ns),
       returned_(shard.exchange.shards()),
       renderer_(shard.settings.render) {
-  world_.connect_limit_ns = shard.settings.connect_limit_ns;
+  world_.limits = shard.settings.session_limits;
   for (const SourceSettings& source : shard.settings.sources) {
     smtp::DialogueSettings dialogue = shard.settings.dialogue;
     dialogue.ehlo_name = source.ehlo.empty() ? shard.settings.hostname : source.ehlo;

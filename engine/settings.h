@@ -38,7 +38,7 @@ struct EngineSettings {
   unsigned recipients_per_transaction = 100;
   unsigned addresses_tried = 5;  // of a site's hosts, per dialling (Postfix: 5)
   int64_t idle_close_ns = 5'000'000'000;
-  int64_t connect_limit_ns = 60'000'000'000;
+  smtp::SessionLimits session_limits;
   int64_t host_down_ns =
       60'000'000'000;  // a host that could not be reached is passed over that long
   std::vector<std::string>

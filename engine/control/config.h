@@ -72,6 +72,10 @@ struct Config {
   int64_t data_limit_ns = 120'000'000'000;
   int64_t block_limit_ns = 180'000'000'000;
   int64_t dot_limit_ns = 600'000'000'000;
+  // Of all of it, however the single replies come; see smtp::SessionLimits.
+  int64_t setup_limit_ns = 600'000'000'000;
+  int64_t transaction_limit_ns = 1'800'000'000'000;
+  unsigned content_bytes_per_s_min = 500;
   bool trace_header = true;  // a Received field of ours
 
   // [[sources]]

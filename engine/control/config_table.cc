@@ -76,6 +76,13 @@ constexpr Setting kSettings[] = {
      "for a block of content to be taken (RFC 5321: 3 minutes)"},
     {"smtp", "dot_limit", DurationSetting{&Config::dot_limit_ns, kSecond, kHour},
      "for the reply to the end of data (RFC 5321: 10 minutes)"},
+    {"smtp", "setup_limit", DurationSetting{&Config::setup_limit_ns, kSecond, kHour},
+     "from dialling until a message may be sent, however the single replies come"},
+    {"smtp", "transaction_limit", DurationSetting{&Config::transaction_limit_ns, kSecond, kDay},
+     "from MAIL to the reply to the end of data, without the time for the content"},
+    {"smtp", "content_bytes_per_second",
+     CountSetting{&Config::content_bytes_per_s_min, 1, 1'000'000'000, nullptr},
+     "the time for the content is what it takes at this rate"},
     {"smtp", "trace_header", FlagSetting{&Config::trace_header},
      "put a Received field of ours in front of each message"},
 

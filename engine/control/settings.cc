@@ -101,7 +101,10 @@ absl::StatusOr<EngineSettings> engine_settings(const Config& config) {
   settings.recipients_per_transaction = config.recipients_per_transaction;
   settings.addresses_tried = config.addresses_tried;
   settings.idle_close_ns = config.idle_close_ns;
-  settings.connect_limit_ns = config.connect_limit_ns;
+  settings.session_limits.connect_ns = config.connect_limit_ns;
+  settings.session_limits.setup_ns = config.setup_limit_ns;
+  settings.session_limits.transaction_ns = config.transaction_limit_ns;
+  settings.session_limits.content_bytes_per_s = config.content_bytes_per_s_min;
   settings.host_down_ns = config.host_down_ns;
   settings.early_mail_hosts = config.early_mail_hosts;
   set_dialogue(config, settings.dialogue);

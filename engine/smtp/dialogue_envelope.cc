@@ -52,6 +52,7 @@ EnhancedStatus status_of(Reason reason) {
     case Reason::unreachable:
     case Reason::connection_lost:
     case Reason::timed_out:
+    case Reason::too_slow:
     case Reason::bad_reply:
     case Reason::unexpected_reply:
     case Reason::local_close:

@@ -21,4 +21,13 @@ inline constexpr size_t kRecipientsMax = 100;
 // An address without its angle brackets (RFC 5321 §4.5.3.1.3: 256 with them).
 inline constexpr size_t kAddressMax = 254;
 
+// What a session may take as a whole. A far side that answers each command just within that
+// command's time (RFC 5321 §4.5.3.2) could hold a connection for hours: 100 RCPT of five minutes.
+struct SessionLimits {
+  int64_t connect_ns = 60'000'000'000;
+  int64_t setup_ns = 600'000'000'000;  // from dialling until the first transaction may begin
+  int64_t transaction_ns = 1'800'000'000'000;  // from MAIL to the last reply, without the content …
+  uint32_t content_bytes_per_s = 500;          // … which may take as long as this rate allows
+};
+
 }  // namespace veredus::smtp

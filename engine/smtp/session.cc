@@ -47,7 +47,8 @@ bool Session::dial(const io::Endpoint& peer, const io::Endpoint& from,
   socket_ = world_.network.connect(peer, from, *this);
   if (socket_ == io::kNoSocket) return false;
   connecting_ = true;
-  set_deadline(world_.mono_ns + world_.connect_limit_ns);
+  over_at_mono_ns_ = world_.mono_ns + world_.limits.setup_ns;
+  set_deadline(world_.mono_ns + world_.limits.connect_ns);
   return true;
 }
 
@@ -85,6 +86,10 @@ void Session::offer(Outgoing& outgoing) {
   outgoing.moments = {};
   outgoing.moments.offered_ns = world_.mono_ns;
   ++messages_;
+  const SessionLimits& limits = world_.limits;
+  over_at_mono_ns_ =
+      world_.mono_ns + limits.transaction_ns +
+      static_cast<int64_t>(outgoing.transaction.size / limits.content_bytes_per_s) * kSecondNs;
   act(dialogue_.offer(outgoing.transaction, world_.output));
 }
 
@@ -108,6 +113,9 @@ void Session::on_timer() {
     return;
   }
   deadline_mono_ns_ = 0;
+  if (over_at_mono_ns_ != 0 && world_.mono_ns >= over_at_mono_ns_) {
+    return act(dialogue_.lost(Reason::too_slow, world_.output));
+  }
   if (connecting_) return act(dialogue_.lost(Reason::connect_timed_out, world_.output));
   act(dialogue_.timed_out(world_.output));
 }
@@ -272,7 +280,10 @@ void Session::free_outgoings() {
 
 void Session::rearm() {
   const int64_t limit_ns = dialogue_.time_limit_ns();
-  set_deadline(limit_ns == 0 ? 0 : world_.mono_ns + limit_ns);
+  if (dialogue_.idle()) over_at_mono_ns_ = 0;
+  if (limit_ns == 0) return set_deadline(0);
+  const int64_t deadline = world_.mono_ns + limit_ns;
+  set_deadline(over_at_mono_ns_ == 0 ? deadline : std::min(deadline, over_at_mono_ns_));
 }
 
 // Putting a deadline off only writes it down; the timer goes off at the old time and looks.

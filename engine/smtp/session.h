@@ -58,7 +58,7 @@ struct SessionWorld {
   io::Network& network;
   io::TimerWheel& timers;
   const int64_t& mono_ns;  // of the turn
-  int64_t connect_limit_ns = 60 * kSecondNs;
+  SessionLimits limits;
   Output output;  // empty between calls
   std::vector<Session*>
       submitting;  // have handed something to the network that was not submitted yet
@@ -147,6 +147,7 @@ class Session final : public io::SocketEvents, private io::Timer {
   size_t content_at_ = 0;  // next piece of sending_->content
   io::Endpoint peer_;
   int64_t deadline_mono_ns_ = 0;
+  int64_t over_at_mono_ns_ = 0;  // whatever is still said: end of setup or transaction; 0: none
   int64_t dialled_mono_ns_ = 0;
   int64_t ready_since_mono_ns_ = 0;
   int64_t connect_us_ = 0;

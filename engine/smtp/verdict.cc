@@ -103,6 +103,8 @@ constexpr Row kRows[] = {
           Class::bad_connection),
     local("in-doubt-timed-out", kEnd, Reason::timed_out, R::in_doubt, S::host, K::other,
           Class::bad_connection),
+    local("in-doubt-too-slow", kEnd, Reason::too_slow, R::in_doubt, S::host, K::other,
+          Class::bad_connection),
     local("in-doubt-bad-reply", kEnd, Reason::bad_reply, R::in_doubt, S::host, K::other,
           Class::protocol_errors),
     local("in-doubt-unexpected-reply", kEnd, Reason::unexpected_reply, R::in_doubt, S::host,
@@ -120,6 +122,8 @@ constexpr Row kRows[] = {
     local("timed-out-greeting", bit(Phase::greeting), Reason::timed_out, R::later, S::host, K::soft,
           Class::no_answer_from_host),
     local("timed-out", kEverywhere, Reason::timed_out, R::later, S::host, K::soft,
+          Class::bad_connection),
+    local("too-slow", kEverywhere, Reason::too_slow, R::later, S::host, K::soft,
           Class::bad_connection),
     local("bad-reply", kEverywhere, Reason::bad_reply, R::later, S::host, K::other,
           Class::protocol_errors),
@@ -408,6 +412,8 @@ std::string_view words(Reason reason) {
       return "the content is 8-bit and the host does not offer 8BITMIME";
     case Reason::needs_smtputf8:
       return "the address is not ASCII and the host does not offer SMTPUTF8";
+    case Reason::too_slow:
+      return "the time for all of it was over";
   }
   return "";
 }

@@ -26,6 +26,7 @@ enum class Reason : uint8_t {
   message_too_big,   // for the size the host stated (5.3.4)
   needs_8bitmime,    // 8-bit content, host without 8BITMIME (5.6.3)
   needs_smtputf8,    // non-ASCII address, host without SMTPUTF8 (5.6.7)
+  too_slow,          // each reply came in time, all of it did not (SessionLimits)
 };
 std::string_view words(Reason reason);
 

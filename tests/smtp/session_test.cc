@@ -186,7 +186,7 @@ TEST_F(SessionTest, ConnectRefused) {
 }
 
 TEST_F(SessionTest, ConnectTimesOut) {
-  world_.connect_limit_ns = 30 * kSecond;
+  world_.limits.connect_ns = 30 * kSecond;
   dial();
   pass(30 * kSecond - 1);
   EXPECT_THAT(heard_, IsEmpty());
@@ -292,6 +292,84 @@ TEST_F(SessionTest, TimeIsPerReplyNotPerRead) {
   EXPECT_EQ(heard_[0].reason, Reason::timed_out);
   EXPECT_GE(heard_[0].at_ns, begun + 5 * kMinute);
   EXPECT_LE(heard_[0].at_ns, begun + 5 * kMinute + kSecond);
+}
+
+// -------------------------------------------------------------------------------------------------
+// all of it: a server that is just in time with every single reply
+
+TEST_F(SessionTest, SetupHasALimitOfItsOwn) {
+  world_.limits.setup_ns = 7 * kMinute;
+  const int64_t begun = now_;
+  connect();
+  pass(4 * kMinute);
+  hear("220 mx.test\r\n");
+  sent();
+  pass(begun + 7 * kMinute - now_ - 1);
+  EXPECT_THAT(heard_, IsEmpty());
+  pass(kSecond);
+  ASSERT_EQ(heard_.size(), 1u);
+  EXPECT_EQ(heard_[0].reason, Reason::too_slow);
+  EXPECT_EQ(heard_[0].stage, Phase::ehlo);
+  closed();
+}
+
+TEST_F(SessionTest, TransactionHasALimitOfItsOwn) {
+  be_idle();
+  pass(60 * kMinute);  // idling before it does not count
+  Mail mail({"a@y.test", "b@y.test", "c@y.test", "d@y.test", "e@y.test", "f@y.test", "g@y.test",
+             "h@y.test", "i@y.test", "j@y.test"});
+  const int64_t begun = now_;
+  offer(mail);
+  while (heard_.empty() && now_ < begun + 60 * kMinute) {
+    if (network_.sending) sent();
+    pass(4 * kMinute);
+    if (heard_.empty()) hear("250 ok\r\n");
+  }
+  ASSERT_EQ(heard_.size(), 11u) << "ten recipients, and the session itself";
+  for (const Heard& one : heard_) {
+    EXPECT_EQ(one.reason, Reason::too_slow);
+    EXPECT_EQ(one.result, Result::later);
+    EXPECT_EQ(one.stage, Phase::rcpt);
+  }
+  EXPECT_GE(heard_[0].at_ns, begun + 30 * kMinute);
+  EXPECT_LE(heard_[0].at_ns, begun + 30 * kMinute + kSecond);
+  closed();
+}
+
+TEST_F(SessionTest, EveryTransactionHasItsOwnTime) {
+  be_idle("250-PIPELINING\r\n");
+  for (int i = 0; i < 5; ++i) {
+    Mail mail({"x@y.test"});
+    offer(mail);
+    sent();
+    pass(4 * kMinute);
+    hear("250 ok\r\n250 ok\r\n354 go\r\n");
+    sent();
+    pass(9 * kMinute);
+    hear("250 ok\r\n");
+    ASSERT_EQ(heard_.size(), static_cast<size_t>(i) + 1);
+    EXPECT_EQ(heard_.back().result, Result::delivered);
+  }
+}
+
+// A block that is taken just within its three minutes would let 40 MB take eight hours.
+TEST_F(SessionTest, ContentHasALeastRate) {
+  world_.limits.content_bytes_per_s = 4096;
+  be_idle("250-PIPELINING\r\n250-CHUNKING\r\n");
+  Mail mail({"x@y.test"}, std::string(8 * 1024 * 1024 - 2, 'x') + "\r\n");
+  const int64_t begun = now_;
+  offer(mail);
+  while (heard_.empty() && now_ < begun + 120 * kMinute) {
+    pass(170 * kSecond);
+    if (heard_.empty()) sent();
+  }
+  ASSERT_EQ(heard_.size(), 2u);
+  EXPECT_EQ(heard_[0].reason, Reason::too_slow);
+  EXPECT_EQ(heard_[0].result, Result::later);
+  const int64_t limit = 30 * kMinute + 2048 * kSecond;
+  EXPECT_GE(heard_[0].at_ns, begun + limit);
+  EXPECT_LE(heard_[0].at_ns, begun + limit + kSecond);
+  closed();
 }
 
 // -------------------------------------------------------------------------------------------------

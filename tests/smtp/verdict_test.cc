@@ -358,7 +358,7 @@ TEST(Verdict, TooManyRecipientsNeedsThatOthersWereAccepted) {
 // RFC 1047: once the content is out, nothing but an understood reply says whether it was taken.
 TEST(Verdict, LocalReasons) {
   for (const Reason reason : {Reason::connection_lost, Reason::timed_out, Reason::bad_reply,
-                              Reason::unexpected_reply, Reason::local_close}) {
+                              Reason::unexpected_reply, Reason::local_close, Reason::too_slow}) {
     for (size_t phase = 0; phase < kPhases; ++phase) {
       const auto stage = static_cast<Phase>(phase);
       for (const uint16_t code : {uint16_t{0}, uint16_t{250}, uint16_t{550}}) {
