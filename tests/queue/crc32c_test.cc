@@ -20,7 +20,7 @@ TEST(Crc32c, CheckValues) {
 TEST(Crc32c, InstructionAndTableAgreeAndPiecesAddUp) {
   std::mt19937_64 random(2);
   for (int round = 0; round < 2000; ++round) {
-    std::string bytes(random() % 200, '\0');
+    std::string bytes(random() % (round % 4 == 0 ? 6000 : 200), '\0');
     for (char& byte : bytes) byte = static_cast<char>(random());
     const size_t cut = bytes.empty() ? 0 : random() % bytes.size();
     const uint32_t whole = crc32c(bytes);
