@@ -12,6 +12,7 @@ namespace veredus::queue {
 namespace {
 
 constexpr unsigned kSpareBuffers = 4;
+constexpr uint64_t kCachePageBytes = 4096;
 constexpr unsigned kInterruptedMax = 16;  // -EINTR, -EAGAIN in a row: then a write has failed
 
 }  // namespace
@@ -72,6 +73,7 @@ Journal::Impl::Group& Journal::Impl::group_for(uint64_t frame_bytes) {
   group.segment = place_segment_;
   group.offset = static_cast<uint32_t>(place_offset_);
   group.bytes = new_buffer();
+  group.bytes.reserve(kGroupHeaderBytes + frame_bytes);
   group.bytes.resize(kGroupHeaderBytes);
   return group;
 }
@@ -98,7 +100,8 @@ void Journal::Impl::place(uint64_t group_bytes) {
 
 void Journal::Impl::close_group(Group& group) {
   group.closed = true;
-  place_offset_ = group.offset + align_up(group.bytes.size(), kGroupAlign);
+  group.end = group.offset + static_cast<uint32_t>(align_up(group.bytes.size(), kGroupAlign));
+  place_offset_ = group.end;
 }
 
 std::string Journal::Impl::new_buffer() {
@@ -172,7 +175,11 @@ void Journal::Impl::write_group(Group& group) {
   header.length = static_cast<uint32_t>(group.bytes.size() - kGroupHeaderBytes);
   header.frames = group.frames;
   seal_group(header, group.bytes);
-  group.bytes.append(align_up(group.bytes.size(), kGroupAlign) - group.bytes.size(), '\0');
+  // Zeros to the end of the group, and further to the end of the page that the kernel caches:
+  // without those it would have to read it first. Nothing has been written there yet.
+  const uint64_t page_end = align_up(group.end, kCachePageBytes);
+  const uint64_t write_end = std::min<uint64_t>(page_end, group.segment->bytes);
+  group.bytes.append(write_end - group.offset - group.bytes.size(), '\0');
   step_ = Step::group_write;
   writing_ = group.bytes;
   writing_at_ = group.offset;
@@ -231,8 +238,7 @@ void Journal::Impl::group_durable() {
     healthy_ = true;
   }
   durable_ = group.sequence;
-  durable_end_ = {id_, group.segment->number,
-                  static_cast<uint32_t>(group.offset + group.bytes.size()), 0};
+  durable_end_ = {id_, group.segment->number, group.end, 0};
   recycle(std::move(group.bytes));
   step_ = Step::none;
   listener_.on_durable(durable_);

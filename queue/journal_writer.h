@@ -61,6 +61,7 @@ class Journal::Impl {
     uint64_t sequence = 0;
     Segment* segment = nullptr;
     uint32_t offset = 0;
+    uint32_t end = 0;  // once closed: offset of the next one
     uint32_t frames = 0;
     bool closed = false;
     std::string bytes;

@@ -15,7 +15,8 @@ namespace veredus::io {
 namespace {
 
 constexpr size_t kZeroBlock = 1 << 20;
-alignas(4096) const uint8_t kZeroes[kZeroBlock] = {};
+constexpr size_t kDirectAlign = 4096;  // what O_DIRECT may want of addresses, offsets and lengths
+alignas(kDirectAlign) const uint8_t kZeroes[kZeroBlock] = {};
 
 constexpr int kDirectory = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
 
@@ -29,13 +30,9 @@ std::string leaf_of(const std::string& path) {
   return !path.empty() && path.front() != '/' && path.back() != '/' && path.find("..") == path.npos;
 }
 
-// Zeroes `bytes` of a file and makes them durable: 0, or -errno.
-int64_t zero(int file, uint64_t bytes) {
-  // Asking for the space first finds a full disk at once; file systems that cannot are written to.
-  if (bytes > 0 && fallocate(file, 0, 0, static_cast<off_t>(bytes)) != 0 && errno != EOPNOTSUPP) {
-    return -errno;
-  }
-  for (uint64_t done = 0; done < bytes;) {
+// Writes zeros from `done` to `bytes`: 0, or -errno.
+int64_t write_zeroes(int file, uint64_t& done, uint64_t bytes) {
+  while (done < bytes) {
     const size_t count = std::min<uint64_t>(kZeroBlock, bytes - done);
     const ssize_t written = pwrite(file, kZeroes, count, static_cast<off_t>(done));
     if (written < 0 && errno == EINTR) continue;
@@ -43,6 +40,25 @@ int64_t zero(int file, uint64_t bytes) {
     if (written == 0) return -ENOSPC;
     done += static_cast<uint64_t>(written);
   }
+  return 0;
+}
+
+// Zeroes `bytes` of a file and makes them durable: 0, or -errno. Past the page cache where the
+// file system lets us: copying zeros there costs more than all else that a journal does.
+int64_t zero(int parent, const std::string& leaf, int file, uint64_t bytes) {
+  // Asking for the space first finds a full disk at once; file systems that cannot are written to.
+  if (bytes > 0 && fallocate(file, 0, 0, static_cast<off_t>(bytes)) != 0 && errno != EOPNOTSUPP) {
+    return -errno;
+  }
+  uint64_t done = 0;
+  const int direct = openat(parent, leaf.c_str(), O_WRONLY | O_DIRECT | O_CLOEXEC);
+  if (direct >= 0) {
+    const int64_t result = write_zeroes(direct, done, bytes / kDirectAlign * kDirectAlign);
+    ::close(direct);
+    if (result < 0 && result != -EINVAL) return result;
+  }
+  const int64_t result = write_zeroes(file, done, bytes);
+  if (result < 0) return result;
   return fdatasync(file) == 0 ? 0 : -errno;
 }
 
@@ -117,7 +133,7 @@ int64_t SpoolFiles::create(const std::string& path, uint64_t bytes) const {
   const int file = openat(parent, leaf.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   int64_t result = file < 0 ? -errno : 0;
   if (file >= 0) {
-    result = zero(file, bytes);
+    result = zero(parent, leaf, file, bytes);
     if (result == 0 && fsync(parent) != 0) result = -errno;
     if (result != 0) {
       ::close(file);
