@@ -61,6 +61,8 @@ class Lane {
   double recipients = 1;  // moving average per transaction
   int64_t no_growth_until_mono_ns = 0;  // a further connection was refused while others work
   int64_t resolved_until_mono_ns = 0;
+  io::Endpoint peer_spelled;  // the peer heard from last, and its address in text
+  std::string peer_text;
   // The last thing that went wrong on the way to a greeting: what the waiting are told when no host
   // is left.
   Returned failure;
@@ -210,8 +212,6 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   queue::Entry entry_, entry_again_;
   mail::Rendered rendered_;
   std::vector<smtp::Session*> spent_;  // idle, and have carried as many messages as they may
-  io::Endpoint peer_text_of_;
-  std::string peer_text_;
   bool more_to_do_ = false;
   bool draining_ = false;
 };

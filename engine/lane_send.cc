@@ -202,11 +202,11 @@ void Lanes::on_session_outcome(smtp::Session& session, smtp::Outgoing* outgoing,
     item.timing.mail_us = static_cast<uint32_t>((moments.body_sent_ns - moments.offered_ns) / 1000);
     item.timing.dot_us = static_cast<uint32_t>((shard_.mono_ns - moments.body_sent_ns) / 1000);
   }
-  if (peer_text_of_ != session.peer()) {
-    peer_text_of_ = session.peer();
-    peer_text_ = io::to_text(session.peer());
+  if (lane.peer_spelled != session.peer()) {
+    lane.peer_spelled = session.peer();
+    lane.peer_text = io::to_text(session.peer());
   }
-  text_of(work, item, text, lane.site->hosts[session.host].name, peer_text_);
+  text_of(work, item, text, lane.site->hosts[session.host].name, lane.peer_text);
   if (outcome.verdict.result == smtp::Result::delivered)
     Counters::add(shard_.counters.delivered_here);
   // The work, and with it the pins on page and content, stays until the kernel has let go of the

@@ -7,12 +7,23 @@
 #include "queue/journal.h"
 
 namespace veredus {
+namespace {
+
+// Memory to read into; not zeroed, for all of it is read or nothing of it is used.
+std::span<uint8_t> make_room(std::unique_ptr<char[]>& memory, std::string_view& bytes,
+                             size_t size) {
+  memory = std::make_unique_for_overwrite<char[]>(size);
+  bytes = {memory.get(), size};
+  return {reinterpret_cast<uint8_t*>(memory.get()), size};
+}
+
+}  // namespace
 
 // A segment opened for reading. Reads that come before the open is done wait here.
 struct Store::File : queue::DiskOperation {
   struct Waiting {
     uint64_t offset;
-    std::string* into;
+    std::span<uint8_t> into;
     queue::DiskOperation* op;
   };
   explicit File(queue::Disk& the_disk) : disk(the_disk) {}
@@ -22,15 +33,15 @@ struct Store::File : queue::DiskOperation {
   void on_disk_done(int64_t result) override {
     opening = false;
     handle = static_cast<queue::Disk::File>(result);
-    for (Waiting& wait : std::exchange(waiting, {})) start(wait.offset, *wait.into, *wait.op);
+    for (Waiting& wait : std::exchange(waiting, {})) start(wait.offset, wait.into, *wait.op);
   }
-  void start(uint64_t offset, std::string& into, queue::DiskOperation& op) {
+  void start(uint64_t offset, std::span<uint8_t> into, queue::DiskOperation& op) {
     if (opening) {
-      waiting.push_back({offset, &into, &op});
+      waiting.push_back({offset, into, &op});
     } else if (handle < 0) {
       op.on_disk_done(handle);
     } else {
-      disk.read(handle, offset, {reinterpret_cast<uint8_t*>(into.data()), into.size()}, op);
+      disk.read(handle, offset, into, op);
     }
   }
   queue::Disk& disk;
@@ -61,7 +72,7 @@ Store::Store(queue::Disk& disk, Owner& owner, uint64_t page_cache_bytes,
 
 Store::~Store() = default;
 
-void Store::read(uint16_t journal, uint32_t segment, uint64_t offset, std::string& into,
+void Store::read(uint16_t journal, uint32_t segment, uint64_t offset, std::span<uint8_t> into,
                  queue::DiskOperation& op) {
   const uint64_t key = uint64_t{journal} << 32 | segment;
   const auto found = files_.find(key);
@@ -103,12 +114,12 @@ void Store::fetch(Work& work) {
     slot->journal = ticket.home;
     slot->segment = ticket.segment;
     slot->offset = ticket.page_offset;
-    slot->bytes.resize(ticket.page_bytes);
+    const std::span<uint8_t> room = make_room(slot->memory, slot->bytes, ticket.page_bytes);
     page_bytes_ += ticket.page_bytes;
     slot->pins = 1;
     work.page = slot.get();
     slot->waiters.push_back(&work);
-    read(ticket.home, ticket.segment, ticket.page_offset, slot->bytes, *slot);
+    read(ticket.home, ticket.segment, ticket.page_offset, room, *slot);
     trim_pages();
     return;
   }
@@ -185,12 +196,12 @@ void Store::want_content(Work& work) {
     slot->store = this;
     slot->batch = std::move(batch);
     const queue::Location& at = slot->batch->batch.content;
-    slot->bytes.resize(at.length);
+    const std::span<uint8_t> room = make_room(slot->memory, slot->bytes, at.length);
     content_bytes_ += at.length;
     slot->pins = 1;
     work.content = slot.get();
     slot->waiters.push_back(&work);
-    read(at.journal, at.segment, at.offset, slot->bytes, *slot);
+    read(at.journal, at.segment, at.offset, room, *slot);
     trim_contents();
     return;
   }

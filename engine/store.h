@@ -67,7 +67,8 @@ struct Page : queue::DiskOperation {
   enum class State : uint8_t { loading, ready, unreadable };
   void on_disk_done(int64_t result) override;
   class Store* store = nullptr;
-  std::string bytes;
+  std::unique_ptr<char[]> memory;
+  std::string_view bytes;  // of memory
   WorkList waiters;
   std::list<Page*>::iterator unused_at;
   uint32_t segment = 0, offset = 0, pins = 0;
@@ -82,7 +83,8 @@ struct StoredContent : queue::DiskOperation {
   void on_disk_done(int64_t result) override;
   class Store* store = nullptr;
   std::shared_ptr<const queue::LiveBatch> batch;
-  std::string bytes;
+  std::unique_ptr<char[]> memory;
+  std::string_view bytes;  // of memory
   mail::Template compiled;
   std::string trouble;
   WorkList waiters;
@@ -134,7 +136,7 @@ class Store {
   void want_content(Work& work);
   bool shareable(const StoredContent& content) const;
   void work_has_page(Work& work);
-  void read(uint16_t journal, uint32_t segment, uint64_t offset, std::string& into,
+  void read(uint16_t journal, uint32_t segment, uint64_t offset, std::span<uint8_t> into,
             queue::DiskOperation& op);
   void read_done(uint16_t journal, uint32_t segment);
   void make_room_for_file();

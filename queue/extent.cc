@@ -42,6 +42,7 @@ uint64_t fields_of(const Entry& entry) {
   return fields;
 }
 
+// All but the message's bytes.
 void put_fields(std::string& out, const Entry& entry, uint64_t fields) {
   if (fields & kHasId) put_bytes(out, entry.id);
   if (fields & kHasName) put_bytes(out, entry.name);
@@ -60,7 +61,7 @@ void put_fields(std::string& out, const Entry& entry, uint64_t fields) {
   if (fields & kHasPriority) put_number(out, static_cast<uint8_t>(entry.priority));
   if (fields & kHasMessage) {
     put_number(out, entry.content_flags);
-    put_bytes(out, entry.message);
+    put_varint(out, entry.message.size());  // the message itself ends the entry
   }
 }
 
@@ -124,7 +125,9 @@ absl::Status read_head(std::string_view page, uint32_t offset, Entry& entry, uin
 
 }  // namespace
 
-ExtentWriter::ExtentWriter(uint64_t batch, uint32_t first_index) : first_index_(first_index) {
+ExtentWriter::ExtentWriter(uint64_t batch, uint32_t first_index, size_t bytes_expected)
+    : first_index_(first_index) {
+  bytes_.reserve(bytes_expected);
   put_number(bytes_, kExtentVersion);
   bytes_.append(7, '\0');
   put_number(bytes_, batch);
@@ -148,11 +151,18 @@ bool ExtentWriter::add(const Entry& entry) {
     put_varint(entry_, entry.index - page_first_);
     put_bytes(entry_, entry.to);
     put_fields(entry_, entry, fields);
-    if (fresh_page || page_.size() + entry_.size() + 5 <= kPageBytesTarget) break;
+    if (fresh_page) break;
+    const size_t page_bytes = bytes_.size() - page_at_;
+    if (page_bytes + entry_.size() + entry.message.size() + 5 <= kPageBytesTarget) break;
     close_page();
   }
-  if (page_.empty()) page_.assign(kPageHeaderBytes, '\0');
-  put_bytes(page_, entry_);
+  if (page_count_ == 0) {
+    page_at_ = bytes_.size();
+    bytes_.append(kPageHeaderBytes, '\0');
+  }
+  put_varint(bytes_, entry_.size() + entry.message.size());
+  bytes_ += entry_;
+  bytes_ += entry.message;
   ++page_count_;
   ++count_;
   last_index_ = entry.index;
@@ -161,12 +171,12 @@ bool ExtentWriter::add(const Entry& entry) {
 
 void ExtentWriter::close_page() {
   if (page_count_ == 0) return;
-  store_number(page_.data() + 4, static_cast<uint32_t>(page_.size()));
-  store_number(page_.data() + 8, page_first_);
-  store_number(page_.data() + 12, page_count_);
-  store_number(page_.data(), crc32c(std::string_view(page_).substr(4)));
-  bytes_ += page_;
-  page_.clear();
+  char* const page = bytes_.data() + page_at_;
+  const size_t length = bytes_.size() - page_at_;
+  store_number(page + 4, static_cast<uint32_t>(length));
+  store_number(page + 8, page_first_);
+  store_number(page + 12, page_count_);
+  store_number(page, crc32c(std::string_view(page, length).substr(4)));
   page_count_ = 0;
 }
 

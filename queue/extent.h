@@ -47,20 +47,21 @@ struct Entry {
 // Builds the payload of one extent frame. Entries come in ascending index.
 class ExtentWriter {
  public:
-  ExtentWriter(uint64_t batch, uint32_t first_index);
+  // `bytes_expected`: how much memory to take at once; 0: as it grows.
+  ExtentWriter(uint64_t batch, uint32_t first_index, size_t bytes_expected = 0);
 
   // False when the entry's index is out of this extent's span: finish() and begin a new extent.
   bool add(const Entry& entry);
   uint32_t count() const { return count_; }
-  size_t bytes() const { return bytes_.size() + page_.size(); }
+  size_t bytes() const { return bytes_.size(); }
   // The finished payload. The writer is spent.
   std::string finish();
 
  private:
   void close_page();
   std::string bytes_;
-  std::string page_;
-  std::string entry_;  // scratch
+  std::string entry_;   // scratch
+  size_t page_at_ = 0;  // where the open page begins, if page_count_ is not 0
   uint32_t first_index_, last_index_ = 0, count_ = 0, page_first_ = 0, page_count_ = 0;
 };
 

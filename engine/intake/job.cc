@@ -214,7 +214,9 @@ bool Intake::Job::on_recipient(const queue::Entry& entry, FeedError&) {
   }
   if (extent_ != nullptr && !extent_->add(entry)) close_extent();
   if (extent_ == nullptr) {
-    extent_ = std::make_unique<queue::ExtentWriter>(batch_->number, entry.index);
+    // Not the first: this one will be full, too.
+    const size_t expected = large_ ? settings.extent_bytes + queue::kPageBytesTarget : 0;
+    extent_ = std::make_unique<queue::ExtentWriter>(batch_->number, entry.index, expected);
     const bool added = extent_->add(entry);
     assert(added && "the first entry of an extent is in its span");
     static_cast<void>(added);
