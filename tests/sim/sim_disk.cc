@@ -146,7 +146,8 @@ void SimStorage::forget_operations(bool power_cut) {
 void SimStorage::crash() {
   ++power_cuts.cuts;
   power_cuts.met += unsynced();
-  forget_operations(true);
+  forget_operations(!faults.power_cuts_keep);
+  if (faults.power_cuts_keep) return settle();
   for (const auto& [path, file] : files_) tear(*file);
 }
 

@@ -24,6 +24,7 @@ struct DiskFaults {
   double read_error = 0;    // -EIO, asynchronous reads and opens only
   double remove_error = 0;  // -EIO
   uint64_t capacity_bytes = UINT64_MAX;  // of all files together; beyond it create gives -ENOSPC
+  bool power_cuts_keep = false;          // a disk that forgets nothing
   uint32_t sector_bytes = 512;           // what a crash keeps, drops or tears as one
   int64_t latency_min_ns = 20'000;
   int64_t latency_max_ns = 300'000;
