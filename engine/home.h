@@ -140,6 +140,7 @@ class Home final : public queue::JournalListener {
   void make_ready(uint32_t slot, bool in_front);
   uint32_t intern(std::string_view domain);
   uint32_t tick_at(int64_t mono_ns) const;
+  int64_t outcome_flush_ns() const;
 
   // home_dispatch.cc
   void list_domain(uint32_t id);

@@ -175,6 +175,13 @@ void Home::postpone(uint32_t slot, queue::Outcome& outcome, int64_t delay_ns) {
 // Lost between the final dot and its reply (RFC 1047): whether it arrived is not known.
 void Home::doubt(uint32_t slot, queue::Outcome& outcome) {
   Record& record = records_[slot];
+  if (io::is_planted(io::Planted::doubt_is_later)) return postpone(slot, outcome, 1'000'000'000);
+  if (io::is_planted(io::Planted::doubt_is_delivered) ||
+      io::is_planted(io::Planted::doubt_is_failed)) {
+    outcome.type =
+        io::is_planted(io::Planted::doubt_is_failed) ? OutcomeType::failed : OutcomeType::delivered;
+    return finish(slot, outcome);
+  }
   switch (shard_.settings.in_doubt) {
     case InDoubtPolicy::assume_delivered:
       outcome.type = OutcomeType::delivered;

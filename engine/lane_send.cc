@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 
+#include "engine/io/planted.h"
 #include "engine/lane.h"
 
 namespace veredus {
@@ -61,6 +62,12 @@ void Lanes::offer_next(Lane& lane, smtp::Session& session) {
     load.first_of_session = session.messages() == 0;
     load.works.push_back(work);
     load.recipients.push_back(work->to);
+    if (io::is_planted(io::Planted::content_mixed) && shard_.random.below(50) == 0) {
+      static_cast<void>(
+          queue::read_entry(work->page->bytes, queue::kPageHeaderBytes, entry_, next));
+    }
+    if (io::is_planted(io::Planted::wrong_recipient) && shard_.random.below(50) == 0)
+      load.recipients.back().remove_prefix(1);
     if (work->shareable) gather(lane, load, session);
     if (!render(load, session, entry_)) continue;
     Counters::add(shard_.counters.transactions);

@@ -70,9 +70,12 @@ class JournalVisitor {
 
 struct Recovered {
   uint64_t groups = 0, frames = 0, bytes = 0;
-  uint64_t cut_groups = 0;  // valid groups beyond the cut, discarded
-  uint64_t damaged = 0;     // places below the durable mark
-  uint32_t epoch = 0;       // the new one
+  // Beyond the cut, never durable, discarded: groups that are whole behind one that is not, and
+  // such as are not whole. One group is under way at a time, so that what a crash of this writer
+  // leaves is one torn group, or nothing of it.
+  uint64_t cut_groups = 0, torn_groups = 0;
+  uint64_t damaged = 0;  // places below the durable mark
+  uint32_t epoch = 0;    // the new one
   uint64_t last_sequence = 0;
 };
 

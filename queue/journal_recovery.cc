@@ -6,6 +6,7 @@
 
 #include "queue/journal_epochs.h"
 #include "queue/journal_files.h"
+#include "queue/planted.h"
 
 namespace veredus::queue {
 namespace {
@@ -151,7 +152,7 @@ absl::Status Recovery::scan(const Segment& segment) {
     }
     see(group.header.mark);
     highest_seen_ = std::max(highest_seen_, group.header.sequence);
-    if (state == GroupState::valid) {
+    if (state == GroupState::valid || is_planted(Planted::torn_group_counts)) {
       sound_.push_back(group);
     } else {
       broken_.emplace(group.header.sequence, group);
@@ -205,6 +206,10 @@ void Recovery::decide() {
   size_t taken = 0;
   while (taken < live.size() && take_next(live[taken], expected)) ++taken;
   summary_.cut_groups = live.size() - taken;
+  for (auto torn = broken_.lower_bound(std::max(expected, durable_up_to_ + 1));
+       torn != broken_.end(); ++torn) {
+    if (!is_void(torn->second.header)) ++summary_.torn_groups;
+  }
   if (expected <= durable_up_to_) alarm_missing(expected, durable_up_to_);
   alarm_headers();
 }
@@ -264,6 +269,7 @@ void Recovery::alarm(uint32_t segment, uint64_t offset, const std::string& what)
 // A process killed between write and sync leaves bytes that are read back, yet are not on the disk.
 // Everything behind the last group that is known durable is synced before anybody acts on it.
 absl::Status Recovery::make_durable() {
+  if (is_planted(Planted::recovery_unsynced)) return absl::OkStatus();
   uint32_t from = 0;
   for (const GroupAt& group : counting_) {
     if (group.header.sequence <= durable_up_to_) from = group.segment;
@@ -292,7 +298,8 @@ void Recovery::deliver(const GroupAt& group) {
   GroupHeader header;
   const std::string_view all = bytes_;
   const std::string_view bytes = group.offset < all.size() ? all.substr(group.offset) : "";
-  if (parse_group(bytes, journal_, group.segment, group.offset, header) != GroupState::valid) {
+  const GroupState state = parse_group(bytes, journal_, group.segment, group.offset, header);
+  if (state != GroupState::valid && !is_planted(Planted::torn_group_counts)) {
     return alarm(group.segment, group.offset,
                  "group " + std::to_string(group.header.sequence) + " cannot be read any more");
   }
@@ -326,6 +333,9 @@ RecoveredJournal Recovery::result() {
   summary_.last_sequence = last;
   recovered.summary = summary_;
   recovered.mark = {summary_.epoch, last + 1, std::max(last, highest_seen_) + 1};
+  if (is_planted(Planted::epoch_kept) && epochs_.highest() > 0) {
+    recovered.mark.epoch = summary_.epoch = epochs_.highest();
+  }
   if (!segments_.empty()) recovered.next_segment = segments_.back().file.number + 1;
   return recovered;
 }

@@ -9,10 +9,16 @@ enum class Planted {
   none,
   ack_before_sync,  // intake is answered when its frames are gathered, not when they are durable
   double_settle,    // now and then an outcome that is "later" is settled twice
-  stale_ticket,  // now and then the same ticket is sent twice: one of them is stale when it comes
-                 // back
-  lost_ticket,   // now and then a ticket does not come back
-  reply_shift,   // now and then a reply nobody sent is taken for the next one
+  stale_ticket,    // now and then the same ticket is sent twice: one of them is stale when it comes
+                   // back
+  lost_ticket,     // now and then a ticket does not come back
+  reply_shift,     // now and then a reply nobody sent is taken for the next one
+  doubt_is_later,  // what is in doubt is tried again soon, like an ordinary failure
+  doubt_is_delivered,  // what is in doubt is called delivered
+  doubt_is_failed,     // what is in doubt is called failed
+  outcomes_late,       // outcomes wait for two seconds, if nothing else is flushed
+  content_mixed,       // now and then the page's first recipient is rendered for another one
+  wrong_recipient,     // now and then the address in the envelope lacks its first character
 };
 
 #ifdef VEREDUS_PLANTED

@@ -13,6 +13,7 @@ using testing::IsEmpty;
 
 WorldOptions few() {
   WorldOptions options;
+  options.shards = 2;
   options.recipients = 60;
   options.batches = 2;
   options.domains = 6;

@@ -37,6 +37,7 @@ TEST(JournalDamage, TornLastGroupIsCut) {
     EXPECT_THAT(read.damage(), IsEmpty());
     EXPECT_EQ(read.recovered->last_sequence, 2u);
     EXPECT_EQ(read.recovered->epoch, 2u);
+    EXPECT_EQ(read.recovered->torn_groups, torn_at >= 72 ? 1u : 0u);  // else no group is seen there
   }
 }
 
@@ -63,6 +64,7 @@ TEST(JournalDamage, GapInUnsyncedGroupsCutsAtTheFirst) {
     Read read(storage);
     EXPECT_THAT(read.payloads(), ElementsAre("a", "b"));
     EXPECT_EQ(read.recovered->cut_groups, 2u);
+    EXPECT_EQ(read.recovered->torn_groups, header_stays ? 1u : 0u);
     EXPECT_EQ(read.recovered->last_sequence, 2u);
     EXPECT_THAT(read.damage(), IsEmpty());
   }
@@ -110,6 +112,7 @@ TEST(JournalDamage, DamageBelowDurableMarkAlarmsAndTheRestIsDelivered) {
     EXPECT_THAT(read.damage()[0], HasSubstr("1:" + std::to_string(image.place(2)) + ": group 2"));
     EXPECT_EQ(read.recovered->damaged, 1u);
     EXPECT_EQ(read.recovered->cut_groups, 0u);
+    EXPECT_EQ(read.recovered->torn_groups, 0u);
     EXPECT_EQ(read.recovered->last_sequence, 3u);
   }
 }

@@ -77,6 +77,64 @@ TEST(SimDisk, SyncedBytesAlwaysSurviveACrashUnsyncedOnesNotAlways) {
   EXPECT_GT(mixed, 30);
 }
 
+// What a power cut did is counted by what is left on the disk, write by write.
+TEST(SimDisk, PowerCutsAreCounted) {
+  PowerCuts seen, said;
+  for (uint64_t seed = 0; seed < 500; ++seed) {
+    SimStorage storage(seed);
+    SimDisk disk(storage);
+    const int64_t file = create(disk, "a", 16384);
+    ASSERT_EQ(write(disk, file, 0, std::string(512, 's')), 512);
+    ASSERT_EQ(sync(disk, file), 0);
+    const int64_t lengths[] = {1024, 2048, 512};
+    int64_t at = 512;
+    for (const int64_t length : lengths) {
+      ASSERT_EQ(write(disk, file, at, std::string(static_cast<size_t>(length), 'u')), length);
+      at += length;
+    }
+    Call under_way;
+    disk.write(static_cast<int32_t>(file), static_cast<uint64_t>(at), bytes_of("under way"),
+               under_way);
+    EXPECT_EQ(storage.unsynced(), 4u);
+    storage.crash();
+    EXPECT_EQ(storage.unsynced(), 0u);
+    EXPECT_EQ(storage.power_cuts.met, 4u);
+    const std::string after = storage.get("a");
+    bool lost_before = false;
+    at = 512;
+    for (const int64_t length : {int64_t{1024}, int64_t{2048}, int64_t{512}, int64_t{9}}) {
+      const std::string_view left =
+          std::string_view(after).substr(static_cast<size_t>(at), static_cast<size_t>(length));
+      const int64_t kept = length - std::count(left.begin(), left.end(), '\0');
+      seen.dropped += kept == 0;
+      seen.torn += kept > 0 && kept < length;
+      seen.reordered += kept > 0 && lost_before;
+      lost_before = lost_before || kept < length;
+      at += length;
+    }
+    said.dropped += storage.power_cuts.dropped;
+    said.torn += storage.power_cuts.torn;
+    said.reordered += storage.power_cuts.reordered;
+  }
+  EXPECT_EQ(said.dropped, seen.dropped);
+  EXPECT_EQ(said.torn, seen.torn);
+  EXPECT_EQ(said.reordered, seen.reordered);
+  EXPECT_GT(said.dropped, 300u);
+  EXPECT_GT(said.torn, 100u);
+  EXPECT_GT(said.reordered, 100u);
+}
+
+TEST(SimDisk, AKilledProcessIsNoPowerCut) {
+  SimStorage storage(1);
+  SimDisk disk(storage);
+  const int64_t file = create(disk, "a", 4096);
+  ASSERT_EQ(write(disk, file, 0, "unsynced"), 8);
+  storage.kill();
+  EXPECT_EQ(storage.unsynced(), 1u);
+  EXPECT_EQ(storage.power_cuts.cuts, 0u);
+  EXPECT_EQ(storage.power_cuts.met, 0u);
+}
+
 TEST(SimDisk, ASyncCoversOnlyWhatWasWrittenBeforeItsCall) {
   bool lost = false;
   for (uint64_t seed = 0; seed < 50; ++seed) {

@@ -92,9 +92,11 @@ io::Socket SimNetwork::connect(const io::Endpoint& peer, const io::Endpoint&,
     return socket;
   }
   wire->client = std::make_shared<ServerSide::Client>();
-  wire->client->data = [this, wire](std::string bytes) {
-    complete(wire, 0, [bytes = std::move(bytes)](Wire& it) {
-      if (!it.closing && !it.ended) it.events->on_received(bytes);
+  wire->client->data = [this, wire](std::string bytes, uint64_t confirms) {
+    complete(wire, 0, [this, bytes = std::move(bytes), confirms](Wire& it) {
+      if (it.closing || it.ended) return;
+      if (confirms != 0) internet_.heard_at[confirms] = internet_.clock.mono;
+      it.events->on_received(bytes);
     });
   };
   wire->client->ended = [this, wire](int error) {

@@ -49,10 +49,9 @@ struct Faults {
 // What one server took for one recipient: the oracle's ledger, outside the engine.
 struct Receipt {
   int64_t at_mono_ns = 0;
-  uint32_t life = 0;      // of the engine: crashes so far
-  bool answered = false;  // the 250 left the server
-  bool withheld = false;  // stored, but the reply was never sent
-  std::string mark;       // X-Mark of the content
+  uint32_t life = 0;         // of the engine: crashes so far
+  std::string mark;          // X-Mark of the content
+  uint64_t transaction = 0;  // of the server's, from 1 on
 };
 
 class Internet {
@@ -84,7 +83,11 @@ class Internet {
   io::Random random;
   std::map<std::string, std::vector<Receipt>> ledger;  // by recipient
   uint32_t life = 0;
-  uint64_t connections = 0, resets = 0, messages = 0;
+  uint64_t connections = 0, resets = 0;
+  uint64_t transactions = 0;  // stored
+  // By transaction: when the 250 for its content was handed to the engine. It never is when the
+  // reply was withheld, was overtaken by a reset, or found the connection closed.
+  std::map<uint64_t, int64_t> heard_at;
   std::vector<std::string> violations;  // what a server saw that must never be
   // Connections open to each site (the first three bytes of its hosts' addresses), over all shards
   // of the engine.
@@ -110,7 +113,8 @@ class ServerSide : public std::enable_shared_from_this<ServerSide> {
  public:
   // How it reaches the client; null when the client has gone.
   struct Client {
-    std::function<void(std::string)> data;
+    // The bytes of a reply, and the transaction that they confirm (0: none).
+    std::function<void(std::string, uint64_t)> data;
     std::function<void(int)> ended;
   };
   ServerSide(Internet& internet, std::shared_ptr<Client> client)
@@ -121,7 +125,7 @@ class ServerSide : public std::enable_shared_from_this<ServerSide> {
  private:
   void command(std::string line);
   void end_of_content();
-  void reply(const std::string& text, bool last = false, bool stray = false);
+  void reply(const std::string& text, bool last = false, uint64_t confirms = 0);
   void reset();
   bool misbehaves();
 

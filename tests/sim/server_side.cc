@@ -16,16 +16,17 @@ void ServerSide::start() {
 }
 
 // Replies leave in order, each after a latency of its own.
-void ServerSide::reply(const std::string& text, bool last, bool stray) {
+void ServerSide::reply(const std::string& text, bool last, uint64_t confirms) {
   if (dead_) return;
   replies_until_ = std::max(replies_until_ + 1, internet_.clock.mono + internet_.latency());
   if (last) dead_ = true;
   // A second reply only where no other is owed: within a pipelined group nobody could tell it from
   // the next one.
   std::string bytes = text + "\r\n";
-  if (stray) bytes += "250 2.0.0 and another\r\n";
-  internet_.at(replies_until_, [client = client_, bytes, last] {
-    if (client->data) client->data(bytes);
+  if (confirms != 0 && internet_.chance(internet_.faults.stray_reply))
+    bytes += "250 2.0.0 and another\r\n";
+  internet_.at(replies_until_, [client = client_, bytes, last, confirms] {
+    if (client->data) client->data(bytes, confirms);
     if (last && client->ended) client->ended(0);
   });
 }
@@ -168,12 +169,11 @@ void ServerSide::end_of_content() {
   if (const size_t at = content_.find("X-Mark: "); at != std::string::npos) {
     mark = content_.substr(at + 8, content_.find("\r\n", at) - at - 8);
   }
-  ++internet_.messages;
-  for (const std::string& recipient : recipients_) {
-    internet_.ledger[recipient].push_back({internet_.clock.mono, life_, !withheld, withheld, mark});
-  }
+  const uint64_t transaction = ++internet_.transactions;
+  for (const std::string& recipient : recipients_)
+    internet_.ledger[recipient].push_back({internet_.clock.mono, life_, mark, transaction});
   if (withheld) return reset();
-  reply("250 2.0.0 stored", false, internet_.chance(faults.stray_reply));
+  reply("250 2.0.0 stored", false, transaction);
 }
 
 }  // namespace veredus::sim

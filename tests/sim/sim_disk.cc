@@ -66,27 +66,41 @@ bool SimStorage::planned_failure() {
 void SimStorage::tear(File& file) {
   const uint64_t temper = below(4);  // 0: all kept, 1: all dropped, 2: whole writes, 3: sectors
   const uint64_t keep = below(101);  // per cent
+  bool lost_before = false;
   for (const Dirty& write : file.dirty) {
-    if (temper == 1 || (temper == 2 && below(100) >= keep)) continue;
-    if (temper != 3) {
+    uint64_t kept = 0;
+    if (temper == 3) {
+      kept = keep_sectors(file, write, keep);
+    } else if (temper == 0 || (temper == 2 && below(100) < keep)) {
       store(file.durable, write.offset, write.bytes);
-      continue;
+      kept = write.bytes.size();
     }
-    uint64_t at = write.offset;
-    const uint64_t end = write.offset + write.bytes.size();
-    while (at < end) {
-      const uint64_t sector_end =
-          std::min<uint64_t>(end, (at / faults.sector_bytes + 1) * faults.sector_bytes);
-      uint64_t length = sector_end - at;
-      if (below(100) < 3) length = below(length);  // torn within
-      const std::string_view bytes =
-          std::string_view(write.bytes).substr(at - write.offset, length);
-      if (below(100) < keep) store(file.durable, at, bytes);
-      at = sector_end;
-    }
+    if (kept == 0) ++power_cuts.dropped;
+    if (kept > 0 && kept < write.asked) ++power_cuts.torn;
+    if (kept > 0 && lost_before) ++power_cuts.reordered;
+    lost_before = lost_before || kept < write.asked;
   }
   file.dirty.clear();
   file.cached = file.durable;
+}
+
+// Each sector is kept or not; now and then one is torn within. How many bytes were kept.
+uint64_t SimStorage::keep_sectors(File& file, const Dirty& write, uint64_t keep_percent) {
+  uint64_t kept = 0;
+  uint64_t at = write.offset;
+  const uint64_t end = write.offset + write.bytes.size();
+  while (at < end) {
+    const uint64_t sector_end =
+        std::min<uint64_t>(end, (at / faults.sector_bytes + 1) * faults.sector_bytes);
+    uint64_t length = sector_end - at;
+    if (below(100) < 3) length = below(length);
+    if (below(100) < keep_percent) {
+      store(file.durable, at, std::string_view(write.bytes).substr(at - write.offset, length));
+      kept += length;
+    }
+    at = sector_end;
+  }
+  return kept;
 }
 
 // The kernel had them, nobody hears of them: each was done, partly done, or not.
@@ -95,14 +109,17 @@ void SimStorage::forget_operations(bool power_cut) {
     for (SimDisk::Pending& left : view->pending_) {
       const std::span<const uint8_t> bytes = left.out;
       switch (left.kind) {
-        case SimDisk::Kind::write:
+        case SimDisk::Kind::write: {
+          if (left.file == nullptr) break;
           if (below(3) > 0) left.out = bytes.first(below(bytes.size() + 1));
-          if (below(4) > 0) {
-            const std::string part(as_text(left.out));
-            store(left.file->cached, left.offset, part);
-            left.file->dirty.push_back({next_write_++, left.offset, part});
-          }
+          if (below(4) == 0) left.out = {};
+          if (left.out.empty() && !power_cut) break;
+          const std::string part(as_text(left.out));
+          store(left.file->cached, left.offset, part);
+          left.file->size = std::max<uint64_t>(left.file->size, left.file->cached.size());
+          left.file->dirty.push_back({next_write_++, left.offset, part, bytes.size()});
           break;
+        }
         case SimDisk::Kind::create:
           if (below(2) > 0) {
             auto made = std::make_shared<File>();
@@ -127,7 +144,10 @@ void SimStorage::forget_operations(bool power_cut) {
 }
 
 void SimStorage::crash() {
-  forget_operations(true);
+  ++power_cuts.cuts;
+  power_cuts.met += unsynced();
+  forget_operations(!faults.power_cuts_keep);
+  if (faults.power_cuts_keep) return settle();
   for (const auto& [path, file] : files_) tear(*file);
 }
 
@@ -140,6 +160,17 @@ void SimStorage::settle() {
     file->durable = file->cached;
     file->dirty.clear();
   }
+}
+
+uint64_t SimStorage::unsynced() const {
+  uint64_t writes = 0;
+  for (const auto& [path, file] : files_) writes += file->dirty.size();
+  for (const SimDisk* view : views_) {
+    writes += static_cast<uint64_t>(
+        std::count_if(view->pending_.begin(), view->pending_.end(),
+                      [](const auto& each) { return each.kind == SimDisk::Kind::write; }));
+  }
+  return writes;
 }
 
 bool SimStorage::corrupt(std::string_view path, uint64_t offset) {
@@ -320,7 +351,8 @@ int64_t SimDisk::effect_write(Pending& done) {
     bytes = bytes.first(storage_.below(bytes.size()) + (fails ? 0 : 1));
   }
   storage_.store(file.cached, done.offset, as_text(bytes));
-  file.dirty.push_back({storage_.next_write_++, done.offset, std::string(as_text(bytes))});
+  file.dirty.push_back(
+      {storage_.next_write_++, done.offset, std::string(as_text(bytes)), bytes.size()});
   file.size = std::max<uint64_t>(file.size, file.cached.size());
   return fails ? -EIO : static_cast<int64_t>(bytes.size());
 }

@@ -24,6 +24,7 @@ struct DiskFaults {
   double read_error = 0;    // -EIO, asynchronous reads and opens only
   double remove_error = 0;  // -EIO
   uint64_t capacity_bytes = UINT64_MAX;  // of all files together; beyond it create gives -ENOSPC
+  bool power_cuts_keep = false;          // a disk that forgets nothing
   uint32_t sector_bytes = 512;           // what a crash keeps, drops or tears as one
   int64_t latency_min_ns = 20'000;
   int64_t latency_max_ns = 300'000;
@@ -36,6 +37,18 @@ struct DiskFaults {
 };
 
 class SimDisk;
+
+// What power cuts met and what they did, counted by writes. A write that is partly kept although
+// something before it was lost counts as torn and as reordered.
+struct PowerCuts {
+  uint64_t cuts = 0;
+  uint64_t met = 0;      // unsynced writes: done but not synced, or under way
+  uint64_t dropped = 0;  // nothing of it is left
+  uint64_t torn = 0;     // a part of it is left
+  uint64_t reordered =
+      0;  // something of it is left, while an earlier one to the same file lost some
+  uint64_t damaged() const { return dropped + torn + reordered; }
+};
 
 // The disk of one simulated host. It outlives crashes; the SimDisks are how shards and readers see
 // it. What was synced stays; what was written but not synced is at the crash's mercy.
@@ -54,6 +67,8 @@ class SimStorage {
   void kill();
   // Everything written so far becomes durable.
   void settle();
+  // Writes that a power cut would meet now.
+  uint64_t unsynced() const;
 
   // Flips a bit on the disk, below everything (bit rot). False when there is no such byte.
   bool corrupt(std::string_view path, uint64_t offset);
@@ -67,6 +82,7 @@ class SimStorage {
   uint64_t calls = 0;  // that could have failed
   uint64_t faults_injected = 0;
   uint64_t syncs = 0;
+  PowerCuts power_cuts;
 
  private:
   friend class SimDisk;
@@ -74,6 +90,7 @@ class SimStorage {
     uint64_t number;
     uint64_t offset;
     std::string bytes;
+    uint64_t asked;  // more than `bytes` when it was under way at a crash, and not all was taken
   };
   // Bytes beyond those stored are zero: segments are large and mostly empty.
   struct File {
@@ -87,6 +104,7 @@ class SimStorage {
   uint64_t below(uint64_t n) { return n == 0 ? 0 : random_() % n; }
   bool planned_failure();
   void tear(File& file);
+  uint64_t keep_sectors(File& file, const Dirty& write, uint64_t keep_percent);
   int32_t handle_for(std::shared_ptr<File> file);
   File* file_of(int32_t handle);
   std::shared_ptr<File> find(std::string_view path) const;

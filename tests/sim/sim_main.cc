@@ -2,93 +2,186 @@
 //
 //   sim --seeds 1000 [--from 1]        every seed from --from on; stops at the first violation
 //   sim --seed 42 [--verbose]          one seed again, exactly
-//   sim --plant NAME --seeds 500       with a defect planted: succeeds when some seed finds it
-//   sim --sharing SHARDS               67 % of the recipients at one site: how evenly the shards
-//   deliver
+//   sim --plant NAME --seeds 500       with a defect planted, of the engine or of the world itself:
+//                                      succeeds when some seed finds it; with --expect TEXT only
+//                                      what says that counts
+//   sim [--seed 42] --sharing SHARDS   67 % of the recipients at one site: how evenly the shards
+//                                      deliver
+//
+// --shards N and --recipients N as told instead of as the seed has it. A seed that fails is printed
+// with the command that runs it again.
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "engine/io/planted.h"
+#include "queue/planted.h"
 #include "tests/sim/world.h"
 
 namespace {
 
-using veredus::io::Planted;
+using veredus::sim::PowerCuts;
 using veredus::sim::World;
+using veredus::sim::WorldDefect;
 using veredus::sim::WorldOptions;
 using veredus::sim::WorldReport;
 
-bool plant(const char* name) {
+struct Run {
+  WorldOptions world;
+  uint64_t from = 1, seeds = 1;
+  bool verbose = false;
+  const char* program = "sim";
+  std::string planted, expected;
+};
+
+bool plant(std::string_view name, WorldOptions& options) {
 #ifdef VEREDUS_PLANTED
-  const std::pair<const char*, Planted> known[] = {{"ack_before_sync", Planted::ack_before_sync},
-                                                   {"double_settle", Planted::double_settle},
-                                                   {"stale_ticket", Planted::stale_ticket},
-                                                   {"lost_ticket", Planted::lost_ticket},
-                                                   {"reply_shift", Planted::reply_shift}};
-  for (const auto& [known_name, defect] : known) {
-    if (std::strcmp(name, known_name) != 0) continue;
-    veredus::io::planted = defect;
-    return true;
+  using veredus::io::Planted;
+  using Journal = veredus::queue::Planted;
+  constexpr std::pair<std::string_view, Planted> of_engine[] = {
+      {"ack_before_sync", Planted::ack_before_sync},
+      {"double_settle", Planted::double_settle},
+      {"stale_ticket", Planted::stale_ticket},
+      {"lost_ticket", Planted::lost_ticket},
+      {"reply_shift", Planted::reply_shift},
+      {"doubt_is_later", Planted::doubt_is_later},
+      {"doubt_is_delivered", Planted::doubt_is_delivered},
+      {"doubt_is_failed", Planted::doubt_is_failed},
+      {"outcomes_late", Planted::outcomes_late},
+      {"content_mixed", Planted::content_mixed},
+      {"wrong_recipient", Planted::wrong_recipient}};
+  constexpr std::pair<std::string_view, Journal> of_journal[] = {
+      {"sync_skipped", Journal::sync_skipped},
+      {"recovery_unsynced", Journal::recovery_unsynced},
+      {"epoch_kept", Journal::epoch_kept},
+      {"torn_group_counts", Journal::torn_group_counts}};
+  for (const auto& [known, defect] : of_engine) {
+    if (known == name) return veredus::io::planted = defect, true;
+  }
+  for (const auto& [known, defect] : of_journal) {
+    if (known == name) return veredus::queue::planted = defect, true;
   }
 #endif
-  std::fprintf(stderr, "sim: no such defect, or a build without VEREDUS_PLANTED: %s\n", name);
+  constexpr std::pair<std::string_view, WorldDefect> of_world[] = {
+      {"mild_disk", WorldDefect::mild_disk},
+      {"calm_wires", WorldDefect::calm_wires},
+      {"unseeded", WorldDefect::unseeded}};
+  for (const auto& [known, defect] : of_world) {
+    if (known == name) return options.defect = defect, true;
+  }
+  std::fprintf(stderr, "sim: no such defect, or a build without VEREDUS_PLANTED: %s\n",
+               std::string(name).c_str());
   return false;
 }
 
 void print(uint64_t seed, const WorldReport& report) {
+  const PowerCuts& cuts = report.power_cuts;
   std::printf(
-      "seed %lu: %lu turns, %.0f s simulated, %lu batches, %lu receipts, %lu duplicates, %lu in "
-      "doubt, %lu "
-      "crashes, %lu connections, %lu resets, %lu groups cut\n",
-      seed, report.turns, static_cast<double>(report.simulated_ns) / 1e9, report.acknowledged,
-      report.receipts, report.duplicates, report.in_doubt, report.crashes, report.connections,
-      report.resets, report.cut_groups);
-  for (const std::string& violation : report.violations)
-    std::printf("  VIOLATION: %s\n", violation.c_str());
+      "seed %lu: %u to %u shards, %lu turns, %.0f s simulated, %lu batches, %lu receipts, "
+      "%lu duplicates, %lu in doubt, %lu connections, %lu resets, trace %016lx\n"
+      "  %lu crashes (%lu after an acknowledgement, %lu at a start, %lu in recovery); %lu power "
+      "cuts met %lu unsynced writes: %lu dropped, %lu torn, %lu reordered; groups cut: %lu torn, "
+      "%lu behind one\n",
+      seed, report.shards, report.shards_at_end, report.turns,
+      static_cast<double>(report.simulated_ns) / 1e9, report.acknowledged, report.receipts,
+      report.duplicates, report.in_doubt, report.connections, report.resets, report.trace,
+      report.crashes, report.after_acknowledgement, report.at_start, report.in_recovery, cuts.cuts,
+      cuts.met, cuts.dropped, cuts.torn, cuts.reordered, report.torn_groups, report.cut_groups);
+  constexpr size_t kPrinted = 20;
+  for (size_t i = 0; i < std::min(report.violations.size(), kPrinted); ++i)
+    std::printf("  VIOLATION: %s\n", report.violations[i].c_str());
+  if (report.violations.size() > kPrinted)
+    std::printf("  … and %zu more\n", report.violations.size() - kPrinted);
 }
 
-int run_seeds(WorldOptions options, uint64_t from, uint64_t seeds, bool planted, bool verbose) {
-  const auto begun = std::chrono::steady_clock::now();
-  uint64_t duplicates = 0, in_doubt = 0, crashes = 0, resets = 0, cut = 0;
-  for (uint64_t seed = from; seed < from + seeds; ++seed) {
-    options.seed = seed;
-    const WorldReport report = World(options).run();
+void print_replay(const Run& run, uint64_t seed) {
+  std::printf("again with: %s --seed %lu --verbose", run.program, seed);
+  const WorldOptions usual;
+  if (run.world.shards != usual.shards) std::printf(" --shards %u", run.world.shards);
+  if (run.world.recipients != usual.recipients)
+    std::printf(" --recipients %u", run.world.recipients);
+  if (!run.planted.empty()) std::printf(" --plant %s", run.planted.c_str());
+  std::printf("\n");
+}
+
+bool says_what_is_expected(const Run& run, const WorldReport& report) {
+  return std::any_of(report.violations.begin(), report.violations.end(),
+                     [&](const std::string& violation) {
+                       return violation.find(run.expected) != std::string::npos;
+                     });
+}
+
+// Over all seeds of a run.
+struct Sums {
+  uint64_t duplicates = 0, in_doubt = 0, resets = 0, crashes = 0, after_acknowledgement = 0,
+           at_start = 0, in_recovery = 0, torn_groups = 0, cut_groups = 0, seeds_cut = 0;
+  PowerCuts cuts;
+
+  void add(const WorldReport& report) {
     duplicates += report.duplicates;
     in_doubt += report.in_doubt;
-    crashes += report.crashes;
     resets += report.resets;
-    cut += report.cut_groups;
-    if (verbose) print(seed, report);
-    if (report.violations.empty()) continue;
-    if (!verbose) print(seed, report);
-    if (planted) {
-      std::printf("the planted defect was found after %lu seeds\n", seed - from + 1);
-      return 0;
-    }
-    std::printf("again with: sim --seed %lu --verbose\n", seed);
-    return 1;
+    crashes += report.crashes;
+    after_acknowledgement += report.after_acknowledgement;
+    at_start += report.at_start;
+    in_recovery += report.in_recovery;
+    torn_groups += report.torn_groups;
+    cut_groups += report.cut_groups;
+    seeds_cut += report.torn_groups + report.cut_groups > 0;
+    cuts.cuts += report.power_cuts.cuts;
+    cuts.met += report.power_cuts.met;
+    cuts.dropped += report.power_cuts.dropped;
+    cuts.torn += report.power_cuts.torn;
+    cuts.reordered += report.power_cuts.reordered;
   }
-  const double took =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
-  std::printf(
-      "%lu seeds in %.1f s: %lu crashes, %lu connection resets, %lu groups cut, %lu in doubt, %lu "
-      "duplicates "
-      "(each in doubt, or unsynced at a crash), 0 violations\n",
-      seeds, took, crashes, resets, cut, in_doubt, duplicates);
-  if (planted) {
+  void print(uint64_t seeds, double seconds) const {
+    std::printf(
+        "%lu seeds in %.1f s, 0 violations: %lu crashes (%lu after an acknowledgement, %lu at a "
+        "start, %lu in recovery); %lu power cuts met %lu unsynced writes: %lu dropped, %lu torn, "
+        "%lu reordered; groups cut at recovery: %lu torn, %lu behind one, in %lu seeds; %lu "
+        "connection resets, %lu in doubt, %lu duplicates (each in doubt, or unsynced at a crash)\n",
+        seeds, seconds, crashes, after_acknowledgement, at_start, in_recovery, cuts.cuts, cuts.met,
+        cuts.dropped, cuts.torn, cuts.reordered, torn_groups, cut_groups, seeds_cut, resets,
+        in_doubt, duplicates);
+  }
+};
+
+int run_seeds(Run& run) {
+  const auto begun = std::chrono::steady_clock::now();
+  Sums sums;
+  for (uint64_t seed = run.from; seed < run.from + run.seeds; ++seed) {
+    run.world.seed = seed;
+    const WorldReport report = World(run.world).run();
+    sums.add(report);
+    const bool failed = says_what_is_expected(run, report);
+    if (run.verbose || failed) print(seed, report);
+    if (!failed) continue;
+    print_replay(run, seed);
+    if (run.planted.empty()) return 1;
+    std::printf("the planted defect was found after %lu seeds\n", seed - run.from + 1);
+    return 0;
+  }
+  if (!run.planted.empty()) {
     std::printf("the planted defect was NOT found\n");
     return 1;
+  }
+  if (!run.verbose || run.seeds > 1) {
+    sums.print(run.seeds,
+               std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count());
   }
   return 0;
 }
 
 // Shares of the shards when two thirds of the mail go to one site.
-int run_sharing(unsigned shards) {
+int run_sharing(unsigned shards, uint64_t seed) {
   WorldOptions options;
+  options.seed = seed;
   options.shards = shards;
   options.recipients = 40'000;
   options.domains = 10'000;
@@ -114,34 +207,39 @@ int run_sharing(unsigned shards) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  WorldOptions options;
-  uint64_t from = 1, seeds = 1;
-  bool planted = false, verbose = false;
+  Run run;
+  run.program = argv[0];
   for (int i = 1; i < argc; ++i) {
     const std::string option = argv[i];
-    const char* value = i + 1 < argc ? argv[i + 1] : "";
     if (option == "--verbose") {
-      verbose = true;
+      run.verbose = true;
       continue;
     }
+    const char* const value = i + 1 < argc ? argv[i + 1] : "";
     ++i;
     if (option == "--seeds") {
-      seeds = std::strtoull(value, nullptr, 10);
+      run.seeds = std::strtoull(value, nullptr, 10);
     } else if (option == "--from" || option == "--seed") {
-      from = std::strtoull(value, nullptr, 10);
+      run.from = std::strtoull(value, nullptr, 10);
     } else if (option == "--shards") {
-      options.shards = static_cast<unsigned>(std::atoi(value));
+      run.world.shards = static_cast<unsigned>(std::atoi(value));
     } else if (option == "--recipients") {
-      options.recipients = static_cast<uint32_t>(std::atoi(value));
+      run.world.recipients = static_cast<uint32_t>(std::atoi(value));
     } else if (option == "--plant") {
-      if (!plant(value)) return 2;
-      planted = true;
+      if (!plant(value, run.world)) return 2;
+      run.planted = value;
+    } else if (option == "--expect") {
+      run.expected = value;
     } else if (option == "--sharing") {
-      return run_sharing(static_cast<unsigned>(std::atoi(value)));
+      return run_sharing(static_cast<unsigned>(std::atoi(value)), run.from);
     } else {
       std::fprintf(stderr, "sim: unknown option %s\n", option.c_str());
       return 2;
     }
   }
-  return run_seeds(options, from, seeds, planted, verbose);
+  if (!run.expected.empty() && run.planted.empty()) {
+    std::fprintf(stderr, "sim: --expect goes with --plant: without it every violation counts\n");
+    return 2;
+  }
+  return run_seeds(run);
 }

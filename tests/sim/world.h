@@ -17,9 +17,19 @@
 // whether mail was lost, doubled or misstated.
 namespace veredus::sim {
 
+// Defects of the simulated world itself: each must be told, or the checks that rest on it say
+// nothing.
+enum class WorldDefect {
+  none,
+  mild_disk,   // power cuts keep everything
+  calm_wires,  // no connection is ever reset
+  unseeded,    // something follows not the seed, but where the program lies in memory
+};
+
 struct WorldOptions {
   uint64_t seed = 1;
-  unsigned shards = 2;
+  // 0: two to four, as the seed has it, and now and then one more after a crash.
+  unsigned shards = 0;
   uint32_t recipients = 1000;
   uint32_t batches = 8;
   uint32_t domains = 60;
@@ -29,7 +39,7 @@ struct WorldOptions {
   bool faults = true;
   bool disk_faults = true;
   uint32_t connections_per_site = 20;
-  bool verbose = false;
+  WorldDefect defect = WorldDefect::none;
   // Turns of all shards before the world says that they spin.
   uint64_t turns_max = 20'000'000;
   // Called last, on what the seed has chosen.
@@ -39,9 +49,17 @@ struct WorldOptions {
 struct WorldReport {
   std::vector<std::string> violations;
   std::vector<uint64_t> delivered_by_shard;
-  uint64_t turns = 0, receipts = 0, acknowledged = 0, crashes = 0, connections = 0, resets = 0,
-           in_doubt = 0, expired = 0, duplicates = 0, cut_groups = 0;
+  uint64_t turns = 0, receipts = 0, acknowledged = 0, connections = 0, resets = 0, in_doubt = 0,
+           expired = 0, duplicates = 0;
+  // Crashes are kills of the process and power cuts; these of them came just after an
+  // acknowledgement, before a new life had done much, or in the midst of recovery.
+  uint64_t crashes = 0, after_acknowledgement = 0, at_start = 0, in_recovery = 0;
+  PowerCuts power_cuts;
+  // What recovery found beyond the cut (queue::Recovered).
+  uint64_t cut_groups = 0, torn_groups = 0;
+  unsigned shards = 0, shards_at_end = 0;
   int64_t simulated_ns = 0;
+  uint64_t trace = 0;  // of all turns, in order: two runs that are the same have the same
 };
 
 class World {
@@ -55,22 +73,46 @@ class World {
   struct Life;    // the engine, from a start to its death
   struct Feeder;  // one batch, fed until it is acknowledged
   struct FinalState;
+  using States = std::map<std::pair<uint64_t, uint32_t>, FinalState>;
 
-  void make_batches();
-  void start_life();
-  void crash();
+  // The next crash, and the moment that it waits for.
+  struct CrashPlan {
+    enum class Aim : uint8_t { none, any_time, unsynced, acknowledged, starting };
+    Aim aim = Aim::none;
+    bool power_cut = true;  // else the process is killed, and the host lives on
+    int64_t not_before_mono_ns = 0;
+    uint64_t steps = 0;       // to go from the moment on
+    size_t acknowledged = 0;  // batches, when it was planned
+  };
+
+  void make_batch(uint32_t recipients);
   bool step();
   void feed();
   bool all_settled() const;
+  bool all_durable() const;
   void calm();  // no more faults: from here on everything must come to its end
+
+  void make_life();
+  bool recover_life(size_t shards, std::vector<RecoveredHome>& found);
+  void start_life();
+  void plan_crash();
+  bool crash_due();
+  bool damage_owed() const;
+  size_t acknowledged() const;
+  void die(bool power_cut);
+  void crash();
+
   void judge();
+  void judge_world();
   void judge_durable_at_crash();
-  void judge_batch(const Feeder& feeder, const queue::LiveBatch& live,
-                   const std::map<std::pair<uint64_t, uint32_t>, FinalState>& states);
+  void judge_batch(const Feeder& feeder, const queue::LiveBatch& live, const States& states);
   void judge_recipient(const std::string& to, const std::string& mark, const FinalState& state);
+  void judge_receipts(const std::string& to, const FinalState& state,
+                      std::vector<Receipt> receipts);
   uint32_t site_of(uint32_t domain) const;
+  uint32_t life_at(int64_t mono_ns) const;
   void violation(const std::string& what);
-  std::map<std::pair<uint64_t, uint32_t>, FinalState> read_journals();
+  States read_journals();
 
   const WorldOptions options_;
   WorldReport report_;
@@ -80,9 +122,15 @@ class World {
   SimStorage storage_;
   EngineSettings settings_;
   std::vector<std::unique_ptr<Feeder>> feeders_;
+  uint32_t recipients_fed_ = 0;
   std::unique_ptr<Life> life_;
   std::map<std::string, uint32_t>
       settled_at_life_;  // recipient → life from which on nothing may reach it
+  std::vector<int64_t> life_ended_mono_ns_;  // of the lives that are over
+  unsigned shards_ = 2;
+  CrashPlan plan_;
+  uint32_t crashes_left_ = 0, crashes_added_ = 0;
+  bool disk_fails_ = false;  // this seed's writes and syncs may
   bool calm_ = false;
 };
 

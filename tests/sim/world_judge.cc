@@ -1,6 +1,7 @@
 // The oracle: compares what feeders were told, what servers took, and what the journals say.
 
-#include <cassert>
+#include <algorithm>
+#include <set>
 #include <utility>
 
 #include "engine/store.h"
@@ -10,11 +11,19 @@
 
 namespace veredus::sim {
 
+namespace {
+
+// From the end of a content at the server to its outcome on the disk: the reply's way, the 5 ms
+// that outcomes gather, the group under way, perhaps a new segment.
+constexpr int64_t kOutcomeLatestNs = 250'000'000;
+
+}  // namespace
+
 // Of every recipient of every batch, by batch number and index: what the journals say, as far as it
 // is durable.
-std::map<std::pair<uint64_t, uint32_t>, World::FinalState> World::read_journals() {
-  std::map<std::pair<uint64_t, uint32_t>, FinalState> states;
-  for (unsigned id = 0; id < options_.shards; ++id) {
+World::States World::read_journals() {
+  States states;
+  for (unsigned id = 0; id < shards_; ++id) {
     SimDisk disk(storage_);
     queue::JournalReader reader(disk, static_cast<uint16_t>(id),
                                 Store::journal_directory(static_cast<uint16_t>(id)));
@@ -35,11 +44,16 @@ std::map<std::pair<uint64_t, uint32_t>, World::FinalState> World::read_journals(
       queue::Outcome outcome;
       while (outcomes.next(outcome)) {
         FinalState& state = states[{outcome.batch, outcome.index}];
-        if (outcome.type == queue::OutcomeType::in_doubt) ++state.in_doubt;
+        const int64_t mono_ns = outcome.wall_ns - clock_.wall_minus_mono;
+        if (outcome.type == queue::OutcomeType::in_doubt) {
+          ++state.in_doubt;
+          state.in_doubt_mono_ns.push_back(mono_ns);
+        }
         if (outcome.type == queue::OutcomeType::deferred) ++state.deferred;
         if (!queue::is_final(outcome.type)) continue;
         ++state.finals;
         state.type = outcome.type;
+        state.final_mono_ns = mono_ns;
       }
       if (!outcomes.status().ok()) violation("an outcomes frame cannot be read");
     }
@@ -69,7 +83,8 @@ void World::judge_durable_at_crash() {
   }
 }
 
-void World::judge() {
+// What holds of the world as a whole.
+void World::judge_world() {
   for (const std::string& what : internet_.violations) violation("a server saw " + what);
   if (internet_.open_at_site_max > settings_.connections_per_site) {
     violation(std::to_string(internet_.open_at_site_max) +
@@ -85,7 +100,26 @@ void World::judge() {
   if (stale > 0) violation(std::to_string(stale) + " stale tickets came back");
   report_.connections = internet_.connections;
   report_.resets = internet_.resets;
+  std::set<std::string_view> fed;
+  for (const auto& feeder : feeders_) {
+    for (const Feeder::Line& line : feeder->lines) fed.insert(line.to);
+  }
+  for (const auto& [to, receipts] : internet_.ledger) {
+    if (!fed.contains(to)) violation("a server took mail for " + to + ", whom nobody fed");
+  }
+  // The world must have been as bad as it is said to be, if it came to its end.
+  if (!report_.violations.empty()) return;
+  if (options_.faults && options_.recipients >= 1000 && internet_.resets == 0)
+    violation("no connection was reset");
+  const PowerCuts& cuts = storage_.power_cuts;
+  if (options_.crashes_max != 0 && options_.disk_faults && cuts.damaged() == 0) {
+    violation("nothing was damaged: " + std::to_string(cuts.cuts) + " power cuts met " +
+              std::to_string(cuts.met) + " unsynced writes, and all were kept");
+  }
+}
 
+void World::judge() {
+  judge_world();
   const auto states = read_journals();
   std::map<std::string, const intake::Intake::Known*> known_by_name;
   life_->intake->for_each(
@@ -144,34 +178,87 @@ void World::judge_recipient(const std::string& to, const std::string& mark,
     violation(to + " is called delivered, and no server took it");
   }
   if (receipts == 0) return;
-  // Twice only when the first time was in doubt, or its outcome was lost with a life.
-  std::map<uint32_t, uint32_t> by_life;
   const auto settled = settled_at_life_.find(to);
   for (const Receipt& receipt : taken->second) {
-    ++by_life[receipt.life];
     if (receipt.mark != mark)
       violation(to + " got the content of " + receipt.mark + " instead of " + mark);
     if (settled != settled_at_life_.end() && receipt.life >= settled->second) {
       violation(to + " was sent to again although its outcome was durable");
     }
   }
-  for (const auto& [life, count] : by_life) {
-    if (count > 1 + state.in_doubt) {
-      std::string when;
-      for (const Receipt& receipt : taken->second) {
-        when += " [life " + std::to_string(receipt.life) + ", " +
-                std::to_string(receipt.at_mono_ns / 1'000'000) + " ms" +
-                (receipt.withheld ? ", reply withheld" : "") + "]";
-      }
-      violation(to + " was delivered " + std::to_string(count) + " times in one life, and was " +
-                std::to_string(state.in_doubt) + " times in doubt, " +
-                std::to_string(state.deferred) + " times deferred:" + when);
-    }
-  }
   if (receipts > 1) report_.duplicates += receipts - 1;
-  if (state.type == queue::OutcomeType::failed && receipts > state.in_doubt + internet_.life) {
-    violation(to + " is called failed, and a server took it");
+  judge_receipts(to, state, taken->second);
+}
+
+uint32_t World::life_at(int64_t mono_ns) const {
+  return static_cast<uint32_t>(
+      std::lower_bound(life_ended_mono_ns_.begin(), life_ended_mono_ns_.end(), mono_ns) -
+      life_ended_mono_ns_.begin());
+}
+
+// Every receipt must be explained, each by one thing of its own:
+// - delivered: the 250 was heard, and then, within the same life and before any further receipt,
+//   the recipient was settled as delivered;
+// - in doubt: the 250 was not heard (withheld, overtaken by a reset, or the connection was gone),
+//   and then, within the same life and before any further receipt, it was said to be in doubt;
+// - lost with its life: no outcome of it is in the journals, the life ended in a crash, nothing
+//   further was sent within that life, and there was no time for the outcome to become durable
+//   (unless the disk failed).
+// And who is called delivered has a receipt that says so. Whatever else the final outcome is, all
+// receipts are in doubt or lost.
+void World::judge_receipts(const std::string& to, const FinalState& state,
+                           std::vector<Receipt> receipts) {
+  std::stable_sort(receipts.begin(), receipts.end(),
+                   [](const Receipt& a, const Receipt& b) { return a.life < b.life; });
+  const bool delivered = state.type == queue::OutcomeType::delivered;
+  bool delivery_seen = false;
+  std::string unexplained;
+  for (size_t i = 0; i < receipts.size(); ++i) {
+    const Receipt& receipt = receipts[i];
+    const bool last_of_life = i + 1 == receipts.size() || receipts[i + 1].life != receipt.life;
+    const int64_t until = last_of_life ? INT64_MAX : receipts[i + 1].at_mono_ns;
+    const auto heard = internet_.heard_at.find(receipt.transaction);
+    const auto explains = [&](int64_t said) {
+      return life_at(said) == receipt.life && said >= receipt.at_mono_ns && said < until;
+    };
+    if (heard != internet_.heard_at.end()) {
+      if (delivered && explains(state.final_mono_ns) && state.final_mono_ns >= heard->second) {
+        delivery_seen = true;
+        continue;
+      }
+    } else if (std::any_of(state.in_doubt_mono_ns.begin(), state.in_doubt_mono_ns.end(),
+                           explains)) {
+      continue;
+    }
+    const bool over = receipt.life < internet_.life;
+    const int64_t went_on_ns = over ? life_ended_mono_ns_[receipt.life] - receipt.at_mono_ns : 0;
+    if (!last_of_life) {
+      unexplained = ", which no outcome explains, and was sent to again";
+    } else if (!over) {
+      unexplained = ", which no outcome explains";
+    } else if (!disk_fails_ && went_on_ns > kOutcomeLatestNs) {
+      unexplained = ", which no outcome explains, though its life went on for " +
+                    std::to_string(went_on_ns / 1'000'000) + " ms";
+    } else {
+      continue;
+    }
+    unexplained = " at " + std::to_string(receipt.at_mono_ns / 1'000'000) + " ms" + unexplained;
+    break;
   }
+  if (unexplained.empty() && delivered && !delivery_seen)
+    unexplained = " before it was called delivered, but no server had said so";
+  if (unexplained.empty()) return;
+  std::string all;
+  for (const Receipt& receipt : receipts) {
+    all += " [life " + std::to_string(receipt.life) + ", " +
+           std::to_string(receipt.at_mono_ns / 1'000'000) + " ms" +
+           (internet_.heard_at.contains(receipt.transaction) ? "" : ", reply not heard") + "]";
+  }
+  violation(to + " was taken" + unexplained + "; final outcome " +
+            std::to_string(static_cast<int>(state.type)) + " at " +
+            std::to_string(state.final_mono_ns / 1'000'000) + " ms, " +
+            std::to_string(state.in_doubt) + " times in doubt, " + std::to_string(state.deferred) +
+            " times deferred:" + all);
 }
 
 }  // namespace veredus::sim

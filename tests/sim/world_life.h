@@ -43,6 +43,8 @@ struct World::Feeder : intake::UploadListener {
 struct World::FinalState {
   uint32_t finals = 0, in_doubt = 0, deferred = 0;
   queue::OutcomeType type = queue::OutcomeType::deferred;
+  int64_t final_mono_ns = 0;
+  std::vector<int64_t> in_doubt_mono_ns;
 };
 
 // -------------------------------------------------------------------------------------------------

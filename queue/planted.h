@@ -1,0 +1,26 @@
+#pragma once
+
+namespace veredus::queue {
+
+// Defects of the journal that the simulated world must find, as engine/io/planted.h has them of the
+// engine: only builds with VEREDUS_PLANTED can plant one.
+enum class Planted {
+  none,
+  sync_skipped,       // a group counts as durable when it is written
+  recovery_unsynced,  // what recovery read is acted upon though it may be on no disk
+  epoch_kept,         // recovery goes on in the epoch that it found, and cuts nothing
+  torn_group_counts,  // recovery takes a group whose checksum is wrong
+};
+
+#ifdef VEREDUS_PLANTED
+inline Planted planted = Planted::none;
+inline bool is_planted(Planted defect) {
+  return planted == defect;
+}
+#else
+constexpr bool is_planted(Planted) {
+  return false;
+}
+#endif
+
+}  // namespace veredus::queue

@@ -1,0 +1,173 @@
+// The lives of the engine: its starts, and when and how it dies.
+
+#include <algorithm>
+#include <utility>
+
+#include "tests/sim/world.h"
+#include "tests/sim/world_life.h"
+
+namespace veredus::sim {
+
+namespace {
+
+constexpr int64_t kSecond = 1'000'000'000;
+constexpr unsigned kShardsMax = 6;
+// Power cuts beyond those of the seed, as long as none has damaged anything.
+constexpr uint32_t kCrashesAddedMax = 60;
+
+}  // namespace
+
+// -------------------------------------------------------------------------------------------------
+// start
+
+void World::make_life() {
+  life_ = std::make_unique<Life>(*this);
+  Life& life = *life_;
+  life.core = std::make_unique<EngineCore>(settings_, shards_, clock_);
+  life.core->exchange().set_answers(&life);
+  for (unsigned id = 0; id < shards_; ++id) {
+    life.places.push_back(std::make_unique<Life::Place>(life, id));
+    Life::Place& place = *life.places.back();
+    life.core->exchange().set_wake(id, &place);
+    uint64_t seed = random_.next();
+    if (options_.defect == WorldDefect::unseeded) seed += reinterpret_cast<uintptr_t>(&place);
+    place.shard = &life.core->add_shard(
+        static_cast<uint16_t>(id),
+        {clock_, place, place.network, place.disk, place.lookups, place.timers}, seed);
+  }
+}
+
+bool World::recover_life(size_t shards, std::vector<RecoveredHome>& found) {
+  for (size_t id = 0; id < shards; ++id) {
+    absl::StatusOr<RecoveredHome> home = life_->places[id]->shard->recover();
+    if (!home.ok()) {
+      violation("recovery failed: " + std::string(home.status().message()));
+      return false;
+    }
+    for (const std::string& damage : home->damage) violation("damage reported: " + damage);
+    report_.cut_groups += home->journal.cut_groups;
+    report_.torn_groups += home->journal.torn_groups;
+    found.push_back(*std::move(home));
+  }
+  return true;
+}
+
+void World::start_life() {
+  make_life();
+  Life& life = *life_;
+  std::vector<RecoveredHome> found;
+  if (!recover_life(shards_, found)) return;
+  RecoveredSpool spool = life.core->merge(std::move(found));
+  for (const std::string& damage : spool.damage) violation("damage reported: " + damage);
+  const EngineCore::Committed committed = EngineCore::committed_of(spool);
+  for (const auto& place : life.places) place->shard->resume(committed);
+  intake::IntakeSettings intake_settings;
+  intake_settings.small_bytes = random_.below(2) == 0 ? 4096 : 1 << 20;
+  intake_settings.extent_bytes = 2048 + random_.below(16384);
+  life.intake = std::make_unique<intake::Intake>(*life.core, intake_settings);
+  life.intake->set_next_number(spool.next_batch);
+  for (const auto& [number, location] : spool.refusals)
+    life.intake->on_recovered_refusals(number, location);
+  for (const RecoveredSpool::Known& known : spool.batches)
+    life.intake->restore(known.commit, known.batch);
+}
+
+// -------------------------------------------------------------------------------------------------
+// death
+
+// Each seed owes one power cut that really took something away.
+bool World::damage_owed() const {
+  return options_.crashes_max != 0 && options_.disk_faults && storage_.power_cuts.damaged() == 0 &&
+         crashes_added_ < kCrashesAddedMax;
+}
+
+size_t World::acknowledged() const {
+  return static_cast<size_t>(std::count_if(
+      feeders_.begin(), feeders_.end(), [](const auto& feeder) { return feeder->acknowledged; }));
+}
+
+// Left to chance alone, nearly all crashes would come while nothing is under way.
+void World::plan_crash() {
+  using Aim = CrashPlan::Aim;
+  plan_ = CrashPlan{};
+  const bool owed = damage_owed();
+  const int64_t within = owed || random_.below(2) == 0 ? 3 * kSecond : 3600 * kSecond;
+  if (crashes_left_ > 0) {
+    --crashes_left_;
+    constexpr Aim aims[] = {Aim::any_time, Aim::acknowledged, Aim::unsynced, Aim::unsynced};
+    plan_.aim = aims[random_.below(std::size(aims))];
+    plan_.power_cut = plan_.aim == Aim::acknowledged || random_.below(4) != 0;
+  } else if (owed) {
+    ++crashes_added_;
+    plan_.aim = Aim::unsynced;
+  }
+  plan_.not_before_mono_ns =
+      clock_.mono + static_cast<int64_t>(random_.below(static_cast<uint64_t>(within)));
+  plan_.steps = random_.below(plan_.aim == Aim::acknowledged ? 6 : 20);
+  plan_.acknowledged = acknowledged();
+}
+
+bool World::crash_due() {
+  using Aim = CrashPlan::Aim;
+  if (plan_.aim == Aim::none) return false;
+  if (clock_.mono < plan_.not_before_mono_ns) return false;
+  // All have heard theirs: nothing of that kind will come.
+  if (plan_.aim == Aim::acknowledged && plan_.acknowledged == feeders_.size())
+    plan_.aim = Aim::unsynced;
+  bool moment = true;
+  if (plan_.aim == Aim::unsynced) moment = storage_.unsynced() > 0;
+  if (plan_.aim == Aim::acknowledged) moment = acknowledged() > plan_.acknowledged;
+  if (!moment) return false;
+  if (plan_.aim == Aim::any_time) return true;
+  if (plan_.steps > 0) {
+    --plan_.steps;
+    return false;
+  }
+  return true;
+}
+
+// The process dies, perhaps with the machine.
+void World::die(bool power_cut) {
+  ++report_.crashes;
+  for (const auto& feeder : feeders_) feeder->connection_lost();
+  // A sync that failed, then a killed process, then a power cut: what the page cache shows after
+  // the first two may be on no disk, and no call can tell. Three faults in a row are more than a
+  // journal can bear; two are not.
+  if (!power_cut && storage_.faults.sync_error == 0) {
+    storage_.kill();
+  } else {
+    storage_.faults.sector_bytes = random_.below(2) == 0 ? 512 : 4096;
+    storage_.crash();
+  }
+  life_ended_mono_ns_.push_back(clock_.mono);
+  life_.reset();
+  ++internet_.life;
+  clock_.mono += static_cast<int64_t>(random_.below(60 * kSecond));
+  // Never fewer: that would be refused.
+  if (options_.shards == 0 && shards_ < kShardsMax && random_.below(4) == 0) ++shards_;
+}
+
+// What the journals hold after it must never be repeated.
+void World::crash() {
+  if (plan_.aim == CrashPlan::Aim::acknowledged) ++report_.after_acknowledgement;
+  if (plan_.aim == CrashPlan::Aim::starting) ++report_.at_start;
+  die(plan_.power_cut);
+  while (options_.disk_faults && random_.below(6) == 0) {
+    make_life();
+    std::vector<RecoveredHome> found;
+    if (!recover_life(random_.below(shards_) + 1, found)) return;
+    ++report_.in_recovery;
+    die(random_.below(4) != 0);
+  }
+  start_life();
+  if (!report_.violations.empty()) return;
+  judge_durable_at_crash();
+  if (random_.below(4) != 0) return plan_crash();
+  // Again before the new life has written much: its first header and its first group may be torn.
+  plan_ = CrashPlan{};
+  plan_.aim = CrashPlan::Aim::starting;
+  plan_.power_cut = random_.below(4) != 0;
+  plan_.steps = random_.below(40);
+}
+
+}  // namespace veredus::sim
