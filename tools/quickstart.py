@@ -5,11 +5,11 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 
+import loopback
 import testzone
 import walk
 
@@ -100,8 +100,8 @@ def feed(running, options):
     print("Feeding %d recipients in %d domains through %s …"
           % (options.recipients, options.domains, running.socket), flush=True)
     cpu, begin = running.engine_cpu_s(), time.monotonic()
-    sent = subprocess.run([running.veredus, "--config", running.config, "send", path, "--wait",
-                           "--wait-limit", WAIT_LIMIT], preexec_fn=walk.end_with_parent).returncode
+    sent = loopback.start([running.veredus, "--config", running.config, "send", path, "--wait",
+                           "--wait-limit", WAIT_LIMIT], own=running.started.append).wait()
     return sent, time.monotonic() - begin, running.engine_cpu_s() - cpu
 
 
