@@ -26,6 +26,10 @@ def recipient(batch, i):
     return "%s-%d@%s" % (batch, i, testzone.domain(i % DOMAINS))
 
 
+def recipients(batch, count):
+    return [recipient(batch, i) for i in range(count)]
+
+
 def lines_of(batch, count, **fields):
     """A batch whose messages tell their recipients apart."""
     raw = "Subject: {{id}}\r\nMessage-ID: <{{id}}@walk.test>\r\n\r\nHello {{to}},\r\n.dots\r\n"
@@ -63,6 +67,12 @@ class Case(unittest.TestCase):
                 self.assertEqual(len(events), count)
                 return events
             time.sleep(0.05)
+
+    def check_stored(self, expected):
+        """Ends engine and sink: it has these recipients' messages, each of them once."""
+        self.walk.stop_engine()
+        self.walk.stop_sink()
+        self.assertEqual(sorted(to for _, to, _ in self.walk.ledger_lines()), sorted(expected))
 
     def check_gap_free(self, events):
         last = {}

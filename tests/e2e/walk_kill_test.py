@@ -15,7 +15,7 @@ import threading
 import time
 import unittest
 
-from walk_case import Case, lines_of, recipient, walk
+from walk_case import Case, lines_of, recipient, recipients, walk
 
 SIZE = 400     # recipients a batch
 FEEDERS = 2
@@ -187,7 +187,7 @@ class Killing(Case):
         self.settle(batches)
 
         # Every batch was fed until it was acknowledged, so these are exactly all recipients.
-        fed = sorted(recipient(batch, i) for batch in batches for i in range(SIZE))
+        fed = sorted(to for batch in batches for to in recipients(batch, SIZE))
         for kind in ("accepted", "delivered"):
             events = self.settled_events("type=" + kind, len(fed))
             self.assertEqual(sorted(e["to"] for e in events), fed, kind)
