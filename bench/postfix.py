@@ -13,7 +13,8 @@ import sys
 import threading
 import time
 
-from systems import Failed, Measured, WARM_UP, bare_command, free_port, run_bare, settled, tail
+from loopback import ending, free_port
+from systems import Failed, Measured, WARM_UP, bare_command, run_bare, settled, tail
 
 POLICY = "/usr/sbin/policy-rc.d"
 
@@ -250,10 +251,11 @@ class Instance:
         raise Failed("postfix does not listen: " + self.logs())
 
     def __exit__(self, *_):
-        if self.group.alive():
-            self.postfix("stop")
-        self.group.close()
-        shutil.rmtree(self.root, ignore_errors=True)
+        with ending.hold():
+            if self.group.alive():
+                self.postfix("stop")
+            self.group.close()
+            shutil.rmtree(self.root, ignore_errors=True)
 
     def logs(self):
         return tail(self.root + "/start.log") + tail(self.root + "/maillog")

@@ -9,11 +9,12 @@ import json
 import os
 import random
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
 import time
+
+import loopback  # from tools/, where bench/compare looks, too
 
 # seconds: from the first octet fed until the last message is stored; cpu_us: of all of them together;
 # octets of content and connections: as the sink counted them.
@@ -26,24 +27,6 @@ STALL_S = 60
 
 class Failed(Exception):
     """A system could not be measured; says why."""
-
-
-def stop_process(process, patience=15):
-    if process is None or process.poll() is not None:
-        return
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(patience)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def free_port():
-    """A TCP port that nothing listens at, on any address."""
-    with socket.socket() as s:
-        s.bind(("0.0.0.0", 0))
-        return s.getsockname()[1]
 
 
 def tail(path, lines=12):
@@ -60,6 +43,7 @@ class World:
     def __init__(self, tools, work, cpu, other_cpu, port, dns, connections):
         self.tools, self.work, self.cpu, self.other_cpu = tools, work, cpu, other_cpu
         self.port, self.dns, self.connections = port, dns, connections
+        self.port_is_given = port != 0
 
     def directory(self, name):
         return tempfile.mkdtemp(prefix=name + "-", dir=self.work)
@@ -76,21 +60,24 @@ class Sink:
         self.directory = world.directory("sink")
         self.status_path = self.directory + "/status"
         self.ledger_path = self.directory + "/ledger"
-        command = [world.tools["sink"], "--listen-loopback", str(world.port), "--cpu", str(world.other_cpu),
-                   "--status-file", self.status_path, "--status-every", "20", "--ledger", self.ledger_path]
-        self.process = subprocess.Popen(command + (["--chunking"] if chunking else []),
-                                        stdout=subprocess.PIPE, text=True)
-        if not self.process.stdout.readline().startswith("sink: ready"):
-            raise Failed("the sink did not start; is port %d in use?" % world.port)
+        command = [world.tools["sink"], "--cpu", str(world.other_cpu), "--status-file",
+                   self.status_path, "--status-every", "20", "--ledger", self.ledger_path]
+        try:
+            # Another port for each run: what is left of the last one's connections is in nobody's way.
+            self.process, world.port = loopback.start_sink(
+                *command, *(["--chunking"] if chunking else []),
+                port=world.port if world.port_is_given else 0)
+        except RuntimeError as error:
+            raise Failed(error)
         self.offset = 0
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        stop_process(self.process)
-        self.process.stdout.close()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        with loopback.ending.hold():
+            loopback.end_process(self.process)
+            shutil.rmtree(self.directory, ignore_errors=True)
 
     def counters(self):
         deadline = time.monotonic() + 10
@@ -121,9 +108,7 @@ class Sink:
     def verify(self, messages):
         """Each recipient got its message, once."""
         time.sleep(0.3)
-        with open(self.ledger_path) as f:
-            f.seek(self.offset)
-            lines = [line.rstrip("\n").split("\t") for line in f]
+        lines = loopback.read_ledger(self.ledger_path, self.offset)
         ids = {line[0] for line in lines}
         recipients = {line[1] for line in lines}
         if not len(lines) == len(ids) == len(recipients) == messages:
@@ -210,15 +195,16 @@ class Veredus:
         process = None
         try:
             with open(directory + "/log", "w") as log:
-                process = subprocess.Popen(
+                process = loopback.start(
                     [self.world.tools["veredus"], "serve", "--config", config], stdout=log, stderr=log,
-                    preexec_fn=lambda: os.sched_setaffinity(0, {self.world.cpu}))
+                    cpu=self.world.cpu)
             self.check = lambda: self._alive(process, directory)
             self._wait_for_socket(directory + "/feed.sock")
             return self._measure(case, size, messages, sink, directory, process.pid)
         finally:
-            stop_process(process, 60)
-            shutil.rmtree(directory, ignore_errors=True)
+            with loopback.ending.hold():
+                loopback.end_process(process, 60)
+                shutil.rmtree(directory, ignore_errors=True)
 
     def _alive(self, process, directory):
         if process.poll() is not None:
@@ -270,11 +256,11 @@ class Veredus:
         self._write_batch(directory, "measured", case, size - added, messages)
         os.sync()
         sink.forget()
-        cpu = process_cpu_us(pid)
+        cpu = loopback.cpu_s(pid)
         start = time.monotonic_ns()
         self._feed(directory, "measured")
         after = sink.wait(WARM_UP + messages, self.check)
-        spent = settled(lambda: process_cpu_us(pid)) - cpu
+        spent = settled(lambda: loopback.cpu_s(pid) * 1e6) - cpu * 1e6
         sink.verify(messages)
         with open("/proc/%d/status" % pid) as f:
             peak = next(int(line.split()[1]) for line in f if line.startswith("VmHWM:"))
@@ -290,14 +276,6 @@ def scramble(text, pool, dice):
         at = dice.randrange(len(pool) - len(line))
         lines[i] = pool[at:at + len(line)]
     return head + "\r\n\r\n" + "\r\n".join(lines)
-
-
-def process_cpu_us(pid):
-    """User and system time of the whole process: all threads, those that ended and io_uring's workers
-    included."""
-    with open("/proc/%d/stat" % pid) as f:
-        fields = f.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) * 1e6 / os.sysconf("SC_CLK_TCK")
 
 
 def settled(read, limit=5.0):

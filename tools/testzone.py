@@ -8,13 +8,17 @@ For tools/quickstart, bench/compare and end-to-end tests; by hand:
 """
 
 import argparse
+import grp
 import os
 import pwd
 import shutil
 import socket
 import struct
-import subprocess
+import sys
 import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import loopback  # noqa: E402
 
 ZONE = "bench.test"
 MAX_DOMAINS = 250 * 250 * 240
@@ -54,7 +58,11 @@ def write_zone(directory, domains, port, listen="127.0.0.1", ttl=3600):
     conf = os.path.join(directory, "dnsmasq.conf")
     with open(conf, "w") as f:
         f.write("port=%d\nlisten-address=%s\nbind-interfaces\n" % (port, listen))
-        f.write("no-resolv\nno-hosts\nno-poll\nuser=%s\n" % pwd.getpwuid(os.geteuid()).pw_name)
+        f.write("no-resolv\nno-hosts\nno-poll\n")
+        # Ours. If root's dnsmasq changed to another group, the kernel would forget that it is to
+        # end with its parent.
+        f.write("user=%s\ngroup=%s\n" % (pwd.getpwuid(os.geteuid()).pw_name,
+                                         grp.getgrgid(os.getegid()).gr_name))
         f.write("pid-file=\nlocal=/%s/\nlocal-ttl=%d\ndns-forward-max=1000\n" % (ZONE, ttl))
         f.write("addn-hosts=%s\n" % hosts)
         for i in range(domains):
@@ -85,27 +93,26 @@ def answers(listen, port, name=None, timeout=0.2):
     return reply[:2] == query[:2] and code == 0 and count > 0
 
 
-def start_dnsmasq(conf, cpu=None):
-    """Starts dnsmasq in the foreground and returns its Popen once it answers. Stop it with .terminate()."""
+def start_dnsmasq(conf, **more):
+    """Starts dnsmasq in the foreground (`more` is for loopback.start) and gives its Popen once it
+    answers."""
     command = [find_dnsmasq(), "--keep-in-foreground", "--conf-file=" + conf, "--log-facility=-"]
-    pin = (lambda: os.sched_setaffinity(0, {cpu})) if cpu is not None else None
     log_path = os.path.join(os.path.dirname(conf), "dnsmasq.log")
     listen, port = _settings(conf)
     if answers(listen, port):
-        raise RuntimeError("another name server answers at %s port %d already" % (listen, port))
+        raise loopback.PortTaken("another name server answers at %s port %d already" % (listen, port))
     with open(log_path, "w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                                   preexec_fn=pin)
+        process = loopback.start(command, stdout=log, stderr=log, **more)
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline and process.poll() is None:
         if answers(listen, port):
             return process
         time.sleep(0.02)
-    if process.poll() is None:
-        process.kill()
-    process.wait()
+    loopback.end_process(process)
+    cannot_listen = 2
+    kind = loopback.PortTaken if process.returncode == cannot_listen else RuntimeError
     with open(log_path) as log:
-        raise RuntimeError("dnsmasq did not start at %s port %d: %s" % (listen, port, log.read().strip()))
+        raise kind("dnsmasq did not start at %s port %d: %s" % (listen, port, log.read().strip()))
 
 
 def main():

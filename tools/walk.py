@@ -4,33 +4,20 @@ For tools/quickstart and the end-to-end tests. Everything runs in one directory 
 ends what was started here, by its process, and nothing else.
 """
 
-import ctypes
 import http.client
 import json
 import os
-import signal
 import socket
-import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import loopback  # noqa: E402
 import testzone  # noqa: E402
 
 
-def free_port():
-    """A port of 127.0.0.1 that is free for UDP and TCP now."""
-    for _ in range(100):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-            udp.bind(("127.0.0.1", 0))
-            port = udp.getsockname()[1]
-            with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp:
-                try:
-                    tcp.bind(("127.0.0.1", port))
-                    return port
-                except OSError:
-                    continue
-    raise RuntimeError("no free port on 127.0.0.1")
+# accepted is the sum of these, always.
+TALLY_PARTS = ("delivered", "failed", "expired", "cancelled", "suppressed", "waiting", "in_doubt")
 
 
 def to_toml(tables):
@@ -44,12 +31,6 @@ def to_toml(tables):
         lines.append("[%s]" % table)
         lines += ["%s = %s" % (key, value(v)) for key, v in settings.items()]
     return "\n".join(lines) + "\n"
-
-
-def end_with_parent():
-    """In a child: SIGTERM when whoever started it is gone, however it went."""
-    set_parent_death_signal = 1
-    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -77,10 +58,12 @@ class Walk:
         self.config = os.path.join(directory, "veredus.toml")
         self.ledger = os.path.join(directory, "ledger")
         self.log = os.path.join(directory, "engine.log")
+        self.status = os.path.join(directory, "sink.status")
         self.dns = self.sink = self.engine = None
         self.dns_port = self.sink_port = 0
         self.settings = settings or {}
-        self.before_exec = None if survives else end_with_parent
+        self.survives = survives
+        self.started = []
 
     # --- what runs -------------------------------------------------------------------------------
 
@@ -91,31 +74,16 @@ class Walk:
         self.start_engine()
 
     def start_dns(self):
-        self.dns_port = free_port()
-        conf = testzone.write_zone(os.path.join(self.directory, "dns"), self.domains, self.dns_port)
-        log_path = os.path.join(self.directory, "dns.log")
-        with open(log_path, "w") as log:
-            self.dns = subprocess.Popen(
-                [testzone.find_dnsmasq(), "--keep-in-foreground", "--conf-file=" + conf,
-                 "--log-facility=-"], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                start_new_session=True, preexec_fn=self.before_exec)
-        end = time.monotonic() + 10
-        while not testzone.answers("127.0.0.1", self.dns_port):
-            if self.dns.poll() is not None or time.monotonic() > end:
-                with open(log_path) as log:
-                    raise RuntimeError("dnsmasq did not start: " + log.read())
-            time.sleep(0.02)
+        def at(port):
+            conf = testzone.write_zone(os.path.join(self.directory, "dns"), self.domains, port)
+            return testzone.start_dnsmasq(conf, own=self.started.append, survives=self.survives), port
+        self.dns, self.dns_port = loopback.at_free_port(at)
 
     def start_sink(self, options=None):
-        command = [self.sink_program, "--listen-loopback", str(self.sink_port), "--ledger",
-                   self.ledger, *(self.sink_options if options is None else options)]
-        self.sink = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
-                                     text=True, start_new_session=True,
-                                     preexec_fn=self.before_exec)
-        ready = self.sink.stdout.readline()
-        if not ready.startswith("sink: ready"):
-            raise RuntimeError("the sink did not start: %r" % ready)
-        self.sink_port = int(ready.rsplit(":", 1)[1])
+        self.sink, self.sink_port = loopback.start_sink(
+            self.sink_program, "--ledger", self.ledger, "--status-file", self.status,
+            *(self.sink_options if options is None else options), port=self.sink_port,
+            own=self.started.append, survives=self.survives)
 
     def write_config(self):
         tables = {
@@ -132,11 +100,15 @@ class Walk:
         with open(self.config, "w") as file:
             file.write(to_toml(tables))
 
-    def start_engine(self, wait_s=30):
+    def spawn_engine(self):
         with open(self.log, "a") as log:
-            self.engine = subprocess.Popen([self.veredus, "serve", "--config", self.config],
-                                           stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                                           start_new_session=True, preexec_fn=self.before_exec)
+            self.engine = loopback.start([self.veredus, "serve", "--config", self.config],
+                                         stdout=log, stderr=log, own=self.started.append,
+                                         survives=self.survives)
+
+    def start_engine(self, wait_s=30):
+        """Until it answers."""
+        self.spawn_engine()
         end = time.monotonic() + wait_s
         while time.monotonic() < end:
             if self.engine.poll() is not None:
@@ -151,6 +123,14 @@ class Walk:
         raise RuntimeError("the engine did not answer within %d s:\n%s"
                            % (wait_s, self.engine_log()))
 
+    def check(self):
+        """Whether all that makes a walk still runs."""
+        for name, process in (("name server", self.dns), ("sink", self.sink),
+                              ("engine", self.engine)):
+            if process.poll() is not None:
+                raise RuntimeError("the %s has ended (status %d)" % (name, process.returncode)
+                                   + (":\n" + self.engine_log() if name == "engine" else ""))
+
     def engine_log(self):
         with open(self.log, errors="replace") as file:
             return file.read()[-4000:]
@@ -161,39 +141,20 @@ class Walk:
 
     def stop_engine(self, wait_s=60):
         """An orderly stop; gives the exit status."""
-        if self.engine is None or self.engine.poll() is not None:
-            return self.engine.returncode if self.engine else None
-        self.engine.send_signal(signal.SIGTERM)
-        try:
-            return self.engine.wait(wait_s)
-        except subprocess.TimeoutExpired:
-            self.kill_engine()
+        if not loopback.end_process(self.engine, wait_s):
             raise RuntimeError("the engine did not stop within %d s" % wait_s)
+        return self.engine.returncode if self.engine else None
 
     def stop_sink(self):
         """The ledger is complete afterwards."""
-        if self.sink is not None and self.sink.poll() is None:
-            self.sink.terminate()
-            try:
-                self.sink.wait(20)
-            except subprocess.TimeoutExpired:
-                self.sink.kill()
-                self.sink.wait()
-        if self.sink is not None and self.sink.stdout:
-            self.sink.stdout.close()
+        loopback.end_process(self.sink, 20)
 
     def stop(self):
-        try:
-            self.stop_engine()
-        finally:
-            self.stop_sink()
-            if self.dns is not None and self.dns.poll() is None:
-                self.dns.terminate()
-                try:
-                    self.dns.wait(10)
-                except subprocess.TimeoutExpired:
-                    self.dns.kill()
-                    self.dns.wait()
+        """Everything that was started here, the youngest first: the engine before its peers."""
+        late = [process.args[0] for process in reversed(self.started)
+                if not loopback.end_process(process, 60)]
+        if late:
+            raise RuntimeError("%s did not stop within 60 s" % " and ".join(late))
 
     # --- what is asked ---------------------------------------------------------------------------
 
@@ -241,12 +202,10 @@ class Walk:
         return [line for line in lines if line["type"] != "cursor"]
 
     def ledger_lines(self):
-        """(message id, recipient, "ack" or "noreply") of every recipient the sink has stored."""
-        with open(self.ledger, newline="\n") as file:
-            return [tuple(line.rstrip("\n").split("\t")) for line in file if line.endswith("\n")]
+        return loopback.read_ledger(self.ledger)
+
+    def sink_counters(self):
+        return loopback.sink_counters(self.sink, self.status)
 
     def engine_cpu_s(self):
-        """CPU time of all the engine's threads, kernel included."""
-        with open("/proc/%d/stat" % self.engine.pid) as file:
-            fields = file.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return loopback.cpu_s(self.engine.pid)

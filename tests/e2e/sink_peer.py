@@ -5,11 +5,15 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
 import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tools"))
+import loopback  # noqa: E402
+import testzone  # noqa: E402, F401 (for the tests)
 
 SINK = sys.argv.pop(1) if len(sys.argv) > 1 and os.path.exists(sys.argv[1]) else "sink"
 
@@ -23,14 +27,9 @@ class Sink:
         self.ledger_path = self.path + "/ledger"
         self.content = self.path + "/content"
         self.status_path = self.path + "/status"
-        self.process = subprocess.Popen(
-            [SINK, *listen, "--ledger", self.ledger_path, "--content-dir", self.content,
-             "--status-file", self.status_path, *options], stdout=subprocess.PIPE, text=True)
-        ready = self.process.stdout.readline()
-        if not ready.startswith("sink: ready"):
-            self.process.kill()
-            raise RuntimeError("the sink did not start: %r" % ready)
-        self.port = int(ready.rsplit(":", 1)[1])
+        self.process, self.port = loopback.start_sink(
+            SINK, "--ledger", self.ledger_path, "--content-dir", self.content, "--status-file",
+            self.status_path, *options, listen=listen)
 
     def stop(self, sig=signal.SIGTERM):
         self.process.send_signal(sig)
@@ -41,26 +40,23 @@ class Sink:
             return json.load(f)
 
     def kill(self):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-            self.process.stdout.close()
+        self.process.kill()
+        loopback.end_process(self.process)
         self.dir.cleanup()
+
+    def counters(self):
+        return loopback.sink_counters(self.process, self.status_path)
 
     def wait_for(self, field, value):
         """Until a counter has this value, at most 5 s."""
-        for _ in range(100):
-            self.process.send_signal(signal.SIGUSR1)
-            time.sleep(0.05)
-            if os.path.exists(self.status_path):
-                with open(self.status_path) as f:
-                    if json.load(f)[field] == value:
-                        return
-        raise AssertionError("%s did not become %s" % (field, value))
+        end = time.monotonic() + 5
+        while self.counters()[field] != value:
+            if time.monotonic() > end:
+                raise AssertionError("%s did not become %s" % (field, value))
+            time.sleep(0.01)
 
     def ledger(self):
-        with open(self.ledger_path, newline="\n") as f:
-            return [tuple(line.rstrip("\n").split("\t")) for line in f]
+        return loopback.read_ledger(self.ledger_path)
 
     def messages(self):
         names = glob.glob(self.content + "/*.eml")

@@ -3,14 +3,13 @@
 
 Usage: sink_session_test.py SINK [unittest arguments]
 """
-import ctypes
 import random
 import smtplib
-import struct
 import subprocess
 import time
 import unittest
 
+from no_io_uring import refuse_io_uring
 from sink_peer import DOTTED, SINK, SinkTest, envelope, stuff, two_messages
 
 
@@ -114,17 +113,8 @@ class Plain(SinkTest):
             self.assertEqual(result.returncode, 64, bad)
 
     def test_refused_io_uring_says_so(self):
-        def refuse():  # seccomp: io_uring_setup (425) fails with EPERM
-            code = [(0x20, 0, 0, 0), (0x15, 0, 1, 425), (0x06, 0, 0, 0x00050001),
-                    (0x06, 0, 0, 0x7fff0000)]
-            filters = b"".join(struct.pack("HBBI", *one) for one in code)
-            buffer = ctypes.create_string_buffer(filters)
-            program = struct.pack("HxxxxxxQ", len(code), ctypes.addressof(buffer))
-            libc = ctypes.CDLL(None)
-            libc.prctl(38, 1, 0, 0, 0)
-            libc.prctl(22, 2, ctypes.create_string_buffer(program), 0, 0)
         result = subprocess.run([SINK, "--listen", "127.0.0.1:0"], capture_output=True, text=True,
-                                timeout=10, preexec_fn=refuse)
+                                timeout=10, preexec_fn=refuse_io_uring)
         self.assertEqual(result.returncode, 78)
         self.assertIn("kernel.io_uring_disabled", result.stderr)
 

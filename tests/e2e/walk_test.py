@@ -4,79 +4,16 @@
 Usage: walk_test.py VEREDUS SINK [unittest arguments]
 """
 
-import ctypes
 import json
 import os
-import random
-import shutil
-import signal
-import struct
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 import unittest
 
-ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
-sys.path.insert(0, os.path.join(ROOT, "tools"))
-import testzone  # noqa: E402
-import walk  # noqa: E402
-
-VEREDUS = SINK = ""
-DOMAINS = 50
-
-
-def recipient(batch, i):
-    return "%s-%d@%s" % (batch, i, testzone.domain(i % DOMAINS))
-
-
-def lines_of(batch, count, **fields):
-    """A batch whose messages tell their recipients apart."""
-    raw = "Subject: {{id}}\r\nMessage-ID: <{{id}}@walk.test>\r\n\r\nHello {{to}},\r\n.dots\r\n"
-    head = {"batch": batch, "sender": "bounce@walk.test", "merge": True, "message": {"raw": raw}}
-    head.update(fields)
-    return [head] + [{"to": recipient(batch, i), "id": "%s-%d" % (batch, i)} for i in range(count)]
-
-
-class Case(unittest.TestCase):
-    domains = DOMAINS
-    settings = {}
-    sink_options = ()
-
-    def setUp(self):
-        self.directory = tempfile.mkdtemp(prefix="veredus-e2e-", dir="/var/tmp")
-        self.addCleanup(shutil.rmtree, self.directory, True)
-        self.walk = walk.Walk(self.directory, VEREDUS, SINK, self.domains, self.settings,
-                              self.sink_options)
-        self.addCleanup(self.walk.stop)
-        self.walk.start()
-
-    def run_veredus(self, *arguments, stdin=None):
-        return subprocess.run([VEREDUS, "--config", self.walk.config, *arguments], input=stdin,
-                              capture_output=True, text=True, timeout=60)
-
-    def check_identity(self, tally):
-        self.assertEqual(tally["accepted"],
-                         sum(tally[part] for part in ("delivered", "failed", "expired", "cancelled",
-                                                      "suppressed", "waiting", "in_doubt")), tally)
-
-    def settled_events(self, query, count):
-        """The events, once there are so many: they wait for the disk, tallies do not."""
-        end = time.monotonic() + 10
-        while True:
-            events = self.walk.events(query)
-            if len(events) >= count or time.monotonic() > end:
-                self.assertEqual(len(events), count)
-                return events
-            time.sleep(0.05)
-
-    def check_gap_free(self, events):
-        last = {}
-        for event in events:
-            stream = event["stream"]
-            self.assertEqual(event["seq"], last.get(stream, 0) + 1, "in stream %d" % stream)
-            last[stream] = event["seq"]
+from no_io_uring import refuse_io_uring
+from walk_case import VEREDUS, Case, lines_of, recipient, recipients, walk
 
 
 class Delivery(Case):
@@ -104,7 +41,7 @@ class Delivery(Case):
         for batch, count in (("one", 300), ("two", 200)):
             for kind in ("accepted", "delivered"):
                 seen = sorted(e["to"] for e in events if e["batch"] == batch and e["type"] == kind)
-                self.assertEqual(seen, sorted(recipient(batch, i) for i in range(count)), kind)
+                self.assertEqual(seen, sorted(recipients(batch, count)), kind)
         delivered = next(e for e in events if e["type"] == "delivered" and e["batch"] == "one")
         self.assertEqual(delivered["campaign"], "spring")
         self.assertEqual(delivered["meta"], {"n": 1})
@@ -180,9 +117,8 @@ class Delivery(Case):
         status, answer = self.walk.feed(lines)
         self.assertEqual((status, answer["replayed"], answer["accepted"]), (200, True, 100))
         self.assertEqual(self.walk.feed(lines_of("b", 99))[0], 409)
-        time.sleep(0.5)
-        self.walk.stop_sink()
-        self.assertEqual(len(self.walk.ledger_lines()), 100)
+        time.sleep(0.5)  # for what must not come: a second delivery
+        self.check_stored(recipients("b", 100))
 
     def test_the_commands(self):
         path = os.path.join(self.directory, "batch")
@@ -263,9 +199,7 @@ class Delivery(Case):
             time.sleep(0.05)
         self.assertEqual((status, answer.get("replayed")), (200, False), answer)
         self.assertEqual(self.walk.wait_settled("cut")["delivered"], 1000)
-        self.walk.stop_engine()
-        self.walk.stop_sink()
-        self.assertEqual(len(self.walk.ledger_lines()), 1000)
+        self.check_stored(recipients("cut", 1000))
 
 
 class Refusing(Case):
@@ -289,12 +223,9 @@ class Refusing(Case):
                             and e["kind"] and e["class"] for e in failed), failed[:1])
         deferred = [e for e in events if e["type"] == "deferred"]
         self.assertTrue(deferred and all(e["next"] for e in deferred))
-        self.walk.stop_engine()
-        self.walk.stop_sink()
-        stored = [r for _, r, _ in self.walk.ledger_lines()]
-        self.assertEqual(len(stored), len(set(stored)))
-        self.assertEqual(len(stored), tally["delivered"])
-        self.assertFalse(set(stored) & {e["to"] for e in failed})
+        delivered = [e["to"] for e in self.settled_events("type=delivered", tally["delivered"])]
+        self.assertEqual(sorted(delivered + [e["to"] for e in failed]), sorted(recipients("b", count)))
+        self.check_stored(delivered)
 
 
 class InDoubt(Case):
@@ -312,11 +243,11 @@ class InDoubt(Case):
         self.check_identity(tally)
         self.assertEqual(tally["delivered"] + len(doubtful), 200, tally)
         self.assertGreater(len(doubtful), 0)
-        self.walk.stop_engine()
-        self.walk.stop_sink()
-        lines = self.walk.ledger_lines()
-        self.assertEqual(len({r for _, r, _ in lines}), len(lines), "sent again")
-        self.assertEqual({r for _, r, a in lines if a == "noreply"}, {e["to"] for e in doubtful})
+        delivered = [e["to"] for e in self.settled_events("type=delivered", tally["delivered"])]
+        self.assertEqual(sorted(delivered + [e["to"] for e in doubtful]), sorted(recipients("b", 200)))
+        self.check_stored(recipients("b", 200))  # none is sent again
+        self.assertEqual({r for _, r, a in self.walk.ledger_lines() if a == "noreply"},
+                         {e["to"] for e in doubtful})
 
 
 class Policy(Case):
@@ -330,9 +261,7 @@ class Policy(Case):
         events = [e for e in self.walk.events() if e["type"] != "accepted"]
         self.assertTrue(events)
         self.assertIn("loopback", json.dumps(events))
-        self.walk.stop_engine()
-        self.walk.stop_sink()
-        self.assertEqual(self.walk.ledger_lines(), [])
+        self.check_stored([])
 
 
 class Users(Case):
@@ -372,108 +301,7 @@ class Stopping(Case):
         tally = self.walk.wait_settled("b")
         self.assertEqual((tally["delivered"], tally["in_doubt"]), (count, 0), tally)
         self.check_gap_free(self.walk.events())
-        self.walk.stop_engine()
-        self.walk.stop_sink()
-        stored = sorted(r for _, r, _ in self.walk.ledger_lines())
-        self.assertEqual(stored, sorted(recipient("b", i) for i in range(count)))
-
-
-class Killing(Case):
-    KILLS = 12
-    SIZE = 150
-    settings = {"retry": {"initial": "1s", "cap": "1s"}}
-    sink_options = ("--ledger-sync",)
-
-    def test_sigkill_loses_nothing_acknowledged(self):
-        acknowledged, stop, kill_now, killed = {}, threading.Event(), threading.Event(), \
-            threading.Event()
-
-        def feed():
-            number = 0
-            while not stop.is_set():
-                number += 1
-                lines = lines_of("k%d" % number, self.SIZE)
-                while not stop.is_set():  # the same batch until it is acknowledged
-                    try:
-                        status, answer = self.walk.feed(lines)
-                    except (OSError, ValueError, walk.http.client.HTTPException):
-                        status = 0
-                    if status == 200:
-                        # The moment at which an acknowledgement that came too early would show.
-                        if kill_now.is_set():
-                            self.walk.engine.kill()
-                            kill_now.clear()
-                            killed.set()
-                        acknowledged["k%d" % number] = True
-                        break
-                    time.sleep(0.02)
-                time.sleep(0.02)
-        feeder = threading.Thread(target=feed)
-        feeder.start()
-        chance = random.Random(4711)
-        try:
-            for kill in range(self.KILLS):
-                time.sleep(0.1 + chance.random() * 0.5)
-                durable = {e["to"] for e in self.walk.events("type=delivered")}
-                if kill % 2 == 0:
-                    kill_now.set()
-                    self.assertTrue(killed.wait(30))
-                    killed.clear()
-                self.walk.kill_engine()
-                # Delivered events come from the durable journal: the sink must have these.
-                self.assertLessEqual(durable, set(r for _, r, _ in self.walk.ledger_lines()))
-                self.walk.start_engine()
-        finally:
-            stop.set()
-            feeder.join(60)
-        self.assertGreater(len(acknowledged), 5)
-        waiting = 0
-        for batch in acknowledged:
-            end = time.monotonic() + 60
-            while True:
-                tally = self.walk.tally(batch)
-                # In doubt: its content was on the way when the engine died; tried again in ten minutes.
-                if tally["waiting"] == tally["in_doubt_waiting"]:
-                    break
-                self.assertLess(time.monotonic(), end, tally)
-                time.sleep(0.05)
-            self.check_identity(tally)
-            waiting += tally["waiting"]
-        events = self.walk.events()
-        self.check_gap_free(events)
-        self.walk.stop_engine()
-        self.walk.stop_sink()
-        stored = {}
-        for _, to, _ in self.walk.ledger_lines():
-            stored[to] = stored.get(to, 0) + 1
-        fed = {recipient(batch, i) for batch in acknowledged for i in range(self.SIZE)}
-        missing = fed - set(stored)
-        self.assertLessEqual(len(missing), waiting, "%d acknowledged recipients are lost" % len(missing))
-        # No recipient has two delivered events: what was durable is not repeated.
-        delivered = [e["to"] for e in events if e["type"] == "delivered"]
-        self.assertEqual(len(delivered), len(set(delivered)))
-        doubled = {to for to, count in stored.items() if count > 1}
-        # Only what was under way at a kill may come twice: one message a connection, 20 a site.
-        self.assertLessEqual(len(doubled), self.KILLS * DOMAINS * 20)
-        self.assertTrue(all(count <= 1 + self.KILLS for count in stored.values()))
-
-
-def refuse_io_uring():
-    """In the child: io_uring_setup(2) fails with EPERM, as under a container's seccomp profile."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    setup = 425
-    load_number, is_equal, give = 0x20, 0x15, 0x06
-    errno_eperm, allow = 0x00050000 | 1, 0x7fff0000
-    code = b"".join(struct.pack("=HBBI", *i) for i in (
-        (load_number, 0, 0, 0), (is_equal, 0, 1, setup), (give, 0, 0, errno_eperm),
-        (give, 0, 0, allow)))
-    filters = ctypes.create_string_buffer(code)
-    program = struct.pack("@HP", len(code) // 8, ctypes.addressof(filters))
-    set_no_new_privs, set_seccomp, mode_filter = 38, 22, 2
-    if libc.prctl(set_no_new_privs, 1, 0, 0, 0) != 0:
-        os._exit(99)
-    if libc.prctl(set_seccomp, mode_filter, ctypes.create_string_buffer(program), 0, 0) != 0:
-        os._exit(98)
+        self.check_stored(recipients("b", count))
 
 
 class WithoutIoUring(unittest.TestCase):
@@ -498,7 +326,4 @@ class WithoutIoUring(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 3:
-        sys.exit(__doc__)
-    VEREDUS, SINK = os.path.abspath(sys.argv.pop(1)), os.path.abspath(sys.argv.pop(1))
     unittest.main(verbosity=2)

@@ -1,0 +1,101 @@
+#!/usr/bin/python3
+"""bench/compare: what it makes of runs that fail, and what it says of figures. Nothing is measured here.
+
+Usage: compare_test.py [unittest arguments]
+"""
+
+import argparse
+import contextlib
+import importlib.machinery
+import importlib.util
+import io
+import os
+import sys
+import unittest
+from unittest import mock
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+sys.dont_write_bytecode = True
+loader = importlib.machinery.SourceFileLoader("compare", ROOT + "/bench/compare")
+compare = importlib.util.module_from_spec(importlib.util.spec_from_loader("compare", loader))
+loader.exec_module(compare)
+systems = sys.modules["systems"]
+
+
+class Scripted:
+    """A system whose tries take so many seconds, one after the other; None: it fails."""
+
+    def __init__(self, *seconds):
+        self.seconds = list(seconds)
+
+    def run(self, case, size, messages, sink):
+        seconds = self.seconds.pop(0)
+        if seconds is None:
+            raise systems.Failed("as told")
+        return systems.Measured(seconds, 7.0 * messages, 1.5, 2048 * messages, 3)
+
+
+class Measuring(unittest.TestCase):
+    CASE = systems.Case("2k-1-domain", 1000, 2048, 1, False, False, compare.ALL)
+
+    def measure(self, runs=3, **scripts):
+        found = argparse.Namespace(runs=runs, messages_scale=1, postfix_scale=1, connections=10)
+        said = io.StringIO()
+        with mock.patch.object(compare, "Sink", lambda *_: contextlib.nullcontext()), \
+                contextlib.redirect_stderr(said):
+            rows = compare.measure(self.CASE, scripts, found, None)
+        self.said = said.getvalue()
+        return {row["system"]: row for row in rows}
+
+    def test_a_failed_run_is_tried_once_more(self):
+        slow, fast = Scripted(1, 1, 1), Scripted(0.1, None, 0.2, 0.3)
+        rows = self.measure(bare=slow, veredus=fast)
+        self.assertEqual((rows["veredus"]["runs"], rows["bare"]["runs"]), ("3/3", "3/3"))
+        self.assertEqual(rows["veredus"]["msgs_per_s"], 5000)
+        self.assertIn("veredus, run 2: as told; once more", self.said)
+        self.assertEqual(fast.seconds + slow.seconds, [])
+
+    def test_the_other_runs_count_when_one_is_lost(self):
+        rows = self.measure(veredus=Scripted(0.1, None, None, 0.2))
+        self.assertEqual(rows["veredus"]["runs"], "2/3")
+        self.assertEqual(rows["veredus"]["msgs_per_s"], 7500)  # the median of 10,000 and 5,000
+        self.assertIn("run 2: as told; this run is left out", self.said)
+        out = io.StringIO()
+        compare.print_table(list(rows.values()), out)
+        self.assertRegex(out.getvalue(), r"(?m)^2k-1-domain +veredus .* 2/3$")
+
+    def test_no_row_where_no_run_worked(self):
+        rows = self.measure(2, veredus=Scripted(*[None] * 4), bare=Scripted(1, 1))
+        self.assertEqual(list(rows), ["bare"])
+
+
+class Ratios(unittest.TestCase):
+    def judge(self, **cpu):
+        """Rows from e.g. veredus_1=20: CPU per message of a system in the case with one or 1000 domains."""
+        names = {"1": "2k-1-domain", "1000": "2k-1000-domains", "c": "2k-chunking"}
+        rows = []
+        for key, value in cpu.items():
+            system, case = key.split("_")
+            rows.append({"case": names[case], "system": system, "cpu_us_per_msg": value,
+                         "msgs_per_s": 1e6 / value})
+        out = io.StringIO()
+        return compare.print_ratios(rows, out), out.getvalue()
+
+    def test_bounds(self):
+        good = dict(bare_1=8, veredus_1=24, postfix_1=2400, bare_c=4, veredus_c=12)
+        self.assertTrue(self.judge(**good)[0])
+        for worse in (dict(veredus_1=24.1), dict(veredus_c=12.1), dict(postfix_1=2390)):
+            self.assertFalse(self.judge(**dict(good, **worse))[0], worse)
+
+    def test_many_domains_less_what_bare_loses(self):
+        self.assertTrue(self.judge(bare_1=8, bare_1000=12, veredus_1=20, veredus_1000=30)[0])
+        reached, text = self.judge(bare_1=8, bare_1000=9, veredus_1=20, veredus_1000=27.1)
+        self.assertFalse(reached)
+        self.assertIn("MISSED", text)
+
+    def test_nothing_measured_says_nothing(self):
+        self.assertEqual(self.judge(bare_1=8)[1], "")
+
+
+if __name__ == "__main__":
+    unittest.main()
