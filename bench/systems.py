@@ -175,6 +175,7 @@ ipv6 = false
 [smtp]
 port = {world.port}
 connections_per_site = {world.connections}
+connections_total = {world.connections}
 recipients_per_transaction = 1
 [addresses]
 allow = ["127.0.0.0/8"]

@@ -55,6 +55,7 @@ struct ShardContext {
   Counters& counters;
   int64_t mono_ns = 0;
   int64_t wall_ns = 0;
+  bool saturated = false;  // this shard's thread has worked all of the last tenth of a second
 };
 
 }  // namespace veredus

@@ -12,6 +12,7 @@
 #include "engine/io/ring.h"
 #include "engine/io/ring_disk.h"
 #include "engine/io/ring_network.h"
+#include "engine/io/thread_load.h"
 #include "engine/io/wakeup.h"
 
 namespace veredus {
@@ -63,12 +64,14 @@ struct Engine::Runner final : ShardPorts::Loop {
     }
     wake->awake();
   }
+  double load_since_last(int64_t mono_ns) override { return load.since_last(mono_ns); }
 
   Engine& engine;
   const unsigned id;
   std::thread thread;
   std::unique_ptr<io::Ring> ring;
   io::TimerWheel timers;
+  io::ThreadLoad load;
   std::unique_ptr<io::EventWake> wake;
   std::unique_ptr<io::RingNetwork> network;
   std::unique_ptr<io::RingDisk> disk;

@@ -23,6 +23,7 @@ Lanes::Lanes(ShardContext& shard, queue::Disk& disk, dns::Router& router, io::Ne
       router_(router),
       world_(network, timers, shard.mono_ns),
       returned_(shard.exchange.shards()),
+      connections_max_(std::max(1u, shard.settings.connections_total / shard.exchange.shards())),
       renderer_(shard.settings.render) {
   world_.limits = shard.settings.session_limits;
   for (const SourceSettings& source : shard.settings.sources) {

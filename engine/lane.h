@@ -56,6 +56,7 @@ class Lane {
   uint32_t leaving = 0;         // of the sessions: told to go when they are done
   bool listed = false;          // to be pumped this turn
   bool looks_again = false;     // stands in Lanes::again_
+  bool in_line = false;         // stands in Lanes::in_line_
   int64_t transaction_ns =
       20'000'000;         // moving average of one transaction; the first guess is a near server
   double recipients = 1;  // moving average per transaction
@@ -121,6 +122,8 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   static constexpr size_t kScratchKept = 64 * 1024;  // bytes of rendered text that a load keeps
   static constexpr uint32_t kWorthADial =
       1;  // transactions that a session may carry although its slot is recalled
+  // Messages that a session carries although another site stands in line for a connection.
+  static constexpr uint32_t kTurnMessages = 100;
   static constexpr int64_t kAgainNs = 1'000'000'000;
   static constexpr size_t kBatchesLookedAt = 4;  // a turn: finished ones are forgotten
 
@@ -162,6 +165,9 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void tell_windows(Lane& lane);
   void close_idle();
   void send_away(smtp::Session& session);
+  bool may_dial(Lane& lane);
+  void call_from_line();
+  bool makes_room(const smtp::Session& session) const;
   void forget_finished();
 
   // lane_send.cc
@@ -206,8 +212,12 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   std::vector<Load*> free_loads_;
   smtp::Session* idle_oldest_ = nullptr;  // all idle sessions, by when they became so
   smtp::Session* idle_newest_ = nullptr;
+  std::deque<Lane*>
+      in_line_;  // have something to send, no session, and there is no connection free
   size_t sessions_open_ = 0;
+  size_t sessions_leaving_ = 0;  // of these, told to go
   size_t works_out_ = 0;
+  const size_t connections_max_;  // of this shard
   mail::Renderer renderer_;
   queue::Entry entry_, entry_again_;
   mail::Rendered rendered_;

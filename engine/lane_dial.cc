@@ -22,12 +22,15 @@ void Lanes::deliver() {
     if (session->listed_idle) send_away(*session);
   }
   spent_.clear();
+  call_from_line();
   for (size_t lanes = to_pump_.size(); lanes > 0; --lanes) {
     Lane& lane = *to_pump_.front();
     to_pump_.pop_front();
     lane.listed = false;
     pump(lane);
   }
+  // Only now: what idled before may have been given something to carry.
+  while (idle_oldest_ != nullptr && sessions_leaving_ < in_line_.size()) send_away(*idle_oldest_);
   close_idle();
   forget_finished();
 }
@@ -37,9 +40,33 @@ void Lanes::send_away(smtp::Session& session) {
   take_off_idle(session);
   if (!session.told_to_leave) {
     session.told_to_leave = true;
+    ++sessions_leaving_;
     ++static_cast<Lane*>(session.place)->leaving;
   }
   session.leave();
+}
+
+// At the limit of connections, sites without any stand in line: what idles goes, and what has
+// carried its share makes room; each place that becomes free is for the next one.
+void Lanes::call_from_line() {
+  size_t free = connections_max_ - std::min(connections_max_, sessions_open_);
+  for (; free > 0 && !in_line_.empty(); --free) {
+    Lane& lane = *in_line_.front();
+    in_line_.pop_front();
+    lane.in_line = false;
+    list(lane);
+  }
+}
+
+bool Lanes::makes_room(const smtp::Session& session) const {
+  return session.messages() >= kTurnMessages && sessions_leaving_ < in_line_.size();
+}
+
+// False: no connection is free, or others come first. A lane without any stands in line then.
+bool Lanes::may_dial(Lane& lane) {
+  if (sessions_open_ < connections_max_ && (in_line_.empty() || lane.sessions == 0)) return true;
+  if (lane.sessions == 0 && !std::exchange(lane.in_line, true)) in_line_.push_back(&lane);
+  return false;
 }
 
 // Brings what waits and the sessions together.
@@ -53,6 +80,10 @@ void Lanes::pump(Lane& lane) {
   }
   while (lane.waiting_total > 0 && !lane.idle.empty()) {
     smtp::Session& session = *lane.idle.back();
+    if (makes_room(session)) {
+      send_away(session);
+      continue;
+    }
     take_off_idle(session);
     // With early mail it was listed before the last reply came, and that may have led to a RSET: it
     // will say when it is ready again.
@@ -75,10 +106,14 @@ uint32_t Lanes::sessions_wanted(const Lane& lane) const {
     if (bits > 0) waiting += 0.75 * std::ldexp(1.0, std::min<int>(bits, 40));
   }
   const double transactions = waiting / lane.recipients;
-  // By time, or so that each still has enough to carry to be worth its greeting, whichever is more.
-  const double wanted =
-      std::max(std::ceil(transactions * static_cast<double>(lane.transaction_ns) / kDrainTargetNs),
-               std::floor(transactions / kWorthOpening));
+  // So that each has enough to carry to be worth its greeting; or by time, if that is more. But a
+  // shard that works all the time is what the time is spent on: more connections would only make
+  // it slower.
+  double wanted = std::floor(transactions / kWorthOpening);
+  if (!shard_.saturated) {
+    wanted = std::max(wanted, std::ceil(transactions * static_cast<double>(lane.transaction_ns) /
+                                        kDrainTargetNs));
+  }
   return static_cast<uint32_t>(
       std::clamp(wanted, 1.0, static_cast<double>(shard_.settings.connections_per_site)));
 }
@@ -91,7 +126,7 @@ void Lanes::grow(Lane& lane) {
   // At most twice as many each time: the first of the new ones show whether the host takes them.
   uint32_t more = std::min(wanted - lane.sessions, std::max(1u, lane.sessions - lane.dialling));
   if (lane.dialling >= std::max(1u, lane.sessions - lane.dialling)) return;
-  while (more > 0) {
+  while (more > 0 && may_dial(lane)) {
     if (!lane.leases.take()) {
       if (const uint32_t ask = lane.leases.ask(more))
         send_lease(lane, Message::Kind::lease_ask, ask);
@@ -109,13 +144,6 @@ void Lanes::grow(Lane& lane) {
 // False: nothing could be dialled now. Either an answer of the DNS is awaited, or nothing waits any
 // more.
 bool Lanes::dial(Lane& lane) {
-  if (sessions_open_ >=
-      std::max(1u, shard_.settings.connections_total / shard_.exchange.shards())) {
-    // Whoever idles longest makes room, whatever its site.
-    if (idle_oldest_ != nullptr) send_away(*idle_oldest_);
-    look_again(lane);
-    return false;
-  }
   Target* const target = choose_target(lane);
   if (target == nullptr) {
     if (lane.hosts_asked > 0) return false;

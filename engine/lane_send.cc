@@ -285,7 +285,10 @@ void Lanes::on_session_gone(smtp::Session& session) {
   --lane.closing;
   --sessions_open_;
   Counters::take(shard_.counters.sessions);
-  if (session.told_to_leave) --lane.leaving;
+  if (session.told_to_leave) {
+    --lane.leaving;
+    --sessions_leaving_;
+  }
   if (const uint32_t back = lane.leases.release())
     send_lease(lane, Message::Kind::lease_back, back);
   if (lane.waiting_total == 0) {

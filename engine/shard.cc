@@ -9,6 +9,8 @@ constexpr uint32_t kTimersPerTurn = 4096;
 // Recipients taken in within one turn, as bytes of their frames: what comes behind waits for the
 // next one.
 constexpr size_t kAppendedPerTurn = 256 * 1024;
+constexpr int64_t kLoadEveryNs = 100'000'000;
+constexpr double kSaturated = 0.9;
 constexpr int64_t kSleepMaxNs =
     1'000'000'000;  // counters and clocks move on even when nothing happens
 }  // namespace
@@ -63,6 +65,9 @@ void Shard::run_turn() {
 void Shard::read_clock() {
   context_.mono_ns = ports_.clock.mono_ns();
   context_.wall_ns = ports_.clock.wall_ns();
+  if (context_.mono_ns < load_due_mono_ns_) return;
+  load_due_mono_ns_ = context_.mono_ns + kLoadEveryNs;
+  context_.saturated = ports_.loop.load_since_last(context_.mono_ns) >= kSaturated;
 }
 
 void Shard::read_mailbox() {

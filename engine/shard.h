@@ -25,6 +25,9 @@ struct ShardPorts {
     // Hands over what the turn has queued; then, if `until_mono_ns` is later than now, waits for a
     // completion, a wake-up or that time.
     virtual void submit(int64_t until_mono_ns) = 0;
+    // The share of the time since the last call in which this thread worked, or stood in line for
+    // a processor; 0 when it cannot be known.
+    virtual double load_since_last(int64_t /*mono_ns*/) { return 0; }
   };
   io::Clock& clock;
   Loop& loop;
@@ -77,6 +80,7 @@ class Shard {
   Routes routes_;
   Lanes lanes_;
   Home home_;
+  int64_t load_due_mono_ns_ = 0;
   Message* unread_ = nullptr;  // taken out of the mailbox, left for the next turn
   bool draining_ = false;
 };
