@@ -243,7 +243,8 @@ Home::Dispatched Home::dispatch_domain(HomeLane& lane, uint32_t id, unsigned ban
 }
 
 // The owner's slice first; a hot site uses all shards, the one with the fewest tickets out next:
-// work goes to where it is done fastest.
+// work goes to where it is done fastest. All of them use the narrowest window: a slice that has
+// sessions already must not take up all that waits before the others have theirs.
 int Home::slice_with_room(HomeLane& lane, unsigned band) {
   const unsigned shards = static_cast<unsigned>(lane.slices.size());
   const unsigned owner = lane.site->owner;
@@ -251,11 +252,13 @@ int Home::slice_with_room(HomeLane& lane, unsigned band) {
     const Slice& slice = lane.slices[owner];
     return slice.out[band] < slice.window ? static_cast<int>(owner) : -1;
   }
+  uint32_t window = UINT32_MAX;
+  for (const Slice& slice : lane.slices) window = std::min(window, slice.window);
   int best = -1;
   for (unsigned i = 0; i < shards; ++i) {
     const unsigned at = (owner + i) % shards;
     const Slice& slice = lane.slices[at];
-    if (slice.out[band] >= slice.window) continue;
+    if (slice.out[band] >= window) continue;
     if (best < 0 || slice.out[band] < lane.slices[static_cast<unsigned>(best)].out[band])
       best = static_cast<int>(at);
   }
