@@ -42,9 +42,6 @@ enum class RecordState : uint8_t {
 
 enum RecordFlags : uint8_t {
   kRecordInDoubt = 1,  // its last attempt was lost after the final dot (RFC 1047)
-  kRecordCancelled =
-      2,  // to be settled as cancelled when next seen: in the wheel it is not searched for
-  kRecordPaused = 4,  // its batch is paused: not to be ticketed
 };
 
 // One waiting recipient, at home. Ten million of them are normal: everything that can be read again
