@@ -57,6 +57,7 @@ class Lane {
   bool listed = false;          // to be pumped this turn
   bool looks_again = false;     // stands in Lanes::again_
   bool in_line = false;         // stands in Lanes::in_line_
+  bool called = false;  // its turn has come: a connection is kept for it, this turn of the loop
   int64_t transaction_ns =
       20'000'000;         // moving average of one transaction; the first guess is a near server
   double recipients = 1;  // moving average per transaction
@@ -94,7 +95,10 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void submitted() { world_.submitted(); }
   // What became of tickets this turn, by home; empties it.
   std::unique_ptr<ReturnedMessage> take_returned(unsigned home);
-  bool more_to_do() const { return more_to_do_ || !to_pump_.empty() || !spent_.empty(); }
+  bool more_to_do() const {
+    return more_to_do_ || !to_pump_.empty() || !spent_.empty() ||
+           (!in_line_.empty() && sessions_open_ < connections_max_);
+  }
   int64_t next_due_mono_ns() const;
 
   void site_announced(std::shared_ptr<const Site> site);
@@ -167,6 +171,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void send_away(smtp::Session& session);
   bool may_dial(Lane& lane);
   void call_from_line();
+  void end_of_calls();
   bool makes_room(const smtp::Session& session) const;
   void forget_finished();
 
@@ -214,6 +219,8 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   smtp::Session* idle_newest_ = nullptr;
   std::deque<Lane*>
       in_line_;  // have something to send, no session, and there is no connection free
+  std::vector<Lane*> called_;
+  size_t kept_ = 0;  // connections, for those of called_ that have not dialled
   size_t sessions_open_ = 0;
   size_t sessions_leaving_ = 0;  // of these, told to go
   size_t works_out_ = 0;

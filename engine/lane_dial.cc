@@ -29,6 +29,7 @@ void Lanes::deliver() {
     lane.listed = false;
     pump(lane);
   }
+  end_of_calls();
   // Only now: what idled before may have been given something to carry.
   while (idle_oldest_ != nullptr && sessions_leaving_ < in_line_.size()) send_away(*idle_oldest_);
   close_idle();
@@ -46,16 +47,26 @@ void Lanes::send_away(smtp::Session& session) {
   session.leave();
 }
 
-// At the limit of connections, sites without any stand in line: what idles goes, and what has
-// carried its share makes room; each place that becomes free is for the next one.
+// At the limit of connections, sites without any stand in line: what idles goes, what has carried
+// its share makes room, and each place that becomes free is kept for the one whose turn it is.
 void Lanes::call_from_line() {
   size_t free = connections_max_ - std::min(connections_max_, sessions_open_);
   for (; free > 0 && !in_line_.empty(); --free) {
     Lane& lane = *in_line_.front();
     in_line_.pop_front();
     lane.in_line = false;
+    lane.called = true;
+    ++kept_;
+    called_.push_back(&lane);
     list(lane);
   }
+}
+
+// Who could not dial after all, because something else lacks, stands in line again when he can.
+void Lanes::end_of_calls() {
+  for (Lane* lane : called_) lane->called = false;
+  called_.clear();
+  kept_ = 0;
 }
 
 bool Lanes::makes_room(const smtp::Session& session) const {
@@ -64,8 +75,11 @@ bool Lanes::makes_room(const smtp::Session& session) const {
 
 // False: no connection is free, or others come first. A lane without any stands in line then.
 bool Lanes::may_dial(Lane& lane) {
-  if (sessions_open_ < connections_max_ && (in_line_.empty() || lane.sessions == 0)) return true;
-  if (lane.sessions == 0 && !std::exchange(lane.in_line, true)) in_line_.push_back(&lane);
+  if (lane.called || (sessions_open_ + kept_ < connections_max_ && in_line_.empty())) return true;
+  if (lane.sessions > 0 || std::exchange(lane.in_line, true)) return false;
+  in_line_.push_back(&lane);
+  // By the time of its turn it should know where to go.
+  if (lane.hosts_resolved == 0 && lane.hosts_asked == 0) resolve_more(lane);
   return false;
 }
 
@@ -126,13 +140,15 @@ void Lanes::grow(Lane& lane) {
   // At most twice as many each time: the first of the new ones show whether the host takes them.
   uint32_t more = std::min(wanted - lane.sessions, std::max(1u, lane.sessions - lane.dialling));
   if (lane.dialling >= std::max(1u, lane.sessions - lane.dialling)) return;
-  while (more > 0 && may_dial(lane)) {
+  if (lane.sessions > 0 && !may_dial(lane)) return;
+  while (more > 0) {
+    // The lease first: who stands in line must be able to go when its turn comes.
     if (!lane.leases.take()) {
       if (const uint32_t ask = lane.leases.ask(more))
         send_lease(lane, Message::Kind::lease_ask, ask);
       return;
     }
-    if (!dial(lane)) {
+    if (!may_dial(lane) || !dial(lane)) {
       if (const uint32_t back = lane.leases.release())
         send_lease(lane, Message::Kind::lease_back, back);
       return;
@@ -170,6 +186,7 @@ bool Lanes::dial(Lane& lane) {
     look_again(lane);
     return false;
   }
+  if (std::exchange(lane.called, false)) --kept_;
   ++lane.sessions;
   ++lane.dialling;
   ++sessions_open_;

@@ -113,6 +113,28 @@ TEST(LaneTest, MoreSitesThanConnections) {
   EXPECT_LT(report.simulated_ns, 600'000'000'000);
 }
 
+// A site with more mail than all others must not keep the connections for itself: each session
+// makes room when it has carried its share, and who has none stands in line.
+TEST(LaneTest, ALongQueueDoesNotKeepTheConnections) {
+  WorldOptions options = few();
+  options.recipients = 8000;
+  options.hot_share = 0.95;
+  options.domains = 40;
+  options.sites = 50;
+  options.turns_max = 3'000'000;
+  options.change = [](EngineSettings& settings, Faults&) {
+    settings.connections_total = 2;
+    settings.recipients_per_transaction = 1;
+    settings.messages_per_connection = 0;
+  };
+  World world(options);
+  const int64_t begun = world.now_mono_ns();
+  const WorldReport report = world.run();
+  EXPECT_THAT(report.violations, IsEmpty());
+  EXPECT_EQ(report.receipts, options.recipients);
+  EXPECT_LT(report.others_done_mono_ns - begun, (report.hot_done_mono_ns - begun) / 2);
+}
+
 // Early mail to servers that take it and refuse some: no offer goes into a RSET, nothing is lost or
 // doubled.
 TEST(LaneTest, EarlyMail) {

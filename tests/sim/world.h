@@ -59,6 +59,8 @@ struct WorldReport {
   uint64_t cut_groups = 0, torn_groups = 0;
   unsigned shards = 0, shards_at_end = 0;
   int64_t simulated_ns = 0;
+  // When the last mail arrived at the domain that has most of it (d0), and at the others.
+  int64_t hot_done_mono_ns = 0, others_done_mono_ns = 0;
   uint64_t trace = 0;  // of all turns, in order: two runs that are the same have the same
 };
 
@@ -68,6 +70,7 @@ class World {
   ~World();
   // Runs to the end: everything fed, acknowledged, settled; then judges.
   WorldReport run();
+  int64_t now_mono_ns() const { return clock_.mono; }
 
  private:
   struct Life;    // the engine, from a start to its death
