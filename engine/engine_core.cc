@@ -118,10 +118,16 @@ void EngineCore::discard(uint64_t batch) {
   }
 }
 
-bool EngineCore::accepting(std::string& reason) const {
+uint64_t EngineCore::waiting_recipients() const {
   uint64_t waiting = 0;
+  for (const auto& counters : counters_) {
+    waiting += counters->waiting.load(std::memory_order_relaxed);
+  }
+  return waiting;
+}
+
+bool EngineCore::accepting(std::string& reason) const {
   for (unsigned i = 0; i < shards(); ++i) {
-    waiting += counters_[i]->waiting.load(std::memory_order_relaxed);
     if (!published_[i]->healthy.load(std::memory_order_relaxed)) {
       reason = "journal " + std::to_string(i) + " cannot be written (disk full or failing)";
       return false;
@@ -130,11 +136,6 @@ bool EngineCore::accepting(std::string& reason) const {
       reason = "journal " + std::to_string(i) + " is behind: its disk takes less than what is fed";
       return false;
     }
-  }
-  if (waiting >= settings_.waiting_max) {
-    reason = "the engine holds its maximum of waiting recipients (" +
-             std::to_string(settings_.waiting_max) + ")";
-    return false;
   }
   return true;
 }

@@ -61,6 +61,7 @@ class EngineCore : public intake::ShardPort {
   void append(unsigned shard, intake::AppendRequest request) override;
   void announce(std::shared_ptr<const queue::LiveBatch> batch) override;
   void discard(uint64_t batch) override;
+  uint64_t waiting_recipients() const override;
   bool accepting(std::string& reason) const override;
   int64_t wall_ns() const override { return clock_.wall_ns(); }
 

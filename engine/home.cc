@@ -16,8 +16,9 @@ using queue::RecordState;
 Home::Home(ShardContext& shard, queue::Disk& disk)
     : shard_(shard),
       journal_(disk, *this, shard.id, Store::journal_directory(shard.id), shard.settings.journal),
-      records_(static_cast<uint32_t>(
-          std::min<uint64_t>(std::max<uint64_t>(shard.settings.waiting_max, 1), kRecordsMax))),
+      // Intake keeps to limits.waiting. Here what is in the journal must fit, whatever that says
+      // now.
+      records_(kRecordsMax),
       wheel_(records_),
       wheel_zero_mono_ns_(shard.mono_ns) {}
 

@@ -74,7 +74,7 @@ class Home final : public queue::JournalListener {
   static constexpr uint8_t kRecordDeferred = 0x80;  // flag: counted in Tally::deferred_now
   static constexpr uint8_t kBatchPriority =
       255;  // of a dormant record: the batch's, which is not known yet
-  static constexpr uint64_t kRecordsMax = 0xfffe0000;  // what 32-bit slots allow
+  static constexpr uint32_t kRecordsMax = 0xfffe0000;  // what 32-bit slots allow
   static constexpr uint32_t kDuePerTurn = 2048;        // records taken from the wheel
   static constexpr uint32_t kActivatedPerTurn =
       16384;  // records of new batches that become due or waiting

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 
+#include "absl/container/flat_hash_set.h"
 #include "engine/home.h"
 
 namespace veredus {
@@ -96,8 +97,26 @@ class Home::Replay final : public queue::JournalVisitor {
     if (payload.size() < 8) return;
     const uint64_t number = number_at(payload);
     saw(number);
+    forget(number);
     std::erase_if(found_.commits,
                   [&](const queue::Commit& commit) { return commit.number == number; });
+  }
+  // It was given up: what was loaded of it is let go, so that it takes no memory at any start.
+  void forget(uint64_t batch) {
+    const auto found = by_batch_.find(batch);
+    if (found == by_batch_.end()) return;
+    for (const uint32_t number : found->second) {
+      for (uint32_t& slot : runs_[number].slots) {
+        if (slot != queue::kNoSlot) release(slot);
+      }
+    }
+    by_batch_.erase(found);
+  }
+  void release(uint32_t& slot) {
+    --home_.extents_[home_.records_[slot].extent].live;
+    Counters::take(home_.shard_.counters.waiting);
+    home_.records_.release(slot);
+    slot = queue::kNoSlot;
   }
   void on_extent(const queue::Location& at, std::string_view payload) {
     Run run;
@@ -105,6 +124,7 @@ class Home::Replay final : public queue::JournalVisitor {
     const absl::StatusOr<queue::ExtentHeader> header = queue::read_extent_header(payload);
     if (!loaded.ok()) damaged(at, loaded);
     if (!header.ok()) return;
+    if (!loaded.ok()) partly_lost_.insert(header->batch);
     saw(header->batch);
     run.extent = home_.uncommitted_[header->batch].back();
     run.batch = header->batch;
@@ -135,8 +155,8 @@ class Home::Replay final : public queue::JournalVisitor {
 
   void apply(const queue::Outcome& outcome) {
     uint32_t* const slot = slot_of(outcome);
-    if (slot == nullptr) return;  // its extent was damaged: said already
-    Record& record = home_.records_[*slot];
+    // Without a record: its extent was damaged (said already), but what became of it is known.
+    if (slot == nullptr && !partly_lost_.contains(outcome.batch)) return;
     found_.latest_wall_ns = std::max(found_.latest_wall_ns, outcome.wall_ns);
     Settled& tally = home_.recovered_tallies_[outcome.batch];
     ++tally.attempts;
@@ -159,12 +179,11 @@ class Home::Replay final : public queue::JournalVisitor {
           ++tally.suppressed;
           break;
       }
-      --home_.extents_[record.extent].live;
-      Counters::take(home_.shard_.counters.waiting);
-      home_.records_.release(*slot);
-      *slot = queue::kNoSlot;
+      if (slot != nullptr) release(*slot);
       return;
     }
+    if (slot == nullptr) return;
+    Record& record = home_.records_[*slot];
     record.attempts =
         static_cast<uint8_t>(std::min<uint16_t>(outcome.attempt, queue::kAttemptsMax));
     record.flags = kRecordDeferred;
@@ -186,6 +205,7 @@ class Home::Replay final : public queue::JournalVisitor {
   RecoveredHome& found_;
   std::vector<Run> runs_;
   absl::flat_hash_map<uint64_t, std::vector<uint32_t>> by_batch_;
+  absl::flat_hash_set<uint64_t> partly_lost_;  // batches with a damaged extent
 };
 
 absl::StatusOr<RecoveredHome> Home::recover() {

@@ -54,8 +54,7 @@ struct EngineSettings {
   dns::RouterSettings router;
   mail::RenderSettings render;
 
-  uint64_t waiting_max = 50'000'000;  // recipients in the process; beyond it intake is told 503
-  uint32_t tickets_max = 65536;       // per band and shard, rounded up to a power of two
+  uint32_t tickets_max = 65536;  // per band and shard, rounded up to a power of two
   uint64_t page_cache_bytes = 64u << 20;
   uint64_t content_cache_bytes = 256u << 20;
   queue::JournalOptions journal;

@@ -137,7 +137,6 @@ absl::StatusOr<EngineSettings> engine_settings(const Config& config) {
   settings.render.node = config.name;
   settings.render.trace = config.trace_header;
 
-  settings.waiting_max = config.waiting_max;
   settings.page_cache_bytes = config.page_cache_bytes;
   settings.content_cache_bytes = config.content_cache_bytes;
   settings.journal.segment_bytes = config.segment_bytes;
@@ -154,6 +153,7 @@ intake::IntakeSettings intake_settings(const Config& config) {
   limits.message_bytes = config.message_bytes_max;
   settings.feed.own_names = own_names(config);
   settings.uploads_max = config.uploads_max;
+  settings.waiting_max = config.waiting_max;
   return settings;
 }
 

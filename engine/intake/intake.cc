@@ -75,10 +75,10 @@ void Intake::with(uint64_t id, const Call& call) {
   if (--job->busy == 0 && job->done()) uploads_.erase(id);
 }
 
-uint64_t Intake::send(uint64_t upload, unsigned shard, AppendRequest request) {
+uint64_t Intake::send(uint64_t upload, unsigned shard, AppendRequest request, uint32_t recipients) {
   const uint64_t bytes = bytes_of(request);
   request.token = next_token_++;
-  tokens_.emplace(request.token, Sent{upload, bytes});
+  tokens_.emplace(request.token, Sent{upload, bytes, recipients});
   unanswered_ += bytes;
   port_.append(shard, std::move(request));
   return bytes;
@@ -90,7 +90,7 @@ void Intake::on_answer(const AppendAnswer& answer) {
   const Sent sent = found->second;
   tokens_.erase(found);
   unanswered_ -= sent.bytes;
-  with(sent.upload, [&](Job& job) { job.append_answered(sent.bytes, answer); });
+  with(sent.upload, [&](Job& job) { job.append_answered(sent.bytes, sent.recipients, answer); });
   resume_some();
 }
 

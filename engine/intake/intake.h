@@ -25,6 +25,9 @@ struct IntakeSettings {
   uint64_t held_max =
       512u << 20;             // bytes that all uploads hold here: the next one is refused (503)
   uint32_t uploads_max = 64;  // at once; more are refused (503)
+  // Recipients in the engine, those of uploads under way included: beyond it a batch is refused
+  // (503), before anything of it is written; one that is larger by itself always (413).
+  uint64_t waiting_max = 50'000'000;
   uint64_t small_bytes = 1u << 20;  // a batch up to this goes as one request to one shard: one sync
   uint64_t extent_bytes = 512u << 10;  // of a large batch; the extents go round all shards
   uint32_t extent_recipients = 16384;
@@ -125,12 +128,13 @@ class Intake {
   struct Sent {
     uint64_t upload = 0;
     uint64_t bytes = 0;
+    uint32_t recipients = 0;
   };
   Job* find_job(uint64_t id) const;
   // Gives `job` its say and lets go of it when it is done.
   template <typename Call>
   void with(uint64_t id, const Call& call);
-  uint64_t send(uint64_t upload, unsigned shard, AppendRequest request);
+  uint64_t send(uint64_t upload, unsigned shard, AppendRequest request, uint32_t recipients);
   unsigned take_shard() { return next_shard_++ % port_.shards(); }
   void remember(std::shared_ptr<Known> known);
   void resume_some();
@@ -143,6 +147,7 @@ class Intake {
   unsigned next_shard_ = 0;
   uint64_t unanswered_ = 0;
   uint64_t held_ = 0;
+  uint64_t coming_ = 0;  // recipients of uploads that the shards do not count yet
   uint64_t answers_bytes_ = 0;
   std::map<uint64_t, std::unique_ptr<Job>> uploads_;             // by id
   absl::flat_hash_map<uint64_t, Sent> tokens_;                   // appends without answer

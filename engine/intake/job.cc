@@ -35,6 +35,7 @@ Intake::Job::Job(Intake& intake, uint64_t id, UploadListener& listener, bool ove
 
 Intake::Job::~Job() {
   intake_.held_ -= held_;
+  intake_.coming_ -= coming_;
   EVP_MD_CTX_free(sha_);
 }
 
@@ -83,9 +84,11 @@ void Intake::Job::abandon() {
   give_up();
 }
 
-void Intake::Job::append_answered(uint64_t bytes, const AppendAnswer& answer) {
+void Intake::Job::append_answered(uint64_t bytes, uint32_t recipients, const AppendAnswer& answer) {
   --outstanding_;
   unanswered_ -= bytes;
+  coming_ -= recipients;
+  intake_.coming_ -= recipients;
   if (state_ == State::done) return;
   if (!answer.status.ok()) {
     return unavailable("the spool could not be written: " + std::string(answer.status.message()));
@@ -206,7 +209,32 @@ bool Intake::Job::on_batch(const queue::Batch& batch, std::string content, FeedE
   return true;
 }
 
-bool Intake::Job::on_recipient(const queue::Entry& entry, FeedError&) {
+// Whether one more recipient may come. Until the shards count them themselves (they have answered)
+// those of uploads are counted here; in between some count twice, never none.
+bool Intake::Job::has_room(FeedError& error) const {
+  const uint64_t most = intake_.settings_.waiting_max;
+  if (accepted_ < most && intake_.port_.waiting_recipients() + intake_.coming_ < most) return true;
+  error = FeedError();
+  if (accepted_ >= most) {
+    error.http = 413;
+    error.code = "too_large";
+    error.reason =
+        "the batch has more recipients than may wait in the engine (" + std::to_string(most) + ")";
+    error.hint = "send it in smaller batches, or raise limits.waiting";
+  } else {
+    error.http = 503;
+    error.code = "unavailable";
+    error.reason =
+        "with this batch more recipients would wait than may (" + std::to_string(most) + ")";
+    error.hint = "nothing of the batch was kept: send it again later";
+  }
+  return false;
+}
+
+bool Intake::Job::on_recipient(const queue::Entry& entry, FeedError& error) {
+  if (!has_room(error)) return false;
+  ++coming_;
+  ++intake_.coming_;
   const IntakeSettings& settings = intake_.settings_;
   if (extent_ != nullptr && (extent_->count() >= settings.extent_recipients ||
                              extent_->bytes() >= settings.extent_bytes)) {
@@ -255,9 +283,9 @@ AppendRequest Intake::Job::request() const {
   return made;
 }
 
-void Intake::Job::send(unsigned shard, AppendRequest request) {
+void Intake::Job::send(unsigned shard, AppendRequest request, uint32_t recipients) {
   ++outstanding_;
-  unanswered_ += intake_.send(id_, shard, std::move(request));
+  unanswered_ += intake_.send(id_, shard, std::move(request), recipients);
 }
 
 void Intake::Job::become_large() {
@@ -274,10 +302,11 @@ void Intake::Job::close_extent() {
   if (extent_ == nullptr) return;
   if (!large_) become_large();
   AppendRequest made = request();
+  const uint32_t recipients = extent_->count();
   made.frames.push_back({FrameType::extent, extent_->finish()});
   extent_.reset();
   ++extents_;
-  send(intake_.take_shard(), std::move(made));
+  send(intake_.take_shard(), std::move(made), recipients);
 }
 
 void Intake::Job::put_refusals(AppendRequest& request) {
@@ -293,12 +322,14 @@ void Intake::Job::put_refusals(AppendRequest& request) {
 // exists.
 void Intake::Job::commit() {
   AppendRequest last = request();
+  uint32_t recipients = 0;
   if (!large_) {
     last.begins = true;
     last.content = std::move(content_);
     content_ = std::string();
     last.meta_to_write = *batch_;
     if (extent_ != nullptr) {
+      recipients = extent_->count();
       last.frames.push_back({FrameType::extent, extent_->finish()});
       extent_.reset();
       ++extents_;
@@ -322,7 +353,7 @@ void Intake::Job::commit() {
   last.frames.push_back({FrameType::commit, {}});
   queue::encode_commit(commit, last.frames.back().payload);
   state_ = State::committing;
-  send(coordinator_, std::move(last));
+  send(coordinator_, std::move(last), recipients);
   account();
 }
 

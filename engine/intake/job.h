@@ -32,7 +32,7 @@ class Intake::Job final : public FeedHandler {
   void feed(std::string_view bytes);
   void finish();
   void abandon();
-  void append_answered(uint64_t bytes, const AppendAnswer& answer);
+  void append_answered(uint64_t bytes, uint32_t recipients, const AppendAnswer& answer);
   // The others leave room: tells the listener when it may go on.
   void resume();
 
@@ -59,7 +59,8 @@ class Intake::Job final : public FeedHandler {
   void become_large();
   void close_extent();
   void put_refusals(AppendRequest& request);
-  void send(unsigned shard, AppendRequest request);
+  bool has_room(FeedError& error) const;
+  void send(unsigned shard, AppendRequest request, uint32_t recipients = 0);
   AppendRequest request() const;
   void commit();
   void committed();
@@ -92,6 +93,7 @@ class Intake::Job final : public FeedHandler {
   std::vector<queue::Location> refusals_at_;
   uint32_t outstanding_ = 0;  // appends without answer
   uint64_t unanswered_ = 0;   // their bytes
+  uint32_t coming_ = 0;       // accepted recipients that no shard has answered for
   uint64_t held_ = 0;         // as Intake counts it
 };
 

@@ -51,8 +51,9 @@ class ShardPort {
   virtual void announce(std::shared_ptr<const queue::LiveBatch> batch) = 0;
   // The upload was given up: every shard frees what it holds of it.
   virtual void discard(uint64_t batch) = 0;
-  // False while some shard's journal is unhealthy or full, or the engine holds its maximum of
-  // waiting recipients: 503.
+  // Recipients that the shards hold: those waiting, and those of uploads under way.
+  virtual uint64_t waiting_recipients() const = 0;
+  // False while some shard's journal is unhealthy or full: 503.
   virtual bool accepting(std::string& reason) const = 0;
   virtual int64_t wall_ns() const = 0;
 };

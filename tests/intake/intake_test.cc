@@ -338,6 +338,40 @@ TEST(Intake, Bounds) {
   EXPECT_NE(fourth.listener.answer.body.find("maximum of 3 remembered"), std::string::npos);
 }
 
+// Refused before anything of it is written: what waits, what the shards have not counted yet and
+// what comes must fit.
+TEST(Intake, RecipientsWaitingAreLimited) {
+  ScriptedPort port(2);
+  IntakeSettings settings = small_extents();
+  settings.waiting_max = 20;
+  Intake intake(port, settings);
+  Fed larger(intake, body_of("b1", 21));
+  EXPECT_EQ(larger.listener.answer.status, 413);
+  EXPECT_NE(larger.listener.answer.body.find("limits.waiting"), std::string::npos);
+  port.answer_all(intake);
+  EXPECT_EQ(port.frames_of(FrameType::commit), 0u);
+  Fed fits(intake, body_of("b2", 6));
+  Fed beside(intake, body_of("b3", 15));  // 6 are on their way
+  EXPECT_EQ(beside.listener.answer.status, 503);
+  EXPECT_GT(beside.listener.answer.retry_after_s, 0u);
+  Fed just(intake, body_of("b4", 14));
+  port.answer_all(intake);
+  EXPECT_EQ(fits.listener.answer.status, 200);
+  EXPECT_EQ(just.listener.answer.status, 200);
+  port.waiting_elsewhere = 20;  // the shards count them now
+  Fed full(intake, body_of("b5", 1));
+  EXPECT_EQ(full.listener.answer.status, 503);
+  EXPECT_EQ(port.frames_of(FrameType::commit), 2u);
+  port.waiting_elsewhere = 0;
+  {
+    Fed lost(intake, body_of("b6", 20), false);
+    lost.upload->abandon();
+  }
+  Fed again(intake, body_of("b7", 20));
+  port.answer_all(intake);
+  EXPECT_EQ(again.listener.answer.status, 200) << "places of a lost upload are free again";
+}
+
 TEST(Intake, RestoredBatchesAreKnown) {
   ScriptedPort port(2);
   const std::string body = body_of("b1", 3) + "{\"to\":\"x@\"}\n";

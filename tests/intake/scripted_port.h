@@ -37,6 +37,7 @@ class ScriptedPort : public ShardPort {
     EXPECT_FALSE(announced.contains(batch));
     discarded.insert(batch);
   }
+  uint64_t waiting_recipients() const override { return waiting_elsewhere; }
   bool accepting(std::string& reason) const override {
     if (!open) reason = "the disk is full";
     return open;
@@ -131,6 +132,7 @@ class ScriptedPort : public ShardPort {
   std::set<uint64_t> announced, discarded;
   unsigned appends = 0;
   bool open = true;
+  uint64_t waiting_elsewhere = 0;
 
  private:
   void write(unsigned shard, AppendRequest& request, AppendAnswer& answer) {

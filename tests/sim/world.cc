@@ -42,7 +42,6 @@ World::World(const WorldOptions& options)
         1 + static_cast<unsigned>(random_.below(options.connections_per_site));
   settings_.recipients_per_transaction = 1 + static_cast<unsigned>(random_.below(20));
   settings_.tickets_max = 256;
-  settings_.waiting_max = 10'000'000;
   settings_.page_cache_bytes = 1 << 20;
   settings_.journal.segment_bytes = 256 * 1024;
   settings_.address_policy = dns::AddressPolicy({*dns::parse_cidr("10.0.0.0/8")}, {});

@@ -39,6 +39,7 @@ struct WorldOptions {
   bool faults = true;
   bool disk_faults = true;
   uint32_t connections_per_site = 20;
+  uint64_t waiting_max = 10'000'000;  // recipients; feeders are told 503 beyond it
   WorldDefect defect = WorldDefect::none;
   // Turns of all shards before the world says that they spin.
   uint64_t turns_max = 20'000'000;

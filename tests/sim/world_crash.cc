@@ -63,6 +63,7 @@ void World::start_life() {
   for (const auto& place : life.places) place->shard->resume(committed);
   intake::IntakeSettings intake_settings;
   intake_settings.small_bytes = random_.below(2) == 0 ? 4096 : 1 << 20;
+  intake_settings.waiting_max = options_.waiting_max;
   intake_settings.extent_bytes = 2048 + random_.below(16384);
   life.intake = std::make_unique<intake::Intake>(*life.core, intake_settings);
   life.intake->set_next_number(spool.next_batch);
