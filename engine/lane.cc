@@ -11,6 +11,16 @@
 
 namespace veredus {
 
+namespace {
+
+// Split evenly; each shard must be able to deliver what it owns, so none has less than one.
+size_t share_of(unsigned connections, const ShardContext& shard) {
+  const unsigned shards = shard.exchange.shards();
+  return std::max(1u, connections / shards + (shard.id < connections % shards ? 1 : 0));
+}
+
+}  // namespace
+
 Lane::Lane(Lanes& lanes, std::shared_ptr<const Site> the_site) : site(std::move(the_site)) {
   backlog.resize(lanes.shard_.exchange.shards());
   windows.resize(lanes.shard_.exchange.shards(), Lanes::kWindowFirst);
@@ -23,7 +33,7 @@ Lanes::Lanes(ShardContext& shard, queue::Disk& disk, dns::Router& router, io::Ne
       router_(router),
       world_(network, timers, shard.mono_ns),
       returned_(shard.exchange.shards()),
-      connections_max_(std::max(1u, shard.settings.connections_total / shard.exchange.shards())),
+      connections_max_(share_of(shard.settings.connections_total, shard)),
       renderer_(shard.settings.render) {
   world_.limits = shard.settings.session_limits;
   for (const SourceSettings& source : shard.settings.sources) {
@@ -188,7 +198,10 @@ Returned& Lanes::give_back(Work& work) {
   // Milliseconds that wrap: right while a ticket is out for less than 24 days.
   const uint32_t out_ms =
       static_cast<uint32_t>(work.taken_up_mono_ns / 1'000'000) - work.ticket.queued_ms;
-  item.timing.queued_us = out_ms > 0x7fffffff ? 0 : out_ms * 1000;
+  item.timing.queued_us =
+      out_ms > 0x7fffffff
+          ? 0
+          : static_cast<uint32_t>(std::min<uint64_t>(uint64_t{out_ms} * 1000, UINT32_MAX - 1));
   return item;
 }
 

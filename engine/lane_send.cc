@@ -10,6 +10,19 @@ namespace veredus {
 
 namespace {
 
+// Stored in 32 bits: an hour and eleven minutes; what took longer counts as that.
+uint32_t us_of(int64_t ns) {
+  return static_cast<uint32_t>(std::clamp<int64_t>(ns / 1000, 0, UINT32_MAX - 1));
+}
+
+// A server that takes so many messages per connection says so with 421 to the next MAIL, or just
+// hangs up. That says nothing of this message, of which it has heard no more than the sender: it
+// goes at once by another connection, whose first message is then not excused.
+bool was_enough(const smtp::Session& session, const smtp::Outcome& outcome) {
+  if (session.messages() < 2 || outcome.stage != smtp::Phase::mail) return false;
+  return outcome.code == 421 || outcome.reason == smtp::Reason::connection_lost;
+}
+
 std::string_view domain_of(std::string_view address) {
   return address.substr(address.rfind('@') + 1);
 }
@@ -194,6 +207,10 @@ void Lanes::on_session_outcome(smtp::Session& session, smtp::Outgoing* outgoing,
   Lane& lane = *load.lane;
   Work& work = *load.works[outcome.recipient];
   Returned& item = give_back(work);
+  if (was_enough(session, outcome)) {
+    item.unsent = true;
+    return;
+  }
   item.verdict = outcome.verdict;
   item.stage = static_cast<uint8_t>(outcome.stage);
   item.code = outcome.code;
@@ -203,11 +220,11 @@ void Lanes::on_session_outcome(smtp::Session& session, smtp::Outgoing* outgoing,
   item.source = session.source;
   const smtp::Outgoing::Moments& moments = load.moments;
   if (load.first_of_session) item.timing.connect_us = static_cast<uint32_t>(session.connect_us());
-  item.timing.queued_us +=
-      static_cast<uint32_t>((moments.offered_ns - work.taken_up_mono_ns) / 1000);
+  item.timing.queued_us =
+      us_of(moments.offered_ns - work.taken_up_mono_ns + int64_t{item.timing.queued_us} * 1000);
   if (moments.body_sent_ns != 0) {
-    item.timing.mail_us = static_cast<uint32_t>((moments.body_sent_ns - moments.offered_ns) / 1000);
-    item.timing.dot_us = static_cast<uint32_t>((shard_.mono_ns - moments.body_sent_ns) / 1000);
+    item.timing.mail_us = us_of(moments.body_sent_ns - moments.offered_ns);
+    item.timing.dot_us = us_of(shard_.mono_ns - moments.body_sent_ns);
   }
   if (lane.peer_spelled != session.peer()) {
     lane.peer_spelled = session.peer();

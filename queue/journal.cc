@@ -74,7 +74,8 @@ Journal::Impl::Group& Journal::Impl::group_for(uint64_t frame_bytes) {
   group.segment = place_segment_;
   group.offset = static_cast<uint32_t>(place_offset_);
   group.bytes = new_buffer();
-  group.bytes.reserve(kGroupHeaderBytes + frame_bytes);
+  // With what write_group() appends: one large frame must not be copied for it.
+  group.bytes.reserve(align_up(kGroupHeaderBytes + frame_bytes, kGroupAlign) + kCachePageBytes);
   group.bytes.resize(kGroupHeaderBytes);
   return group;
 }

@@ -185,6 +185,9 @@ class Checker {
     if (config_.connections_total < config_.connections_per_site) {
       fault("smtp.connections_total", "is less than smtp.connections_per_site");
     }
+    if (config_.connections_total < config_.shards) {
+      fault("smtp.connections_total", "is less than node.shards: each shard needs one at least");
+    }
     if (config_.message_bytes_max > config_.batch_line_bytes_max) {
       fault("limits.message", "is more than limits.batch_line, which has to hold it");
     }

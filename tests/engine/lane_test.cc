@@ -135,6 +135,21 @@ TEST(LaneTest, ALongQueueDoesNotKeepTheConnections) {
   EXPECT_LT(report.others_done_mono_ns - begun, (report.hot_done_mono_ns - begun) / 2);
 }
 
+// A server that takes so many messages per connection: the next one goes by another connection at
+// once, it is not a failure of that message.
+TEST(LaneTest, AServerThatTakesFiveMessagesPerConnection) {
+  WorldOptions options = few();
+  options.change = [](EngineSettings& settings, Faults& faults) {
+    settings.recipients_per_transaction = 1;
+    settings.messages_per_connection = 0;
+    faults.messages_max = 5;
+  };
+  const WorldReport report = World(options).run();
+  EXPECT_THAT(report.violations, IsEmpty());
+  EXPECT_EQ(report.receipts, options.recipients);
+  EXPECT_LT(report.simulated_ns, 120'000'000'000) << "somebody had to wait for his next try";
+}
+
 // Early mail to servers that take it and refuse some: no offer goes into a RSET, nothing is lost or
 // doubled.
 TEST(LaneTest, EarlyMail) {

@@ -43,6 +43,7 @@ struct Faults {
   bool first_hosts_silent = false;  // of every site: connects to them are not answered
   double dns_failure = 0;           // SERVFAIL or no answer
   double farewell_after_ehlo = 0;   // the reply to EHLO and a 421 in one piece
+  uint32_t messages_max = 0;  // per connection: 421 to the MAIL of the next one; 0: any number
   int64_t latency_max_ns = 40'000'000;
 };
 
@@ -138,6 +139,7 @@ class ServerSide : public std::enable_shared_from_this<ServerSide> {
   int64_t replies_until_ = 0;  // replies leave in order
   uint64_t chunk_left_ = 0;
   bool in_data_ = false, in_chunk_ = false, chunk_last_ = false, have_mail_ = false, dead_ = false;
+  uint32_t messages_ = 0;
 };
 
 // The network port of one shard.

@@ -118,6 +118,9 @@ void ServerSide::command(std::string line) {
     }
     recipients_.clear();
     content_.clear();
+    if (faults.messages_max != 0 && messages_++ >= faults.messages_max) {
+      return reply("421 4.7.0 too many messages in this session", true);
+    }
     if (internet_.chance(faults.mail_refused)) {
       return reply(internet_.chance(0.7) ? "451 4.3.0 later" : "550 5.7.1 not you");
     }
