@@ -161,6 +161,7 @@ class Home::Replay final : public queue::JournalVisitor {
       }
       --home_.extents_[record.extent].live;
       Counters::take(home_.shard_.counters.waiting);
+      home_.own_expiry_.erase(*slot);
       home_.records_.release(*slot);
       *slot = queue::kNoSlot;
       return;

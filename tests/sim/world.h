@@ -40,6 +40,9 @@ struct WorldOptions {
   bool disk_faults = true;
   uint32_t connections_per_site = 20;
   WorldDefect defect = WorldDefect::none;
+  // Members more of a batch line, and of the line of the nth recipient: ,"expires":"2s"
+  std::string batch_more;
+  std::function<std::string(uint32_t)> recipient_more;
   // Turns of all shards before the world says that they spin.
   uint64_t turns_max = 20'000'000;
   // Called last, on what the seed has chosen.
