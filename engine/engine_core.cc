@@ -60,12 +60,7 @@ RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
       live->batch = batch->second;
       live->accepted = commit.accepted;
       live->refused = commit.refused;
-      const int64_t lifetime_ns = queue::lifetime_ns(settings_.retry, live->batch.accepted_wall_ns,
-                                                     live->batch.expires_wall_ns);
-      live->expires_mono_ns =
-          now_mono_ns + lifetime_ns -
-          queue::age_on_load_ns(settings_.retry, lifetime_ns, live->batch.accepted_wall_ns,
-                                latest_wall_ns, now_wall_ns);
+      live->taken_up = {now_mono_ns, now_wall_ns, latest_wall_ns};
       batches_[commit.number] = live;
       spool.batches.push_back({commit, std::move(live)});
     }
@@ -99,9 +94,7 @@ void EngineCore::append(unsigned shard, intake::AppendRequest request) {
 
 void EngineCore::announce(std::shared_ptr<const queue::LiveBatch> batch) {
   const queue::Batch& meta = batch->batch;
-  batch->expires_mono_ns =
-      clock_.mono_ns() +
-      queue::lifetime_ns(settings_.retry, meta.accepted_wall_ns, meta.expires_wall_ns);
+  batch->taken_up = {clock_.mono_ns(), meta.accepted_wall_ns, meta.accepted_wall_ns};
   batches_[meta.number] = batch;
   for (unsigned i = 0; i < shards(); ++i) {
     auto message = std::make_unique<AnnounceMessage>();

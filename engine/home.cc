@@ -29,6 +29,12 @@ uint32_t Home::tick_at(int64_t mono_ns) const {
   return queue::tick_after(shard_.mono_ns - wheel_zero_mono_ns_, mono_ns - shard_.mono_ns);
 }
 
+// When the time of a recipient whose batch exists ends.
+int64_t Home::expires_mono_ns(uint32_t slot) const {
+  return extents_[records_[slot].extent].batch->expires_mono_ns(shard_.settings.retry,
+                                                                own_expiry_.wall_ns(slot));
+}
+
 int64_t Home::outcome_flush_ns() const {
   if (io::is_planted(io::Planted::outcomes_late)) return 2'000'000'000;
   return shard_.settings.outcome_flush_ns;
@@ -182,6 +188,11 @@ absl::Status Home::load_extent(const queue::Location& at, std::string_view paylo
         status = absl::ResourceExhaustedError("the engine holds its maximum of waiting recipients");
         break;
       }
+      if (!own_expiry_.set(slot, entry_.expires_wall_ns)) {
+        records_.release(slot);
+        status = absl::ResourceExhaustedError("no memory is left for recipients' times of expiry");
+        break;
+      }
       Record& record = records_[slot];
       record.extent = number;
       record.offset = offset + at_entry;
@@ -262,6 +273,9 @@ void Home::wake_dormant(Extent& extent) {
   if ((record.flags & queue::kRecordInDoubt) != 0) extent.batch->tally.in_doubt_waiting += 1;
   if (record.due == 0) record.due = batch_due;
   if (record.due != 0 && queue::ticks_until(now, record.due) > 0) {
+    // Waiting beyond the end of its time is of no use, as in postpone().
+    const uint32_t end = tick_at(expires_mono_ns(slot));
+    if (queue::ticks_until(end, record.due) > 0) record.due = end;
     record.state = RecordState::waiting;
     wheel_.schedule(slot);
   } else {
@@ -285,6 +299,7 @@ void Home::drop_dormant(Extent& extent) {
 // The recipient is settled for good. Its extent goes with the last one.
 void Home::release_record(uint32_t slot) {
   const uint32_t number = records_[slot].extent;
+  own_expiry_.erase(slot);
   records_.release(slot);
   Counters::take(shard_.counters.waiting);
   Extent& extent = extents_[number];
@@ -311,8 +326,7 @@ void Home::run_due() {
   activate_some();
   while (!due.empty()) {
     const uint32_t slot = due.pop_front(records_);
-    const Extent& extent = extents_[records_[slot].extent];
-    if (extent.batch->expires_mono_ns <= shard_.mono_ns) {
+    if (expires_mono_ns(slot) <= shard_.mono_ns) {
       expire(slot);
     } else {
       make_ready(slot, false);

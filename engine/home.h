@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "engine/context.h"
 #include "engine/messages.h"
+#include "engine/own_expiry.h"
 #include "queue/due_wheel.h"
 #include "queue/extent.h"
 #include "queue/journal.h"
@@ -140,6 +141,7 @@ class Home final : public queue::JournalListener {
   void make_ready(uint32_t slot, bool in_front);
   uint32_t intern(std::string_view domain);
   uint32_t tick_at(int64_t mono_ns) const;
+  int64_t expires_mono_ns(uint32_t slot) const;
   int64_t outcome_flush_ns() const;
 
   // home_dispatch.cc
@@ -167,6 +169,7 @@ class Home final : public queue::JournalListener {
   ShardContext& shard_;
   queue::Journal journal_;
   queue::RecordTable records_;
+  OwnExpiry own_expiry_;
   queue::DueWheel wheel_;
   const int64_t wheel_zero_mono_ns_;
 

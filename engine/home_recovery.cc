@@ -115,6 +115,7 @@ class Home::Replay final : public queue::JournalVisitor {
   void release(uint32_t& slot) {
     --home_.extents_[home_.records_[slot].extent].live;
     Counters::take(home_.shard_.counters.waiting);
+    home_.own_expiry_.erase(slot);
     home_.records_.release(slot);
     slot = queue::kNoSlot;
   }

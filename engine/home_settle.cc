@@ -159,7 +159,7 @@ void Home::postpone(uint32_t slot, queue::Outcome& outcome, int64_t delay_ns) {
     Counters::add(shard_.counters.deferred);
   }
   // Waiting beyond the end of its time is of no use: it comes up when that ends.
-  const int64_t left_ns = std::max<int64_t>(0, extent.batch->expires_mono_ns - shard_.mono_ns);
+  const int64_t left_ns = std::max<int64_t>(0, expires_mono_ns(slot) - shard_.mono_ns);
   delay_ns = std::min(delay_ns, left_ns);
   outcome.next_due_wall_ns = shard_.wall_ns + std::max<int64_t>(delay_ns, 1);
   write(outcome, extent);

@@ -43,10 +43,8 @@ Work* Lanes::pick(Lane& lane) {
 }
 
 bool Lanes::expired(const Work& work, const queue::Entry& entry) const {
-  int64_t expires_mono_ns = work.batch->expires_mono_ns;
-  if (entry.expires_wall_ns != 0)
-    expires_mono_ns += entry.expires_wall_ns - work.batch->batch.expires_wall_ns;
-  return expires_mono_ns <= shard_.mono_ns;
+  return work.batch->expires_mono_ns(shard_.settings.retry, entry.expires_wall_ns) <=
+         shard_.mono_ns;
 }
 
 // Takes the next recipient, and those behind it that can share its transaction, and offers them to

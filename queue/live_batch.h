@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "queue/batch.h"
+#include "queue/retry.h"
 
 namespace veredus::queue {
 
@@ -38,10 +39,27 @@ struct LiveBatch {
   Batch batch;
   uint32_t accepted = 0;
   uint32_t refused = 0;
-  // When its time ends, on the process' monotonic clock: a wall clock that jumps expires nothing.
-  // Set by the engine before any shard sees the batch; nobody writes it afterwards.
-  mutable int64_t expires_mono_ns = 0;
+  // When this process took it up: the wall clock was looked at this once. Set by the engine before
+  // any shard sees the batch; nobody writes it afterwards.
+  struct TakenUp {
+    int64_t mono_ns = 0;
+    int64_t wall_ns = 0;       // then; of one just accepted, when it was accepted: its age is 0
+    int64_t last_wall_ns = 0;  // as age_on_load_ns() has it
+  };
+  mutable TakenUp taken_up;
   mutable Tally tally;
+
+  // The one rule for when a recipient's time ends, on the process' monotonic clock: a wall clock
+  // that jumps expires nothing. Its own `expires` (0: none) wins over the batch's, longer or
+  // shorter; without either the policy's maximum age holds.
+  int64_t expires_mono_ns(const RetryPolicy& policy, int64_t own_expires_wall_ns) const {
+    const int64_t lifetime =
+        lifetime_ns(policy, batch.accepted_wall_ns,
+                    own_expires_wall_ns != 0 ? own_expires_wall_ns : batch.expires_wall_ns);
+    return taken_up.mono_ns + lifetime -
+           age_on_load_ns(policy, lifetime, batch.accepted_wall_ns, taken_up.last_wall_ns,
+                          taken_up.wall_ns);
+  }
 };
 
 }  // namespace veredus::queue

@@ -118,7 +118,7 @@ TEST(WaitingMemory, FiveMillionRecipientsCostAtMost32BytesEach) {
   auto live = std::make_shared<queue::LiveBatch>();
   live->batch.number = 1;
   live->batch.accepted_wall_ns = shard.wall_ns;
-  live->expires_mono_ns = INT64_MAX;
+  live->taken_up = {shard.mono_ns, shard.wall_ns, shard.wall_ns};
   home.announce(live);
   malloc_trim(0);
   const uint64_t after = resident_bytes();

@@ -105,7 +105,7 @@ void World::make_batch(uint32_t recipients) {
   feeder->body =
       "{\"batch\":\"" + feeder->name + "\",\"tenant\":\"t" + std::to_string(random_.below(3)) +
       "\",\"sender\":\"bounce@b.sim\",\"priority\":" + std::to_string(random_.below(101)) +
-      (merged ? ",\"merge\":true" : "");
+      (merged ? ",\"merge\":true" : "") + options_.batch_more;
   if (!own) feeder->body += ",\"message\":{\"raw\":\"" + raw + "\"}";
   feeder->body += "}\n";
   for (uint32_t i = 0; i < recipients; ++i) {
@@ -123,6 +123,7 @@ void World::make_batch(uint32_t recipients) {
       feeder->body += ",\"message\":{\"raw\":\"From: a@b.sim\\r\\nX-Mark: " + line.mark +
                       "\\r\\n\\r\\nown\\r\\n\"}";
     }
+    if (options_.recipient_more) feeder->body += options_.recipient_more(recipient);
     feeder->body += "}\n";
     feeder->lines.push_back(std::move(line));
   }

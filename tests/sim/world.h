@@ -41,6 +41,9 @@ struct WorldOptions {
   uint32_t connections_per_site = 20;
   uint64_t waiting_max = 10'000'000;  // recipients; feeders are told 503 beyond it
   WorldDefect defect = WorldDefect::none;
+  // Members more of a batch line, and of the line of the nth recipient: ,"expires":"2s"
+  std::string batch_more;
+  std::function<std::string(uint32_t)> recipient_more;
   // Turns of all shards before the world says that they spin.
   uint64_t turns_max = 20'000'000;
   // Called last, on what the seed has chosen.
