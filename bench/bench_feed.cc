@@ -82,6 +82,7 @@ struct FastPort : ShardPort {
   }
   void announce(std::shared_ptr<const queue::LiveBatch>) override {}
   void discard(uint64_t) override {}
+  uint64_t waiting_recipients() const override { return 0; }
   bool accepting(std::string&) const override { return true; }
   int64_t wall_ns() const override { return 1'782'898'205'000'000'000; }
   std::vector<AppendAnswer> answers;
