@@ -87,7 +87,10 @@ World::World(const WorldOptions& options)
     make_batch(options_.recipients / options_.batches);
 }
 
-World::~World() = default;
+// Uploads let go of their intake before the last life ends.
+World::~World() {
+  for (const auto& feeder : feeders_) feeder->connection_lost();
+}
 
 uint32_t World::site_of(uint32_t domain) const {
   return domain == 0 ? 0 : domain % options_.sites;
