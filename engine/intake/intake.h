@@ -147,6 +147,7 @@ class Intake {
   unsigned next_shard_ = 0;
   uint64_t unanswered_ = 0;
   uint64_t held_ = 0;
+  uint64_t room_ = 0;    // recipients that may come before the shards are asked again
   uint64_t coming_ = 0;  // recipients of uploads that the shards do not count yet
   uint64_t answers_bytes_ = 0;
   std::map<uint64_t, std::unique_ptr<Job>> uploads_;             // by id

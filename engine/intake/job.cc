@@ -1,5 +1,6 @@
 #include "engine/intake/job.h"
 
+#include <algorithm>
 #include <cassert>
 
 #include "engine/intake/json_writer.h"
@@ -210,10 +211,16 @@ bool Intake::Job::on_batch(const queue::Batch& batch, std::string content, FeedE
 }
 
 // Whether one more recipient may come. Until the shards count them themselves (they have answered)
-// those of uploads are counted here; in between some count twice, never none.
+// those of uploads are counted here; in between some count twice, never none. What waits grows only
+// by what comes through here, so the shards are asked again only when the room of last time is used
+// up.
 bool Intake::Job::has_room(FeedError& error) const {
   const uint64_t most = intake_.settings_.waiting_max;
-  if (accepted_ < most && intake_.port_.waiting_recipients() + intake_.coming_ < most) return true;
+  if (intake_.room_ == 0) {
+    const uint64_t taken = intake_.port_.waiting_recipients() + intake_.coming_;
+    intake_.room_ = most - std::min(most, taken);
+  }
+  if (accepted_ < most && intake_.room_ > 0) return true;
   error = FeedError();
   if (accepted_ >= most) {
     error.http = 413;
@@ -235,6 +242,7 @@ bool Intake::Job::on_recipient(const queue::Entry& entry, FeedError& error) {
   if (!has_room(error)) return false;
   ++coming_;
   ++intake_.coming_;
+  --intake_.room_;
   const IntakeSettings& settings = intake_.settings_;
   if (extent_ != nullptr && (extent_->count() >= settings.extent_recipients ||
                              extent_->bytes() >= settings.extent_bytes)) {
