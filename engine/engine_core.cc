@@ -27,6 +27,7 @@ RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
   RecoveredSpool spool;
   absl::flat_hash_map<uint64_t, queue::Batch> batches;
   absl::flat_hash_map<uint64_t, uint32_t> extents;
+  absl::flat_hash_map<uint64_t, std::vector<queue::Location>> refusals;
   uint64_t highest = 0;
   int64_t latest_wall_ns = 0;
   for (size_t journal = 0; journal < found.size(); ++journal) {
@@ -36,15 +37,15 @@ RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
     for (queue::Batch& batch : home.batches) batches.emplace(batch.number, std::move(batch));
     for (const auto& [number, count] : home.extents)
       extents[number] += count;  // sums: the order does not matter
-    for (const auto& refusals : home.refusals) spool.refusals.push_back(refusals);
+    for (const auto& [number, location] : home.refusals) refusals[number].push_back(location);
     for (const std::string& damage : home.damage) {
       spool.damage.push_back("journal " + std::to_string(journal) + ", " + damage);
     }
   }
   const int64_t now_mono_ns = clock_.mono_ns();
   const int64_t now_wall_ns = clock_.wall_ns();
-  for (const RecoveredHome& home : found) {
-    for (const queue::Commit& commit : home.commits) {
+  for (size_t journal = 0; journal < found.size(); ++journal) {
+    for (queue::Commit& commit : found[journal].commits) {
       const auto batch = batches.find(commit.number);
       if (batch == batches.end()) {
         spool.damage.push_back("batch " + std::to_string(commit.number) +
@@ -60,21 +61,30 @@ RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
       live->batch = batch->second;
       live->accepted = commit.accepted;
       live->refused = commit.refused;
+      live->extents = commit.extents;
+      live->coordinator = static_cast<uint16_t>(journal);
+      std::copy_n(commit.body_sha256.begin(),
+                  std::min(commit.body_sha256.size(), live->body_sha256.size()),
+                  live->body_sha256.begin());
+      live->answer_json = std::move(commit.answer_json);
+      if (const auto lines = refusals.find(commit.number); lines != refusals.end()) {
+        live->refusals =
+            std::make_shared<const std::vector<queue::Location>>(std::move(lines->second));
+      }
       live->taken_up = {now_mono_ns, now_wall_ns, latest_wall_ns};
       batches_[commit.number] = live;
-      spool.batches.push_back({commit, std::move(live)});
+      spool.batches.push_back(std::move(live));
     }
   }
   std::sort(spool.batches.begin(), spool.batches.end(),
-            [](const auto& a, const auto& b) { return a.commit.number < b.commit.number; });
+            [](const auto& a, const auto& b) { return a->batch.number < b->batch.number; });
   spool.next_batch = highest + 1;
   return spool;
 }
 
 EngineCore::Committed EngineCore::committed_of(const RecoveredSpool& spool) {
   Committed committed;
-  for (const RecoveredSpool::Known& known : spool.batches)
-    committed.emplace(known.commit.number, known.batch);
+  for (const auto& live : spool.batches) committed.emplace(live->batch.number, live);
   return committed;
 }
 

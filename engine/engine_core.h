@@ -17,12 +17,7 @@ namespace veredus {
 
 // What was found in the spool at start, over all journals: for intake, and for whoever watches.
 struct RecoveredSpool {
-  struct Known {
-    queue::Commit commit;
-    std::shared_ptr<const queue::LiveBatch> batch;
-  };
-  std::vector<Known> batches;  // committed ones, by number
-  std::vector<std::pair<uint64_t, queue::Location>> refusals;
+  std::vector<std::shared_ptr<const queue::LiveBatch>> batches;  // committed ones, by number
   std::vector<std::string> damage;
   uint64_t next_batch = 1;
 };

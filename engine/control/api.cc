@@ -44,7 +44,7 @@ HttpAnswer stopping_answer() {
 // GET …/refused: what was written of it, frame by frame.
 class RefusedHandler final : public HttpHandler {
  public:
-  RefusedHandler(EngineView& view, std::vector<queue::Location> frames, HttpCall& call)
+  RefusedHandler(EngineView& view, const std::vector<queue::Location>& frames, HttpCall& call)
       : view_(view), frames_(frames.begin(), frames.end()) {
     call.answer_stream(std::string(kLines));
   }
@@ -196,10 +196,10 @@ std::unique_ptr<HttpHandler> Api::batches(const HttpRequest& request, HttpCall& 
   // The last ones, in the order in which they came.
   std::deque<std::shared_ptr<const queue::LiveBatch>> last;
   uint64_t total = 0;
-  intake_.for_each([&](const intake::Intake::Known& known) {
-    if (!tenant.empty() && known.live->batch.tenant != tenant) return;
+  intake_.for_each([&](const std::shared_ptr<const queue::LiveBatch>& live) {
+    if (!tenant.empty() && live->batch.tenant != tenant) return;
     ++total;
-    last.push_back(known.live);
+    last.push_back(live);
     if (last.size() > limit) last.pop_front();
   });
   std::string body = "{\"total\":" + std::to_string(total) + ",\"batches\":[";
@@ -214,19 +214,20 @@ std::unique_ptr<HttpHandler> Api::batches(const HttpRequest& request, HttpCall& 
 
 std::unique_ptr<HttpHandler> Api::batch(const std::string& tenant, const std::string& name,
                                         HttpCall& call) {
-  const intake::Intake::Known* known = intake_.find(tenant, name);
-  if (known == nullptr) return no_such_batch(call, tenant, name);
+  const auto live = intake_.find(tenant, name);
+  if (live == nullptr) return no_such_batch(call, tenant, name);
   std::string body;
-  intake::append_batch_json(*known->live, port_.wall_ns(), body);
+  intake::append_batch_json(*live, port_.wall_ns(), body);
   return say(call, body + "\n");
 }
 
 std::unique_ptr<HttpHandler> Api::refused(const std::string& tenant, const std::string& name,
                                           HttpCall& call) {
-  const intake::Intake::Known* known = intake_.find(tenant, name);
-  if (known == nullptr) return no_such_batch(call, tenant, name);
-  if (known->refusals.empty()) return say(call, "", std::string(kLines));
-  return std::make_unique<RefusedHandler>(view_, known->refusals, call);
+  const auto live = intake_.find(tenant, name);
+  if (live == nullptr) return no_such_batch(call, tenant, name);
+  const queue::LiveBatch::Locations frames = live->refusals;
+  if (frames == nullptr) return say(call, "", std::string(kLines));
+  return std::make_unique<RefusedHandler>(view_, *frames, call);
 }
 
 std::unique_ptr<HttpHandler> Api::events(const HttpRequest& request, HttpCall& call) {

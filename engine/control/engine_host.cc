@@ -51,10 +51,7 @@ absl::StatusOr<std::unique_ptr<EngineHost>> EngineHost::start(const Config& conf
   RecoveredSpool spool = host->engine_->take_recovered();
   host->intake_ = std::make_unique<intake::Intake>(*host->engine_, intake_settings(config));
   host->intake_->set_next_number(spool.next_batch);
-  for (const auto& [number, location] : spool.refusals)
-    host->intake_->on_recovered_refusals(number, location);
-  for (const RecoveredSpool::Known& known : spool.batches)
-    host->intake_->restore(known.commit, known.batch);
+  for (const auto& live : spool.batches) host->intake_->restore(live);
   host->first_batch_of_run_ = spool.next_batch;
   host->recovered_batches_ = spool.batches.size();
   host->damage_ = std::move(spool.damage);

@@ -105,44 +105,25 @@ void Intake::resume_some() {
   }
 }
 
-void Intake::remember(std::shared_ptr<Known> known) {
-  const queue::Batch& batch = known->live->batch;
-  const auto early = early_refusals_.find(batch.number);
-  if (early != early_refusals_.end()) {
-    known->refusals.insert(known->refusals.end(), early->second.begin(), early->second.end());
-    early_refusals_.erase(early);
-  }
-  answers_bytes_ += known->answer.size();
-  keys_[key_of(batch.tenant, batch.name)] = known;
-  batches_[batch.number] = std::move(known);
+void Intake::remember(BatchPtr live) {
+  const queue::Batch& batch = live->batch;
+  answers_bytes_ += live->answer_json.size();
+  keys_[key_of(batch.tenant, batch.name)] = live;
+  batches_[batch.number] = std::move(live);
 }
 
-void Intake::restore(const queue::Commit& commit, std::shared_ptr<const queue::LiveBatch> live) {
-  auto known = std::make_shared<Known>();
-  known->live = std::move(live);
-  std::copy_n(commit.body_sha256.begin(), std::min(commit.body_sha256.size(), known->sha256.size()),
-              known->sha256.begin());
-  known->answer = commit.answer_json;
-  next_number_ = std::max(next_number_, commit.number + 1);
-  remember(std::move(known));
+void Intake::restore(BatchPtr live) {
+  next_number_ = std::max(next_number_, live->batch.number + 1);
+  remember(std::move(live));
 }
 
-void Intake::on_recovered_refusals(uint64_t number, const queue::Location& location) {
-  const auto found = batches_.find(number);
-  if (found == batches_.end()) {
-    early_refusals_[number].push_back(location);
-  } else {
-    found->second->refusals.push_back(location);
-  }
-}
-
-const Intake::Known* Intake::find(std::string_view tenant, std::string_view name) const {
+Intake::BatchPtr Intake::find(std::string_view tenant, std::string_view name) const {
   const auto found = keys_.find(key_of(tenant, name));
-  return found == keys_.end() ? nullptr : found->second.get();
+  return found == keys_.end() ? nullptr : found->second;
 }
 
-void Intake::for_each(const std::function<void(const Known&)>& visit) const {
-  for (const auto& [number, known] : batches_) visit(*known);
+void Intake::for_each(const std::function<void(const BatchPtr&)>& visit) const {
+  for (const auto& [number, live] : batches_) visit(live);
 }
 
 std::string Intake::limits_json() const {

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -89,6 +88,8 @@ class Upload {
 // coordinator when every append before it was answered well.
 class Intake {
  public:
+  using BatchPtr = std::shared_ptr<const queue::LiveBatch>;
+
   Intake(ShardPort& port, IntakeSettings settings);
   ~Intake();
   Intake(const Intake&) = delete;
@@ -97,22 +98,14 @@ class Intake {
   std::shared_ptr<Upload> begin_upload(UploadListener& listener);
   void on_answer(const AppendAnswer& answer);
 
-  // Recovery, before the first upload: the next free number; each batch that exists; where its
-  // refusals lie.
+  // Recovery, before the first upload: the next free number; each batch that exists.
   void set_next_number(uint64_t number) { next_number_ = number; }
-  void restore(const queue::Commit& commit, std::shared_ptr<const queue::LiveBatch> live);
-  void on_recovered_refusals(uint64_t number, const queue::Location& location);
+  void restore(BatchPtr live);
 
-  // A batch that exists.
-  struct Known {
-    std::shared_ptr<const queue::LiveBatch> live;
-    std::array<uint8_t, 32> sha256{};
-    std::string answer;                     // as it was given, with "replayed":false
-    std::vector<queue::Location> refusals;  // of refusals frames: batch number u64, then JSON lines
-  };
-  const Known* find(std::string_view tenant, std::string_view name) const;
+  // A batch that exists; null: there is none of that name.
+  BatchPtr find(std::string_view tenant, std::string_view name) const;
   // In ascending number.
-  void for_each(const std::function<void(const Known&)>& visit) const;
+  void for_each(const std::function<void(const BatchPtr&)>& visit) const;
   size_t batches() const { return batches_.size(); }
   size_t uploads() const { return uploads_.size(); }
   // Bytes sent to shards and not answered; what all uploads hold here.
@@ -136,7 +129,7 @@ class Intake {
   void with(uint64_t id, const Call& call);
   uint64_t send(uint64_t upload, unsigned shard, AppendRequest request, uint32_t recipients);
   unsigned take_shard() { return next_shard_++ % port_.shards(); }
-  void remember(std::shared_ptr<Known> known);
+  void remember(BatchPtr live);
   void resume_some();
 
   ShardPort& port_;
@@ -153,9 +146,8 @@ class Intake {
   std::map<uint64_t, std::unique_ptr<Job>> uploads_;             // by id
   absl::flat_hash_map<uint64_t, Sent> tokens_;                   // appends without answer
   absl::flat_hash_map<std::string, uint64_t> keys_in_progress_;  // tenant NUL name → upload id
-  absl::flat_hash_map<std::string, std::shared_ptr<Known>> keys_;
-  std::map<uint64_t, std::shared_ptr<Known>> batches_;               // by number
-  std::map<uint64_t, std::vector<queue::Location>> early_refusals_;  // recovered before their batch
+  absl::flat_hash_map<std::string, BatchPtr> keys_;
+  std::map<uint64_t, BatchPtr> batches_;  // by number
 };
 
 // One batch's tallies as a JSON object: tenant, batch, campaign, accepted, refused, delivered,

@@ -371,20 +371,22 @@ void Intake::Job::committed() {
   live->batch.content = content_at_;
   live->accepted = accepted_;
   live->refused = refused_;
-  auto known = std::make_shared<Known>();
-  known->live = live;
-  known->sha256 = sha256_;
-  known->answer = answer_;
-  known->refusals = std::move(refusals_at_);
+  live->extents = extents_;
+  live->coordinator = static_cast<uint16_t>(coordinator_);
+  live->body_sha256 = sha256_;
+  live->answer_json = answer_;
+  if (!refusals_at_.empty()) {
+    live->refusals = std::make_shared<const std::vector<queue::Location>>(std::move(refusals_at_));
+  }
   release();
-  intake_.remember(std::move(known));
+  intake_.remember(live);
   intake_.port_.announce(std::move(live));
   reply({200, std::move(answer_), 0});
 }
 
 void Intake::Job::compare() {
-  if (digest() == known_->sha256) {
-    std::string body = known_->answer;
+  if (digest() == known_->body_sha256) {
+    std::string body = known_->answer_json;
     if (body.ends_with(kNotReplayed)) {
       body.resize(body.size() - kNotReplayed.size());
       body += "true}";
@@ -396,7 +398,7 @@ void Intake::Job::compare() {
   error.code = "conflict";
   error.reason = "there is a batch of this name with other content";
   error.hint = "give the new content a name of its own; the name was taken by batch number " +
-               std::to_string(known_->live->batch.number);
+               std::to_string(known_->batch.number);
   refuse(error);
 }
 

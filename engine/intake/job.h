@@ -79,7 +79,7 @@ class Intake::Job final : public FeedHandler {
   std::unique_ptr<FeedParser> parser_;
   EVP_MD_CTX* sha_;
   std::string key_;  // set while keys_in_progress_ holds it
-  std::shared_ptr<const Known> known_;
+  BatchPtr known_;   // of the same key
   std::shared_ptr<const queue::Batch> batch_;
   std::string content_;
   std::unique_ptr<queue::ExtentWriter> extent_;

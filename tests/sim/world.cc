@@ -204,8 +204,8 @@ bool World::all_settled() const {
     if (!feeder->acknowledged) return false;
   }
   bool settled = true;
-  life_->intake->for_each([&](const intake::Intake::Known& known) {
-    if (known.live->tally.settled() < known.live->accepted) settled = false;
+  life_->intake->for_each([&](const intake::Intake::BatchPtr& live) {
+    if (live->tally.settled() < live->accepted) settled = false;
   });
   return settled;
 }

@@ -67,10 +67,7 @@ void World::start_life() {
   intake_settings.extent_bytes = 2048 + random_.below(16384);
   life.intake = std::make_unique<intake::Intake>(*life.core, intake_settings);
   life.intake->set_next_number(spool.next_batch);
-  for (const auto& [number, location] : spool.refusals)
-    life.intake->on_recovered_refusals(number, location);
-  for (const RecoveredSpool::Known& known : spool.batches)
-    life.intake->restore(known.commit, known.batch);
+  for (const auto& live : spool.batches) life.intake->restore(live);
 }
 
 // -------------------------------------------------------------------------------------------------

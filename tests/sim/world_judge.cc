@@ -64,10 +64,9 @@ World::States World::read_journals() {
 // Outcomes that survived a crash are final: from this life on nothing may reach these recipients.
 void World::judge_durable_at_crash() {
   std::map<uint64_t, const Feeder*> by_number;
-  life_->intake->for_each([&](const intake::Intake::Known& known) {
+  life_->intake->for_each([&](const intake::Intake::BatchPtr& live) {
     for (const auto& feeder : feeders_) {
-      if (feeder->name == known.live->batch.name)
-        by_number[known.live->batch.number] = feeder.get();
+      if (feeder->name == live->batch.name) by_number[live->batch.number] = feeder.get();
     }
   });
   for (const auto& feeder : feeders_) {
@@ -124,9 +123,9 @@ void World::judge_world() {
 void World::judge() {
   judge_world();
   const auto states = read_journals();
-  std::map<std::string, const intake::Intake::Known*> known_by_name;
+  std::map<std::string, intake::Intake::BatchPtr> known_by_name;
   life_->intake->for_each(
-      [&](const intake::Intake::Known& known) { known_by_name[known.live->batch.name] = &known; });
+      [&](const intake::Intake::BatchPtr& live) { known_by_name[live->batch.name] = live; });
   for (const auto& feeder : feeders_) {
     if (!feeder->acknowledged) continue;
     ++report_.acknowledged;
@@ -135,7 +134,7 @@ void World::judge() {
       violation("batch " + feeder->name + " was acknowledged, and does not exist");
       continue;
     }
-    judge_batch(*feeder, *known->second->live, states);
+    judge_batch(*feeder, *known->second, states);
   }
 }
 
