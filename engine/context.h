@@ -35,6 +35,9 @@ struct Counters {
   Count turns{0};
   Count journal_bytes{0};
   Count journal_syncs{0};
+  Count checkpoints{0};  // complete
+  Count carried{0};      // recipients that reclaim wrote anew
+  Count segments_removed{0};
   Count delivered_here{0};  // by the lanes of this shard, whoever is home
 
   static void add(Count& count, uint64_t n = 1) {

@@ -253,4 +253,17 @@ std::vector<intake::AppendAnswer> Engine::take_answers() {
   return std::exchange(answers_, {});
 }
 
+void Engine::damage(std::string what) {
+  {
+    std::unique_lock lock(mutex_);
+    damage_.push_back(std::move(what));
+  }
+  control_.wake();
+}
+
+std::vector<std::string> Engine::take_damage() {
+  std::unique_lock lock(mutex_);
+  return std::exchange(damage_, {});
+}
+
 }  // namespace veredus

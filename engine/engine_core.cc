@@ -25,19 +25,15 @@ Shard& EngineCore::add_shard(uint16_t id, ShardPorts ports, uint64_t seed) {
 
 RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
   RecoveredSpool spool;
-  absl::flat_hash_map<uint64_t, queue::Batch> batches;
-  absl::flat_hash_map<uint64_t, uint32_t> extents;
-  absl::flat_hash_map<uint64_t, std::vector<queue::Location>> refusals;
+  absl::flat_hash_map<uint64_t, uint64_t> accounted;
   uint64_t highest = 0;
   int64_t latest_wall_ns = 0;
   for (size_t journal = 0; journal < found.size(); ++journal) {
-    RecoveredHome& home = found[journal];
+    const RecoveredHome& home = found[journal];
     highest = std::max(highest, home.highest_batch);
     latest_wall_ns = std::max(latest_wall_ns, home.latest_wall_ns);
-    for (queue::Batch& batch : home.batches) batches.emplace(batch.number, std::move(batch));
-    for (const auto& [number, count] : home.extents)
-      extents[number] += count;  // sums: the order does not matter
-    for (const auto& [number, location] : home.refusals) refusals[number].push_back(location);
+    for (const auto& [number, count] : home.accounted)
+      accounted[number] += count;  // sums: the order does not matter
     for (const std::string& damage : home.damage) {
       spool.damage.push_back("journal " + std::to_string(journal) + ", " + damage);
     }
@@ -45,34 +41,35 @@ RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
   const int64_t now_mono_ns = clock_.mono_ns();
   const int64_t now_wall_ns = clock_.wall_ns();
   for (size_t journal = 0; journal < found.size(); ++journal) {
-    for (queue::Commit& commit : found[journal].commits) {
-      const auto batch = batches.find(commit.number);
-      if (batch == batches.end()) {
-        spool.damage.push_back("batch " + std::to_string(commit.number) +
+    for (auto& [number, known] : found[journal].batches) {
+      if (!known.committed) continue;
+      if (known.batch.number == 0) {
+        spool.damage.push_back("batch " + std::to_string(number) +
                                " was committed, but its batch record is gone");
         continue;
       }
-      if (extents[commit.number] < commit.extents) {
-        spool.damage.push_back("batch " + std::to_string(commit.number) + ": " +
-                               std::to_string(commit.extents - extents[commit.number]) +
-                               " of its " + std::to_string(commit.extents) + " extents are gone");
+      if (accounted[number] != known.commit.accepted) {
+        spool.damage.push_back("batch " + std::to_string(number) + ": " +
+                               std::to_string(known.commit.accepted) +
+                               " recipients were accepted, the journals account for " +
+                               std::to_string(accounted[number]));
       }
       auto live = std::make_shared<queue::LiveBatch>();
-      live->batch = batch->second;
-      live->accepted = commit.accepted;
-      live->refused = commit.refused;
-      live->extents = commit.extents;
+      live->batch = std::move(known.batch);
+      live->accepted = known.commit.accepted;
+      live->refused = known.commit.refused;
+      live->extents = known.commit.extents;
       live->coordinator = static_cast<uint16_t>(journal);
-      std::copy_n(commit.body_sha256.begin(),
-                  std::min(commit.body_sha256.size(), live->body_sha256.size()),
+      std::copy_n(known.commit.body_sha256.begin(),
+                  std::min(known.commit.body_sha256.size(), live->body_sha256.size()),
                   live->body_sha256.begin());
-      live->answer_json = std::move(commit.answer_json);
-      if (const auto lines = refusals.find(commit.number); lines != refusals.end()) {
+      live->answer_json = std::move(known.commit.answer_json);
+      if (!known.refusals.empty()) {
         live->refusals =
-            std::make_shared<const std::vector<queue::Location>>(std::move(lines->second));
+            std::make_shared<const std::vector<queue::Location>>(std::move(known.refusals));
       }
       live->taken_up = {now_mono_ns, now_wall_ns, latest_wall_ns};
-      batches_[commit.number] = live;
+      batches_[number] = live;
       spool.batches.push_back(std::move(live));
     }
   }

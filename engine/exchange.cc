@@ -1,5 +1,7 @@
 #include "engine/exchange.h"
 
+#include <algorithm>
+
 namespace veredus {
 
 Mailbox::~Mailbox() {
@@ -30,6 +32,13 @@ Exchange::Exchange(unsigned shards, uint32_t tickets_per_band) {
 bool Exchange::anything_for(unsigned shard) {
   Place& place = *places_[shard];
   return !place.mailbox.empty() || !place.tickets.empty();
+}
+
+int64_t Exchange::durable_as_of() const {
+  int64_t least = INT64_MAX;
+  for (const auto& place : places_)
+    least = std::min(least, place->durable_as_of_ns.load(std::memory_order_acquire));
+  return least;
 }
 
 }  // namespace veredus

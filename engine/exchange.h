@@ -45,6 +45,8 @@ class Exchange {
    public:
     virtual ~Answers() = default;
     virtual void answer(intake::AppendAnswer answer) = 0;
+    // A place of the spool was found damaged after the start, in words.
+    virtual void damage(std::string what) = 0;
   };
   void set_answers(Answers* answers) { answers_ = answers; }
   Answers& answers() { return *answers_; }
@@ -57,6 +59,13 @@ class Exchange {
   bool push(unsigned to, const queue::Ticket& ticket) { return places_[to]->tickets.push(ticket); }
   void wake(unsigned to) { places_[to]->wake->wake(); }
 
+  // Monotonic time up to which all that was settled at a home is durable. Written by its shard.
+  void set_durable_as_of(unsigned home, int64_t mono_ns) {
+    places_[home]->durable_as_of_ns.store(mono_ns, std::memory_order_release);
+  }
+  // At all homes.
+  int64_t durable_as_of() const;
+
   Mailbox& mailbox(unsigned shard) { return places_[shard]->mailbox; }
   queue::TicketQueue& tickets(unsigned shard) { return places_[shard]->tickets; }
   // Asked by the shard itself: it is the queue's one consumer.
@@ -68,6 +77,7 @@ class Exchange {
     Mailbox mailbox;
     queue::TicketQueue tickets;
     io::Wake* wake = nullptr;
+    std::atomic<int64_t> durable_as_of_ns{0};
   };
   std::vector<std::unique_ptr<Place>> places_;
   Answers* answers_ = nullptr;

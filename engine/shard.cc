@@ -54,8 +54,10 @@ void Shard::run_turn() {
   lanes_.take_tickets();
   lanes_.deliver();
   settle();
+  home_.load_some();
   home_.run_due();
   home_.dispatch();
+  home_.maintain();
   home_.flush();
   lanes_.submitted();
   Counters::add(context_.counters.turns);
@@ -74,11 +76,13 @@ void Shard::read_mailbox() {
   size_t appended = 0;
   if (unread_ == nullptr) unread_ = exchange_.mailbox(context_.id).take();
   while (unread_ != nullptr && appended < kAppendedPerTurn) {
-    const std::unique_ptr<Message> owned(unread_);
+    std::unique_ptr<Message> owned(unread_);
     unread_ = owned->next;
     if (owned->kind == Message::Kind::append) {
-      for (const auto& frame : static_cast<AppendMessage&>(*owned).request.frames)
-        appended += frame.payload.size();
+      std::unique_ptr<AppendMessage> append(static_cast<AppendMessage*>(owned.release()));
+      for (const auto& frame : append->request.frames) appended += frame.payload.size();
+      home_.append(std::move(append));
+      continue;
     }
     hear(*owned);
   }
@@ -86,8 +90,8 @@ void Shard::read_mailbox() {
 
 void Shard::hear(Message& message) {
   switch (message.kind) {
-    case Message::Kind::append:
-      return home_.append(static_cast<AppendMessage&>(message));
+    case Message::Kind::append:  // read_mailbox() has handed it on
+      return;
     case Message::Kind::announce: {
       auto& announced = static_cast<AnnounceMessage&>(message);
       lanes_.announce(announced.batch);

@@ -1,5 +1,6 @@
 #include "queue/checkpoint.h"
 
+#include <algorithm>
 #include <cassert>
 
 #include "queue/bytes.h"
@@ -229,6 +230,31 @@ absl::StatusOr<KnownBatch> decode_checkpoint_batch(std::string_view body, uint16
 }
 
 // --- tallies ---
+
+void Settled::count(const Outcome& outcome) {
+  ++attempts;
+  last_outcome_wall_ns = std::max(last_outcome_wall_ns, outcome.wall_ns);
+  switch (outcome.type) {
+    case OutcomeType::delivered:
+      ++delivered;
+      return;
+    case OutcomeType::failed:
+      ++failed;
+      return;
+    case OutcomeType::expired:
+      ++expired;
+      return;
+    case OutcomeType::cancelled:
+      ++cancelled;
+      return;
+    case OutcomeType::suppressed:
+      ++suppressed;
+      return;
+    case OutcomeType::deferred:
+    case OutcomeType::in_doubt:
+      return;
+  }
+}
 
 void TalliesWriter::add(uint64_t batch, const Settled& settled) {
   assert(batch > last_batch_);

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "queue/batch.h"
 #include "queue/journal.h"
+#include "queue/outcome.h"
 
 namespace veredus::queue {
 
@@ -105,6 +106,7 @@ struct Settled {
   uint64_t attempts = 0;  // of all, waiting ones included
   int64_t last_outcome_wall_ns = 0;
   uint64_t total() const { return uint64_t{delivered} + failed + expired + cancelled + suppressed; }
+  void count(const Outcome& outcome);
   bool operator==(const Settled&) const = default;
 };
 class TalliesWriter {

@@ -205,7 +205,7 @@ absl::StatusOr<ExtentHeader> read_extent_header(std::string_view extent) {
   return header;
 }
 
-absl::StatusOr<PageView> read_page(std::string_view extent, uint32_t offset) {
+absl::StatusOr<uint32_t> page_length(std::string_view extent, uint32_t offset) {
   if (offset < kExtentHeaderBytes || offset > extent.size() ||
       extent.size() - offset < kPageHeaderBytes) {
     return damaged("extent ends within a page", offset);
@@ -214,8 +214,14 @@ absl::StatusOr<PageView> read_page(std::string_view extent, uint32_t offset) {
   if (length < kPageHeaderBytes || length > extent.size() - offset) {
     return damaged("page with an impossible length", offset);
   }
+  return length;
+}
+
+absl::StatusOr<PageView> read_page(std::string_view extent, uint32_t offset) {
+  const absl::StatusOr<uint32_t> length = page_length(extent, offset);
+  if (!length.ok()) return length.status();
   PageView page;
-  page.bytes = extent.substr(offset, length);
+  page.bytes = extent.substr(offset, *length);
   if (!check_page(page.bytes).ok()) return damaged("page fails its checksum", offset);
   page.offset = offset;
   page.first_index = load_number<uint32_t>(page.bytes.data() + 8);

@@ -84,6 +84,8 @@ struct PageView {
   std::string_view bytes;  // whole page
 };
 absl::StatusOr<PageView> read_page(std::string_view extent, uint32_t offset);
+// The length that the page at `offset` states, if it can be: to pass over one that is damaged.
+absl::StatusOr<uint32_t> page_length(std::string_view extent, uint32_t offset);
 // Checks a page that was read alone (length and CRC).
 absl::Status check_page(std::string_view page);
 

@@ -358,6 +358,9 @@ uint64_t Journal::file_bytes() const {
 uint32_t Journal::needed_from() const {
   return impl_->needed_from();
 }
+uint32_t Journal::checkpoint_segment() const {
+  return impl_->checkpoint_segment();
+}
 uint32_t Journal::current_segment() const {
   return impl_->current_segment();
 }

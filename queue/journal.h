@@ -139,6 +139,8 @@ class Journal {
   uint64_t file_bytes() const;         // of all segment files
   // From here on recovery may have to read: nothing of it may be removed. Segment.
   uint32_t needed_from() const;
+  // Where the last complete checkpoint begins. Segment; 0: there is none.
+  uint32_t checkpoint_segment() const;
   // Where the next frame goes. Segment.
   uint32_t current_segment() const;
   // Files that are complete, ascending: what was found at the start is among them.

@@ -90,6 +90,7 @@ void Journal::Impl::remove_segment(uint32_t number) {
   auto segment = std::make_unique<Segment>(*this);
   segment->number = number;
   segment->bytes = found->second;
+  segment->needed = true;
   complete_.erase(found);
   remove_file(std::move(segment));
 }
@@ -111,7 +112,8 @@ void Journal::Impl::segment_removed(Segment& segment, int64_t result) {
     complete_.emplace(number, segment.bytes);
   } else {
     file_bytes_ -= std::min(file_bytes_, segment.bytes);
-    wait_ = 0;  // a segment that could not be made may find room now
+    // A segment that could not be made may find room now. A dead one never had any.
+    if (segment.needed) wait_ = 0;
   }
   std::erase_if(removing_, [&](const auto& each) { return each.get() == &segment; });
   if (!closed_) listener_.on_segment_removed(number, status);

@@ -47,6 +47,7 @@ class Journal::Impl {
   uint64_t appended_bytes() const { return appended_bytes_; }
   uint64_t file_bytes() const { return file_bytes_; }
   uint32_t needed_from() const { return checkpoint_before_.segment; }
+  uint32_t checkpoint_segment() const { return checkpoint_.segment; }
   uint32_t current_segment() const { return place_segment_->number; }
   const std::map<uint32_t, uint64_t>& complete_segments() const { return complete_; }
   uint64_t durable_events() const { return events_; }

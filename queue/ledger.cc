@@ -16,31 +16,6 @@ uint64_t number_at(std::string_view payload) {
   return in.u64();
 }
 
-void count(const Outcome& outcome, Settled& settled) {
-  ++settled.attempts;
-  settled.last_outcome_wall_ns = std::max(settled.last_outcome_wall_ns, outcome.wall_ns);
-  switch (outcome.type) {
-    case OutcomeType::delivered:
-      ++settled.delivered;
-      return;
-    case OutcomeType::failed:
-      ++settled.failed;
-      return;
-    case OutcomeType::expired:
-      ++settled.expired;
-      return;
-    case OutcomeType::cancelled:
-      ++settled.cancelled;
-      return;
-    case OutcomeType::suppressed:
-      ++settled.suppressed;
-      return;
-    case OutcomeType::deferred:
-    case OutcomeType::in_doubt:
-      return;
-  }
-}
-
 WaitingState state_after(const Outcome& outcome) {
   WaitingState state;
   state.attempts = static_cast<uint8_t>(std::min<uint16_t>(outcome.attempt, UINT8_MAX));
@@ -231,7 +206,7 @@ void Ledger::on_outcomes(const Location& at, std::string_view payload) {
 // the checkpoint, and the checkpoint, which comes behind, does not name who is settled by then.
 void Ledger::apply(const Outcome& outcome) {
   latest_wall_ns_ = std::max(latest_wall_ns_, outcome.wall_ns);
-  count(outcome, tallies_[outcome.batch]);
+  tallies_[outcome.batch].count(outcome);
   const Location at{journal_, outcome.segment, outcome.page_offset, 0};
   Run* const run = find(outcome.batch, outcome.index, &at);
   if (run == nullptr) return;

@@ -11,6 +11,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "queue/checkpoint.h"
 #include "queue/journal.h"
+#include "queue/outcome.h"
 
 namespace veredus::queue {
 
@@ -46,6 +47,7 @@ class Ledger final : public JournalVisitor, private WaitingHandler {
   const absl::btree_map<uint64_t, Run>& runs() const { return runs_; }
   // Batches whose meta or commit lies in this journal, by number.
   const std::map<uint64_t, KnownBatch>& batches() const { return batches_; }
+  std::map<uint64_t, KnownBatch> take_batches() { return std::move(batches_); }
   // What became of recipients of this home, by batch.
   const std::map<uint64_t, Settled>& tallies() const { return tallies_; }
   const std::vector<std::string>& damage() const { return damage_; }

@@ -45,6 +45,31 @@ class RecordTable {
   // Takes any numbers.
   Record* find(uint32_t slot, uint16_t generation);
 
+  // The record in a slot, or nullptr when none is there now. Takes any number.
+  Record* at(uint32_t slot) {
+    const uint32_t number = slot >> kChunkBits;
+    if (number >= opened_ || !touched(slot)) return nullptr;
+    Record& record = (*this)[slot];
+    return record.state == RecordState::free ? nullptr : &record;
+  }
+
+  // Calls visit(slot, record) for the allocated slots from `from` on, ascending, and looks at about
+  // `budget` slots. Where to go on; kNoSlot: that was all. What is allocated meanwhile is met if it
+  // lies ahead.
+  template <typename Visit>
+  uint32_t visit(uint32_t from, uint32_t budget, const Visit& visitor) {
+    for (uint32_t number = from >> kChunkBits; number < opened_; ++number) {
+      Chunk& chunk = chunks_[number];
+      uint32_t at = number == from >> kChunkBits ? from & (kChunkRecords - 1) : 0;
+      for (; at < chunk.fresh; ++at) {
+        if (budget-- == 0) return number << kChunkBits | at;
+        Record& record = chunk.records[at];
+        if (record.state != RecordState::free) visitor(number << kChunkBits | at, record);
+      }
+    }
+    return kNoSlot;
+  }
+
   uint32_t count() const { return count_; }
   uint32_t capacity() const { return capacity_; }
   // Bytes taken from the allocator.
@@ -74,6 +99,7 @@ class RecordTable {
 
   const uint32_t capacity_;
   uint32_t count_ = 0;
+  uint32_t opened_ = 0;             // no chunk from here on ever had memory
   uint32_t empty_chunks_ = 0;       // with memory, without records
   std::vector<Chunk> chunks_;       // size fixed at construction
   std::vector<uint64_t> has_room_;  // one bit a chunk: may take a record (opened or not)

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "engine/control/log.h"
 #include "engine/control/settings.h"
 #include "engine/store.h"
 
@@ -10,6 +11,7 @@ namespace veredus::control {
 namespace {
 
 constexpr unsigned kJournalsMax = 256;
+constexpr size_t kDamageToldMax = 1000;  // the log has all
 
 // A journal whose shard does not exist would be mail that nobody delivers: better not to start at
 // all.
@@ -81,6 +83,10 @@ void EngineHost::wake() {
 void EngineHost::take_answers() {
   posted_.store(false, std::memory_order_release);
   if (intake_ == nullptr) return;
+  for (std::string& place : engine_->take_damage()) {
+    log_line(LogLevel::error, "damage in the spool: " + place);
+    if (damage_.size() < kDamageToldMax) damage_.push_back(std::move(place));
+  }
   for (const intake::AppendAnswer& answer : engine_->take_answers()) intake_->on_answer(answer);
 }
 

@@ -128,7 +128,7 @@ void SimStorage::forget_operations(bool power_cut) {
           }
           break;
         case SimDisk::Kind::remove:
-          if (below(2) > 0) files_.erase(left.path);
+          if (below(2) > 0) remove_file(left.path);
           break;
         case SimDisk::Kind::sync:
           if (power_cut && below(2) > 0) view->effect_sync(left);
@@ -207,6 +207,13 @@ bool SimStorage::exists(std::string_view path) const {
 void SimStorage::erase(std::string_view path) {
   const auto at = files_.find(path);
   if (at != files_.end()) files_.erase(at);
+}
+
+void SimStorage::remove_file(std::string_view path) {
+  const auto at = files_.find(path);
+  if (at == files_.end()) return;
+  if (keep_removed) removed_[at->first] = at->second;
+  files_.erase(at);
 }
 
 std::vector<std::string> SimStorage::paths() const {
@@ -322,7 +329,7 @@ int64_t SimDisk::effect(Pending& done) {
     case Kind::remove:
       if (storage_.chance(storage_.faults.remove_error)) return -EIO;
       if (!storage_.exists(done.path)) return -ENOENT;
-      storage_.erase(done.path);
+      storage_.remove_file(done.path);
       return 0;
   }
   return -EINVAL;
@@ -421,20 +428,30 @@ void SimDisk::close(File file) {
 }
 
 std::vector<queue::Disk::Entry> SimDisk::list_now(std::string_view directory) {
-  std::vector<Entry> entries;
+  std::map<std::string, uint64_t> found;
   std::string prefix(directory);
   prefix += '/';
-  for (auto at = storage_.files_.lower_bound(prefix); at != storage_.files_.end(); ++at) {
-    if (!at->first.starts_with(prefix)) break;
-    const std::string name = at->first.substr(prefix.size());
-    if (name.find('/') == name.npos) entries.push_back({name, at->second->size});
-  }
+  const auto look = [&](const auto& files) {
+    for (auto at = files.lower_bound(prefix); at != files.end(); ++at) {
+      if (!at->first.starts_with(prefix)) break;
+      const std::string name = at->first.substr(prefix.size());
+      if (name.find('/') == name.npos) found.emplace(name, at->second->size);
+    }
+  };
+  look(storage_.files_);
+  if (looks_back_) look(storage_.removed_);
+  std::vector<Entry> entries;
+  for (const auto& [name, bytes] : found) entries.push_back({name, bytes});
   return entries;
 }
 
 int64_t SimDisk::open_now(std::string_view path) {
   if (storage_.planned_failure()) return -storage_.faults.fail_errno;
   std::shared_ptr<SimStorage::File> file = storage_.find(path);
+  if (file == nullptr && looks_back_) {
+    if (const auto at = storage_.removed_.find(path); at != storage_.removed_.end())
+      file = at->second;
+  }
   return file == nullptr ? -ENOENT : storage_.handle_for(std::move(file));
 }
 

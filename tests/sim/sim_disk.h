@@ -79,6 +79,9 @@ class SimStorage {
   void erase(std::string_view path);
   std::vector<std::string> paths() const;
 
+  // Files that were removed are kept for who looks back (SimDisk::look_back).
+  bool keep_removed = false;
+
   uint64_t calls = 0;  // that could have failed
   uint64_t faults_injected = 0;
   uint64_t syncs = 0;
@@ -110,9 +113,11 @@ class SimStorage {
   std::shared_ptr<File> find(std::string_view path) const;
   uint64_t used_bytes() const;
   void forget_operations(bool power_cut);
+  void remove_file(std::string_view path);
 
   std::mt19937_64 random_;
   std::map<std::string, std::shared_ptr<File>, std::less<>> files_;
+  std::map<std::string, std::shared_ptr<File>, std::less<>> removed_;
   std::map<int32_t, std::shared_ptr<File>> handles_;
   int32_t next_handle_ = 3;
   uint64_t next_write_ = 1;
@@ -132,6 +137,8 @@ class SimDisk final : public queue::Disk {
   bool complete_one();
   size_t pending() const { return pending_.size(); }
   int64_t next_due_ns() const;  // INT64_MAX: nothing is pending
+  // The blocking calls see removed files, too: for an oracle that reads what once was there.
+  void look_back() { looks_back_ = true; }
 
   void create(std::string_view path, uint64_t bytes, queue::DiskOperation& op) override;
   void open(std::string_view path, queue::DiskOperation& op) override;
@@ -175,6 +182,7 @@ class SimDisk final : public queue::Disk {
   std::vector<Pending> pending_;
   int64_t now_ns_ = 0;
   uint64_t next_order_ = 0;
+  bool looks_back_ = false;
 };
 
 }  // namespace veredus::sim

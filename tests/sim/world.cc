@@ -31,6 +31,7 @@ World::World(const WorldOptions& options)
       random_(options.seed * 2 + 1),
       internet_(options.seed, clock_),
       storage_(options.seed + 77) {
+  storage_.keep_removed = true;
   shards_ = options.shards != 0 ? options.shards : 2 + static_cast<unsigned>(random_.below(3));
   report_.shards = shards_;
   settings_.hostname = "mta.sim";
@@ -43,7 +44,8 @@ World::World(const WorldOptions& options)
   settings_.recipients_per_transaction = 1 + static_cast<unsigned>(random_.below(20));
   settings_.tickets_max = 256;
   settings_.page_cache_bytes = 1 << 20;
-  settings_.journal.segment_bytes = 256 * 1024;
+  // Small: many of them come to their end, and are reclaimed.
+  settings_.journal.segment_bytes = (16u << random_.below(5)) * 1024;
   settings_.address_policy = dns::AddressPolicy({*dns::parse_cidr("10.0.0.0/8")}, {});
   settings_.messages_per_connection = random_.below(2) == 0 ? 0 : 5;
   settings_.dialogue.use_chunking = random_.below(2) == 0;

@@ -61,6 +61,8 @@ struct WorldReport {
   PowerCuts power_cuts;
   // What recovery found beyond the cut (queue::Recovered).
   uint64_t cut_groups = 0, torn_groups = 0;
+  // Of all lives; and how often a start began at a checkpoint.
+  uint64_t checkpoints = 0, carried = 0, segments_removed = 0, starts_at_checkpoint = 0;
   unsigned shards = 0, shards_at_end = 0;
   int64_t simulated_ns = 0;
   // When the last mail arrived at the domain that has most of it (d0), and at the others.
@@ -106,6 +108,7 @@ class World {
   bool crash_due();
   bool damage_owed() const;
   size_t acknowledged() const;
+  void count_life();
   void die(bool power_cut);
   void crash();
 

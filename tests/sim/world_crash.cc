@@ -45,6 +45,7 @@ bool World::recover_life(size_t shards, std::vector<RecoveredHome>& found) {
       return false;
     }
     for (const std::string& damage : home->damage) violation("damage reported: " + damage);
+    report_.starts_at_checkpoint += home->journal.checkpoint.segment != 0;
     report_.cut_groups += home->journal.cut_groups;
     report_.torn_groups += home->journal.torn_groups;
     found.push_back(*std::move(home));
@@ -124,9 +125,19 @@ bool World::crash_due() {
   return true;
 }
 
+void World::count_life() {
+  for (const auto& place : life_->places) {
+    const Counters& counters = life_->core->counters(place->id);
+    report_.checkpoints += counters.checkpoints;
+    report_.carried += counters.carried;
+    report_.segments_removed += counters.segments_removed;
+  }
+}
+
 // The process dies, perhaps with the machine.
 void World::die(bool power_cut) {
   ++report_.crashes;
+  count_life();
   for (const auto& feeder : feeders_) feeder->connection_lost();
   // A sync that failed, then a killed process, then a power cut: what the page cache shows after
   // the first two may be on no disk, and no call can tell. Three faults in a row are more than a

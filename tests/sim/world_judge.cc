@@ -25,6 +25,7 @@ World::States World::read_journals() {
   States states;
   for (unsigned id = 0; id < shards_; ++id) {
     SimDisk disk(storage_);
+    disk.look_back();
     queue::JournalReader reader(disk, static_cast<uint16_t>(id),
                                 Store::journal_directory(static_cast<uint16_t>(id)));
     queue::JournalReader::Position position;
@@ -84,6 +85,7 @@ void World::judge_durable_at_crash() {
 
 // What holds of the world as a whole.
 void World::judge_world() {
+  count_life();
   for (const std::string& what : internet_.violations) violation("a server saw " + what);
   if (internet_.open_at_site_max > settings_.connections_per_site) {
     violation(std::to_string(internet_.open_at_site_max) +

@@ -94,6 +94,7 @@ struct World::Life final : Exchange::Answers {
     places.clear();
   }
   void answer(intake::AppendAnswer one) override { answers.push_back(std::move(one)); }
+  void damage(std::string what) override { world.violation("damage reported: " + what); }
 
   World& world;
   std::unique_ptr<EngineCore> core;
