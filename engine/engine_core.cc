@@ -3,14 +3,29 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/io/planted.h"
+#include "engine/store.h"
+#include "queue/journal_files.h"
+
 namespace veredus {
 
-EngineCore::EngineCore(const EngineSettings& settings, unsigned shards, io::Clock& clock)
-    : settings_(settings), clock_(clock), exchange_(shards, settings.tickets_max), shards_(shards) {
-  for (unsigned i = 0; i < shards; ++i) {
-    counters_.push_back(std::make_unique<Counters>());
-    published_.push_back(std::make_unique<Published>());
+unsigned journals_in(queue::Disk& disk) {
+  if (io::is_planted(io::Planted::journals_left_out)) return 0;
+  for (unsigned journal = kJournalsMax; journal > 0; --journal) {
+    const std::string directory = Store::journal_directory(static_cast<uint16_t>(journal - 1));
+    if (!queue::list_segments(disk, directory).empty()) return journal;
   }
+  return 0;
+}
+
+EngineCore::EngineCore(const EngineSettings& settings, unsigned shards, unsigned homes,
+                       io::Clock& clock)
+    : settings_(settings),
+      clock_(clock),
+      exchange_(shards, homes, settings.tickets_max),
+      shards_(shards) {
+  for (unsigned i = 0; i < shards; ++i) counters_.push_back(std::make_unique<Counters>());
+  for (unsigned i = 0; i < homes; ++i) published_.push_back(std::make_unique<Published>());
 }
 
 EngineCore::~EngineCore() = default;
@@ -29,8 +44,7 @@ RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
   absl::flat_hash_map<uint64_t, uint32_t> extents;
   uint64_t highest = 0;
   int64_t latest_wall_ns = 0;
-  for (size_t journal = 0; journal < found.size(); ++journal) {
-    RecoveredHome& home = found[journal];
+  for (RecoveredHome& home : found) {
     highest = std::max(highest, home.highest_batch);
     latest_wall_ns = std::max(latest_wall_ns, home.latest_wall_ns);
     for (queue::Batch& batch : home.batches) batches.emplace(batch.number, std::move(batch));
@@ -38,7 +52,7 @@ RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
       extents[number] += count;  // sums: the order does not matter
     for (const auto& refusals : home.refusals) spool.refusals.push_back(refusals);
     for (const std::string& damage : home.damage) {
-      spool.damage.push_back("journal " + std::to_string(journal) + ", " + damage);
+      spool.damage.push_back("journal " + std::to_string(home.home) + ", " + damage);
     }
   }
   const int64_t now_mono_ns = clock_.mono_ns();
@@ -89,7 +103,7 @@ std::shared_ptr<const queue::LiveBatch> EngineCore::find_batch(uint64_t number) 
 void EngineCore::append(unsigned shard, intake::AppendRequest request) {
   auto message = std::make_unique<AppendMessage>();
   message->request = std::move(request);
-  exchange_.post(shard, std::move(message));
+  exchange_.post_home(shard, std::move(message));  // the home of that number
 }
 
 void EngineCore::announce(std::shared_ptr<const queue::LiveBatch> batch) {
@@ -120,7 +134,7 @@ uint64_t EngineCore::waiting_recipients() const {
 }
 
 bool EngineCore::accepting(std::string& reason) const {
-  for (unsigned i = 0; i < shards(); ++i) {
+  for (unsigned i = 0; i < shards(); ++i) {  // journals beyond these take nothing new
     if (!published_[i]->healthy.load(std::memory_order_relaxed)) {
       reason = "journal " + std::to_string(i) + " cannot be written (disk full or failing)";
       return false;
@@ -133,19 +147,22 @@ bool EngineCore::accepting(std::string& reason) const {
   return true;
 }
 
-void EngineCore::publish(unsigned id) {
-  const queue::Journal& journal = shards_[id]->home().journal();
-  const queue::Location end = journal.durable_end();
-  Published& published = *published_[id];
-  published.durable_end.store(uint64_t{end.segment} << 32 | end.offset, std::memory_order_release);
-  published.healthy.store(journal.healthy(), std::memory_order_relaxed);
-  published.has_room.store(journal.has_room(), std::memory_order_relaxed);
+void EngineCore::publish(unsigned shard) {
+  for (const Home& home : shards_[shard]->homes()) {
+    const queue::Journal& journal = home.journal();
+    const queue::Location end = journal.durable_end();
+    Published& published = *published_[home.number()];
+    published.durable_end.store(uint64_t{end.segment} << 32 | end.offset,
+                                std::memory_order_release);
+    published.healthy.store(journal.healthy(), std::memory_order_relaxed);
+    published.has_room.store(journal.has_room(), std::memory_order_relaxed);
+  }
 }
 
-queue::Location EngineCore::durable_end(unsigned id) const {
-  const uint64_t end = published_[id]->durable_end.load(std::memory_order_acquire);
+queue::Location EngineCore::durable_end(unsigned home) const {
+  const uint64_t end = published_[home]->durable_end.load(std::memory_order_acquire);
   queue::Location location;
-  location.journal = static_cast<uint16_t>(id);
+  location.journal = static_cast<uint16_t>(home);
   location.segment = static_cast<uint32_t>(end >> 32);
   location.offset = static_cast<uint32_t>(end);
   return location;

@@ -1,5 +1,7 @@
 #include "engine/exchange.h"
 
+#include <cassert>
+
 namespace veredus {
 
 Mailbox::~Mailbox() {
@@ -21,7 +23,8 @@ Message* Mailbox::take() {
   return oldest_first;
 }
 
-Exchange::Exchange(unsigned shards, uint32_t tickets_per_band) {
+Exchange::Exchange(unsigned shards, unsigned homes, uint32_t tickets_per_band) : homes_(homes) {
+  assert(shards > 0 && homes >= shards);
   places_.reserve(shards);
   for (unsigned i = 0; i < shards; ++i)
     places_.push_back(std::make_unique<Place>(tickets_per_band));

@@ -33,12 +33,16 @@ class Mailbox {
 };
 
 // Where the shards meet: per shard its mailbox and its lock-free priority queue of tickets; and the
-// way back to intake.
+// way back to intake. It knows which shard a home is on: there are as many homes as shards, or
+// more, for journals outlive the number of shards.
 class Exchange {
  public:
-  Exchange(unsigned shards, uint32_t tickets_per_band);
+  Exchange(unsigned shards, unsigned homes, uint32_t tickets_per_band);
 
   unsigned shards() const { return static_cast<unsigned>(places_.size()); }
+  unsigned homes() const { return homes_; }
+  // Home n is on the shard of that number while there is one.
+  unsigned shard_of_home(unsigned home) const { return home % shards(); }
   void set_wake(unsigned shard, io::Wake* wake) { places_[shard]->wake = wake; }
   // Where answers to intake go; called from any shard's thread.
   class Answers {
@@ -52,6 +56,10 @@ class Exchange {
   void post(unsigned to, std::unique_ptr<Message> message) {
     places_[to]->mailbox.push(std::move(message));
     places_[to]->wake->wake();
+  }
+  void post_home(unsigned home, std::unique_ptr<Message> message) {
+    message->home = static_cast<uint16_t>(home);
+    post(shard_of_home(home), std::move(message));
   }
   // False when the band's ring there is full. The receiver is woken by wake(), once for many.
   bool push(unsigned to, const queue::Ticket& ticket) { return places_[to]->tickets.push(ticket); }
@@ -70,6 +78,7 @@ class Exchange {
     io::Wake* wake = nullptr;
   };
   std::vector<std::unique_ptr<Place>> places_;
+  const unsigned homes_;
   Answers* answers_ = nullptr;
 };
 

@@ -13,9 +13,10 @@ using queue::FrameType;
 using queue::Record;
 using queue::RecordState;
 
-Home::Home(ShardContext& shard, queue::Disk& disk)
+Home::Home(ShardContext& shard, queue::Disk& disk, uint16_t number)
     : shard_(shard),
-      journal_(disk, *this, shard.id, Store::journal_directory(shard.id), shard.settings.journal),
+      number_(number),
+      journal_(disk, *this, number, Store::journal_directory(number), shard.settings.journal),
       // Intake keeps to limits.waiting. Here what is in the journal must fit, whatever that says
       // now.
       records_(kRecordsMax),
@@ -246,7 +247,7 @@ void Home::activate(uint32_t number, std::shared_ptr<const queue::LiveBatch> bat
 }
 
 void Home::activate_some() {
-  uint32_t budget = kActivatedPerTurn;
+  uint32_t budget = share_of(kActivatedPerTurn);
   while (!activating_.empty()) {
     // It lives as long as it has dormant records.
     Extent& extent = extents_[activating_.front()];
@@ -321,8 +322,8 @@ void Home::schedule(uint32_t slot, int64_t due_mono_ns) {
 
 void Home::run_due() {
   queue::SlotFifo due;
-  more_to_do_ =
-      !wheel_.advance(queue::tick_at(shard_.mono_ns - wheel_zero_mono_ns_), kDuePerTurn, due);
+  more_to_do_ = !wheel_.advance(queue::tick_at(shard_.mono_ns - wheel_zero_mono_ns_),
+                                share_of(kDuePerTurn), due);
   activate_some();
   while (!due.empty()) {
     const uint32_t slot = due.pop_front(records_);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -23,6 +24,7 @@ namespace veredus {
 
 // What one journal knew, as far as intake and the other shards must hear of it.
 struct RecoveredHome {
+  uint16_t home = 0;  // the journal's number
   std::vector<queue::Batch> batches;
   std::vector<queue::Commit> commits;
   absl::flat_hash_map<uint64_t, uint32_t> extents;  // by batch number: how many were found here
@@ -33,16 +35,18 @@ struct RecoveredHome {
   queue::Recovered journal;
 };
 
-// The home of the recipients whose journal this shard keeps: their records, their clocks, and what
-// became of them. Nothing else owns a record. A record that is due becomes a ticket when its lane
-// has credit; each ticket comes back once.
+// The home of the recipients of one journal: their records, their clocks, and what became of them.
+// It has the journal's number, and lives on one shard, as others may. Nothing else owns a record. A
+// record that is due becomes a ticket when its lane has credit; each ticket comes back once.
 class Home final : public queue::JournalListener {
  public:
-  Home(ShardContext& shard, queue::Disk& disk);
+  Home(ShardContext& shard, queue::Disk& disk, uint16_t number);
   ~Home() override;
 
-  // Start: recover() on every shard, then, when all know which batches were committed, resume() on
-  // every shard.
+  uint16_t number() const { return number_; }
+
+  // Start: recover() on every home, then, when all know which batches were committed, resume() on
+  // every home.
   absl::StatusOr<RecoveredHome> recover();
   void resume(
       const absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>>& committed);
@@ -76,7 +80,8 @@ class Home final : public queue::JournalListener {
   static constexpr uint8_t kBatchPriority =
       255;  // of a dormant record: the batch's, which is not known yet
   static constexpr uint32_t kRecordsMax = 0xfffe0000;  // what 32-bit slots allow
-  static constexpr uint32_t kDuePerTurn = 2048;        // records taken from the wheel
+  // Of a turn; homes on one shard share them.
+  static constexpr uint32_t kDuePerTurn = 2048;  // records taken from the wheel
   static constexpr uint32_t kActivatedPerTurn =
       16384;  // records of new batches that become due or waiting
   static constexpr uint32_t kTicketsPerTurn = 1024;
@@ -141,6 +146,7 @@ class Home final : public queue::JournalListener {
   void make_ready(uint32_t slot, bool in_front);
   uint32_t intern(std::string_view domain);
   uint32_t tick_at(int64_t mono_ns) const;
+  uint32_t share_of(uint32_t budget) const { return std::max(1u, budget / shard_.homes); }
   int64_t expires_mono_ns(uint32_t slot) const;
   int64_t outcome_flush_ns() const;
 
@@ -167,6 +173,7 @@ class Home final : public queue::JournalListener {
   void write(queue::Outcome& outcome, const Extent& extent);
 
   ShardContext& shard_;
+  const uint16_t number_;
   queue::Journal journal_;
   queue::RecordTable records_;
   OwnExpiry own_expiry_;

@@ -211,6 +211,7 @@ class Home::Replay final : public queue::JournalVisitor {
 
 absl::StatusOr<RecoveredHome> Home::recover() {
   RecoveredHome found;
+  found.home = number_;
   Replay replay(*this, found);
   absl::StatusOr<queue::Recovered> recovered = journal_.recover(replay);
   if (!recovered.ok()) return recovered.status();
@@ -255,7 +256,9 @@ void Home::resume(
     }
   }
   recovered_tallies_.clear();
-  journal_.start();
+  // An old journal of which nobody waits is not written any more: no segments are made for it.
+  const bool waits = free_extents_.size() < extents_.size();
+  if (number_ < shard_.exchange.shards() || waits) journal_.start();
 }
 
 }  // namespace veredus
