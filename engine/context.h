@@ -52,6 +52,7 @@ struct Counters {
 // all of it.
 struct ShardContext {
   uint16_t id = 0;
+  uint16_t homes = 1;  // on this shard
   const EngineSettings& settings;
   Exchange& exchange;
   io::Random& random;

@@ -79,12 +79,13 @@ struct Engine::Runner final : ShardPorts::Loop {
   Shard* shard = nullptr;
 };
 
-Engine::Engine(const EngineSettings& settings, EngineOptions options, io::Wake& control)
-    : EngineCore(settings, options.shards, clock_instance_),
+Engine::Engine(const EngineSettings& settings, EngineOptions options, unsigned homes,
+               io::Wake& control)
+    : EngineCore(settings, options.shards, homes, clock_instance_),
       options_(std::move(options)),
       control_(control) {
   exchange().set_answers(this);
-  found_.resize(options_.shards);
+  found_.resize(homes);
 }
 
 Engine::~Engine() {
@@ -101,13 +102,17 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::start(const EngineSettings& sett
   if (absl::Status usable = io::Ring::probe(); !usable.ok()) return usable;
   auto files = io::SpoolFiles::open(options.spool);
   if (!files.ok()) return files.status();
-  std::unique_ptr<Engine> engine(new Engine(settings, std::move(options), control));
+  auto files_to_look_at = io::SpoolFiles::open(options.spool);
+  if (!files_to_look_at.ok()) return files_to_look_at.status();
+  io::BlockingDisk disk(*std::move(files_to_look_at));
+  const unsigned homes = std::max(options.shards, journals_in(disk));
+  std::unique_ptr<Engine> engine(new Engine(settings, std::move(options), homes, control));
   engine->filer_ = std::make_unique<io::Filer>(*std::move(files));
   if (absl::Status launched = engine->launch(); !launched.ok()) return launched;
   return engine;
 }
 
-// Threads prepare (ring, ports, recovery of their journal); the caller merges what they found;
+// Threads prepare (ring, ports, recovery of their journals); the caller merges what they found;
 // threads resume.
 absl::Status Engine::launch() {
   for (unsigned id = 0; id < options_.shards; ++id) {
@@ -162,9 +167,10 @@ absl::Status Engine::prepare(Runner& runner) {
                             {clock_instance_, runner, *runner.network, *runner.disk,
                              runner.dns_host->lookups(), runner.timers},
                             random_seed());
-  absl::StatusOr<RecoveredHome> found = runner.shard->recover();
+  absl::StatusOr<std::vector<RecoveredHome>> found = runner.shard->recover();
   if (!found.ok()) return found.status();
-  found_[runner.id] = *std::move(found);  // this thread's own place
+  for (RecoveredHome& home : *found)
+    found_[home.home] = std::move(home);  // this thread's own places
   return absl::OkStatus();
 }
 

@@ -47,7 +47,7 @@ class Engine final : public EngineCore, private Exchange::Answers {
  private:
   struct Runner;  // what one thread owns
 
-  Engine(const EngineSettings& settings, EngineOptions options, io::Wake& control);
+  Engine(const EngineSettings& settings, EngineOptions options, unsigned homes, io::Wake& control);
   absl::Status launch();
   void run(unsigned id);
   absl::Status prepare(Runner& runner);

@@ -3,14 +3,29 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/io/planted.h"
+#include "engine/store.h"
+#include "queue/journal_files.h"
+
 namespace veredus {
 
-EngineCore::EngineCore(const EngineSettings& settings, unsigned shards, io::Clock& clock)
-    : settings_(settings), clock_(clock), exchange_(shards, settings.tickets_max), shards_(shards) {
-  for (unsigned i = 0; i < shards; ++i) {
-    counters_.push_back(std::make_unique<Counters>());
-    published_.push_back(std::make_unique<Published>());
+unsigned journals_in(queue::Disk& disk) {
+  if (io::is_planted(io::Planted::journals_left_out)) return 0;
+  for (unsigned journal = kJournalsMax; journal > 0; --journal) {
+    const std::string directory = Store::journal_directory(static_cast<uint16_t>(journal - 1));
+    if (!queue::list_segments(disk, directory).empty()) return journal;
   }
+  return 0;
+}
+
+EngineCore::EngineCore(const EngineSettings& settings, unsigned shards, unsigned homes,
+                       io::Clock& clock)
+    : settings_(settings),
+      clock_(clock),
+      exchange_(shards, homes, settings.tickets_max),
+      shards_(shards) {
+  for (unsigned i = 0; i < shards; ++i) counters_.push_back(std::make_unique<Counters>());
+  for (unsigned i = 0; i < homes; ++i) published_.push_back(std::make_unique<Published>());
 }
 
 EngineCore::~EngineCore() = default;
@@ -28,20 +43,19 @@ RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
   absl::flat_hash_map<uint64_t, uint64_t> accounted;
   uint64_t highest = 0;
   int64_t latest_wall_ns = 0;
-  for (size_t journal = 0; journal < found.size(); ++journal) {
-    const RecoveredHome& home = found[journal];
+  for (const RecoveredHome& home : found) {
     highest = std::max(highest, home.highest_batch);
     latest_wall_ns = std::max(latest_wall_ns, home.latest_wall_ns);
     for (const auto& [number, count] : home.accounted)
       accounted[number] += count;  // sums: the order does not matter
     for (const std::string& damage : home.damage) {
-      spool.damage.push_back("journal " + std::to_string(journal) + ", " + damage);
+      spool.damage.push_back("journal " + std::to_string(home.home) + ", " + damage);
     }
   }
   const int64_t now_mono_ns = clock_.mono_ns();
   const int64_t now_wall_ns = clock_.wall_ns();
-  for (size_t journal = 0; journal < found.size(); ++journal) {
-    for (auto& [number, known] : found[journal].batches) {
+  for (RecoveredHome& home : found) {
+    for (auto& [number, known] : home.batches) {
       if (!known.committed) continue;
       if (known.batch.number == 0) {
         spool.damage.push_back("batch " + std::to_string(number) +
@@ -59,7 +73,7 @@ RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
       live->accepted = known.commit.accepted;
       live->refused = known.commit.refused;
       live->extents = known.commit.extents;
-      live->coordinator = static_cast<uint16_t>(journal);
+      live->coordinator = home.home;
       std::copy_n(known.commit.body_sha256.begin(),
                   std::min(known.commit.body_sha256.size(), live->body_sha256.size()),
                   live->body_sha256.begin());
@@ -96,7 +110,7 @@ std::shared_ptr<const queue::LiveBatch> EngineCore::find_batch(uint64_t number) 
 void EngineCore::append(unsigned shard, intake::AppendRequest request) {
   auto message = std::make_unique<AppendMessage>();
   message->request = std::move(request);
-  exchange_.post(shard, std::move(message));
+  exchange_.post_home(shard, std::move(message));  // the home of that number
 }
 
 void EngineCore::announce(std::shared_ptr<const queue::LiveBatch> batch) {
@@ -127,7 +141,7 @@ uint64_t EngineCore::waiting_recipients() const {
 }
 
 bool EngineCore::accepting(std::string& reason) const {
-  for (unsigned i = 0; i < shards(); ++i) {
+  for (unsigned i = 0; i < shards(); ++i) {  // journals beyond these take nothing new
     if (!published_[i]->healthy.load(std::memory_order_relaxed)) {
       reason = "journal " + std::to_string(i) + " cannot be written (disk full or failing)";
       return false;
@@ -140,19 +154,22 @@ bool EngineCore::accepting(std::string& reason) const {
   return true;
 }
 
-void EngineCore::publish(unsigned id) {
-  const queue::Journal& journal = shards_[id]->home().journal();
-  const queue::Location end = journal.durable_end();
-  Published& published = *published_[id];
-  published.durable_end.store(uint64_t{end.segment} << 32 | end.offset, std::memory_order_release);
-  published.healthy.store(journal.healthy(), std::memory_order_relaxed);
-  published.has_room.store(journal.has_room(), std::memory_order_relaxed);
+void EngineCore::publish(unsigned shard) {
+  for (const Home& home : shards_[shard]->homes()) {
+    const queue::Journal& journal = home.journal();
+    const queue::Location end = journal.durable_end();
+    Published& published = *published_[home.number()];
+    published.durable_end.store(uint64_t{end.segment} << 32 | end.offset,
+                                std::memory_order_release);
+    published.healthy.store(journal.healthy(), std::memory_order_relaxed);
+    published.has_room.store(journal.has_room(), std::memory_order_relaxed);
+  }
 }
 
-queue::Location EngineCore::durable_end(unsigned id) const {
-  const uint64_t end = published_[id]->durable_end.load(std::memory_order_acquire);
+queue::Location EngineCore::durable_end(unsigned home) const {
+  const uint64_t end = published_[home]->durable_end.load(std::memory_order_acquire);
   queue::Location location;
-  location.journal = static_cast<uint16_t>(id);
+  location.journal = static_cast<uint16_t>(home);
   location.segment = static_cast<uint32_t>(end >> 32);
   location.offset = static_cast<uint32_t>(end);
   return location;

@@ -22,11 +22,17 @@ struct RecoveredSpool {
   uint64_t next_batch = 1;
 };
 
+constexpr unsigned kJournalsMax = 256;
+// One more than the highest number of a journal that has segments: journals outlive the number of
+// shards, and none is left out.
+unsigned journals_in(queue::Disk& disk);
+
 // The shards of one engine, and how intake reaches them: what is the same on threads and in the
 // simulated world.
 class EngineCore : public intake::ShardPort {
  public:
-  EngineCore(const EngineSettings& settings, unsigned shards, io::Clock& clock);
+  // `homes`: not fewer than shards, nor than there are journals in the spool (journals_in()).
+  EngineCore(const EngineSettings& settings, unsigned shards, unsigned homes, io::Clock& clock);
   ~EngineCore() override;
 
   Exchange& exchange() { return exchange_; }
@@ -39,14 +45,15 @@ class EngineCore : public intake::ShardPort {
   // The shards go; nothing that they have under way may come back any more.
   void drop_shards() { shards_.clear(); }
 
-  // When every shard's recover() has answered: which batches exist. Pure but for the clock.
+  // When every home's recover() has answered: which batches exist. Pure but for the clock.
   RecoveredSpool merge(std::vector<RecoveredHome> found);
   using Committed = absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>>;
   static Committed committed_of(const RecoveredSpool& spool);
 
-  // Called by each shard's thread after its turn: what others may know of it.
-  void publish(unsigned id);
-  queue::Location durable_end(unsigned id) const;
+  // Called by each shard's thread after its turn: what others may know of its homes.
+  void publish(unsigned shard);
+  unsigned homes() const { return exchange_.homes(); }
+  queue::Location durable_end(unsigned home) const;
 
   // A batch that exists. Control thread only, as what follows.
   std::shared_ptr<const queue::LiveBatch> find_batch(uint64_t number) const;
@@ -73,7 +80,7 @@ class EngineCore : public intake::ShardPort {
   Exchange exchange_;
   absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>> batches_;
   std::vector<std::unique_ptr<Counters>> counters_;
-  std::vector<std::unique_ptr<Published>> published_;
+  std::vector<std::unique_ptr<Published>> published_;  // by home
   std::vector<std::unique_ptr<Shard>> shards_;
 };
 

@@ -1,6 +1,7 @@
 #include "engine/exchange.h"
 
 #include <algorithm>
+#include <cassert>
 
 namespace veredus {
 
@@ -23,7 +24,9 @@ Message* Mailbox::take() {
   return oldest_first;
 }
 
-Exchange::Exchange(unsigned shards, uint32_t tickets_per_band) {
+Exchange::Exchange(unsigned shards, unsigned homes, uint32_t tickets_per_band)
+    : durable_as_of_(homes), homes_(homes) {
+  assert(shards > 0 && homes >= shards);
   places_.reserve(shards);
   for (unsigned i = 0; i < shards; ++i)
     places_.push_back(std::make_unique<Place>(tickets_per_band));
@@ -36,8 +39,8 @@ bool Exchange::anything_for(unsigned shard) {
 
 int64_t Exchange::durable_as_of() const {
   int64_t least = INT64_MAX;
-  for (const auto& place : places_)
-    least = std::min(least, place->durable_as_of_ns.load(std::memory_order_acquire));
+  for (const Moment& moment : durable_as_of_)
+    least = std::min(least, moment.ns.load(std::memory_order_acquire));
   return least;
 }
 

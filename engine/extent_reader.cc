@@ -12,8 +12,9 @@ namespace veredus {
 
 struct ExtentReader::File : queue::DiskOperation {
   explicit File(ExtentReader& the_reader) : reader(the_reader) {}
+  // While the disk reads from it, only the end of all things takes it away: then it stays open.
   ~File() override {
-    if (handle >= 0) reader.disk_.close(handle);
+    if (handle >= 0 && reads == 0) reader.disk_.close(handle);
   }
   void on_disk_done(int64_t result) override {
     opening = false;
@@ -24,6 +25,7 @@ struct ExtentReader::File : queue::DiskOperation {
   ExtentReader& reader;
   queue::Disk::File handle = -1;
   bool opening = true;
+  uint32_t reads = 0;  // under way
   std::vector<Window*> waiting;
 };
 
@@ -32,6 +34,7 @@ struct ExtentReader::Window : queue::DiskOperation {
   explicit Window(ExtentReader& the_reader) : reader(the_reader) {}
   void on_disk_done(int64_t result) override {
     --reader.under_way_;
+    --reader.files_.at(segment)->reads;
     reader.window_read(*this, result);
   }
   ExtentReader& reader;
@@ -95,6 +98,7 @@ void ExtentReader::start(Window& window) {
     window.done = true;
   } else {
     ++under_way_;
+    ++file->reads;
     disk_.read(file->handle, window.offset + window.have,
                {reinterpret_cast<uint8_t*>(window.bytes.data()) + window.have,
                 window.bytes.size() - window.have},

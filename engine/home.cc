@@ -13,15 +13,16 @@ using queue::FrameType;
 using queue::Record;
 using queue::RecordState;
 
-Home::Home(ShardContext& shard, queue::Disk& disk)
+Home::Home(ShardContext& shard, queue::Disk& disk, uint16_t number)
     : shard_(shard),
-      journal_(disk, *this, shard.id, Store::journal_directory(shard.id), shard.settings.journal),
+      number_(number),
+      journal_(disk, *this, number, Store::journal_directory(number), shard.settings.journal),
       // Intake keeps to limits.waiting. Here what is in the journal must fit, whatever that says
       // now.
       records_(kRecordsMax),
       wheel_(records_),
       wheel_zero_mono_ns_(shard.mono_ns),
-      reader_(disk, Store::journal_directory(shard.id)) {}
+      reader_(disk, Store::journal_directory(number)) {}
 
 Home::~Home() = default;
 
@@ -203,7 +204,7 @@ void Home::publish_durable() {
   if (outcomes_.empty()) {
     if (journal_.durable_sequence() >= journal_.appended_sequence()) {
       durable_as_of_.clear();
-      shard_.exchange.set_durable_as_of(shard_.id, shard_.mono_ns);
+      shard_.exchange.set_durable_as_of(number_, shard_.mono_ns);
       return;
     }
     if (durable_as_of_.empty() || durable_as_of_.back().first < journal_.appended_sequence())
@@ -214,7 +215,7 @@ void Home::publish_durable() {
     as_of = durable_as_of_.front().second;
     durable_as_of_.pop_front();
   }
-  if (as_of != 0) shard_.exchange.set_durable_as_of(shard_.id, as_of);
+  if (as_of != 0) shard_.exchange.set_durable_as_of(number_, as_of);
 }
 
 // -------------------------------------------------------------------------------------------
@@ -326,7 +327,7 @@ absl::StatusOr<uint32_t> Home::make_record(Extent& extent, uint32_t number, uint
 }
 
 void Home::announce(std::shared_ptr<const queue::LiveBatch> batch) {
-  if (batch->coordinator == shard_.id) {
+  if (batch->coordinator == number_) {
     Coordinated& mine = coordinated_[batch->batch.number];
     mine.live = batch;
     mine.upload.reset();
@@ -348,7 +349,7 @@ void Home::activate(uint32_t number, std::shared_ptr<const queue::LiveBatch> bat
 }
 
 void Home::activate_some() {
-  uint32_t budget = kActivatedPerTurn;
+  uint32_t budget = share_of(kActivatedPerTurn);
   while (!activating_.empty()) {
     // It lives as long as it has dormant records.
     Extent& extent = extents_[activating_.front()];
@@ -447,8 +448,8 @@ void Home::schedule(uint32_t slot, int64_t due_mono_ns) {
 
 void Home::run_due() {
   queue::SlotFifo due;
-  more_to_do_ =
-      !wheel_.advance(queue::tick_at(shard_.mono_ns - wheel_zero_mono_ns_), kDuePerTurn, due);
+  more_to_do_ = !wheel_.advance(queue::tick_at(shard_.mono_ns - wheel_zero_mono_ns_),
+                                share_of(kDuePerTurn), due);
   activate_some();
   while (!due.empty()) {
     const uint32_t slot = due.pop_front(records_);

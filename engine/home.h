@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -27,6 +28,7 @@ namespace veredus {
 
 // What one journal knew, as far as intake and the other shards must hear of it.
 struct RecoveredHome {
+  uint16_t home = 0;                                  // the journal's number
   std::map<uint64_t, queue::KnownBatch> batches;      // whose meta or commit lies here, by number
   absl::flat_hash_map<uint64_t, uint64_t> accounted;  // by batch: settled and waiting ones here
   std::vector<std::string> damage;                    // places found damaged, in words
@@ -35,16 +37,18 @@ struct RecoveredHome {
   queue::Recovered journal;
 };
 
-// The home of the recipients whose journal this shard keeps: their records, their clocks, and what
-// became of them. Nothing else owns a record. A record that is due becomes a ticket when its lane
-// has credit; each ticket comes back once.
+// The home of the recipients of one journal: their records, their clocks, and what became of them.
+// It has the journal's number, and lives on one shard, as others may. Nothing else owns a record. A
+// record that is due becomes a ticket when its lane has credit; each ticket comes back once.
 class Home final : public queue::JournalListener {
  public:
-  Home(ShardContext& shard, queue::Disk& disk);
+  Home(ShardContext& shard, queue::Disk& disk, uint16_t number);
   ~Home() override;
 
-  // Start: recover() on every shard, then, when all know which batches were committed, resume() on
-  // every shard. Recipients become records afterwards, a turn's share each turn: the first are sent
+  uint16_t number() const { return number_; }
+
+  // Start: recover() on every home, then, when all know which batches were committed, resume() on
+  // every home. Recipients become records afterwards, a turn's share each turn: the first are sent
   // to while the last are being read.
   absl::StatusOr<RecoveredHome> recover();
   void resume(
@@ -82,7 +86,8 @@ class Home final : public queue::JournalListener {
   static constexpr uint8_t kBatchPriority =
       255;  // of a dormant record: the batch's, which is not known yet
   static constexpr uint32_t kRecordsMax = 0xfffe0000;  // what 32-bit slots allow
-  static constexpr uint32_t kDuePerTurn = 2048;        // records taken from the wheel
+  // Of a turn; homes on one shard share them.
+  static constexpr uint32_t kDuePerTurn = 2048;  // records taken from the wheel
   static constexpr uint32_t kActivatedPerTurn =
       16384;  // records of new batches that become due or waiting
   static constexpr uint32_t kLoadedPerTurn = 16384;  // records made of what the journal held
@@ -226,6 +231,7 @@ class Home final : public queue::JournalListener {
   void make_ready(uint32_t slot, bool in_front);
   uint32_t intern(std::string_view domain);
   uint32_t tick_at(int64_t mono_ns) const;
+  uint32_t share_of(uint32_t budget) const { return std::max(1u, budget / shard_.homes); }
   int64_t expires_mono_ns(uint32_t slot) const;
   int64_t outcome_flush_ns() const;
 
@@ -295,6 +301,7 @@ class Home final : public queue::JournalListener {
   void write(queue::Outcome& outcome, const Extent& extent);
 
   ShardContext& shard_;
+  const uint16_t number_;
   queue::Journal journal_;
   queue::RecordTable records_;
   OwnExpiry own_expiry_;
@@ -318,6 +325,7 @@ class Home final : public queue::JournalListener {
 
   ExtentReader reader_;
   bool more_to_load_ = false;
+  bool writes_ = false;      // its journal was started
   uint32_t loads_left_ = 0;  // extents that are still to be read after the start
 
   Checkpoint checkpoint_;

@@ -22,6 +22,7 @@ bool Home::checkpoint_due() const {
 }
 
 void Home::maintain() {
+  if (!writes_) return;
   if (checkpoint_due()) begin_checkpoint();
   checkpoint_some();
   reclaim_some();
@@ -84,7 +85,7 @@ void Home::checkpoint_waiting() {
   checkpoint_.slot =
       records_.visit(checkpoint_.slot, kSweptPerTurn, [&](uint32_t, const Record& record) {
         const Extent& extent = extents_[record.extent];
-        const queue::Location at{shard_.id, extent.segment, extent.offset, extent.bytes};
+        const queue::Location at{number_, extent.segment, extent.offset, extent.bytes};
         waiting_writer_.add(extent.serial, {extent.number, extent.first_index, at}, record.ordinal,
                             state_of(record));
       });

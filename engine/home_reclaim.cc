@@ -135,7 +135,7 @@ void Home::want_carried() {
   for (const uint32_t number : extents) {
     const Extent& extent = extents_[number];
     want(Kind::extent, number, extent.serial,
-         {shard_.id, extent.segment, extent.offset, extent.bytes});
+         {number_, extent.segment, extent.offset, extent.bytes});
   }
   const auto in_them = [this](const queue::Location& at) {
     return std::binary_search(reclaim_.segments.begin(), reclaim_.segments.end(), at.segment);

@@ -12,10 +12,11 @@ using queue::Record;
 using queue::RecordState;
 
 absl::StatusOr<RecoveredHome> Home::recover() {
-  ledger_ = std::make_unique<queue::Ledger>(shard_.id);
+  ledger_ = std::make_unique<queue::Ledger>(number_);
   absl::StatusOr<queue::Recovered> recovered = journal_.recover(*ledger_);
   if (!recovered.ok()) return recovered.status();
   RecoveredHome found;
+  found.home = number_;
   found.journal = *recovered;
   found.batches = ledger_->take_batches();
   found.damage = ledger_->damage();
@@ -47,13 +48,18 @@ void Home::resume(
     }
   }
   for (const auto& [number, batch] : committed) {  // into a map: the order does not matter
-    if (batch->coordinator == shard_.id) coordinated_[number].live = batch;
+    if (batch->coordinator == number_) coordinated_[number].live = batch;
   }
   for (auto& [place, run] : ledger_->runs()) {
     const auto found = committed.find(run.extent.batch);
     if (found != committed.end()) resume_run(run, found->second);
   }
   ledger_.reset();
+  // An old journal of which nobody waits, and no batch is known, is not written any more.
+  if (number_ >= shard_.exchange.shards() && extents_.empty() && coordinated_.empty() &&
+      settled_.empty())
+    return;
+  writes_ = true;
   journal_.start();
   // What outcomes named before the start nobody knows: the files are kept as if the last one had
   // named them.
@@ -86,8 +92,9 @@ void Home::load_some() {
   more_to_load_ = false;
   if (loads_left_ == 0 || stopping_) return;
   const uint64_t before = records_.count();
+  const uint32_t share = share_of(kLoadedPerTurn);
   ExtentReader::Got got;
-  while (records_.count() - before < kLoadedPerTurn) {
+  while (records_.count() - before < share) {
     if (!reader_.next(got)) return;  // the disk's answer brings the next turn
     load_run(static_cast<uint32_t>(got.token), got);
     if (--loads_left_ == 0) return;
@@ -169,7 +176,7 @@ void Home::unreadable(const Extent& extent, uint32_t recipients, std::string_vie
   Counters::add(shard_.counters.spool_damage);
   Counters::add(shard_.counters.unreadable, recipients);
   shard_.exchange.answers().damage(
-      "journal " + std::to_string(shard_.id) + ", segment " + std::to_string(extent.segment) +
+      "journal " + std::to_string(number_) + ", segment " + std::to_string(extent.segment) +
       ", byte " + std::to_string(extent.offset) + ": " + std::to_string(recipients) +
       " recipients of batch " + std::to_string(extent.number) +
       " cannot be read: " + std::string(why));

@@ -47,7 +47,8 @@ struct Message {
   virtual ~Message() = default;
   Message* next = nullptr;
   const Kind kind;
-  uint16_t from = 0;
+  uint16_t from = 0;  // shard
+  uint16_t home = 0;  // of what is for a home: whose it is, for a shard may have several
 };
 
 struct AppendMessage : Message {
@@ -66,13 +67,14 @@ struct DiscardMessage : Message {
 // "Where does this domain's mail go?" `domain_id` is the asking home's own number.
 struct RouteAsk : Message {
   RouteAsk() : Message(Kind::route_ask) {}
+  uint16_t asking_home = 0;
   uint32_t domain_id = 0;
   std::string domain;
 };
 // The route is known, the site's number is not: only its owner gives numbers.
 struct SiteAsk : Message {
   SiteAsk() : Message(Kind::site_ask) {}
-  uint16_t home = 0;
+  uint16_t asking_home = 0;
   uint32_t domain_id = 0;
   int64_t expires_mono_ns = 0;
   uint32_t dns_us = 0;

@@ -43,7 +43,7 @@ class Journal::Impl {
            removing_.empty();
   }
   uint64_t durable_sequence() const { return durable_; }
-  uint64_t appended_sequence() const { return next_sequence_ - 1; }
+  uint64_t appended_sequence() const { return groups_.empty() ? durable_ : next_sequence_ - 1; }
   uint64_t appended_bytes() const { return appended_bytes_; }
   uint64_t file_bytes() const { return file_bytes_; }
   uint32_t needed_from() const { return checkpoint_before_.segment; }

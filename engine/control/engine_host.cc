@@ -10,21 +10,7 @@ namespace veredus::control {
 
 namespace {
 
-constexpr unsigned kJournalsMax = 256;
 constexpr size_t kDamageToldMax = 1000;  // the log has all
-
-// A journal whose shard does not exist would be mail that nobody delivers: better not to start at
-// all.
-absl::Status check_journals(queue::Disk& disk, unsigned shards, const std::string& spool) {
-  for (unsigned journal = kJournalsMax; journal-- > shards;) {
-    if (disk.list_now(Store::journal_directory(static_cast<uint16_t>(journal))).empty()) continue;
-    return absl::FailedPreconditionError(
-        "the spool " + spool + " was written with at least " + std::to_string(journal + 1) +
-        " shards, now there are " + std::to_string(shards) + ": set node.shards to " +
-        std::to_string(journal + 1) + " or more, so that no journal is left out");
-  }
-  return absl::OkStatus();
-}
 
 }  // namespace
 
@@ -43,8 +29,6 @@ absl::StatusOr<std::unique_ptr<EngineHost>> EngineHost::start(const Config& conf
   auto files = io::SpoolFiles::open(config.spool);
   if (!files.ok()) return files.status();
   host->disk_ = std::make_unique<io::BlockingDisk>(*std::move(files));
-  if (absl::Status sound = check_journals(*host->disk_, options.shards, config.spool); !sound.ok())
-    return sound;
 
   absl::StatusOr<std::unique_ptr<Engine>> engine =
       Engine::start(host->settings_, std::move(options), *host);

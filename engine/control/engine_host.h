@@ -37,7 +37,7 @@ class EngineHost final : public EngineView, private io::Wake {
 
   unsigned shards() const override { return engine_->shards(); }
   const Counters& counters(unsigned shard) const override { return engine_->counters(shard); }
-  unsigned journals() const override { return engine_->shards(); }
+  unsigned journals() const override { return engine_->homes(); }
   std::string journal_directory(unsigned journal) const override;
   queue::Location durable_end(unsigned journal) const override {
     return engine_->durable_end(journal);

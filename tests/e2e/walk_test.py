@@ -6,6 +6,7 @@ Usage: walk_test.py VEREDUS SINK [unittest arguments]
 
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -302,6 +303,53 @@ class Stopping(Case):
         self.assertEqual((tally["delivered"], tally["in_doubt"]), (count, 0), tally)
         self.check_gap_free(self.walk.events())
         self.check_stored(recipients("b", count))
+
+
+class OtherShards(Case):
+    """A spool goes on with fewer shards than it was written with, and as a copy under another name."""
+    settings = {"node": {"shards": 3}, "retry": {"initial": "1s", "cap": "1s"},
+                "journal": {"segment": "1MiB"}}
+    sink_options = ("--fail", "rcpt=451:0.3", "--delay", "dot=20")
+    batches, size = 6, 400  # a small batch lies in one journal, the next one in the next
+
+    def feed_and_stop(self, names):
+        for name in names:
+            self.assertEqual(self.walk.feed(lines_of(name, self.size))[0], 200)
+        while sum(self.walk.tally(name)["delivered"] for name in names) < 50:
+            time.sleep(0.01)
+        self.assertEqual(self.walk.stop_engine(), 0)
+
+    def go_on(self, **node):
+        self.walk.settings = {**self.settings, "node": node}
+        self.walk.write_config()
+        self.walk.start_engine()
+
+    def test_fewer_shards_and_a_copied_spool(self):
+        names = ["a%d" % i for i in range(self.batches)]
+        self.feed_and_stop(names)
+        self.go_on(shards=1)
+        waiting = {name: self.walk.tally(name)["waiting"] for name in names}
+        self.assertGreater(sum(n > 0 for n in waiting.values()), 3, waiting)
+        more = ["b%d" % i for i in range(self.batches)]
+        self.feed_and_stop(more)
+        copy = os.path.join(self.directory, "elsewhere", "spool")
+        os.mkdir(os.path.dirname(copy))
+        subprocess.run(["cp", "-r", os.path.join(self.directory, "spool"), copy], check=True)
+        shutil.rmtree(os.path.join(self.directory, "spool"))
+        self.go_on(shards=2, spool=copy, name="other", hostname="mail.other.test")
+        self.assertEqual(self.walk.feed(lines_of("c", self.size))[0], 200)
+        for name in names + more + ["c"]:
+            tally = self.walk.wait_settled(name)
+            self.assertEqual((tally["accepted"], tally["delivered"]), (self.size, self.size), tally)
+            self.check_identity(tally)
+        fed = [to for name in names + more + ["c"] for to in recipients(name, self.size)]
+        for kind in ("accepted", "delivered"):
+            events = self.settled_events("type=" + kind, len(fed))
+            self.assertEqual(sorted(e["to"] for e in events), sorted(fed), kind)
+        events = self.walk.events()
+        self.check_gap_free(events)
+        self.assertEqual({e["stream"] for e in events}, {0, 1, 2})
+        self.check_stored(fed)
 
 
 class WithoutIoUring(unittest.TestCase):

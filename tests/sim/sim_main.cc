@@ -54,6 +54,7 @@ bool plant(std::string_view name, WorldOptions& options) {
       {"doubt_is_delivered", Planted::doubt_is_delivered},
       {"doubt_is_failed", Planted::doubt_is_failed},
       {"outcomes_late", Planted::outcomes_late},
+      {"journals_left_out", Planted::journals_left_out},
       {"content_mixed", Planted::content_mixed},
       {"wrong_recipient", Planted::wrong_recipient}};
   constexpr std::pair<std::string_view, Journal> of_journal[] = {
@@ -83,13 +84,14 @@ bool plant(std::string_view name, WorldOptions& options) {
 void print(uint64_t seed, const WorldReport& report) {
   const PowerCuts& cuts = report.power_cuts;
   std::printf(
-      "seed %lu: %u to %u shards, %lu turns, %.0f s simulated, %lu batches, %lu receipts, "
+      "seed %lu: %u to %u shards, %u journals, %lu turns, %.0f s simulated, %lu batches, %lu "
+      "receipts, "
       "%lu duplicates, %lu in doubt, %lu connections, %lu resets, trace %016lx\n"
       "  %lu crashes (%lu after an acknowledgement, %lu at a start, %lu in recovery); %lu power "
       "cuts met %lu unsynced writes: %lu dropped, %lu torn, %lu reordered; groups cut: %lu torn, "
       "%lu behind one\n"
       "  %lu checkpoints, %lu starts at one, %lu recipients carried, %lu segments removed\n",
-      seed, report.shards, report.shards_at_end, report.turns,
+      seed, report.shards, report.shards_at_end, report.homes_at_end, report.turns,
       static_cast<double>(report.simulated_ns) / 1e9, report.acknowledged, report.receipts,
       report.duplicates, report.in_doubt, report.connections, report.resets, report.trace,
       report.crashes, report.after_acknowledgement, report.at_start, report.in_recovery, cuts.cuts,

@@ -67,7 +67,7 @@ World::World(const WorldOptions& options)
     faults.content_later = some(0.05);
     faults.content_never = some(0.02);
     faults.shutdown_anywhere = some(0.02);
-    faults.reset_anywhere = 0.002 + some(0.02);
+    faults.reset_anywhere = 0.005 + some(0.02);
     faults.reset_before_reply = some(0.03);
     faults.stray_reply = some(0.02);
     faults.dns_failure = some(0.1);
@@ -214,7 +214,7 @@ bool World::all_settled() const {
 
 bool World::all_durable() const {
   return std::all_of(life_->places.begin(), life_->places.end(),
-                     [](const auto& place) { return place->shard->home().settled(); });
+                     [](const auto& place) { return place->shard->settled(); });
 }
 
 void World::calm() {
@@ -231,7 +231,9 @@ WorldReport World::run() {
   const int64_t begun = clock_.mono;
   start_life();
   if (options_.crashes_max != 0)
-    crashes_left_ = 1 + static_cast<uint32_t>(random_.below(options_.crashes_max));
+    crashes_left_ = options_.crashes_min +
+                    static_cast<uint32_t>(
+                        random_.below(options_.crashes_max - options_.crashes_min + uint64_t{1}));
   plan_crash();
   // Faults for a while, then everything must come to its end.
   const int64_t calm_at = clock_.mono + 2 * 3600 * kSecond;
@@ -258,6 +260,7 @@ WorldReport World::run() {
   for (int i = 0; i < 2000 && report_.violations.empty() && !all_durable(); ++i) step();
   if (life_->intake != nullptr) judge();
   report_.shards_at_end = shards_;
+  report_.homes_at_end = life_->core->homes();
   report_.power_cuts = storage_.power_cuts;
   report_.simulated_ns = clock_.mono - begun;
   return report_;

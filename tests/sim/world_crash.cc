@@ -23,7 +23,10 @@ constexpr uint32_t kCrashesAddedMax = 60;
 void World::make_life() {
   life_ = std::make_unique<Life>(*this);
   Life& life = *life_;
-  life.core = std::make_unique<EngineCore>(settings_, shards_, clock_);
+  SimDisk disk(storage_);
+  const unsigned homes = std::max(shards_, journals_in(disk));
+  report_.shrunk += homes > shards_;
+  life.core = std::make_unique<EngineCore>(settings_, shards_, homes, clock_);
   life.core->exchange().set_answers(&life);
   for (unsigned id = 0; id < shards_; ++id) {
     life.places.push_back(std::make_unique<Life::Place>(life, id));
@@ -39,16 +42,18 @@ void World::make_life() {
 
 bool World::recover_life(size_t shards, std::vector<RecoveredHome>& found) {
   for (size_t id = 0; id < shards; ++id) {
-    absl::StatusOr<RecoveredHome> home = life_->places[id]->shard->recover();
-    if (!home.ok()) {
-      violation("recovery failed: " + std::string(home.status().message()));
+    absl::StatusOr<std::vector<RecoveredHome>> homes = life_->places[id]->shard->recover();
+    if (!homes.ok()) {
+      violation("recovery failed: " + std::string(homes.status().message()));
       return false;
     }
-    for (const std::string& damage : home->damage) violation("damage reported: " + damage);
-    report_.starts_at_checkpoint += home->journal.checkpoint.segment != 0;
-    report_.cut_groups += home->journal.cut_groups;
-    report_.torn_groups += home->journal.torn_groups;
-    found.push_back(*std::move(home));
+    for (RecoveredHome& home : *homes) {
+      for (const std::string& damage : home.damage) violation("damage reported: " + damage);
+      report_.starts_at_checkpoint += home.journal.checkpoint.segment != 0;
+      report_.cut_groups += home.journal.cut_groups;
+      report_.torn_groups += home.journal.torn_groups;
+      found.push_back(std::move(home));
+    }
   }
   return true;
 }
@@ -61,7 +66,10 @@ void World::start_life() {
   RecoveredSpool spool = life.core->merge(std::move(found));
   for (const std::string& damage : spool.damage) violation("damage reported: " + damage);
   const EngineCore::Committed committed = EngineCore::committed_of(spool);
-  for (const auto& place : life.places) place->shard->resume(committed);
+  for (const auto& place : life.places) {
+    place->shard->resume(committed);
+    life.core->publish(place->id);
+  }
   intake::IntakeSettings intake_settings;
   intake_settings.small_bytes = random_.below(2) == 0 ? 4096 : 1 << 20;
   intake_settings.waiting_max = options_.waiting_max;
@@ -152,8 +160,16 @@ void World::die(bool power_cut) {
   life_.reset();
   ++internet_.life;
   clock_.mono += static_cast<int64_t>(random_.below(60 * kSecond));
-  // Never fewer: that would be refused.
-  if (options_.shards == 0 && shards_ < kShardsMax && random_.below(4) == 0) ++shards_;
+  shards_ = shards_of_next_life();
+}
+
+unsigned World::shards_of_next_life() {
+  if (!options_.shards_later.empty()) {
+    const size_t lives = life_ended_mono_ns_.size();
+    return options_.shards_later[std::min(lives, options_.shards_later.size()) - 1];
+  }
+  if (options_.shards != 0 || random_.below(3) != 0) return shards_;
+  return 1 + static_cast<unsigned>(random_.below(kShardsMax));
 }
 
 // What the journals hold after it must never be repeated.

@@ -23,13 +23,13 @@ constexpr int64_t kOutcomeLatestNs = 250'000'000;
 // is durable.
 World::States World::read_journals() {
   States states;
-  for (unsigned id = 0; id < shards_; ++id) {
+  for (unsigned id = 0; id < life_->core->homes(); ++id) {
     SimDisk disk(storage_);
     disk.look_back();
     queue::JournalReader reader(disk, static_cast<uint16_t>(id),
                                 Store::journal_directory(static_cast<uint16_t>(id)));
     queue::JournalReader::Position position;
-    const queue::Location end = life_->places[id]->shard->home().journal().durable_end();
+    const queue::Location end = life_->core->durable_end(id);
     queue::FrameType type;
     queue::Location at;
     std::string_view payload;
