@@ -121,6 +121,15 @@ void EngineCore::discard(uint64_t batch) {
   }
 }
 
+void EngineCore::forget(uint64_t batch) {
+  batches_.erase(batch);
+  for (unsigned i = 0; i < shards(); ++i) {
+    auto message = std::make_unique<ForgetMessage>();
+    message->batch = batch;
+    exchange_.post(i, std::move(message));
+  }
+}
+
 uint64_t EngineCore::waiting_recipients() const {
   uint64_t waiting = 0;
   for (const auto& counters : counters_) {

@@ -56,9 +56,11 @@ class EngineCore : public intake::ShardPort {
   void append(unsigned shard, intake::AppendRequest request) override;
   void announce(std::shared_ptr<const queue::LiveBatch> batch) override;
   void discard(uint64_t batch) override;
+  void forget(uint64_t batch) override;
   uint64_t waiting_recipients() const override;
   bool accepting(std::string& reason) const override;
   int64_t wall_ns() const override { return clock_.wall_ns(); }
+  int64_t mono_ns() const override { return clock_.mono_ns(); }
 
  private:
   // Written by the shard's thread after each turn.

@@ -50,6 +50,8 @@ class Home final : public queue::JournalListener {
   void append(AppendMessage& message);
   void announce(std::shared_ptr<const queue::LiveBatch> batch);
   void discard(uint64_t batch);
+  // Intake remembers the batch no longer; all of its recipients were settled long ago.
+  void forget(uint64_t batch);
   void route_told(RouteTold& told);
   void returned(ReturnedMessage& message);
   void window(const WindowMessage& message);

@@ -25,6 +25,7 @@ class Home::Replay final : public queue::JournalVisitor {
       case FrameType::commit:
         return on_commit(at, payload);
       case FrameType::abort:
+      case FrameType::forgotten:
         return on_abort(payload);
       case FrameType::extent:
         return on_extent(at, payload);

@@ -31,6 +31,7 @@ struct Message {
     append,
     announce,
     discard,     // intake → home
+    forget,      // intake → home
     route_ask,   // home → the domain's shard
     site_ask,    // the domain's shard → the site's owner
     route_told,  // either → home
@@ -60,6 +61,12 @@ struct AnnounceMessage : Message {
 };
 struct DiscardMessage : Message {
   DiscardMessage() : Message(Kind::discard) {}
+  uint64_t batch = 0;
+};
+
+// A batch that was finished long ago is remembered no longer.
+struct ForgetMessage : Message {
+  ForgetMessage() : Message(Kind::forget) {}
   uint64_t batch = 0;
 };
 

@@ -95,6 +95,8 @@ void Shard::hear(Message& message) {
     }
     case Message::Kind::discard:
       return home_.discard(static_cast<DiscardMessage&>(message).batch);
+    case Message::Kind::forget:
+      return home_.forget(static_cast<ForgetMessage&>(message).batch);
     case Message::Kind::route_ask:
       return routes_.ask(static_cast<RouteAsk&>(message));
     case Message::Kind::site_ask:

@@ -30,12 +30,14 @@ struct Tally {
   std::atomic<uint64_t> attempts{0};
   std::atomic<int64_t> last_outcome_wall_ns{0};
 
-  uint32_t settled() const {
+  // Settled for good: never less than it was, so that equal to accepted means finished, whatever
+  // is being counted meanwhile.
+  uint32_t finals() const {
     return delivered.load(std::memory_order_relaxed) + failed.load(std::memory_order_relaxed) +
            expired.load(std::memory_order_relaxed) + cancelled.load(std::memory_order_relaxed) +
-           suppressed.load(std::memory_order_relaxed) +
-           in_doubt_held.load(std::memory_order_relaxed);
+           suppressed.load(std::memory_order_relaxed);
   }
+  uint32_t settled() const { return finals() + in_doubt_held.load(std::memory_order_relaxed); }
 };
 
 // A batch that exists: committed, durable. Shared by every shard and by the control side. What is

@@ -108,7 +108,8 @@ struct Config {
   uint64_t batch_line_bytes_max = 64ull << 20;
   uint64_t recipient_line_bytes_max = 64ull << 10;  // without `message`
   uint64_t message_bytes_max = 50ull << 20;
-  unsigned uploads_max = 64;  // batches being fed at a time
+  unsigned uploads_max = 64;                                 // batches being fed at a time
+  int64_t remember_ns = 7 * 86400 * int64_t{1'000'000'000};  // idempotency, after the last outcome
 
   // [journal]
   uint32_t segment_bytes = 64u << 20;

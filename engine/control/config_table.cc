@@ -117,6 +117,8 @@ constexpr Setting kSettings[] = {
     {"limits", "message", BytesSetting{&Config::message_bytes_max, kKiB, kGiB}, "one message"},
     {"limits", "uploads", CountSetting{&Config::uploads_max, 1, 1024, nullptr},
      "batches being fed at a time; further ones are told 503"},
+    {"limits", "remember", DurationSetting{&Config::remember_ns, kHour, 90 * kDay},
+     "how long after its last outcome a batch sent again gets the stored answer"},
 
     {"journal", "segment", SmallBytesSetting{&Config::segment_bytes, kMiB, kGiB},
      "size of the journals' files"},

@@ -154,6 +154,7 @@ intake::IntakeSettings intake_settings(const Config& config) {
   settings.feed.own_names = own_names(config);
   settings.uploads_max = config.uploads_max;
   settings.waiting_max = config.waiting_max;
+  settings.remember_ns = config.remember_ns;
   return settings;
 }
 

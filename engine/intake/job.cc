@@ -4,22 +4,12 @@
 #include <cassert>
 
 #include "engine/intake/json_writer.h"
+#include "engine/intake/memory.h"
 
 namespace veredus::intake {
 namespace {
 
 using queue::FrameType;
-
-void append_number(uint64_t number, std::string& out) {
-  for (unsigned i = 0; i < 8; ++i) out += static_cast<char>(number >> (8 * i));
-}
-
-std::string key_of(std::string_view tenant, std::string_view name) {
-  std::string key(tenant);
-  key += '\0';
-  key.append(name);
-  return key;
-}
 
 constexpr std::string_view kNotReplayed = "false}";  // how every stored answer ends
 
@@ -379,7 +369,7 @@ void Intake::Job::committed() {
     live->refusals = std::make_shared<const std::vector<queue::Location>>(std::move(refusals_at_));
   }
   release();
-  intake_.remember(live);
+  intake_.remember({live, std::nullopt});
   intake_.port_.announce(std::move(live));
   reply({200, std::move(answer_), 0});
 }
