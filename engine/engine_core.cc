@@ -62,6 +62,7 @@ RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
       live->accepted = commit.accepted;
       live->refused = commit.refused;
       live->extents = commit.extents;
+      live->extent_bytes = commit.extent_bytes;
       live->coordinator = static_cast<uint16_t>(journal);
       std::copy_n(commit.body_sha256.begin(),
                   std::min(commit.body_sha256.size(), live->body_sha256.size()),

@@ -249,6 +249,10 @@ std::unique_ptr<HttpHandler> Api::metrics(HttpCall& call) {
   std::string reason;
   figures.accepting = !stopping_ && port_.accepting(reason);
   figures.started_wall_ns = started_wall_ns_;
+  intake_.for_each_tenant([&](intake::Tenant& tenant) {
+    const intake::Tenant::Use use = tenant.count();
+    figures.tenants.push_back({tenant.name(), use.waiting, use.bytes});
+  });
   return say(call, metrics_text(view_, figures), "text/plain; version=0.0.4");
 }
 

@@ -121,37 +121,31 @@ class Reader {
 
   absl::Status read_table(std::string_view table, const toml::node& node);
   absl::Status read_sources(const toml::node& node);
+  absl::Status read_tenants(const toml::node& node);
+  absl::Status read_tenant(const toml::key& name, const toml::node& node);
   absl::Status read_setting(const Setting& setting, const std::string& name,
                             const toml::node& node);
 
   template <class T>
   absl::Status read_count(const CountSettingOf<T>& kind, const std::string& name,
                           const toml::node& node) {
-    const auto number = node.value_exact<int64_t>();
-    if (!number || *number < 0 || static_cast<uint64_t>(*number) < kind.min ||
-        static_cast<uint64_t>(*number) > kind.max) {
-      return fault(node, name + ": write a whole number from " + std::to_string(kind.min) + " to " +
-                             std::to_string(kind.max));
-    }
-    config_.*kind.value = static_cast<T>(*number);
-    return absl::OkStatus();
+    uint64_t number = 0;
+    const absl::Status status = take_count(name, node, kind.min, kind.max, number);
+    config_.*kind.value = static_cast<T>(number);
+    return status;
   }
+  absl::Status take_count(const std::string& name, const toml::node& node, uint64_t min,
+                          uint64_t max, uint64_t& into) const;
   template <class T>
   absl::Status read_bytes(const BytesSettingOf<T>& kind, const std::string& name,
                           const toml::node& node) {
-    std::optional<uint64_t> bytes;
-    if (const auto number = node.value_exact<int64_t>(); number && *number >= 0) {
-      bytes = static_cast<uint64_t>(*number);
-    } else if (const auto text = node.value_exact<std::string_view>()) {
-      bytes = parse_bytes(*text);
-    }
-    if (!bytes || *bytes < kind.min || *bytes > kind.max) {
-      return fault(node, name + ": write a size from " + user_text(bytes_text(kind.min)) + " to " +
-                             user_text(bytes_text(kind.max)) + ", as in \"64MiB\"");
-    }
-    config_.*kind.value = static_cast<T>(*bytes);
-    return absl::OkStatus();
+    uint64_t bytes = 0;
+    const absl::Status status = take_bytes(name, node, kind.min, kind.max, bytes);
+    config_.*kind.value = static_cast<T>(bytes);
+    return status;
   }
+  absl::Status take_bytes(const std::string& name, const toml::node& node, uint64_t min,
+                          uint64_t max, uint64_t& into) const;
   absl::Status read_duration(const DurationSetting& kind, const std::string& name,
                              const toml::node& node);
   absl::Status read_texts(const TextsSetting& kind, const std::string& name,
@@ -169,7 +163,8 @@ class Reader {
 
 absl::Status Reader::read_table(std::string_view table, const toml::node& node) {
   if (table == "sources") return read_sources(node);
-  std::vector<std::string> keys, tables = {"sources"};
+  if (table == "tenants") return read_tenants(node);
+  std::vector<std::string> keys, tables = {"sources", "tenants"};
   for (const Setting& setting : all_settings()) {
     if (setting.table == table) keys.emplace_back(setting.key);
     if (tables.back() != setting.table) tables.emplace_back(setting.table);
@@ -223,6 +218,70 @@ absl::Status Reader::read_sources(const toml::node& node) {
     }
     config_.sources.push_back(std::move(source));
   }
+  return absl::OkStatus();
+}
+
+absl::Status Reader::read_tenants(const toml::node& node) {
+  const toml::table* tenants = node.as_table();
+  if (tenants == nullptr) {
+    return fault(node, "tenants: write each as a table of its own, as in [tenants.acme]");
+  }
+  for (const auto& [name, entries] : *tenants) {
+    if (absl::Status status = read_tenant(name, entries); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Reader::read_tenant(const toml::key& name, const toml::node& node) {
+  Config::Tenant tenant;
+  tenant.name = name.str();
+  const std::string where = "tenants." + tenant.name;
+  const toml::table* entries = node.as_table();
+  if (entries == nullptr) {
+    return fault(node, where + ": write it as a table, headed [" + where + "]");
+  }
+  places_.emplace_back(where, name.source());
+  for (const auto& [key, value] : *entries) {
+    const std::string setting = where + "." + std::string(key.str());
+    absl::Status status;
+    if (key.str() == "waiting") {
+      status = take_count(setting, value, 0, kTenantWaitingMax, tenant.waiting.emplace());
+    } else if (key.str() == "bytes") {
+      status = take_bytes(setting, value, 0, kTenantBytesMax, tenant.bytes.emplace());
+    } else {
+      status = unknown(key, "setting in [" + where + "]", {"waiting", "bytes"});
+    }
+    if (!status.ok()) return status;
+  }
+  config_.tenants.push_back(std::move(tenant));
+  return absl::OkStatus();
+}
+
+absl::Status Reader::take_count(const std::string& name, const toml::node& node, uint64_t min,
+                                uint64_t max, uint64_t& into) const {
+  const auto number = node.value_exact<int64_t>();
+  if (!number || *number < 0 || static_cast<uint64_t>(*number) < min ||
+      static_cast<uint64_t>(*number) > max) {
+    return fault(node, name + ": write a whole number from " + std::to_string(min) + " to " +
+                           std::to_string(max));
+  }
+  into = static_cast<uint64_t>(*number);
+  return absl::OkStatus();
+}
+
+absl::Status Reader::take_bytes(const std::string& name, const toml::node& node, uint64_t min,
+                                uint64_t max, uint64_t& into) const {
+  std::optional<uint64_t> bytes;
+  if (const auto number = node.value_exact<int64_t>(); number && *number >= 0) {
+    bytes = static_cast<uint64_t>(*number);
+  } else if (const auto text = node.value_exact<std::string_view>()) {
+    bytes = parse_bytes(*text);
+  }
+  if (!bytes || *bytes < min || *bytes > max) {
+    return fault(node, name + ": write a size from " + user_text(bytes_text(min)) + " to " +
+                           user_text(bytes_text(max)) + ", as in \"64MiB\"");
+  }
+  into = *bytes;
   return absl::OkStatus();
 }
 

@@ -108,8 +108,18 @@ struct Config {
   uint64_t batch_line_bytes_max = 64ull << 20;
   uint64_t recipient_line_bytes_max = 64ull << 10;  // without `message`
   uint64_t message_bytes_max = 50ull << 20;
+  // Of each tenant; 0: no bound.
+  uint64_t tenant_waiting_max = 0;
+  uint64_t tenant_bytes_max = 0;
   unsigned uploads_max = 64;                                 // batches being fed at a time
   int64_t remember_ns = 7 * 86400 * int64_t{1'000'000'000};  // idempotency, after the last outcome
+
+  // [tenants.NAME]: what holds of this one instead of limits.tenant_…
+  struct Tenant {
+    std::string name;
+    std::optional<uint64_t> waiting, bytes;
+  };
+  std::vector<Tenant> tenants;  // by name
 
   // [journal]
   uint32_t segment_bytes = 64u << 20;

@@ -77,6 +77,7 @@ class Checker {
     feed();
     networks();
     sources();
+    tenants();
     relations();
     return std::move(faults_);
   }
@@ -173,6 +174,14 @@ class Checker {
       if (!source.ehlo.empty() && !is_host_name(source.ehlo)) {
         fault(where + "ehlo", quoted(source.ehlo) + " is no host name");
       }
+    }
+  }
+
+  void tenants() {
+    for (const Config::Tenant& tenant : config_.tenants) {
+      if (is_id(tenant.name)) continue;
+      fault("tenants." + tenant.name,
+            quoted(tenant.name) + " is no name of a tenant: 1–128 of A–Z a–z 0–9 . _ : @ -");
     }
   }
 

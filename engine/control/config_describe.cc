@@ -132,6 +132,11 @@ std::string describe_config(const Config& config) {
     out += "\n[[sources]]\nname = " + quoted(source.name) +
            "\naddress = " + quoted(source.address) + "\nehlo = " + quoted(source.ehlo) + "\n";
   }
+  for (const Config::Tenant& tenant : config.tenants) {
+    out += "\n[tenants." + quoted(tenant.name) + "]\n";
+    if (tenant.waiting) out += "waiting = " + std::to_string(*tenant.waiting) + "\n";
+    if (tenant.bytes) out += "bytes = " + quoted(bytes_text(*tenant.bytes)) + "\n";
+  }
   return out;
 }
 

@@ -155,6 +155,16 @@ intake::IntakeSettings intake_settings(const Config& config) {
   settings.uploads_max = config.uploads_max;
   settings.waiting_max = config.waiting_max;
   settings.remember_ns = config.remember_ns;
+  intake::TenantQuota& each = settings.quotas.each;
+  each.waiting = config.tenant_waiting_max;
+  each.bytes = config.tenant_bytes_max;
+  for (const Config::Tenant& tenant : config.tenants) {
+    intake::TenantQuota& quota = settings.quotas.of[tenant.name];
+    quota.waiting = tenant.waiting.value_or(each.waiting);
+    quota.bytes = tenant.bytes.value_or(each.bytes);
+    quota.own_waiting = tenant.waiting.has_value();
+    quota.own_bytes = tenant.bytes.has_value();
+  }
   return settings;
 }
 

@@ -112,6 +112,7 @@ void Intake::resume_some() {
 void Intake::remember(Remembered entry) {
   const queue::Batch& batch = entry.live->batch;
   answers_bytes_ += entry.live->answer_json.size();
+  tenants_.add(entry.live);
   keys_[key_of(batch.tenant, batch.name)] = entry.live;
   batches_[batch.number] = std::move(entry);
 }
@@ -181,6 +182,7 @@ void Intake::forget(uint64_t number) {
   const BatchPtr live = std::move(found->second.live);
   batches_.erase(found);
   answers_bytes_ -= live->answer_json.size();
+  tenants_.remove(*live);
   const auto key = keys_.find(key_of(live->batch.tenant, live->batch.name));
   if (key != keys_.end() && key->second == live) keys_.erase(key);
   port_.forget(number);
@@ -193,6 +195,10 @@ Intake::BatchPtr Intake::find(std::string_view tenant, std::string_view name) co
 
 void Intake::for_each(const std::function<void(const BatchPtr&)>& visit) const {
   for (const auto& [number, entry] : batches_) visit(entry.live);
+}
+
+static void append_quota(const TenantQuota& quota, JsonWriter& json) {
+  json.field("waiting", quota.waiting).field("bytes", quota.bytes);
 }
 
 std::string Intake::limits_json() const {
@@ -211,7 +217,17 @@ std::string Intake::limits_json() const {
   json.field("remember_s", settings_.remember_ns / 1'000'000'000);
   json.field("batches", settings_.batches_max)
       .field("refusals_in_answer", settings_.refusals_in_answer);
-  json.key("pools").begin_array();
+  json.field("waiting", settings_.waiting_max);
+  // 0: no bound.
+  json.key("tenant").begin_object();
+  append_quota(settings_.quotas.each, json);
+  json.end_object().key("tenants").begin_object();
+  for (const auto& [name, quota] : settings_.quotas.of) {
+    json.key(name).begin_object();
+    append_quota(quota, json);
+    json.end_object();
+  }
+  json.end_object().key("pools").begin_array();
   for (const std::string& pool : limits.pools) json.value(pool);
   json.end_array().end_object();
   return out;

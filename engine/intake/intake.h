@@ -12,6 +12,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "engine/intake/feed_parser.h"
 #include "engine/intake/port.h"
+#include "engine/intake/tenants.h"
 #include "queue/batch.h"
 #include "queue/live_batch.h"
 
@@ -37,7 +38,8 @@ struct IntakeSettings {
   uint64_t answers_bytes_max = 1u << 30;  // of their stored answers; likewise
   // How long a batch is remembered after its last outcome (idempotency): see memory.h.
   int64_t remember_ns = 7 * 86400 * int64_t{1'000'000'000};
-  unsigned retry_after_s = 5;  // told with every 503
+  unsigned retry_after_s = 5;  // told with every 503 and 429
+  TenantQuotas quotas;
 };
 
 // What the feeder is told.
@@ -113,6 +115,9 @@ class Intake {
   // In ascending number.
   void for_each(const std::function<void(const BatchPtr&)>& visit) const;
   size_t batches() const { return batches_.size(); }
+  void for_each_tenant(const std::function<void(Tenant&)>& visit) const {
+    tenants_.for_each(visit);
+  }
   size_t uploads() const { return uploads_.size(); }
   // Bytes sent to shards and not answered; what all uploads hold here.
   uint64_t unanswered_bytes() const { return unanswered_; }
@@ -147,6 +152,7 @@ class Intake {
 
   ShardPort& port_;
   const IntakeSettings settings_;
+  Tenants tenants_{settings_.quotas};
   uint64_t next_number_ = 1;
   uint64_t next_upload_ = 1;
   uint64_t next_token_ = 1;

@@ -264,6 +264,41 @@ class Policy(Case):
         self.check_stored([])
 
 
+class Quotas(Case):
+    sink_options = ("--fail", "rcpt=451:1")  # everybody waits
+    settings = {"tenants.acme": {"waiting": 100}, "limits": {"tenant_waiting": 1000}}
+
+    def refusal(self, batch, count):
+        body = "".join(json.dumps(line) + "\n" for line in lines_of(batch, count, tenant="acme"))
+        status, text, headers = self.walk.request("POST", "/v1/batches", body.encode())
+        self.assertEqual(self.walk.get("/v1/batches/acme/" + batch)[0], 404, "it was kept")
+        return status, json.loads(text)["error"], dict(headers)
+
+    def test_a_tenant_at_its_quota_is_told_so_and_others_are_not(self):
+        self.assertEqual(self.walk.feed(lines_of("a", 80, tenant="acme"))[0], 200)
+        status, error, headers = self.refusal("b", 21)
+        self.assertEqual((status, error["code"]), (429, "tenant_quota"), error)
+        self.assertGreater(int(headers["Retry-After"]), 0)
+        for word in ("acme", "100"):
+            self.assertIn(word, error["reason"])
+        self.assertIn("tenants.acme.waiting", error["hint"])
+        self.assertEqual(self.walk.feed(lines_of("b", 500))[0], 200)
+        metrics = self.walk.get("/metrics")[1]
+        self.assertIn('veredus_tenant_waiting{tenant="acme"} 80\n', metrics)
+        self.assertIn('veredus_tenant_waiting{tenant="default"} 500\n', metrics)
+        limits = json.loads(self.walk.get("/v1/limits")[1])
+        self.assertEqual((limits["tenant"]["waiting"], limits["tenants"]["acme"]["waiting"]),
+                         (1000, 100), limits)
+        # What is found at a start counts as what was fed.
+        self.walk.stop_engine()
+        self.walk.start_engine()
+        self.assertEqual(self.refusal("b", 21)[0], 429)
+        self.assertEqual(self.walk.feed(lines_of("b", 20, tenant="acme"))[0], 200)
+        status, error, _ = self.refusal("c", 101)
+        self.assertEqual((status, error["code"]), (413, "too_large"), error)
+        self.check_identity(self.walk.tally("a", tenant="acme"))
+
+
 class Users(Case):
     settings = {"feed": {"users": [54321]}}
 
