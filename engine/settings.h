@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "dns/address_policy.h"
+#include "dns/router.h"
 #include "engine/io/ports.h"
 #include "engine/mail/template.h"
 #include "engine/smtp/dialogue.h"
