@@ -73,6 +73,7 @@ RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
       live->accepted = known.commit.accepted;
       live->refused = known.commit.refused;
       live->extents = known.commit.extents;
+      live->extent_bytes = known.commit.extent_bytes;
       live->coordinator = home.home;
       std::copy_n(known.commit.body_sha256.begin(),
                   std::min(known.commit.body_sha256.size(), live->body_sha256.size()),
@@ -129,6 +130,23 @@ void EngineCore::discard(uint64_t batch) {
     auto message = std::make_unique<DiscardMessage>();
     message->batch = batch;
     exchange_.post(i, std::move(message));
+  }
+}
+
+void EngineCore::forget(uint64_t batch) {
+  batches_.erase(batch);
+  for (unsigned i = 0; i < shards(); ++i) {
+    auto message = std::make_unique<ForgetMessage>();
+    message->batch = batch;
+    exchange_.post(i, std::move(message));
+  }
+}
+
+void EngineCore::ask_in_doubt(const InDoubtQuestion& question) {
+  for (unsigned home = 0; home < exchange_.homes(); ++home) {
+    auto message = std::make_unique<InDoubtAsk>();
+    message->question = question;
+    exchange_.post_home(home, std::move(message));
   }
 }
 

@@ -58,14 +58,19 @@ class EngineCore : public intake::ShardPort {
   // A batch that exists. Control thread only, as what follows.
   std::shared_ptr<const queue::LiveBatch> find_batch(uint64_t number) const;
 
+  // Every shard answers once, by Exchange::Answers.
+  void ask_in_doubt(const InDoubtQuestion& question);
+
   // intake::ShardPort, callable from the control thread
   unsigned shards() const override { return exchange_.shards(); }
   void append(unsigned shard, intake::AppendRequest request) override;
   void announce(std::shared_ptr<const queue::LiveBatch> batch) override;
   void discard(uint64_t batch) override;
+  void forget(uint64_t batch) override;
   uint64_t waiting_recipients() const override;
   bool accepting(std::string& reason) const override;
   int64_t wall_ns() const override { return clock_.wall_ns(); }
+  int64_t mono_ns() const override { return clock_.mono_ns(); }
 
  private:
   // Written by the shard's thread after each turn.

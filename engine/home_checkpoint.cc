@@ -82,13 +82,13 @@ queue::WaitingState Home::state_of(const Record& record) const {
 }
 
 void Home::checkpoint_waiting() {
-  checkpoint_.slot =
-      records_.visit(checkpoint_.slot, kSweptPerTurn, [&](uint32_t, const Record& record) {
-        const Extent& extent = extents_[record.extent];
-        const queue::Location at{number_, extent.segment, extent.offset, extent.bytes};
-        waiting_writer_.add(extent.serial, {extent.number, extent.first_index, at}, record.ordinal,
-                            state_of(record));
-      });
+  checkpoint_.slot = records_.visit(checkpoint_.slot, kSweptPerTurn, [&](uint32_t slot) {
+    const Record& record = records_[slot];
+    const Extent& extent = extents_[record.extent];
+    const queue::Location at{number_, extent.segment, extent.offset, extent.bytes};
+    waiting_writer_.add(extent.serial, {extent.number, extent.first_index, at}, record.ordinal,
+                        state_of(record));
+  });
   if (checkpoint_.slot == queue::kNoSlot) {
     // Those that could not be read have no records, and wait all the same.
     for (const Extent& extent : extents_) {
@@ -120,6 +120,7 @@ queue::KnownBatch Home::known_of(const Coordinated& batch) const {
   known.commit.accepted = live.accepted;
   known.commit.refused = live.refused;
   known.commit.extents = live.extents;
+  known.commit.extent_bytes = live.extent_bytes;
   known.commit.body_sha256.assign(reinterpret_cast<const char*>(live.body_sha256.data()),
                                   live.body_sha256.size());
   known.commit.answer_json = live.answer_json;

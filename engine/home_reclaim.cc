@@ -107,15 +107,15 @@ void Home::reclaim_some() {
 // the ticket names must be there.
 void Home::sweep_for_carrying() {
   more_to_do_ = true;
-  reclaim_.slot =
-      records_.visit(reclaim_.slot, kSweptPerTurn, [&](uint32_t slot, const Record& record) {
-        const Extent& extent = extents_[record.extent];
-        if (record.state == RecordState::ticketed || extent.batch == nullptr ||
-            extent.unread != nullptr || extent.damaged)
-          return;
-        if (std::binary_search(reclaim_.segments.begin(), reclaim_.segments.end(), extent.segment))
-          reclaim_.slots[record.extent].push_back(slot);
-      });
+  reclaim_.slot = records_.visit(reclaim_.slot, kSweptPerTurn, [&](uint32_t slot) {
+    const Record& record = records_[slot];
+    const Extent& extent = extents_[record.extent];
+    if (record.state == RecordState::ticketed || extent.batch == nullptr ||
+        extent.unread != nullptr || extent.damaged)
+      return;
+    if (std::binary_search(reclaim_.segments.begin(), reclaim_.segments.end(), extent.segment))
+      reclaim_.slots[record.extent].push_back(slot);
+  });
   if (reclaim_.slot != queue::kNoSlot) return;
   want_carried();
   reclaim_.stage = Reclaim::Stage::carrying;

@@ -31,6 +31,7 @@ enum class FrameType : uint8_t {
   attempts = 7,    // attempt marks: recipients whose content is about to leave
   refusals = 8,    // JSON lines: recipients refused at the door; batch number u64 in front
   checkpoint = 9,  // a part of one: checkpoint.h
+  forgotten = 10,  // payload: batch number u64; the idempotency key of a finished batch is free
 };
 
 struct Appended {

@@ -42,6 +42,7 @@ void Ledger::on_frame(FrameType type, const Location& at, std::string_view paylo
     case FrameType::commit:
       return on_commit(at, payload);
     case FrameType::abort:
+    case FrameType::forgotten:
       return forget(payload);
     case FrameType::extent:
       return on_extent(at, payload);

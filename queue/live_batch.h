@@ -30,12 +30,14 @@ struct Tally {
   std::atomic<uint64_t> attempts{0};
   std::atomic<int64_t> last_outcome_wall_ns{0};
 
-  uint32_t settled() const {
+  // Settled for good: never less than it was, so that equal to accepted means finished, whatever
+  // is being counted meanwhile.
+  uint32_t finals() const {
     return delivered.load(std::memory_order_relaxed) + failed.load(std::memory_order_relaxed) +
            expired.load(std::memory_order_relaxed) + cancelled.load(std::memory_order_relaxed) +
-           suppressed.load(std::memory_order_relaxed) +
-           in_doubt_held.load(std::memory_order_relaxed);
+           suppressed.load(std::memory_order_relaxed);
   }
+  uint32_t settled() const { return finals() + in_doubt_held.load(std::memory_order_relaxed); }
 };
 
 // A batch that exists: committed, durable. Shared by every shard and by the control side. What is
@@ -47,6 +49,7 @@ struct LiveBatch {
   uint32_t accepted = 0;
   uint32_t refused = 0;
   uint32_t extents = 0;                   // over all journals
+  uint64_t extent_bytes = 0;              // of their payloads
   uint16_t coordinator = 0;               // the journal that holds its commit
   std::array<uint8_t, 32> body_sha256{};  // of the request that brought it
   std::string answer_json;                // as it was given, with "replayed":false
@@ -69,6 +72,9 @@ struct LiveBatch {
   // Where its refusals frames (batch number u64, then JSON lines) lie now; in the order in which
   // they were written. Null: there are none.
   mutable std::atomic<Locations> refusals;
+
+  // What it takes up in the journals while somebody of it waits: message and recipients.
+  uint64_t stored_bytes() const { return batch.content.length + extent_bytes; }
 
   // When this process took it up: the wall clock was looked at this once. Set by the engine before
   // any shard sees the batch; nobody writes it afterwards.

@@ -53,18 +53,16 @@ class RecordTable {
     return record.state == RecordState::free ? nullptr : &record;
   }
 
-  // Calls visit(slot, record) for the allocated slots from `from` on, ascending, and looks at about
-  // `budget` slots. Where to go on; kNoSlot: that was all. What is allocated meanwhile is met if it
-  // lies ahead.
-  template <typename Visit>
-  uint32_t visit(uint32_t from, uint32_t budget, const Visit& visitor) {
+  // Calls `look(slot)` for the records from slot `from` on, in order of their slots, but looks at
+  // no more than `budget` places. Gives the slot to go on from, kNoSlot after the last. `look` may
+  // release the slot; what is allocated meanwhile is met if it lies ahead.
+  template <class Look>
+  uint32_t visit(uint32_t from, uint32_t budget, Look&& look) {
     for (uint32_t number = from >> kChunkBits; number < opened_; ++number) {
-      Chunk& chunk = chunks_[number];
-      uint32_t at = number == from >> kChunkBits ? from & (kChunkRecords - 1) : 0;
-      for (; at < chunk.fresh; ++at) {
-        if (budget-- == 0) return number << kChunkBits | at;
-        Record& record = chunk.records[at];
-        if (record.state != RecordState::free) visitor(number << kChunkBits | at, record);
+      const uint32_t first = number << kChunkBits;
+      for (uint32_t at = from > first ? from - first : 0; at < chunks_[number].fresh; ++at) {
+        if (budget-- == 0) return first | at;
+        if (chunks_[number].records[at].state != RecordState::free) look(first | at);
       }
     }
     return kNoSlot;

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "engine/intake/feed_parser.h"
 #include "engine/intake/port.h"
+#include "engine/intake/tenants.h"
 #include "queue/batch.h"
 #include "queue/live_batch.h"
 
@@ -34,7 +36,10 @@ struct IntakeSettings {
   uint32_t batches_max =
       1'000'000;  // remembered (idempotency); at the maximum new ones are refused (503)
   uint64_t answers_bytes_max = 1u << 30;  // of their stored answers; likewise
-  unsigned retry_after_s = 5;             // told with every 503
+  // How long a batch is remembered after its last outcome (idempotency): see memory.h.
+  int64_t remember_ns = 7 * 86400 * int64_t{1'000'000'000};
+  unsigned retry_after_s = 5;  // told with every 503 and 429
+  TenantQuotas quotas;
 };
 
 // What the feeder is told.
@@ -97,6 +102,9 @@ class Intake {
 
   std::shared_ptr<Upload> begin_upload(UploadListener& listener);
   void on_answer(const AppendAnswer& answer);
+  // Now and then, as often as the caller likes: forgets what need not be remembered any more. A
+  // bounded piece of work.
+  void tick();
 
   // Recovery, before the first upload: the next free number; each batch that exists.
   void set_next_number(uint64_t number) { next_number_ = number; }
@@ -107,6 +115,9 @@ class Intake {
   // In ascending number.
   void for_each(const std::function<void(const BatchPtr&)>& visit) const;
   size_t batches() const { return batches_.size(); }
+  void for_each_tenant(const std::function<void(Tenant&)>& visit) const {
+    tenants_.for_each(visit);
+  }
   size_t uploads() const { return uploads_.size(); }
   // Bytes sent to shards and not answered; what all uploads hold here.
   uint64_t unanswered_bytes() const { return unanswered_; }
@@ -129,11 +140,19 @@ class Intake {
   void with(uint64_t id, const Call& call);
   uint64_t send(uint64_t upload, unsigned shard, AppendRequest request, uint32_t recipients);
   unsigned take_shard() { return next_shard_++ % port_.shards(); }
-  void remember(BatchPtr live);
+  // A batch that exists, and since when (monotonic clock) all of it is settled, as far as is known.
+  struct Remembered {
+    BatchPtr live;
+    std::optional<int64_t> finished_mono_ns;
+  };
+  void remember(Remembered entry);
+  bool may_go(Remembered& entry, int64_t now_mono_ns) const;
+  void forget(uint64_t number);
   void resume_some();
 
   ShardPort& port_;
   const IntakeSettings settings_;
+  Tenants tenants_{settings_.quotas};
   uint64_t next_number_ = 1;
   uint64_t next_upload_ = 1;
   uint64_t next_token_ = 1;
@@ -147,7 +166,9 @@ class Intake {
   absl::flat_hash_map<uint64_t, Sent> tokens_;                   // appends without answer
   absl::flat_hash_map<std::string, uint64_t> keys_in_progress_;  // tenant NUL name → upload id
   absl::flat_hash_map<std::string, BatchPtr> keys_;
-  std::map<uint64_t, BatchPtr> batches_;  // by number
+  std::map<uint64_t, Remembered> batches_;                           // by number
+  absl::flat_hash_map<uint64_t, std::vector<uint64_t>> forgetting_;  // by token: numbers
+  uint64_t next_looked_at_ = 0;                                      // batch number
 };
 
 // One batch's tallies as a JSON object: tenant, batch, campaign, accepted, refused, delivered,
