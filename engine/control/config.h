@@ -101,6 +101,14 @@ struct Config {
   enum class InDoubt : uint8_t { retry, hold, assume_delivered };
   InDoubt in_doubt = InDoubt::retry;
   int64_t in_doubt_delay_ns = 600'000'000'000;
+  // [[in_doubt.rules]]: the first that fits holds instead
+  struct InDoubtRule {
+    std::string match;   // MX host: its name, or ".example.net" for all below that
+    std::string domain;  // of the recipient, likewise; one of the two is set
+    std::optional<InDoubt> policy;
+    std::optional<int64_t> delay_ns;
+  };
+  std::vector<InDoubtRule> in_doubt_rules;
 
   // [limits]
   uint64_t waiting_max = 50'000'000;  // recipients in the engine

@@ -128,6 +128,11 @@ absl::StatusOr<EngineSettings> engine_settings(const Config& config) {
   if (absl::Status status = queue::validate(settings.retry); !status.ok()) return status;
   settings.in_doubt = in_doubt_of(config.in_doubt);
   settings.in_doubt_delay_ns = config.in_doubt_delay_ns;
+  for (const Config::InDoubtRule& rule : config.in_doubt_rules) {
+    settings.in_doubt_rules.push_back({rule.match, rule.domain,
+                                       in_doubt_of(rule.policy.value_or(config.in_doubt)),
+                                       rule.delay_ns.value_or(config.in_doubt_delay_ns)});
+  }
 
   absl::StatusOr<dns::AddressPolicy> policy = address_policy(config);
   if (!policy.ok()) return policy.status();
