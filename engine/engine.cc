@@ -248,6 +248,19 @@ void Engine::answer(intake::AppendAnswer answer) {
   control_.wake();
 }
 
+void Engine::answer_in_doubt(InDoubtAnswer answer) {
+  {
+    std::unique_lock lock(mutex_);
+    in_doubt_answers_.push_back(std::move(answer));
+  }
+  control_.wake();
+}
+
+std::vector<InDoubtAnswer> Engine::take_in_doubt_answers() {
+  std::unique_lock lock(mutex_);
+  return std::exchange(in_doubt_answers_, {});
+}
+
 std::vector<intake::AppendAnswer> Engine::take_answers() {
   std::unique_lock lock(mutex_);
   return std::exchange(answers_, {});

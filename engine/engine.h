@@ -37,6 +37,7 @@ class Engine final : public EngineCore, private Exchange::Answers {
   RecoveredSpool take_recovered() { return std::move(recovered_); }
   // Answers to intake that have come since the last call. Control thread.
   std::vector<intake::AppendAnswer> take_answers();
+  std::vector<InDoubtAnswer> take_in_doubt_answers();
 
   // No new transaction begins; open ones may finish until the limit; what is decided is made
   // durable. Blocks. True when everything finished by itself.
@@ -50,6 +51,7 @@ class Engine final : public EngineCore, private Exchange::Answers {
   void run(unsigned id);
   absl::Status prepare(Runner& runner);
   void answer(intake::AppendAnswer answer) override;
+  void answer_in_doubt(InDoubtAnswer answer) override;
   void post_stop(bool abort);
   void join();
 
@@ -62,6 +64,7 @@ class Engine final : public EngineCore, private Exchange::Answers {
   mutable std::mutex mutex_;  // start, stop and answers: nothing on the way of a message
   std::condition_variable changed_;
   std::vector<intake::AppendAnswer> answers_;
+  std::vector<InDoubtAnswer> in_doubt_answers_;
   std::vector<RecoveredHome> found_;
   RecoveredSpool recovered_;
   Committed committed_;

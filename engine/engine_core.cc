@@ -131,6 +131,14 @@ void EngineCore::forget(uint64_t batch) {
   }
 }
 
+void EngineCore::ask_in_doubt(const InDoubtQuestion& question) {
+  for (unsigned i = 0; i < shards(); ++i) {
+    auto message = std::make_unique<InDoubtAsk>();
+    message->question = question;
+    exchange_.post(i, std::move(message));
+  }
+}
+
 uint64_t EngineCore::waiting_recipients() const {
   uint64_t waiting = 0;
   for (const auto& counters : counters_) {

@@ -51,6 +51,9 @@ class EngineCore : public intake::ShardPort {
   // A batch that exists. Control thread only, as what follows.
   std::shared_ptr<const queue::LiveBatch> find_batch(uint64_t number) const;
 
+  // Every shard answers once, by Exchange::Answers.
+  void ask_in_doubt(const InDoubtQuestion& question);
+
   // intake::ShardPort, callable from the control thread
   unsigned shards() const override { return exchange_.shards(); }
   void append(unsigned shard, intake::AppendRequest request) override;

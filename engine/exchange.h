@@ -45,6 +45,7 @@ class Exchange {
    public:
     virtual ~Answers() = default;
     virtual void answer(intake::AppendAnswer answer) = 0;
+    virtual void answer_in_doubt(InDoubtAnswer) {}
   };
   void set_answers(Answers* answers) { answers_ = answers; }
   Answers& answers() { return *answers_; }

@@ -330,6 +330,7 @@ void Home::run_due() {
   more_to_do_ =
       !wheel_.advance(queue::tick_at(shard_.mono_ns - wheel_zero_mono_ns_), kDuePerTurn, due);
   activate_some();
+  walk_in_doubt();
   while (!due.empty()) {
     const uint32_t slot = due.pop_front(records_);
     if (expires_mono_ns(slot) <= shard_.mono_ns) {

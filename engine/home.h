@@ -52,6 +52,7 @@ class Home final : public queue::JournalListener {
   void discard(uint64_t batch);
   // Intake remembers the batch no longer; all of its recipients were settled long ago.
   void forget(uint64_t batch);
+  void in_doubt_asked(const InDoubtQuestion& question);
   void route_told(RouteTold& told);
   void returned(ReturnedMessage& message);
   void window(const WindowMessage& message);
@@ -82,7 +83,8 @@ class Home final : public queue::JournalListener {
   static constexpr uint32_t kActivatedPerTurn =
       16384;  // records of new batches that become due or waiting
   static constexpr uint32_t kTicketsPerTurn = 1024;
-  static constexpr uint32_t kRoutesAskedMax = 256;  // questions open at a time
+  static constexpr uint32_t kWalkedPerTurn = 16384;  // records looked at for an operator
+  static constexpr uint32_t kRoutesAskedMax = 256;   // questions open at a time
   static constexpr uint32_t kFailuresPerTurn =
       512;  // recipients settled because their domain has no route
   static constexpr uint32_t kHotRecords =
@@ -165,6 +167,18 @@ class Home final : public queue::JournalListener {
   void postpone(uint32_t slot, queue::Outcome& outcome, int64_t delay_ns);
   void doubt(uint32_t slot, queue::Outcome& outcome);
   void expire(uint32_t slot);
+
+  // home_in_doubt.cc
+  struct InDoubtWalk {
+    InDoubtQuestion question;
+    InDoubtAnswer answer;
+    uint32_t next_slot = 0;
+  };
+  void walk_in_doubt();
+  bool held(const queue::Record& record) const;
+  void look_at(uint32_t slot, InDoubtWalk& walk);
+  void list_in_doubt(uint32_t slot, InDoubtWalk& walk) const;
+  void let_go(uint32_t slot, InDoubtQuestion::Action action);
   void place_of(uint32_t slot, queue::Outcome& outcome) const;
   void write(queue::Outcome& outcome, const Extent& extent);
 
@@ -197,6 +211,7 @@ class Home final : public queue::JournalListener {
   std::deque<uint32_t> failed_;    // domains whose route failed, with records to settle
   uint32_t routes_asked_ = 0;
   uint32_t tickets_out_ = 0;
+  std::deque<InDoubtWalk> in_doubt_walks_;  // the first one is under way
   bool more_to_do_ = false;
   bool stopping_ = false;
 

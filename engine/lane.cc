@@ -62,8 +62,7 @@ void Lanes::forget_finished() {
     batches_in_turn_.pop_front();
     const auto found = batches_.find(number);
     const queue::LiveBatch& batch = *found->second;
-    if (batch.tally.settled() - batch.tally.in_doubt_held < batch.accepted ||
-        !store_.forget(number)) {
+    if (batch.tally.finals() < batch.accepted || !store_.forget(number)) {
       batches_in_turn_.push_back(number);
       continue;
     }

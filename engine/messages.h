@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "dns/router.h"
+#include "engine/in_doubt.h"
 #include "engine/intake/port.h"
 #include "engine/smtp/verdict.h"
 #include "queue/live_batch.h"
@@ -30,13 +31,14 @@ struct Message {
   enum class Kind : uint8_t {
     append,
     announce,
-    discard,     // intake → home
-    forget,      // intake → home
-    route_ask,   // home → the domain's shard
-    site_ask,    // the domain's shard → the site's owner
-    route_told,  // either → home
-    returned,    // lane → home
-    window,      // lane → home
+    discard,       // intake → home
+    forget,        // intake → home
+    in_doubt_ask,  // control → home
+    route_ask,     // home → the domain's shard
+    site_ask,      // the domain's shard → the site's owner
+    route_told,    // either → home
+    returned,      // lane → home
+    window,        // lane → home
     lease_ask,
     lease_back,  // lane → the site's owner
     lease_granted,
@@ -68,6 +70,11 @@ struct DiscardMessage : Message {
 struct ForgetMessage : Message {
   ForgetMessage() : Message(Kind::forget) {}
   uint64_t batch = 0;
+};
+
+struct InDoubtAsk : Message {
+  InDoubtAsk() : Message(Kind::in_doubt_ask) {}
+  InDoubtQuestion question;
 };
 
 // "Where does this domain's mail go?" `domain_id` is the asking home's own number.

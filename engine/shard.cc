@@ -97,6 +97,8 @@ void Shard::hear(Message& message) {
       return home_.discard(static_cast<DiscardMessage&>(message).batch);
     case Message::Kind::forget:
       return home_.forget(static_cast<ForgetMessage&>(message).batch);
+    case Message::Kind::in_doubt_ask:
+      return home_.in_doubt_asked(static_cast<InDoubtAsk&>(message).question);
     case Message::Kind::route_ask:
       return routes_.ask(static_cast<RouteAsk&>(message));
     case Message::Kind::site_ask:

@@ -45,6 +45,21 @@ class RecordTable {
   // Takes any numbers.
   Record* find(uint32_t slot, uint16_t generation);
 
+  // Calls `look(slot)` for the records from slot `from` on, in order of their slots, but looks at
+  // no more than `budget` places. Gives the slot to go on from, kNoSlot after the last. `look` may
+  // release the slot; what is allocated meanwhile may be passed over.
+  template <class Look>
+  uint32_t visit(uint32_t from, uint32_t budget, Look&& look) {
+    for (uint32_t number = from >> kChunkBits; number < chunks_.size(); ++number) {
+      const uint32_t first = number << kChunkBits;
+      for (uint32_t at = from > first ? from - first : 0; at < chunks_[number].fresh; ++at) {
+        if (budget-- == 0) return first | at;
+        if (chunks_[number].records[at].state != RecordState::free) look(first | at);
+      }
+    }
+    return kNoSlot;
+  }
+
   uint32_t count() const { return count_; }
   uint32_t capacity() const { return capacity_; }
   // Bytes taken from the allocator.

@@ -5,6 +5,7 @@
 #include <deque>
 
 #include "engine/control/api_events.h"
+#include "engine/control/api_in_doubt.h"
 #include "engine/control/metrics.h"
 #include "engine/intake/json_writer.h"
 
@@ -156,16 +157,24 @@ std::unique_ptr<HttpHandler> Api::route(const HttpRequest& request, HttpCall& ca
   if (v1 && parts[1] == "batches" && parts.size() == 2 && request.method == "POST") {
     return upload(call);
   }
+  if (v1 && parts[1] == "in_doubt" && parts.size() == 2) {
+    if (get) return InDoubtHandler::list(*this, request, call);
+    if (request.method == "POST") return InDoubtHandler::steer(*this, call);
+    return refuse(call, {405, "wrong_method", request.method + " is not for " + request.path,
+                         "use GET to list, POST to decide"});
+  }
   const bool known = request.path == "/metrics" || request.path == "/healthz" ||
                      (v1 && parts.size() == 2 &&
                       (parts[1] == "batches" || parts[1] == "events" || parts[1] == "limits")) ||
                      (v1 && parts[1] == "batches" && parts.size() == 4) ||
                      (v1 && parts[1] == "batches" && parts.size() == 5 && parts[4] == "refused");
   if (!known) {
-    return refuse(call, {404, "no_such_call", "there is no " + request.path,
-                         "calls: POST /v1/batches; GET /v1/batches, "
-                         "/v1/batches/TENANT/BATCH[/refused], /v1/events, /v1/limits, /metrics, "
-                         "/healthz"});
+    return refuse(
+        call,
+        {404, "no_such_call", "there is no " + request.path,
+         "calls: POST /v1/batches, /v1/in_doubt; GET /v1/batches, "
+         "/v1/batches/TENANT/BATCH[/refused], /v1/events, /v1/in_doubt, /v1/limits, /metrics, "
+         "/healthz"});
   }
   if (!get) {
     return refuse(call, {405, "wrong_method", request.method + " is not for " + request.path,

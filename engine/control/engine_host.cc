@@ -82,6 +82,21 @@ void EngineHost::take_answers() {
   posted_.store(false, std::memory_order_release);
   if (intake_ == nullptr) return;
   for (const intake::AppendAnswer& answer : engine_->take_answers()) intake_->on_answer(answer);
+  for (InDoubtAnswer& answer : engine_->take_in_doubt_answers()) {
+    const auto asked = in_doubt_asked_.find(answer.token);
+    if (asked == in_doubt_asked_.end()) continue;
+    const std::function<void(InDoubtAnswer)> on_answer = asked->second.on_answer;
+    if (--asked->second.open == 0) in_doubt_asked_.erase(asked);
+    on_answer(std::move(answer));
+  }
+}
+
+void EngineHost::ask_in_doubt(const InDoubtQuestion& question,
+                              std::function<void(InDoubtAnswer)> on_answer) {
+  InDoubtQuestion asked = question;
+  asked.token = next_in_doubt_token_++;
+  in_doubt_asked_[asked.token] = {std::move(on_answer), engine_->shards()};
+  engine_->ask_in_doubt(asked);
 }
 
 }  // namespace veredus::control

@@ -140,6 +140,34 @@ TEST(Config, DescriptionReadsBackAsTheSameConfiguration) {
   EXPECT_EQ(again->sources[0].name, "x");
 }
 
+TEST(Config, RulesForThoseInDoubt) {
+  const Config config = good(
+      "[in_doubt]\npolicy = \"hold\"\n"
+      "[[in_doubt.rules]]\nmatch = \".mail.protection.outlook.com\"\npolicy = \"retry\"\n"
+      "delay = \"1h\"\n[[in_doubt.rules]]\ndomain = \"example.org\"\npolicy = \"hold\"\n");
+  const std::string text = describe_config(config);
+  const Config again = good(text);
+  EXPECT_EQ(describe_config(again), text);
+  ASSERT_EQ(again.in_doubt_rules.size(), 2u);
+  EXPECT_EQ(again.in_doubt_rules[0].match, ".mail.protection.outlook.com");
+  EXPECT_EQ(again.in_doubt_rules[0].policy, Config::InDoubt::retry);
+  EXPECT_EQ(again.in_doubt_rules[0].delay_ns, kHour);
+  EXPECT_EQ(again.in_doubt_rules[1].domain, "example.org");
+  EXPECT_EQ(again.in_doubt_rules[1].delay_ns, std::nullopt);
+
+  const std::string head = "[[in_doubt.rules]]\n";
+  EXPECT_THAT(error_of(head + "policy = \"hold\"\n"),
+              AllOf(StartsWith("a.toml:1:"), HasSubstr("`match`")));
+  EXPECT_THAT(error_of(head + "match = \"mx.example.net\"\n"),
+              AllOf(StartsWith("a.toml:1:"), HasSubstr("`policy`")));
+  EXPECT_THAT(error_of(head + "match = \"a b\"\npolicy = \"hold\"\n"),
+              AllOf(StartsWith("a.toml:2:9: "), HasSubstr("no host name")));
+  EXPECT_THAT(error_of(head + "match = \"a.b\"\npolicy = \"wait\"\n"),
+              AllOf(StartsWith("a.toml:3:10: "), HasSubstr("in_doubt.rules[0].policy")));
+  EXPECT_THAT(error_of(head + "domain = \"a.b\"\ndelay = \"1m\"\n"), HasSubstr("\"10m\""));
+  EXPECT_THAT(error_of(head + "mach = \"a.b\"\n"), HasSubstr("did you mean \"match\"?"));
+}
+
 TEST(Config, TenantsReadAndReadBack) {
   const Config config = good(
       "[limits]\ntenant_waiting = 1000\n[tenants.acme]\nwaiting = 5\nbytes = \"1GiB\"\n"

@@ -13,7 +13,7 @@ import time
 import unittest
 
 from no_io_uring import refuse_io_uring
-from walk_case import VEREDUS, Case, lines_of, recipient, recipients, walk
+from walk_case import VEREDUS, Case, lines_of, recipient, recipients, testzone, walk
 
 
 class Delivery(Case):
@@ -250,6 +250,81 @@ class InDoubt(Case):
                          {e["to"] for e in doubtful})
 
 
+class InDoubtHeld(Case):
+    sink_options = ("--reset", "after-dot:0.3")
+    # The first domain has a rule of its own.
+    settings = {"in_doubt": {"policy": "hold"},
+                "[in_doubt.rules]": {"domain": testzone.domain(0), "policy": "assume-delivered"}}
+
+    def listed(self, query=""):
+        status, text = self.walk.get("/v1/in_doubt" + query)
+        self.assertEqual(status, 200, text)
+        return [json.loads(line) for line in text.splitlines()]
+
+    def decide(self, **fields):
+        status, text, _ = self.walk.request("POST", "/v1/in_doubt", json.dumps(fields).encode())
+        return status, json.loads(text)
+
+    def test_held_ones_are_listed_and_an_operator_decides(self):
+        count = 400
+        self.walk.feed(lines_of("b", count))
+        tally = self.walk.wait_settled("b")
+        self.check_identity(tally)
+        self.assertGreater(tally["in_doubt"], 30, tally)
+        held = self.listed("?held=1")
+        self.assertEqual(held, self.listed())
+        self.assertEqual(held, self.listed("?batch=b&tenant=default"))
+        self.assertEqual(len(held), tally["in_doubt"])
+        self.assertEqual([line["to"] for line in held],
+                         [recipient("b", line["index"]) for line in held])
+        self.assertTrue(all(line["held"] and line["attempts"] == 1 for line in held), held[0])
+        self.assertEqual(len(self.listed("?limit=7")), 7)
+        self.assertEqual(self.listed("?tenant=acme"), [])
+        self.assertEqual(self.walk.get("/v1/in_doubt?batch=none")[0], 404)
+        self.assertEqual(self.walk.get("/v1/in_doubt?hold=1")[0], 400)
+        # Of the domain with a rule none is held.
+        self.assertFalse([line for line in held if line["to"].endswith(testzone.domain(0))])
+        assumed = [e for e in self.settled_events("type=delivered", tally["delivered"])
+                   if e.get("flags") == ["assumed"]]
+        self.assertTrue(all(e["to"].endswith(testzone.domain(0)) for e in assumed), assumed[:1])
+
+        # They stay held over a restart.
+        self.walk.stop_engine()
+        self.walk.start_engine()
+        self.assertEqual(self.listed("?held=1"), held)
+        first, second, third = (line["index"] for line in held[:3])
+        self.assertEqual(self.decide(batch="b", index=first, action="delivered"), (200, {"done": 1}))
+        self.assertEqual(self.decide(batch="b", index=first, action="failed"), (200, {"done": 0}))
+        self.assertEqual(self.decide(batch="b", index=second, action="failed"), (200, {"done": 1}))
+        self.assertEqual(self.decide(batch="none", action="failed")[0], 404)
+        for wrong in ({"batch": "b"}, {"action": "retry"}, {"batch": "b", "action": "forget"},
+                      {"batch": "b", "action": "retry", "index": "all"}):
+            self.assertEqual(self.decide(**wrong)[0], 400, wrong)
+        after = self.walk.tally("b")
+        self.check_identity(after)
+        self.assertEqual((after["in_doubt"], after["delivered"], after["failed"]),
+                         (len(held) - 2, tally["delivered"] + 1, 1), after)
+        self.walk.stop_sink()
+        self.walk.start_sink(())
+        self.assertEqual(self.decide(tenant="default", batch="b", action="retry"),
+                         (200, {"done": len(held) - 2}))
+        after = self.walk.wait_settled("b")
+        self.check_identity(after)
+        self.assertEqual((after["in_doubt"], after["delivered"], after["failed"]),
+                         (0, count - 1, 1), after)
+        self.assertEqual(self.listed(), [])
+        by_hand = {e["index"]: e for e in self.walk.events() if e.get("rule") == "operator"}
+        self.assertEqual(by_hand[first]["flags"], ["assumed"])
+        self.assertEqual((by_hand[second]["type"], by_hand[third]["type"]), ("failed", "in_doubt"))
+        self.assertEqual(len(by_hand), len(held))
+        # What was decided holds after a restart, too.
+        self.walk.stop_engine()
+        self.walk.start_engine()
+        again = self.walk.tally("b")
+        self.assertEqual((again["in_doubt"], again["delivered"], again["failed"]),
+                         (0, count - 1, 1), again)
+
+
 class Policy(Case):
     settings = {"addresses": {"allow": []}}
 
@@ -266,12 +341,13 @@ class Policy(Case):
 
 class Quotas(Case):
     sink_options = ("--fail", "rcpt=451:1")  # everybody waits
-    settings = {"tenants.acme": {"waiting": 100}, "limits": {"tenant_waiting": 1000}}
+    settings = {"tenants.acme": {"waiting": 100}, "tenants.tiny": {"waiting": 5},
+                "limits": {"tenant_waiting": 1000}}
 
-    def refusal(self, batch, count):
-        body = "".join(json.dumps(line) + "\n" for line in lines_of(batch, count, tenant="acme"))
+    def refusal(self, batch, count, tenant="acme"):
+        body = "".join(json.dumps(line) + "\n" for line in lines_of(batch, count, tenant=tenant))
         status, text, headers = self.walk.request("POST", "/v1/batches", body.encode())
-        self.assertEqual(self.walk.get("/v1/batches/acme/" + batch)[0], 404, "it was kept")
+        self.assertEqual(self.walk.get("/v1/batches/%s/%s" % (tenant, batch))[0], 404, "it was kept")
         return status, json.loads(text)["error"], dict(headers)
 
     def test_a_tenant_at_its_quota_is_told_so_and_others_are_not(self):
@@ -294,7 +370,7 @@ class Quotas(Case):
         self.walk.start_engine()
         self.assertEqual(self.refusal("b", 21)[0], 429)
         self.assertEqual(self.walk.feed(lines_of("b", 20, tenant="acme"))[0], 200)
-        status, error, _ = self.refusal("c", 101)
+        status, error, _ = self.refusal("c", 6, tenant="tiny")
         self.assertEqual((status, error["code"]), (413, "too_large"), error)
         self.check_identity(self.walk.tally("a", tenant="acme"))
 

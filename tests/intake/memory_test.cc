@@ -15,7 +15,8 @@ constexpr int64_t kYear = 365 * kDay;
 // Fed, acknowledged, and all of it delivered.
 void feed_finished(ScriptedPort& port, Intake& intake, const std::string& name,
                    unsigned recipients) {
-  Fed fed(intake, body_of(name, recipients));
+  // One more is refused: a batch of which nobody was accepted exists, too.
+  Fed fed(intake, body_of(name, recipients) + "{\"to\":\"x@\"}\n");
   port.answer_all(intake);
   ASSERT_EQ(fed.listener.answer.status, 200);
   const Intake::BatchPtr live = intake.find("default", name);
@@ -32,13 +33,13 @@ TEST(Memory, AFinishedBatchIsForgottenInItsTimeAndItsKeyIsFree) {
   port.mono += 7 * kDay - 1;
   intake.tick();
   EXPECT_EQ(port.frames_of(FrameType::forgotten), 0u);
-  Fed again(intake, body_of("b1", 3));
+  Fed again(intake, body_of("b1", 3) + "{\"to\":\"x@\"}\n");
   EXPECT_NE(again.listener.answer.body.find("\"replayed\":true"), std::string::npos);
   port.mono += 1;
   intake.tick();
   // Until it is durable the old answer holds.
   EXPECT_NE(intake.find("default", "b1"), nullptr);
-  Fed still(intake, body_of("b1", 3));
+  Fed still(intake, body_of("b1", 3) + "{\"to\":\"x@\"}\n");
   EXPECT_NE(still.listener.answer.body.find("\"replayed\":true"), std::string::npos);
   EXPECT_TRUE(port.forgotten.empty());
   port.answer_all(intake);
@@ -55,7 +56,7 @@ TEST(Memory, AFinishedBatchIsForgottenInItsTimeAndItsKeyIsFree) {
     }
   }
   EXPECT_TRUE(port.recovered().empty());
-  Fed anew(intake, body_of("b1", 3));
+  Fed anew(intake, body_of("b1", 3) + "{\"to\":\"x@\"}\n");
   port.answer_all(intake);
   EXPECT_NE(anew.listener.answer.body.find("\"replayed\":false"), std::string::npos);
   EXPECT_EQ(intake.find("default", "b1")->batch.number, 3u);

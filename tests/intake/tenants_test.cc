@@ -55,7 +55,7 @@ TEST(Tenants, WaitingRecipients) {
       {"what was delivered waits no longer", {}, quota(100, 0), 60, 59, 0, 99, 200, ""},
       {"nor what is held", {}, quota(100, 0), 60, 0, 10, 50, 200, ""},
       {"the default", quota(100, 0), {}, 60, 0, 0, 41, 200, ""},
-      {"larger by itself", {}, quota(100, 0), 0, 0, 0, 101, 413, "tenants.acme.waiting"},
+      {"larger by itself", {}, quota(100, 0), 1, 1, 0, 101, 413, "tenants.acme.waiting"},
   };
   for (const Row& row : rows) {
     for (const bool named : {true, false}) {
@@ -103,7 +103,8 @@ TEST(Tenants, BytesInTheSpool) {
     EXPECT_LT(of_30, 30 * 100u);
     EXPECT_EQ(of_30, intake.find("acme", "b")->stored_bytes());
   }
-  Intake intake(port, with_quotas({}, {{"acme", quota(0, 2 * of_30)}}));
+  Intake intake(port,
+                with_quotas({}, {{"acme", quota(0, 2 * of_30)}, {"big", quota(0, 2 * of_30)}}));
   intake.set_next_number(100);
   EXPECT_EQ(feed(port, intake, "one", 30, "acme").status, 200);
   EXPECT_EQ(feed(port, intake, "two", 30, "acme").status, 200);
@@ -119,7 +120,7 @@ TEST(Tenants, BytesInTheSpool) {
   intake.find("acme", "one")->tally.in_doubt_held = 0;
   intake.find("acme", "one")->tally.failed = 1;
   EXPECT_EQ(feed(port, intake, "three", 1, "acme").status, 200);
-  told = feed(port, intake, "four", 100, "acme");
+  told = feed(port, intake, "four", 100, "big");
   EXPECT_EQ(told.status, 413) << told.body;
   EXPECT_EQ(feed(port, intake, "four", 100, "other").status, 200);
 }
