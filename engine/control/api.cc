@@ -289,7 +289,7 @@ std::vector<queue::Location> Api::durable_ends() const {
 }
 
 void Api::tick() {
-  intake_.tick();
+  if (!stopping_) intake_.tick();
   if (followers_.empty()) return;
   std::vector<queue::Location> ends = durable_ends();
   const int64_t now = port_.wall_ns();
