@@ -143,10 +143,17 @@ void EngineCore::forget(uint64_t batch) {
 }
 
 void EngineCore::ask_in_doubt(const InDoubtQuestion& question) {
+<<<<<<< HEAD
   for (unsigned home = 0; home < exchange_.homes(); ++home) {
     auto message = std::make_unique<InDoubtAsk>();
     message->question = question;
     exchange_.post_home(home, std::move(message));
+=======
+  for (unsigned i = 0; i < shards(); ++i) {
+    auto message = std::make_unique<InDoubtAsk>();
+    message->question = question;
+    exchange_.post(i, std::move(message));
+>>>>>>> h-intake
   }
 }
 
