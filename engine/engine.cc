@@ -105,7 +105,9 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::start(const EngineSettings& sett
   auto files_to_look_at = io::SpoolFiles::open(options.spool);
   if (!files_to_look_at.ok()) return files_to_look_at.status();
   io::BlockingDisk disk(*std::move(files_to_look_at));
-  const unsigned homes = std::max(options.shards, journals_in(disk));
+  const absl::StatusOr<unsigned> journals = journals_in(disk);
+  if (!journals.ok()) return journals.status();
+  const unsigned homes = std::max(options.shards, *journals);
   std::unique_ptr<Engine> engine(new Engine(settings, std::move(options), homes, control));
   engine->filer_ = std::make_unique<io::Filer>(*std::move(files));
   if (absl::Status launched = engine->launch(); !launched.ok()) return launched;

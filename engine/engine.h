@@ -37,11 +37,8 @@ class Engine final : public EngineCore, private Exchange::Answers {
   RecoveredSpool take_recovered() { return std::move(recovered_); }
   // Answers to intake that have come since the last call. Control thread.
   std::vector<intake::AppendAnswer> take_answers();
-<<<<<<< HEAD
   // Places of the spool found damaged since the start, since the last call. Control thread.
   std::vector<std::string> take_damage();
-=======
->>>>>>> h-intake
   std::vector<InDoubtAnswer> take_in_doubt_answers();
 
   // No new transaction begins; open ones may finish until the limit; what is decided is made
@@ -56,10 +53,7 @@ class Engine final : public EngineCore, private Exchange::Answers {
   void run(unsigned id);
   absl::Status prepare(Runner& runner);
   void answer(intake::AppendAnswer answer) override;
-<<<<<<< HEAD
   void damage(std::string what) override;
-=======
->>>>>>> h-intake
   void answer_in_doubt(InDoubtAnswer answer) override;
   void post_stop(bool abort);
   void join();
@@ -73,10 +67,7 @@ class Engine final : public EngineCore, private Exchange::Answers {
   mutable std::mutex mutex_;  // start, stop and answers: nothing on the way of a message
   std::condition_variable changed_;
   std::vector<intake::AppendAnswer> answers_;
-<<<<<<< HEAD
   std::vector<std::string> damage_;
-=======
->>>>>>> h-intake
   std::vector<InDoubtAnswer> in_doubt_answers_;
   std::vector<RecoveredHome> found_;
   RecoveredSpool recovered_;

@@ -9,13 +9,16 @@
 
 namespace veredus {
 
-unsigned journals_in(queue::Disk& disk) {
-  if (io::is_planted(io::Planted::journals_left_out)) return 0;
+absl::StatusOr<unsigned> journals_in(queue::Disk& disk) {
+  if (io::is_planted(io::Planted::journals_left_out)) return 0u;
   for (unsigned journal = kJournalsMax; journal > 0; --journal) {
     const std::string directory = Store::journal_directory(static_cast<uint16_t>(journal - 1));
-    if (!queue::list_segments(disk, directory).empty()) return journal;
+    const absl::StatusOr<std::vector<queue::SegmentFile>> segments =
+        queue::list_segments(disk, directory);
+    if (!segments.ok()) return segments.status();
+    if (!segments->empty()) return journal;
   }
-  return 0;
+  return 0u;
 }
 
 EngineCore::EngineCore(const EngineSettings& settings, unsigned shards, unsigned homes,
@@ -143,17 +146,10 @@ void EngineCore::forget(uint64_t batch) {
 }
 
 void EngineCore::ask_in_doubt(const InDoubtQuestion& question) {
-<<<<<<< HEAD
   for (unsigned home = 0; home < exchange_.homes(); ++home) {
     auto message = std::make_unique<InDoubtAsk>();
     message->question = question;
     exchange_.post_home(home, std::move(message));
-=======
-  for (unsigned i = 0; i < shards(); ++i) {
-    auto message = std::make_unique<InDoubtAsk>();
-    message->question = question;
-    exchange_.post(i, std::move(message));
->>>>>>> h-intake
   }
 }
 

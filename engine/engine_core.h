@@ -9,6 +9,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "engine/exchange.h"
 #include "engine/intake/port.h"
 #include "engine/shard.h"
@@ -25,7 +26,7 @@ struct RecoveredSpool {
 constexpr unsigned kJournalsMax = 256;
 // One more than the highest number of a journal that has segments: journals outlive the number of
 // shards, and none is left out.
-unsigned journals_in(queue::Disk& disk);
+absl::StatusOr<unsigned> journals_in(queue::Disk& disk);
 
 // The shards of one engine, and how intake reaches them: what is the same on threads and in the
 // simulated world.

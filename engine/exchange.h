@@ -49,11 +49,8 @@ class Exchange {
    public:
     virtual ~Answers() = default;
     virtual void answer(intake::AppendAnswer answer) = 0;
-<<<<<<< HEAD
     // A place of the spool was found damaged after the start, in words.
     virtual void damage(std::string what) = 0;
-=======
->>>>>>> h-intake
     virtual void answer_in_doubt(InDoubtAnswer) {}
   };
   void set_answers(Answers* answers) { answers_ = answers; }

@@ -114,6 +114,8 @@ void Home::append_now(intake::AppendRequest& request) {
     }
     const queue::Appended appended = journal_.append(frame.type, frame.payload);
     note(appended);
+    // At once: a checkpoint that begins behind the frame must not bring it back.
+    if (frame.type == FrameType::forgotten) forget(queue::number_at(frame.payload));
     if (frame.type == FrameType::extent) {
       const absl::Status loaded = load_extent(appended.location, frame.payload);
       if (!loaded.ok()) waits.status = loaded;

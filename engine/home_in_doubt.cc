@@ -19,12 +19,8 @@ void Home::in_doubt_asked(const InDoubtQuestion& question) {
 }
 
 void Home::walk_in_doubt() {
-<<<<<<< HEAD
   // At a start those that are not read yet have no records.
   if (in_doubt_walks_.empty() || !loaded()) return;
-=======
-  if (in_doubt_walks_.empty()) return;
->>>>>>> h-intake
   InDoubtWalk& walk = in_doubt_walks_.front();
   walk.next_slot =
       records_.visit(walk.next_slot, kWalkedPerTurn, [&](uint32_t slot) { look_at(slot, walk); });
@@ -69,11 +65,7 @@ void Home::list_in_doubt(uint32_t slot, InDoubtWalk& walk) const {
     const uint32_t now = queue::tick_at(shard_.mono_ns - wheel_zero_mono_ns_);
     item.due_in_ns = std::max(0, queue::ticks_until(now, record.due)) * queue::kTickNs;
   }
-<<<<<<< HEAD
   item.page.journal = number_;
-=======
-  item.page.journal = shard_.id;
->>>>>>> h-intake
   item.page.segment = place.segment;
   item.page.offset = place.page_offset;
   item.page.length = place.page_bytes;

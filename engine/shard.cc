@@ -128,16 +128,10 @@ void Shard::hear(Message& message) {
     case Message::Kind::discard:
       return homes_.front().discard(static_cast<DiscardMessage&>(message).batch);
     case Message::Kind::forget:
-<<<<<<< HEAD
       for (Home& home : homes_) home.forget(static_cast<ForgetMessage&>(message).batch);
       return;
     case Message::Kind::in_doubt_ask:
       return home_of(message).in_doubt_asked(static_cast<InDoubtAsk&>(message).question);
-=======
-      return home_.forget(static_cast<ForgetMessage&>(message).batch);
-    case Message::Kind::in_doubt_ask:
-      return home_.in_doubt_asked(static_cast<InDoubtAsk&>(message).question);
->>>>>>> h-intake
     case Message::Kind::route_ask:
       return routes_.ask(static_cast<RouteAsk&>(message));
     case Message::Kind::site_ask:

@@ -10,12 +10,6 @@
 namespace veredus::queue {
 namespace {
 
-// The batch number that begins abort, forgotten and refusals frames; 0: there is none.
-uint64_t number_at(std::string_view payload) {
-  ByteReader in(payload);
-  return in.u64();
-}
-
 WaitingState state_after(const Outcome& outcome) {
   WaitingState state;
   state.attempts = static_cast<uint8_t>(std::min<uint16_t>(outcome.attempt, UINT8_MAX));
@@ -26,6 +20,11 @@ WaitingState state_after(const Outcome& outcome) {
 }
 
 }  // namespace
+
+uint64_t number_at(std::string_view payload) {
+  ByteReader in(payload);
+  return in.u64();
+}
 
 uint32_t Ledger::Run::held() const {
   uint32_t held = 0;

@@ -15,6 +15,9 @@
 
 namespace veredus::queue {
 
+// The batch number that begins abort, forgotten and refusals frames; 0: there is none.
+uint64_t number_at(std::string_view payload);
+
 // What one journal says, made from its frames in their order: which recipients wait and where they
 // lie, what became of the others, which batches there are. No records yet, no I/O: a start makes
 // records from it, `audit` and `spool` count it. About a bit a waiting recipient, sixteen bytes for

@@ -102,11 +102,7 @@ std::unique_ptr<HttpHandler> InDoubtHandler::steer(Api& api, HttpCall& call) {
 }
 
 void InDoubtHandler::ask(const InDoubtQuestion& question) {
-<<<<<<< HEAD
   open_ = api_.view_.journals();
-=======
-  open_ = api_.view_.shards();
->>>>>>> h-intake
   api_.view_.ask_in_doubt(question, [self = self_](InDoubtAnswer answer) {
     if (*self != nullptr) (*self)->told(std::move(answer));
   });

@@ -5,6 +5,7 @@
 #include "engine/control/log.h"
 #include "engine/control/settings.h"
 #include "engine/store.h"
+#include "queue/journal_files.h"
 
 namespace veredus::control {
 
@@ -85,11 +86,7 @@ void EngineHost::ask_in_doubt(const InDoubtQuestion& question,
                               std::function<void(InDoubtAnswer)> on_answer) {
   InDoubtQuestion asked = question;
   asked.token = next_in_doubt_token_++;
-<<<<<<< HEAD
   in_doubt_asked_[asked.token] = {std::move(on_answer), journals()};
-=======
-  in_doubt_asked_[asked.token] = {std::move(on_answer), engine_->shards()};
->>>>>>> h-intake
   engine_->ask_in_doubt(asked);
 }
 

@@ -16,6 +16,7 @@ class NoAnswers final : public Exchange::Answers {
     EXPECT_TRUE(answer.status.ok()) << answer.status;
     ++count;
   }
+  void damage(std::string what) override { ADD_FAILURE() << what; }
   unsigned count = 0;
 };
 class NoWake final : public io::Wake {
@@ -26,7 +27,7 @@ class NoWake final : public io::Wake {
 // A home alone, life after life on the same disk.
 class ForgottenTest : public testing::Test {
  protected:
-  ForgottenTest() : storage_(1), exchange_(1, 64), random_(1) {
+  ForgottenTest() : storage_(1), exchange_(1, 1, 64), random_(1) {
     exchange_.set_answers(&answers_);
     exchange_.set_wake(0, &wake_);
     begin();
@@ -34,7 +35,7 @@ class ForgottenTest : public testing::Test {
   void begin() {
     home_.reset();
     disk_ = std::make_unique<sim::SimDisk>(storage_);
-    home_ = std::make_unique<Home>(shard_, *disk_);
+    home_ = std::make_unique<Home>(shard_, *disk_, 0);
     absl::StatusOr<RecoveredHome> recovered = home_->recover();
     ASSERT_TRUE(recovered.ok()) << recovered.status();
     found_ = *std::move(recovered);
@@ -47,15 +48,15 @@ class ForgottenTest : public testing::Test {
       disk_->run(now_ns_ += 1'000'000'000);
     }
   }
-  void append(AppendMessage& message) {
-    message.request.token = 1;
-    home_->append(message);
+  void append(std::unique_ptr<AppendMessage> message) {
+    message->request.token = 1;
+    home_->append(std::move(message));
     run();
   }
   // A whole batch of one recipient.
   void append_batch(uint64_t number) {
-    AppendMessage message;
-    intake::AppendRequest& request = message.request;
+    auto message = std::make_unique<AppendMessage>();
+    intake::AppendRequest& request = message->request;
     request.batch = request.meta_to_write.number = number;
     request.begins = true;
     request.content = "A: b\r\n\r\nHello\r\n";
@@ -69,11 +70,13 @@ class ForgottenTest : public testing::Test {
     commit.accepted = commit.extents = 1;
     request.frames.push_back({queue::FrameType::commit, {}});
     queue::encode_commit(commit, request.frames.back().payload);
-    append(message);
+    append(std::move(message));
   }
   std::vector<uint64_t> committed() const {
     std::vector<uint64_t> numbers;
-    for (const queue::Commit& commit : found_.commits) numbers.push_back(commit.number);
+    for (const auto& [number, known] : found_.batches) {
+      if (known.committed) numbers.push_back(number);
+    }
     return numbers;
   }
 
@@ -85,8 +88,8 @@ class ForgottenTest : public testing::Test {
   NoWake wake_;
   io::Random random_;
   Counters counters_;
-  ShardContext shard_{
-      0, settings_, exchange_, random_, counters_, 1'000'000'000, 1'700'000'000'000'000'000};
+  ShardContext shard_{0,       1,         settings_,     exchange_,
+                      random_, counters_, 1'000'000'000, 1'700'000'000'000'000'000};
   std::unique_ptr<sim::SimDisk> disk_;
   std::unique_ptr<Home> home_;
   RecoveredHome found_;
@@ -97,10 +100,10 @@ TEST_F(ForgottenTest, ItsCommitCountsNoMoreAndItsNumberIsNotGivenAgain) {
   append_batch(8);
   begin();
   EXPECT_EQ(committed(), (std::vector<uint64_t>{7, 8}));
-  AppendMessage message;
-  message.request.frames.push_back(
+  auto message = std::make_unique<AppendMessage>();
+  message->request.frames.push_back(
       {queue::FrameType::forgotten, std::string("\x08\0\0\0\0\0\0\0", 8)});
-  append(message);
+  append(std::move(message));
   EXPECT_EQ(answers_.count, 3u) << "intake hears when it is durable";
   begin();
   EXPECT_EQ(committed(), (std::vector<uint64_t>{7}));

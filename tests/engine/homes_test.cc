@@ -56,14 +56,14 @@ TEST(HomesTest, HomesAreSpreadOverTheShards) {
 TEST(HomesTest, JournalsInASpool) {
   SimStorage storage(1);
   SimDisk disk(storage);
-  EXPECT_EQ(journals_in(disk), 0u);
+  EXPECT_EQ(*journals_in(disk), 0u);
   storage.put("journal-5/notes.txt", "x");
-  EXPECT_EQ(journals_in(disk), 0u);
+  EXPECT_EQ(*journals_in(disk), 0u);
   storage.put("journal-2/" + std::string("seg-00000001.vrj"), "");
-  EXPECT_EQ(journals_in(disk), 3u);
+  EXPECT_EQ(*journals_in(disk), 3u);
   storage.put("journal-255/seg-00000009.vrj", "");
   storage.put("journal-256/seg-00000001.vrj", "");
-  EXPECT_EQ(journals_in(disk), 256u);
+  EXPECT_EQ(*journals_in(disk), 256u);
 }
 
 }  // namespace

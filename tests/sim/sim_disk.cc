@@ -427,7 +427,9 @@ void SimDisk::close(File file) {
   storage_.handles_.erase(file);
 }
 
-std::vector<queue::Disk::Entry> SimDisk::list_now(std::string_view directory) {
+int64_t SimDisk::list_now(std::string_view directory, std::vector<Entry>& entries) {
+  entries.clear();
+  if (storage_.planned_failure()) return -storage_.faults.fail_errno;
   std::map<std::string, uint64_t> found;
   std::string prefix(directory);
   prefix += '/';
@@ -440,9 +442,8 @@ std::vector<queue::Disk::Entry> SimDisk::list_now(std::string_view directory) {
   };
   look(storage_.files_);
   if (looks_back_) look(storage_.removed_);
-  std::vector<Entry> entries;
   for (const auto& [name, bytes] : found) entries.push_back({name, bytes});
-  return entries;
+  return 0;
 }
 
 int64_t SimDisk::open_now(std::string_view path) {

@@ -149,7 +149,7 @@ class SimDisk final : public queue::Disk {
             queue::DiskOperation& op) override;
   void remove(std::string_view path, queue::DiskOperation& op) override;
   void close(File file) override;
-  std::vector<Entry> list_now(std::string_view directory) override;
+  int64_t list_now(std::string_view directory, std::vector<Entry>& entries) override;
   int64_t open_now(std::string_view path) override;
   int64_t read_now(File file, uint64_t offset, std::span<uint8_t> bytes) override;
   int64_t sync_now(File file) override;

@@ -24,7 +24,7 @@ void World::make_life() {
   life_ = std::make_unique<Life>(*this);
   Life& life = *life_;
   SimDisk disk(storage_);
-  const unsigned homes = std::max(shards_, journals_in(disk));
+  const unsigned homes = std::max(shards_, *journals_in(disk));
   report_.shrunk += homes > shards_;
   life.core = std::make_unique<EngineCore>(settings_, shards_, homes, clock_);
   life.core->exchange().set_answers(&life);
