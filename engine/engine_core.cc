@@ -14,6 +14,7 @@ unsigned journals_in(queue::Disk& disk) {
   for (unsigned journal = kJournalsMax; journal > 0; --journal) {
     const std::string directory = Store::journal_directory(static_cast<uint16_t>(journal - 1));
     if (!queue::list_segments(disk, directory).empty()) return journal;
+    if (!queue::list_marks(disk, directory).empty()) return journal;
   }
   return 0;
 }
@@ -40,6 +41,7 @@ Shard& EngineCore::add_shard(uint16_t id, ShardPorts ports, uint64_t seed) {
 
 RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
   RecoveredSpool spool;
+  spool.marks.resize(homes());
   absl::flat_hash_map<uint64_t, queue::Batch> batches;
   absl::flat_hash_map<uint64_t, uint32_t> extents;
   uint64_t highest = 0;
@@ -50,6 +52,9 @@ RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
     for (queue::Batch& batch : home.batches) batches.emplace(batch.number, std::move(batch));
     for (const auto& [number, count] : home.extents)
       extents[number] += count;  // sums: the order does not matter
+    for (const queue::AttemptMark& mark : home.marks) {
+      if (mark.home < homes()) spool.marks[mark.home].push_back(mark);
+    }
     for (const auto& refusals : home.refusals) spool.refusals.push_back(refusals);
     for (const std::string& damage : home.damage) {
       spool.damage.push_back("journal " + std::to_string(home.home) + ", " + damage);

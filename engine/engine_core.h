@@ -23,13 +23,14 @@ struct RecoveredSpool {
   };
   std::vector<Known> batches;  // committed ones, by number
   std::vector<std::pair<uint64_t, queue::Location>> refusals;
+  std::vector<std::vector<queue::AttemptMark>> marks;  // by home; for resume()
   std::vector<std::string> damage;
   uint64_t next_batch = 1;
 };
 
 constexpr unsigned kJournalsMax = 256;
-// One more than the highest number of a journal that has segments: journals outlive the number of
-// shards, and none is left out.
+// One more than the highest number of a journal that has segments, or attempt marks of a shard's
+// earlier life: journals outlive the number of shards, and none is left out.
 unsigned journals_in(queue::Disk& disk);
 
 // The shards of one engine, and how intake reaches them: what is the same on threads and in the

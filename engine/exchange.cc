@@ -23,7 +23,10 @@ Message* Mailbox::take() {
   return oldest_first;
 }
 
-Exchange::Exchange(unsigned shards, unsigned homes, uint32_t tickets_per_band) : homes_(homes) {
+Exchange::Exchange(unsigned shards, unsigned homes, uint32_t tickets_per_band)
+    : homes_(homes),
+      durable_(std::make_unique<std::atomic<uint64_t>[]>(size_t{shards} * homes)),
+      homes_in_doubt_(homes) {
   assert(shards > 0 && homes >= shards);
   places_.reserve(shards);
   for (unsigned i = 0; i < shards; ++i)

@@ -15,13 +15,17 @@ using queue::RecordState;
 
 Home::Home(ShardContext& shard, queue::Disk& disk, uint16_t number)
     : shard_(shard),
+      disk_(disk),
       number_(number),
       journal_(disk, *this, number, Store::journal_directory(number), shard.settings.journal),
       // Intake keeps to limits.waiting. Here what is in the journal must fit, whatever that says
       // now.
       records_(kRecordsMax),
       wheel_(records_),
-      wheel_zero_mono_ns_(shard.mono_ns) {}
+      wheel_zero_mono_ns_(shard.mono_ns),
+      returned_(shard.exchange.shards()) {
+  removal_.home = this;
+}
 
 Home::~Home() = default;
 
@@ -101,6 +105,13 @@ void Home::on_durable(uint64_t sequence) {
     unanswered_.pop_front();
   }
   Counters::add(shard_.counters.journal_syncs);
+  durable_ = sequence;
+  while (!flushed_.empty() && flushed_.front().sequence <= sequence) {
+    const std::vector<uint64_t>& returned = flushed_.front().returned;
+    for (unsigned shard = 0; shard < returned.size(); ++shard)
+      shard_.exchange.say_durable(number_, shard, returned[shard]);
+    flushed_.pop_front();
+  }
 }
 
 // The journal says so only when the group can not come back any more: what is refused here stays
@@ -115,6 +126,12 @@ void Home::on_lost(uint64_t sequence, const absl::Status& why) {
     shard_.exchange.answers().answer(std::move(waits->answer));
     waits = unanswered_.erase(waits);
   }
+  // Its outcomes were appended again: to the last group by now, or to one before it.
+  for (Flushed& flushed : flushed_) {
+    if (flushed.sequence <= sequence) flushed.sequence = journal_.newest_sequence();
+  }
+  if (doubts_sequence_ != 0 && doubts_sequence_ > durable_ && doubts_sequence_ <= sequence)
+    doubts_sequence_ = journal_.newest_sequence();
 }
 
 void Home::flush() {
@@ -123,13 +140,16 @@ void Home::flush() {
     scratch_.clear();
     outcomes_.take(scratch_);
     Counters::add(shard_.counters.journal_bytes, scratch_.size());
-    journal_.append(FrameType::outcomes, scratch_);
+    const queue::Appended appended = journal_.append(FrameType::outcomes, scratch_);
+    flushed_.push_back({appended.sequence, returned_});
+    if (std::exchange(doubt_unflushed_, false)) doubts_sequence_ = appended.sequence;
     oldest_outcome_mono_ns_ = 0;
     urgent_flush_ = true;
   }
   journal_
       .flush();  // every turn: it is also what tries again to make a segment when the disk was full
   urgent_flush_ = false;
+  if (!doubts_told_ || !old_marks_.empty()) drop_old_marks();
 }
 
 // -------------------------------------------------------------------------------------------
@@ -243,6 +263,7 @@ void Home::activate(uint32_t number, std::shared_ptr<const queue::LiveBatch> bat
     return free_extents_.push_back(number);
   }
   extent.batch = std::move(batch);
+  extent.marked = has_marks(extent);
   if (!extent.dormant.empty()) activating_.push_back(number);
 }
 
@@ -257,6 +278,7 @@ void Home::activate_some() {
       return;
     }
     activating_.pop_front();
+    if (extents_to_look_at_ > 0 && --extents_to_look_at_ == 0) marks_applied();
   }
 }
 
@@ -272,6 +294,9 @@ void Home::wake_dormant(Extent& extent) {
   // Only recovery brings records that have been tried.
   if ((record.flags & kRecordDeferred) != 0) extent.batch->tally.deferred_now += 1;
   if ((record.flags & queue::kRecordInDoubt) != 0) extent.batch->tally.in_doubt_waiting += 1;
+  if (extent.marked) {
+    if (const queue::AttemptMark* const mark = mark_of(slot)) return doubt_from_mark(slot, *mark);
+  }
   if (record.due == 0) record.due = batch_due;
   if (record.due != 0 && queue::ticks_until(now, record.due) > 0) {
     // Waiting beyond the end of its time is of no use, as in postpone().

@@ -14,6 +14,7 @@
 #include "engine/context.h"
 #include "engine/messages.h"
 #include "engine/own_expiry.h"
+#include "queue/attempt_marks.h"
 #include "queue/due_wheel.h"
 #include "queue/extent.h"
 #include "queue/journal.h"
@@ -29,7 +30,8 @@ struct RecoveredHome {
   std::vector<queue::Commit> commits;
   absl::flat_hash_map<uint64_t, uint32_t> extents;  // by batch number: how many were found here
   std::vector<std::pair<uint64_t, queue::Location>> refusals;
-  std::vector<std::string> damage;  // places below the durable mark, in words
+  std::vector<std::string> damage;        // places below the durable mark, in words
+  std::vector<queue::AttemptMark> marks;  // of recipients of any home
   uint64_t highest_batch = 0;
   int64_t latest_wall_ns = 0;  // the latest time found: when this spool was last worked on
   queue::Recovered journal;
@@ -48,6 +50,7 @@ class Home final : public queue::JournalListener {
   // Start: recover() on every home, then, when all know which batches were committed, resume() on
   // every home.
   absl::StatusOr<RecoveredHome> recover();
+  void take_marks(std::vector<queue::AttemptMark> marks);  // before resume(): this home's
   void resume(
       const absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>>& committed);
 
@@ -71,6 +74,8 @@ class Home final : public queue::JournalListener {
   uint32_t tickets_out() const { return tickets_out_; }
   bool settled() const { return journal_.idle() && outcomes_.empty(); }
   const queue::Journal& journal() const { return journal_; }
+  // The number of the marks file of this life.
+  uint32_t next_marks() const { return old_marks_.empty() ? 1 : old_marks_.back() + 1; }
   uint64_t record_bytes() const { return records_.memory_bytes(); }
 
  private:
@@ -79,7 +84,8 @@ class Home final : public queue::JournalListener {
   static constexpr uint8_t kRecordDeferred = 0x80;  // flag: counted in Tally::deferred_now
   static constexpr uint8_t kBatchPriority =
       255;  // of a dormant record: the batch's, which is not known yet
-  static constexpr uint32_t kRecordsMax = 0xfffe0000;  // what 32-bit slots allow
+  static constexpr uint64_t kMarksBytesMax = 1u << 30;  // of a file, read at start
+  static constexpr uint32_t kRecordsMax = 0xfffe0000;   // what 32-bit slots allow
   // Of a turn; homes on one shard share them.
   static constexpr uint32_t kDuePerTurn = 2048;  // records taken from the wheel
   static constexpr uint32_t kActivatedPerTurn =
@@ -102,6 +108,7 @@ class Home final : public queue::JournalListener {
     uint32_t segment = 0, offset = 0, bytes = 0, first_index = 0, live = 0;
     queue::SlotFifo dormant;      // its records, until the batch exists
     std::vector<uint32_t> pages;  // offsets within the extent, ascending
+    bool marked = false;          // some of its recipients may have a mark in marks_
   };
   struct HomeLane;
   enum class RouteState : uint8_t { unknown, listed, asking, known, failed };
@@ -150,6 +157,15 @@ class Home final : public queue::JournalListener {
   int64_t expires_mono_ns(uint32_t slot) const;
   int64_t outcome_flush_ns() const;
 
+  // home_marks.cc
+  absl::Status read_old_marks(RecoveredHome& found);
+  std::vector<queue::AttemptMark>::const_iterator mark_from(uint64_t batch, uint32_t index) const;
+  bool has_marks(const Extent& extent) const;
+  const queue::AttemptMark* mark_of(uint32_t slot) const;
+  void doubt_from_mark(uint32_t slot, const queue::AttemptMark& mark);
+  void marks_applied();
+  void drop_old_marks();
+
   // home_dispatch.cc
   void list_domain(uint32_t id);
   void ask_routes();
@@ -173,6 +189,7 @@ class Home final : public queue::JournalListener {
   void write(queue::Outcome& outcome, const Extent& extent);
 
   ShardContext& shard_;
+  queue::Disk& disk_;
   const uint16_t number_;
   queue::Journal journal_;
   queue::RecordTable records_;
@@ -212,6 +229,32 @@ class Home final : public queue::JournalListener {
     absl::Status status;
   };
   std::deque<Unanswered> unanswered_;
+
+  // Outcomes on their way to the disk: up to which message of each shard they were all in this
+  // group, or an earlier one.
+  struct Flushed {
+    uint64_t sequence = 0;
+    std::vector<uint64_t> returned;  // by shard
+  };
+  std::deque<Flushed> flushed_;
+  std::vector<uint64_t> returned_;  // the last message heard, by shard
+  uint64_t durable_ = 0;            // sequence
+
+  // Marks of earlier lives, this home's: by batch and index, until all recipients of those lives
+  // have been looked at. A doubt is told as durable when its outcome is.
+  std::vector<queue::AttemptMark> marks_;
+  size_t extents_to_look_at_ = 0;  // of activating_, from its front
+  bool marks_applied_ = false;
+  bool doubt_unflushed_ = false, doubts_told_ = false;
+  uint64_t doubts_sequence_ = 0;
+  std::vector<uint32_t> old_marks_;  // numbers of the files in this journal's directory
+  struct Removal final : queue::DiskOperation {
+    void on_disk_done(int64_t result) override;
+    Home* home = nullptr;
+    bool under_way = false;
+  };
+  Removal removal_;
+
   queue::OutcomeWriter outcomes_;
   std::string scratch_;
   queue::Entry entry_;

@@ -217,6 +217,7 @@ absl::StatusOr<RecoveredHome> Home::recover() {
   if (!recovered.ok()) return recovered.status();
   found.journal = *recovered;
   replay.finish();
+  if (absl::Status read = read_old_marks(found); !read.ok()) return read;
   return found;
 }
 
@@ -256,6 +257,8 @@ void Home::resume(
     }
   }
   recovered_tallies_.clear();
+  extents_to_look_at_ = activating_.size();
+  if (extents_to_look_at_ == 0) marks_applied();
   // An old journal of which nobody waits is not written any more: no segments are made for it.
   const bool waits = free_extents_.size() < extents_.size();
   if (number_ < shard_.exchange.shards() || waits) journal_.start();

@@ -14,6 +14,7 @@ using queue::Record;
 using queue::RecordState;
 
 void Home::returned(ReturnedMessage& message) {
+  returned_[message.from] = message.number;
   for (const Returned& item : message.items) settle(item, message, message.from);
 }
 
@@ -188,10 +189,9 @@ void Home::doubt(uint32_t slot, queue::Outcome& outcome) {
       return finish(slot, outcome);
     case InDoubtPolicy::retry:
       outcome.type = OutcomeType::in_doubt;
-      return postpone(slot, outcome,
-                      std::max(shard_.settings.in_doubt_delay_ns,
-                               queue::in_doubt_delay_ns(shard_.settings.retry, record.attempts,
-                                                        shard_.random.next())));
+      return postpone(
+          slot, outcome,
+          queue::in_doubt_delay_ns(shard_.settings.retry, record.attempts, shard_.random.next()));
     case InDoubtPolicy::hold:
       break;
   }

@@ -48,7 +48,6 @@ struct EngineSettings {
 
   queue::RetryPolicy retry;
   InDoubtPolicy in_doubt = InDoubtPolicy::retry;
-  int64_t in_doubt_delay_ns = 600'000'000'000;
 
   dns::AddressPolicy address_policy;
   dns::RouterSettings router;
@@ -58,6 +57,7 @@ struct EngineSettings {
   uint64_t page_cache_bytes = 64u << 20;
   uint64_t content_cache_bytes = 256u << 20;
   queue::JournalOptions journal;
+  uint32_t attempt_marks = 65536;        // per shard: recipients whose outcome is not durable yet
   int64_t outcome_flush_ns = 5'000'000;  // outcomes wait at most that long for their sync
 };
 

@@ -291,6 +291,9 @@ bool Journal::idle() const {
 uint64_t Journal::durable_sequence() const {
   return impl_->durable_sequence();
 }
+uint64_t Journal::newest_sequence() const {
+  return impl_->newest_sequence();
+}
 Location Journal::durable_end() const {
   return impl_->durable_end();
 }

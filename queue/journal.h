@@ -107,6 +107,7 @@ class Journal {
       const;  // false: no segment can be made now (disk full, I/O errors); flush() tries again
   bool idle() const;  // nothing gathered, nothing under way
   uint64_t durable_sequence() const;
+  uint64_t newest_sequence() const;  // of the last group that was begun
   // End of the durable bytes, for readers of events: segment and offset (0, 0: nothing is durable
   // yet).
   Location durable_end() const;

@@ -38,6 +38,7 @@ class Journal::Impl {
            removing_.empty();
   }
   uint64_t durable_sequence() const { return durable_; }
+  uint64_t newest_sequence() const { return next_sequence_ - 1; }
   Location durable_end() const { return durable_end_; }
   uint16_t id() const { return id_; }
 

@@ -102,7 +102,7 @@ constexpr Setting kSettings[] = {
 
     {"in_doubt", "policy", SpecialSetting::in_doubt,
      "when the connection is lost between the final dot and its reply"},
-    {"in_doubt", "delay", DurationSetting{&Config::in_doubt_delay_ns, 10 * kMinute, kDay},
+    {"in_doubt", "delay", DurationSetting{&Config::in_doubt_delay_ns, kSecond, kDay},
      "before such a recipient is tried again"},
 
     {"limits", "waiting", BigCountSetting{&Config::waiting_max, 1, 1'000'000'000, nullptr},

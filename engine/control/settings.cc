@@ -127,7 +127,7 @@ absl::StatusOr<EngineSettings> engine_settings(const Config& config) {
   settings.retry.max_age_ns = config.retry_max_age_ns;
   if (absl::Status status = queue::validate(settings.retry); !status.ok()) return status;
   settings.in_doubt = in_doubt_of(config.in_doubt);
-  settings.in_doubt_delay_ns = config.in_doubt_delay_ns;
+  settings.retry.in_doubt_ns = config.in_doubt_delay_ns;
 
   absl::StatusOr<dns::AddressPolicy> policy = address_policy(config);
   if (!policy.ok()) return policy.status();

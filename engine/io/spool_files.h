@@ -28,6 +28,9 @@ class SpoolFiles {
                  uint64_t bytes) const;  // what could not be finished is unlinked again
   int64_t open_for_reading(const std::string& path) const;
   int64_t remove(const std::string& path) const;
+  // As queue::Disk::map_now. Every page is there from the start, with its place on the disk.
+  int64_t map(const std::string& path, uint64_t bytes, std::span<uint8_t>& memory) const;
+  static void unmap(std::span<uint8_t> memory);
   std::vector<queue::Disk::Entry> list(std::string_view directory) const;
   // Reads on after short reads: shorter than asked only at the end of the file.
   static int64_t read(queue::Disk::File file, uint64_t offset, std::span<uint8_t> bytes);

@@ -42,6 +42,8 @@ World::World(const WorldOptions& options)
         1 + static_cast<unsigned>(random_.below(options.connections_per_site));
   settings_.recipients_per_transaction = 1 + static_cast<unsigned>(random_.below(20));
   settings_.tickets_max = 256;
+  // Few, so that lanes have to wait for places.
+  settings_.attempt_marks = random_.below(2) == 0 ? 24 : 4096;
   settings_.page_cache_bytes = 1 << 20;
   settings_.journal.segment_bytes = 256 * 1024;
   settings_.address_policy = dns::AddressPolicy({*dns::parse_cidr("10.0.0.0/8")}, {});
