@@ -137,6 +137,7 @@ absl::Status Engine::launch() {
   if (start_status_.ok()) {
     changed_.wait(lock, [&] { return resumed_ == options_.shards; });
     committed_.clear();
+    recovered_.marks = {};
     return absl::OkStatus();
   }
   lock.unlock();
@@ -187,7 +188,7 @@ void Engine::run(unsigned id) {
     changed_.wait(lock, [&] { return merged_; });
     if (leave_) return;
   }
-  runner.shard->resume(committed_);
+  runner.shard->resume(committed_, recovered_.marks);
   publish(id);
   {
     std::unique_lock lock(mutex_);

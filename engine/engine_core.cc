@@ -17,6 +17,9 @@ absl::StatusOr<unsigned> journals_in(queue::Disk& disk) {
         queue::list_segments(disk, directory);
     if (!segments.ok()) return segments.status();
     if (!segments->empty()) return journal;
+    const absl::StatusOr<std::vector<queue::MarksFile>> marks = queue::list_marks(disk, directory);
+    if (!marks.ok()) return marks.status();
+    if (!marks->empty()) return journal;
   }
   return 0u;
 }
@@ -43,6 +46,7 @@ Shard& EngineCore::add_shard(uint16_t id, ShardPorts ports, uint64_t seed) {
 
 RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
   RecoveredSpool spool;
+  spool.marks.resize(homes());
   absl::flat_hash_map<uint64_t, uint64_t> accounted;
   uint64_t highest = 0;
   int64_t latest_wall_ns = 0;
@@ -51,6 +55,9 @@ RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
     latest_wall_ns = std::max(latest_wall_ns, home.latest_wall_ns);
     for (const auto& [number, count] : home.accounted)
       accounted[number] += count;  // sums: the order does not matter
+    for (const queue::AttemptMark& mark : home.marks) {
+      if (mark.home < homes()) spool.marks[mark.home].push_back(mark);
+    }
     for (const std::string& damage : home.damage) {
       spool.damage.push_back("journal " + std::to_string(home.home) + ", " + damage);
     }

@@ -19,13 +19,14 @@ namespace veredus {
 // What was found in the spool at start, over all journals: for intake, and for whoever watches.
 struct RecoveredSpool {
   std::vector<std::shared_ptr<const queue::LiveBatch>> batches;  // committed ones, by number
+  std::vector<std::vector<queue::AttemptMark>> marks;            // by home; for resume()
   std::vector<std::string> damage;
   uint64_t next_batch = 1;
 };
 
 constexpr unsigned kJournalsMax = 256;
-// One more than the highest number of a journal that has segments: journals outlive the number of
-// shards, and none is left out.
+// One more than the highest number of a journal that has segments, or attempt marks of a shard's
+// earlier life: journals outlive the number of shards, and none is left out.
 absl::StatusOr<unsigned> journals_in(queue::Disk& disk);
 
 // The shards of one engine, and how intake reaches them: what is the same on threads and in the

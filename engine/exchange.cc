@@ -25,7 +25,10 @@ Message* Mailbox::take() {
 }
 
 Exchange::Exchange(unsigned shards, unsigned homes, uint32_t tickets_per_band)
-    : durable_as_of_(homes), homes_(homes) {
+    : durable_as_of_(homes),
+      homes_(homes),
+      durable_(std::make_unique<std::atomic<uint64_t>[]>(size_t{shards} * homes)),
+      homes_in_doubt_(homes) {
   assert(shards > 0 && homes >= shards);
   places_.reserve(shards);
   for (unsigned i = 0; i < shards; ++i)

@@ -74,6 +74,18 @@ class Exchange {
   }
   // At all homes.
   int64_t durable_as_of() const;
+  // Up to which of the messages of a shard that bring tickets home what they said is durable there:
+  // said by the home, asked by the shard for the places of its attempt marks.
+  void say_durable(unsigned home, unsigned shard, uint64_t message) {
+    durable_[shard * homes_ + home].store(message, std::memory_order_release);
+  }
+  uint64_t durable(unsigned home, unsigned shard) const {
+    return durable_[shard * homes_ + home].load(std::memory_order_acquire);
+  }
+  // What the attempt marks of earlier lives left in doubt: each home says once that all of its own
+  // is durable, as outcomes.
+  void doubts_are_durable() { homes_in_doubt_.fetch_sub(1, std::memory_order_acq_rel); }
+  bool all_doubts_durable() const { return homes_in_doubt_.load(std::memory_order_acquire) == 0; }
 
   Mailbox& mailbox(unsigned shard) { return places_[shard]->mailbox; }
   queue::TicketQueue& tickets(unsigned shard) { return places_[shard]->tickets; }
@@ -93,6 +105,8 @@ class Exchange {
   std::vector<std::unique_ptr<Place>> places_;
   std::vector<Moment> durable_as_of_;  // by home
   const unsigned homes_;
+  std::unique_ptr<std::atomic<uint64_t>[]> durable_;  // by shard, then home
+  std::atomic<unsigned> homes_in_doubt_;
   Answers* answers_ = nullptr;
 };
 

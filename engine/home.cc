@@ -15,6 +15,7 @@ using queue::RecordState;
 
 Home::Home(ShardContext& shard, queue::Disk& disk, uint16_t number)
     : shard_(shard),
+      disk_(disk),
       number_(number),
       journal_(disk, *this, number, Store::journal_directory(number), shard.settings.journal),
       // Intake keeps to limits.waiting. Here what is in the journal must fit, whatever that says
@@ -22,7 +23,10 @@ Home::Home(ShardContext& shard, queue::Disk& disk, uint16_t number)
       records_(kRecordsMax),
       wheel_(records_),
       wheel_zero_mono_ns_(shard.mono_ns),
-      reader_(disk, Store::journal_directory(number)) {}
+      reader_(disk, Store::journal_directory(number)),
+      returned_(shard.exchange.shards()) {
+  removal_.home = this;
+}
 
 Home::~Home() = default;
 
@@ -159,6 +163,13 @@ void Home::on_durable(uint64_t sequence) {
   }
   Counters::add(shard_.counters.journal_syncs);
   carried_durable(sequence);
+  durable_ = sequence;
+  while (!flushed_.empty() && flushed_.front().sequence <= sequence) {
+    const std::vector<uint64_t>& returned = flushed_.front().returned;
+    for (unsigned shard = 0; shard < returned.size(); ++shard)
+      shard_.exchange.say_durable(number_, shard, returned[shard]);
+    flushed_.pop_front();
+  }
 }
 
 // The journal says so only when the group can not come back any more: what is refused here stays
@@ -176,6 +187,12 @@ void Home::on_lost(uint64_t sequence, const absl::Status& why) {
     shard_.exchange.answers().answer(std::move(waits->answer));
     waits = unanswered_.erase(waits);
   }
+  // Its outcomes were appended again: to the last group by now, or to one before it.
+  for (Flushed& flushed : flushed_) {
+    if (flushed.sequence <= sequence) flushed.sequence = journal_.appended_sequence();
+  }
+  if (doubts_sequence_ != 0 && doubts_sequence_ > durable_ && doubts_sequence_ <= sequence)
+    doubts_sequence_ = journal_.appended_sequence();
 }
 
 void Home::append_outcomes() {
@@ -184,7 +201,9 @@ void Home::append_outcomes() {
   const uint32_t count = outcomes_.count();
   outcomes_.take(scratch_);
   Counters::add(shard_.counters.journal_bytes, scratch_.size());
-  journal_.append(FrameType::outcomes, scratch_, count);
+  const queue::Appended appended = journal_.append(FrameType::outcomes, scratch_, count);
+  flushed_.push_back({appended.sequence, returned_});
+  if (std::exchange(doubt_unflushed_, false)) doubts_sequence_ = appended.sequence;
   oldest_outcome_mono_ns_ = 0;
 }
 
@@ -199,6 +218,7 @@ void Home::flush() {
   journal_.flush();
   urgent_flush_ = false;
   publish_durable();
+  if (!doubts_told_ || !old_marks_.empty()) drop_old_marks();
 }
 
 // Up to when all that was settled here is durable: others let go of what they keep for it.
@@ -347,6 +367,7 @@ void Home::activate(uint32_t number, std::shared_ptr<const queue::LiveBatch> bat
   Extent& extent = extents_[number];
   if (extent.live == 0) return free_extent(number);  // nothing of it could be loaded
   extent.batch = std::move(batch);
+  extent.marked = has_marks(extent);
   if (!extent.dormant.empty()) activating_.push_back(number);
 }
 
@@ -361,6 +382,7 @@ void Home::activate_some() {
       return;
     }
     activating_.pop_front();
+    if (extents_to_look_at_ > 0 && --extents_to_look_at_ == 0) marks_applied();
   }
 }
 
@@ -376,6 +398,9 @@ void Home::wake_dormant(Extent& extent) {
   // Only recovery brings records that have been tried.
   if ((record.flags & kRecordDeferred) != 0) extent.batch->tally.deferred_now += 1;
   if ((record.flags & queue::kRecordInDoubt) != 0) extent.batch->tally.in_doubt_waiting += 1;
+  if (extent.marked) {
+    if (const queue::AttemptMark* const mark = mark_of(slot)) return doubt_from_mark(slot, *mark);
+  }
   if (record.due == 0) record.due = batch_due;
   if (record.due != 0 && queue::ticks_until(now, record.due) > 0) {
     // Waiting beyond the end of its time is of no use, as in postpone().

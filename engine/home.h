@@ -17,6 +17,7 @@
 #include "engine/extent_reader.h"
 #include "engine/messages.h"
 #include "engine/own_expiry.h"
+#include "queue/attempt_marks.h"
 #include "queue/due_wheel.h"
 #include "queue/extent.h"
 #include "queue/journal.h"
@@ -32,6 +33,7 @@ struct RecoveredHome {
   std::map<uint64_t, queue::KnownBatch> batches;      // whose meta or commit lies here, by number
   absl::flat_hash_map<uint64_t, uint64_t> accounted;  // by batch: settled and waiting ones here
   std::vector<std::string> damage;                    // places found damaged, in words
+  std::vector<queue::AttemptMark> marks;              // of recipients of any home
   uint64_t highest_batch = 0;
   int64_t latest_wall_ns = 0;  // the latest time found: when this spool was last worked on
   queue::Recovered journal;
@@ -51,6 +53,7 @@ class Home final : public queue::JournalListener {
   // every home. Recipients become records afterwards, a turn's share each turn: the first are sent
   // to while the last are being read.
   absl::StatusOr<RecoveredHome> recover();
+  void take_marks(std::vector<queue::AttemptMark> marks);  // before resume(): this home's
   void resume(
       const absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>>& committed);
 
@@ -81,13 +84,16 @@ class Home final : public queue::JournalListener {
   // Every recipient that the journal held has its record, or cannot be read.
   bool loaded() const { return loads_left_ == 0; }
   const queue::Journal& journal() const { return journal_; }
+  // The number of the marks file of this life.
+  uint32_t next_marks() const { return old_marks_.empty() ? 1 : old_marks_.back() + 1; }
   uint64_t record_bytes() const { return records_.memory_bytes(); }
 
  private:
   static constexpr uint8_t kRecordDeferred = 0x80;  // flag: counted in Tally::deferred_now
   static constexpr uint8_t kBatchPriority =
       255;  // of a dormant record: the batch's, which is not known yet
-  static constexpr uint32_t kRecordsMax = 0xfffe0000;  // what 32-bit slots allow
+  static constexpr uint64_t kMarksBytesMax = 1u << 30;  // of a file, read at start
+  static constexpr uint32_t kRecordsMax = 0xfffe0000;   // what 32-bit slots allow
   // Of a turn; homes on one shard share them.
   static constexpr uint32_t kDuePerTurn = 2048;  // records taken from the wheel
   static constexpr uint32_t kActivatedPerTurn =
@@ -124,6 +130,7 @@ class Home final : public queue::JournalListener {
     uint32_t serial = 0;          // no other extent of this process had it
     queue::SlotFifo dormant;      // its records, until the batch exists
     std::vector<uint32_t> pages;  // offsets within the extent, ascending
+    bool marked = false;          // some of its recipients may have a mark in marks_
     bool damaged = false;         // not carried: what could not be read stays where it is
     std::unique_ptr<queue::Ledger::Run> unread;  // who of it has no record yet
     queue::Settled* settled = nullptr;           // of its batch, here
@@ -272,6 +279,7 @@ class Home final : public queue::JournalListener {
   void carry_extent(const Reclaim::Wanted& wanted, const ExtentReader::Got& got);
   void carry_content(const Reclaim::Wanted& wanted, const ExtentReader::Got& got);
   void carry_refusals(const Reclaim::Wanted& wanted, const ExtentReader::Got& got);
+  bool may_move(const queue::Record& record) const;
   bool still_in(uint32_t slot, uint32_t extent);
   void note_places(std::string_view payload, Carried& carried);
   void move_recipients(const Carried& carried);
@@ -280,6 +288,14 @@ class Home final : public queue::JournalListener {
   void carried_durable(uint64_t sequence);
   void carried_lost(uint64_t sequence);
   uint32_t events_from() const;
+  // home_marks.cc
+  absl::Status read_old_marks(RecoveredHome& found);
+  std::vector<queue::AttemptMark>::const_iterator mark_from(uint64_t batch, uint32_t index) const;
+  bool has_marks(const Extent& extent) const;
+  const queue::AttemptMark* mark_of(uint32_t slot) const;
+  void doubt_from_mark(uint32_t slot, const queue::AttemptMark& mark);
+  void marks_applied();
+  void drop_old_marks();
 
   // home_dispatch.cc
   void list_domain(uint32_t id);
@@ -316,6 +332,7 @@ class Home final : public queue::JournalListener {
   void write(queue::Outcome& outcome, const Extent& extent);
 
   ShardContext& shard_;
+  queue::Disk& disk_;
   const uint16_t number_;
   queue::Journal journal_;
   queue::RecordTable records_;
@@ -376,6 +393,33 @@ class Home final : public queue::JournalListener {
   std::deque<std::unique_ptr<AppendMessage>> held_appends_;  // the journal has no space yet
   std::deque<std::pair<uint64_t, int64_t>>
       durable_as_of_;  // sequence, monotonic time: with it all that was settled by then is durable
+
+  // Outcomes on their way to the disk: up to which message of each shard they were all in this
+  // group, or an earlier one.
+  struct Flushed {
+    uint64_t sequence = 0;
+    std::vector<uint64_t> returned;  // by shard
+  };
+  std::deque<Flushed> flushed_;
+  std::vector<uint64_t> returned_;  // the last message heard, by shard
+  uint64_t durable_ = 0;            // sequence
+
+  // Marks of earlier lives, this home's: by batch and index, until all recipients of those lives
+  // have been looked at. A doubt is told as durable when its outcome is.
+  std::vector<queue::AttemptMark> marks_;
+  size_t extents_to_look_at_ = 0;  // of activating_, from its front
+  bool marks_applied_ = false;
+  bool anybody_unread_ = false;  // then the marks of earlier lives are kept: some may be theirs
+  bool doubt_unflushed_ = false, doubts_told_ = false;
+  uint64_t doubts_sequence_ = 0;
+  std::vector<uint32_t> old_marks_;  // numbers of the files in this journal's directory
+  struct Removal final : queue::DiskOperation {
+    void on_disk_done(int64_t result) override;
+    Home* home = nullptr;
+    bool under_way = false;
+  };
+  Removal removal_;
+
   queue::OutcomeWriter outcomes_;
   std::string scratch_;
   queue::Entry entry_;

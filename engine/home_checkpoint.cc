@@ -71,8 +71,7 @@ queue::WaitingState Home::state_of(const Record& record) const {
   queue::WaitingState state;
   state.attempts = record.attempts;
   state.in_doubt = (record.flags & queue::kRecordInDoubt) != 0;
-  state.held = state.in_doubt && record.state == RecordState::dormant &&
-               (record.flags & kRecordDeferred) == 0;
+  state.held = state.in_doubt && held(record);
   if (state.untouched() || state.held) return state;
   const uint32_t now = queue::tick_at(shard_.mono_ns - wheel_zero_mono_ns_);
   const bool waits = record.state == RecordState::waiting || record.state == RecordState::dormant;

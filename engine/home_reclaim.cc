@@ -103,8 +103,15 @@ void Home::reclaim_some() {
   }
 }
 
-// Whose extents lie in a segment that is to be emptied. Those that are out with a lane stay: what
-// the ticket names must be there.
+// Those that are out with a lane stay: what the ticket names must be there. So do those that stand
+// in their extent's list until they are woken.
+bool Home::may_move(const Record& record) const {
+  if (record.state == RecordState::dormant)
+    return (record.flags & queue::kRecordInDoubt) != 0 && held(record);
+  return record.state != RecordState::ticketed;
+}
+
+// Whose extents lie in a segment that is to be emptied.
 void Home::sweep_for_carrying() {
   more_to_do_ = true;
   reclaim_.slot = records_.visit(reclaim_.slot, kSweptPerTurn, [&](uint32_t slot) {
@@ -238,7 +245,7 @@ void Home::carry_extent(const Reclaim::Wanted& wanted, const ExtentReader::Got& 
 
 bool Home::still_in(uint32_t slot, uint32_t extent) {
   const Record* const record = records_.at(slot);
-  return record != nullptr && record->extent == extent && record->state != RecordState::ticketed;
+  return record != nullptr && record->extent == extent && may_move(*record);
 }
 
 // Where the entries of a new extent lie: in the order of its moves.

@@ -26,6 +26,7 @@ absl::StatusOr<RecoveredHome> Home::recover() {
   for (const auto& [number, settled] : ledger_->tallies())
     found.accounted[number] += settled.total();
   for (const auto& [place, run] : ledger_->runs()) found.accounted[run.extent.batch] += run.live;
+  if (absl::Status read = read_old_marks(found); !read.ok()) return read;
   return found;
 }
 
@@ -55,6 +56,7 @@ void Home::resume(
     if (found != committed.end()) resume_run(run, found->second);
   }
   ledger_.reset();
+  if (loaded()) marks_applied();
   // An old journal of which nobody waits, and no batch is known, is not written any more.
   if (number_ >= shard_.exchange.shards() && extents_.empty() && coordinated_.empty() &&
       settled_.empty())
@@ -97,7 +99,9 @@ void Home::load_some() {
   while (records_.count() - before < share) {
     if (!reader_.next(got)) return;  // the disk's answer brings the next turn
     load_run(static_cast<uint32_t>(got.token), got);
-    if (--loads_left_ == 0) return;
+    if (--loads_left_ > 0) continue;
+    if (extents_to_look_at_ == 0) marks_applied();
+    return;
   }
   more_to_load_ = true;
 }
@@ -109,13 +113,16 @@ void Home::load_run(uint32_t number, const ExtentReader::Got& got) {
   extent.pages.shrink_to_fit();
   if (extent.unread->live > 0) {
     // They go on waiting in the journal: nothing else is known of them.
+    anybody_unread_ = true;
     unreadable(extent, extent.unread->live,
                status.ok() ? std::string("recipients that wait are not where they should lie")
                            : std::string(status.message()));
   } else {
     extent.unread.reset();
   }
+  extent.marked = has_marks(extent);
   if (!extent.dormant.empty()) activating_.push_back(number);
+  if (loads_left_ == 1) extents_to_look_at_ = activating_.size();
 }
 
 // Makes records of those that wait. Pages that are damaged are passed over.

@@ -15,6 +15,7 @@ using queue::Record;
 using queue::RecordState;
 
 void Home::returned(ReturnedMessage& message) {
+  returned_[message.from] = message.number;
   for (const Returned& item : message.items) settle(item, message, message.from);
 }
 
@@ -191,12 +192,13 @@ void Home::doubt(uint32_t slot, queue::Outcome& outcome) {
     case InDoubtPolicy::assume_delivered:
       outcome.type = OutcomeType::delivered;
       return finish(slot, outcome);
-    case InDoubtPolicy::retry:
+    case InDoubtPolicy::retry: {
       outcome.type = OutcomeType::in_doubt;
-      return postpone(
-          slot, outcome,
-          std::max(choice.delay_ns, queue::in_doubt_delay_ns(shard_.settings.retry, record.attempts,
-                                                             shard_.random.next())));
+      queue::RetryPolicy policy = shard_.settings.retry;
+      policy.in_doubt_ns = choice.delay_ns;
+      return postpone(slot, outcome,
+                      queue::in_doubt_delay_ns(policy, record.attempts, shard_.random.next()));
+    }
     case InDoubtPolicy::hold:
       break;
   }

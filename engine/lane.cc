@@ -33,6 +33,8 @@ Lanes::Lanes(ShardContext& shard, queue::Disk& disk, dns::Router& router, io::Ne
       router_(router),
       world_(network, timers, shard.mono_ns),
       returned_(shard.exchange.homes()),
+      returned_number_(shard.exchange.homes()),
+      disk_(disk),
       connections_max_(share_of(shard.settings.connections_total, shard)),
       renderer_(shard.settings.render) {
   world_.limits = shard.settings.session_limits;
@@ -46,7 +48,9 @@ Lanes::Lanes(ShardContext& shard, queue::Disk& disk, dns::Router& router, io::Ne
   }
 }
 
-Lanes::~Lanes() = default;
+Lanes::~Lanes() {
+  if (!marks_memory_.empty()) disk_.unmap(marks_memory_);
+}
 
 void Lanes::announce(std::shared_ptr<const queue::LiveBatch> batch) {
   const uint32_t number = static_cast<uint32_t>(batch->batch.number);
@@ -173,6 +177,7 @@ Work* Lanes::new_work() {
 }
 
 void Lanes::free_work(Work& work) {
+  assert(work.mark == queue::AttemptMarks::kNoPlace && "what has a mark has an outcome");
   store_.release(work);
   Lane& lane = *work.lane;
   --lane.works;
@@ -191,6 +196,7 @@ Returned& Lanes::give_back(Work& work) {
   if (message == nullptr) {
     message = std::make_unique<ReturnedMessage>();
     message->from = shard_.id;
+    message->number = ++returned_number_[work.ticket.home];
   }
   Returned& item = message->items.emplace_back();
   item.ticket = work.ticket;

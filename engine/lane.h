@@ -4,11 +4,13 @@
 #include <deque>
 #include <list>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
 #include "dns/router.h"
 #include "engine/context.h"
 #include "engine/messages.h"
@@ -57,6 +59,7 @@ class Lane {
   bool listed = false;          // to be pumped this turn
   bool looks_again = false;     // stands in Lanes::again_
   bool in_line = false;         // stands in Lanes::in_line_
+  bool wants_place = false;     // stands in Lanes::without_place_
   bool called = false;  // its turn has come: a connection is kept for it, this turn of the loop
   int64_t transaction_ns =
       20'000'000;         // moving average of one transaction; the first guess is a near server
@@ -88,6 +91,9 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   Lanes(ShardContext& shard, queue::Disk& disk, dns::Router& router, io::Network& network,
         io::TimerWheel& timers);
   ~Lanes() override;
+
+  // Start: makes the file of this shard's attempt marks. Without it nothing is sent.
+  absl::Status open_marks(uint32_t number);
 
   // The steps of a turn that are the lanes'.
   void take_tickets();
@@ -128,6 +134,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
       1;  // transactions that a session may carry although its slot is recalled
   // Messages that a session carries although another site stands in line for a connection.
   static constexpr uint32_t kTurnMessages = 100;
+  static constexpr int64_t kPlaceAgainNs = 1'000'000;
   static constexpr int64_t kAgainNs = 1'000'000'000;
   static constexpr size_t kBatchesLookedAt = 4;  // a turn: finished ones are forgotten
 
@@ -152,6 +159,12 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void text_of(const Work& work, Returned& item, std::string_view text, std::string_view mx,
                std::string_view address);
   void fail_waiting(Lane& lane);
+
+  // lane_marks.cc
+  void mark(Load& load);
+  void settle_mark(Work& work, const Returned& item);
+  void free_places();
+  bool no_place_for(Lane& lane);
 
   // lane_dial.cc
   void pump(Lane& lane);
@@ -208,6 +221,11 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   std::deque<Lane*> to_pump_;
   std::deque<std::pair<int64_t, Lane*>> again_;             // monotonic time, lane: in order
   std::vector<std::unique_ptr<ReturnedMessage>> returned_;  // by home
+  std::vector<uint64_t> returned_number_;                   // of the last one, by home
+  queue::Disk& disk_;
+  std::span<uint8_t> marks_memory_;
+  queue::AttemptMarks marks_;
+  std::vector<Lane*> without_place_;  // have something to offer, and no place for its marks
 
   std::deque<smtp::Session> session_slab_;
   std::vector<smtp::Session*> free_sessions_;

@@ -12,6 +12,7 @@
 namespace veredus {
 
 void Lanes::deliver() {
+  free_places();
   while (!again_.empty() && again_.front().first <= shard_.mono_ns) {
     Lane& lane = *again_.front().second;
     again_.pop_front();
@@ -92,7 +93,7 @@ void Lanes::pump(Lane& lane) {
     smtp::Session& session = *lane.idle[i - 1];
     if (lane.waiting_total == 0 || session.messages() >= kWorthADial) send_away(session);
   }
-  while (lane.waiting_total > 0 && !lane.idle.empty()) {
+  while (lane.waiting_total > 0 && !lane.idle.empty() && !no_place_for(lane)) {
     smtp::Session& session = *lane.idle.back();
     if (makes_room(session)) {
       send_away(session);
@@ -104,7 +105,7 @@ void Lanes::pump(Lane& lane) {
     if (session.may_offer()) offer_next(lane, session);
   }
   tell_windows(lane);
-  if (lane.waiting_total > 0) grow(lane);
+  if (lane.waiting_total > 0 && !lane.wants_place) grow(lane);
   // Slots that nobody here needs now: the other slices may. While more waits at a home, its tickets
   // are on their way.
   const auto more = [](uint8_t bits) { return bits > 1; };
@@ -399,6 +400,7 @@ int64_t Lanes::next_due_mono_ns() const {
   if (idle_oldest_ != nullptr)
     next = idle_oldest_->ready_since_mono_ns() + shard_.settings.idle_close_ns;
   if (!again_.empty()) next = std::min(next, again_.front().first);
+  if (!without_place_.empty()) next = std::min(next, shard_.mono_ns + kPlaceAgainNs);
   return next;
 }
 

@@ -81,6 +81,7 @@ void Lanes::offer_next(Lane& lane, smtp::Session& session) {
       load.recipients.back().remove_prefix(1);
     if (work->shareable) gather(lane, load, session);
     if (!render(load, session, entry_)) continue;
+    mark(load);
     Counters::add(shard_.counters.transactions);
     session.offer(load);
     return;
@@ -96,6 +97,7 @@ void Lanes::gather(Lane& lane, Load& load, const smtp::Session& session) {
   const uint16_t stated = session.capabilities().rcpt_max;
   size_t room = std::min<size_t>(shard_.settings.recipients_per_transaction, smtp::kRecipientsMax);
   if (stated != 0) room = std::min<size_t>(room, stated);
+  room = std::min<size_t>(room, marks_.places_free());
   WorkList& list_of_band = lane.waiting[first.ticket.band];
   while (load.works.size() < room && !list_of_band.empty()) {
     Work& other = *list_of_band.head;
@@ -205,11 +207,10 @@ void Lanes::on_session_outcome(smtp::Session& session, smtp::Outgoing* outgoing,
   Lane& lane = *load.lane;
   Work& work = *load.works[outcome.recipient];
   Returned& item = give_back(work);
-  if (was_enough(session, outcome)) {
-    item.unsent = true;
-    return;
-  }
+  item.unsent = was_enough(session, outcome);
   item.verdict = outcome.verdict;
+  settle_mark(work, item);
+  if (item.unsent) return;
   item.stage = static_cast<uint8_t>(outcome.stage);
   item.code = outcome.code;
   item.enhanced = {outcome.enhanced.status_class, outcome.enhanced.subject,

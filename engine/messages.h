@@ -124,6 +124,7 @@ struct Returned {
 };
 struct ReturnedMessage : Message {
   ReturnedMessage() : Message(Kind::returned) {}
+  uint64_t number = 0;  // of the shard's messages to this home; ascending, from 1
   std::vector<Returned> items;
   std::string arena;
 };

@@ -53,17 +53,23 @@ absl::StatusOr<std::vector<RecoveredHome>> Shard::recover() {
     if (!one.ok()) return one.status();
     found.push_back(*std::move(one));
   }
+  if (absl::Status opened = lanes_.open_marks(homes_.front().next_marks()); !opened.ok())
+    return opened;
   return found;
 }
 
 void Shard::resume(
-    const absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>>& committed) {
+    const absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>>& committed,
+    std::vector<std::vector<queue::AttemptMark>>& marks) {
   read_clock();
   std::vector<uint64_t> numbers;
   for (const auto& [number, batch] : committed) numbers.push_back(number);
   std::sort(numbers.begin(), numbers.end());
   for (const uint64_t number : numbers) lanes_.announce(committed.at(number));
-  for (Home& home : homes_) home.resume(committed);
+  for (Home& home : homes_) {
+    home.take_marks(std::move(marks[home.number()]));
+    home.resume(committed);
+  }
 }
 
 void Shard::run_turn() {

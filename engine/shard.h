@@ -50,8 +50,10 @@ class Shard {
   // Start, in three steps, so that all shards know all commits: recover on each; resume on each;
   // then turns.
   absl::StatusOr<std::vector<RecoveredHome>> recover();
+  // `marks` of earlier lives, by home: each home takes its own.
   void resume(
-      const absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>>& committed);
+      const absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>>& committed,
+      std::vector<std::vector<queue::AttemptMark>>& marks);
 
   // Once round: reap → timers → deliver → settle → home's → submit. Waits at its end when there is
   // nothing to do.

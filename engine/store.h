@@ -8,6 +8,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "engine/mail/template.h"
+#include "queue/attempt_marks.h"
 #include "queue/disk.h"
 #include "queue/extent.h"
 #include "queue/live_batch.h"
@@ -30,7 +31,8 @@ struct Work {
   const queue::LiveBatch* batch = nullptr;
   std::string_view to;  // into the page
   uint32_t index = 0;
-  int64_t taken_up_mono_ns = 0;  // when the lane got it
+  uint32_t mark = queue::AttemptMarks::kNoPlace;  // where its attempt mark lies
+  int64_t taken_up_mono_ns = 0;                   // when the lane got it
   bool own_message = false;
   bool shareable = false;  // content and sender have no slot: may share a transaction
 };

@@ -59,6 +59,13 @@ class Disk {
   // far lie in the page cache only (killed between write and sync), and must not be acted upon
   // before it is durable.
   virtual int64_t sync_now(File file) = 0;
+
+  // Memory that outlives the process: makes `path` with `bytes` zero bytes, file and directory
+  // synced, and maps it. What is stored there afterwards is in the file though the process be
+  // killed the moment after; a power cut keeps of it, sector by sector, what it likes. 0 or -errno;
+  // -EEXIST when there is such a file: memory is never taken up again, only read back (read_now).
+  virtual int64_t map_now(std::string_view path, uint64_t bytes, std::span<uint8_t>& memory) = 0;
+  virtual void unmap(std::span<uint8_t> memory) = 0;
 };
 
 }  // namespace veredus::queue

@@ -53,7 +53,7 @@ int64_t next_delay_ns(const RetryPolicy& policy, uint32_t attempts, uint64_t ran
 }
 
 int64_t in_doubt_delay_ns(const RetryPolicy& policy, uint32_t attempts, uint64_t random) {
-  return std::max(next_delay_ns(policy, attempts, random), kInDoubtDelayNs);
+  return std::max(next_delay_ns(policy, attempts, random), policy.in_doubt_ns);
 }
 
 int64_t longest_delay_ns(const RetryPolicy& policy, uint32_t attempts) {
@@ -83,9 +83,9 @@ int64_t delay_on_load_ns(const RetryPolicy& policy, uint32_t attempts, bool in_d
   const int64_t left = next_due_wall_ns - now_wall_ns;
   if (left > 0) {
     const int64_t longest = longest_delay_ns(policy, attempts);
-    return std::min(left, in_doubt ? std::max(longest, kInDoubtDelayNs) : longest);
+    return std::min(left, in_doubt ? std::max(longest, policy.in_doubt_ns) : longest);
   }
-  if (in_doubt) return kInDoubtDelayNs;
+  if (in_doubt) return policy.in_doubt_ns;
   return static_cast<int64_t>(static_cast<double>(policy.initial_ns) * unit(random));
 }
 

@@ -11,6 +11,10 @@ inline constexpr int64_t kMinuteNs = 60 * kSecondNs;
 inline constexpr int64_t kHourNs = 60 * kMinuteNs;
 inline constexpr int64_t kDayNs = 24 * kHourNs;
 
+// After an attempt in doubt (RFC 1047) the far side may still be at work on the message: not sooner
+// than this, unless the operator knows better.
+inline constexpr int64_t kInDoubtDelayNs = 10 * kMinuteNs;
+
 // When to try again, and when to give up (RFC 5321 §4.5.4.1). Everything here is pure: time and
 // randomness are passed in.
 struct RetryPolicy {
@@ -19,18 +23,15 @@ struct RetryPolicy {
   int64_t cap_ns = 4 * kHourNs;         // longest delay, before jitter; ≤ 7 days
   double jitter = 0.2;  // each delay is spread evenly over ± this share of it; 0 … 0.9
   int64_t max_age_ns = 5 * kDayNs;  // from acceptance, unless the feeder says; 1 min … 30 days
+  int64_t in_doubt_ns = kInDoubtDelayNs;
 };
 
 // Names the first setting out of its range.
 absl::Status validate(const RetryPolicy& policy);
 
-// After an attempt in doubt (RFC 1047) the far side may still be at work on the message: never
-// sooner than this.
-inline constexpr int64_t kInDoubtDelayNs = 10 * kMinuteNs;
-
 // Delay after the `attempts`th attempt (≥ 1) ended in "later". `random`: 64 fresh random bits.
 int64_t next_delay_ns(const RetryPolicy& policy, uint32_t attempts, uint64_t random);
-// The same after an attempt in doubt: at least kInDoubtDelayNs.
+// The same after an attempt in doubt: at least in_doubt_ns.
 int64_t in_doubt_delay_ns(const RetryPolicy& policy, uint32_t attempts, uint64_t random);
 // The longest that next_delay_ns can give for this number of attempts.
 int64_t longest_delay_ns(const RetryPolicy& policy, uint32_t attempts);
@@ -64,7 +65,7 @@ int64_t age_on_load_ns(const RetryPolicy& policy, int64_t lifetime_ns, int64_t a
 // Remaining delay of a recipient whose next attempt was set for `next_due_wall_ns`, `attempts` ≥ 1
 // made. Never longer than the policy would have given, so a clock put back holds nothing up. What
 // is overdue is spread over the policy's initial delay, so that neither a clock put forward nor a
-// long stop floods the sites that said "later". In doubt and overdue: kInDoubtDelayNs, for nobody
+// long stop floods the sites that said "later". In doubt and overdue: in_doubt_ns, for nobody
 // knows how long ago the attempt was.
 int64_t delay_on_load_ns(const RetryPolicy& policy, uint32_t attempts, bool in_doubt,
                          int64_t next_due_wall_ns, int64_t now_wall_ns, uint64_t random);

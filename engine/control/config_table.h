@@ -73,7 +73,7 @@ struct Setting {
   std::string_view help;
 };
 std::span<const Setting> all_settings();
-inline constexpr int64_t kInDoubtDelayMin = 10 * kMinute;
+inline constexpr int64_t kInDoubtDelayMin = kSecond;
 inline constexpr int64_t kInDoubtDelayMax = kDay;
 
 // Of the known names the one that was probably meant; empty: none is near.

@@ -5,7 +5,6 @@
 #include "engine/control/log.h"
 #include "engine/control/settings.h"
 #include "engine/store.h"
-#include "queue/journal_files.h"
 
 namespace veredus::control {
 

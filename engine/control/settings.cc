@@ -133,6 +133,7 @@ absl::StatusOr<EngineSettings> engine_settings(const Config& config) {
                                        in_doubt_of(rule.policy.value_or(config.in_doubt)),
                                        rule.delay_ns.value_or(config.in_doubt_delay_ns)});
   }
+  settings.retry.in_doubt_ns = config.in_doubt_delay_ns;
 
   absl::StatusOr<dns::AddressPolicy> policy = address_policy(config);
   if (!policy.ok()) return policy.status();

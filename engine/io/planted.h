@@ -14,12 +14,15 @@ enum class Planted {
   lost_ticket,     // now and then a ticket does not come back
   reply_shift,     // now and then a reply nobody sent is taken for the next one
   doubt_is_later,  // what is in doubt is tried again soon, like an ordinary failure
-  doubt_is_delivered,  // what is in doubt is called delivered
-  doubt_is_failed,     // what is in doubt is called failed
-  outcomes_late,       // outcomes wait for two seconds, if nothing else is flushed
-  content_mixed,       // now and then the page's first recipient is rendered for another one
-  journals_left_out,   // those beyond the number of shards
-  wrong_recipient,     // now and then the address in the envelope lacks its first character
+  doubt_is_delivered,   // what is in doubt is called delivered
+  doubt_is_failed,      // what is in doubt is called failed
+  outcomes_late,        // outcomes wait for two seconds, if nothing else is flushed
+  content_mixed,        // now and then the page's first recipient is rendered for another one
+  journals_left_out,    // those beyond the number of shards
+  mark_not_written,     // content leaves without attempt marks
+  mark_place_early,     // a mark's place is used again when the outcome is known, not yet durable
+  marks_removed_early,  // those of earlier lives, before what they left in doubt is durable
+  wrong_recipient,      // now and then the address in the envelope lacks its first character
 };
 
 #ifdef VEREDUS_PLANTED

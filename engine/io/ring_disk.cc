@@ -104,6 +104,10 @@ int64_t RingDisk::sync_now(File file) {
   return fdatasync(file) == 0 ? 0 : -errno;
 }
 
+int64_t RingDisk::map_now(std::string_view path, uint64_t bytes, std::span<uint8_t>& memory) {
+  return filer_.files().map(std::string(path), bytes, memory);
+}
+
 int64_t RingDisk::read_now(File file, uint64_t offset, std::span<uint8_t> bytes) {
   return SpoolFiles::read(file, offset, bytes);
 }
@@ -148,6 +152,10 @@ int64_t BlockingDisk::open_now(std::string_view path) {
 
 int64_t BlockingDisk::sync_now(File file) {
   return fdatasync(file) == 0 ? 0 : -errno;
+}
+
+int64_t BlockingDisk::map_now(std::string_view path, uint64_t bytes, std::span<uint8_t>& memory) {
+  return files_.map(std::string(path), bytes, memory);
 }
 
 int64_t BlockingDisk::read_now(File file, uint64_t offset, std::span<uint8_t> bytes) {

@@ -39,6 +39,8 @@ class RingDisk final : public queue::Disk {
   int64_t open_now(std::string_view path) override;
   int64_t read_now(File file, uint64_t offset, std::span<uint8_t> bytes) override;
   int64_t sync_now(File file) override;
+  int64_t map_now(std::string_view path, uint64_t bytes, std::span<uint8_t>& memory) override;
+  void unmap(std::span<uint8_t> memory) override { SpoolFiles::unmap(memory); }
 
   size_t under_way() const { return under_way_; }
   size_t records() const { return calls_.size(); }  // the most that were ever under way
@@ -81,6 +83,8 @@ class BlockingDisk final : public queue::Disk {
   int64_t open_now(std::string_view path) override;
   int64_t read_now(File file, uint64_t offset, std::span<uint8_t> bytes) override;
   int64_t sync_now(File file) override;
+  int64_t map_now(std::string_view path, uint64_t bytes, std::span<uint8_t>& memory) override;
+  void unmap(std::span<uint8_t> memory) override { SpoolFiles::unmap(memory); }
 
  private:
   const SpoolFiles files_;

@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -148,6 +149,26 @@ int64_t SpoolFiles::open_for_reading(const std::string& path) const {
   assert(is_inside(path));
   const int file = openat(root_, path.c_str(), O_RDONLY | O_CLOEXEC);
   return file < 0 ? -errno : file;
+}
+
+int64_t SpoolFiles::map(const std::string& path, uint64_t bytes, std::span<uint8_t>& memory) const {
+  if (faccessat(root_, path.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) return -EEXIST;
+  const int64_t file = create(path, bytes);
+  if (file < 0) return file;
+  void* const at =
+      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, static_cast<int>(file), 0);
+  const int error = errno;
+  ::close(static_cast<int>(file));
+  if (at == MAP_FAILED) return -error;
+  memory = {static_cast<uint8_t*>(at), bytes};
+  // MAP_POPULATE would map pages of a file for reading only. What this cannot do the first store
+  // does.
+  static_cast<void>(madvise(at, bytes, MADV_POPULATE_WRITE));
+  return 0;
+}
+
+void SpoolFiles::unmap(std::span<uint8_t> memory) {
+  munmap(memory.data(), memory.size());
 }
 
 int64_t SpoolFiles::remove(const std::string& path) const {

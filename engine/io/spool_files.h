@@ -29,6 +29,9 @@ class SpoolFiles {
   int64_t open_for_reading(const std::string& path) const;
   int64_t remove(const std::string& path) const;
   int64_t list(std::string_view directory, std::vector<queue::Disk::Entry>& entries) const;
+  // As queue::Disk::map_now. Every page is there from the start, with its place on the disk.
+  int64_t map(const std::string& path, uint64_t bytes, std::span<uint8_t>& memory) const;
+  static void unmap(std::span<uint8_t> memory);
   // Reads on after short reads: shorter than asked only at the end of the file.
   static int64_t read(queue::Disk::File file, uint64_t offset, std::span<uint8_t> bytes);
 

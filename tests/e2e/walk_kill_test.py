@@ -1,12 +1,13 @@
 #!/usr/bin/python3
 """The engine is killed again and again under load, at the moments that matter: nothing acknowledged
-is lost, and only what had no durable outcome comes twice.
+is lost, and only what had no durable outcome comes twice, and was said to be in doubt before.
 
 Usage: walk_kill_test.py VEREDUS SINK [unittest arguments]
 """
 
 import collections
 import contextlib
+import glob
 import json
 import os
 import random
@@ -82,7 +83,8 @@ class Killing(Case):
                "a batch is fed and not acknowledged", "it starts again")
     ROUNDS = 3
     # Each start begins a new segment, and all of them are read at the next: small ones make it quick.
-    settings = {"retry": {"initial": "1s", "cap": "1s"}, "journal": {"segment": "1MiB"}}
+    settings = {"retry": {"initial": "1s", "cap": "1s"}, "journal": {"segment": "1MiB"},
+                "in_doubt": {"delay": "1s"}}
     # The ledger is ahead of the reply. Slow enough that there is always something under way.
     sink_options = ("--ledger-sync", "--delay", "dot=10")
 
@@ -192,7 +194,11 @@ class Killing(Case):
             events = self.settled_events("type=" + kind, len(fed))
             self.assertEqual(sorted(e["to"] for e in events), fed, kind)
         self.check_gap_free(self.walk.events())
+        in_doubt = self.walk.events("type=in_doubt")
         self.assertEqual(self.walk.stop_engine(), 0)
+        marks = glob.glob(os.path.join(self.directory, "spool", "journal-*", "marks-*"))
+        shards = {os.path.dirname(path) for path in marks}
+        self.assertEqual(len(marks), len(shards), "marks of earlier lives were not removed")
         self.walk.stop_sink()
         lines = self.walk.ledger_lines()
         self.lives.append([to for _, to, _ in lines[sum(map(len, self.lives)):]])
@@ -204,8 +210,15 @@ class Killing(Case):
         # The test itself: kills came into deliveries, and something came twice by them.
         self.assertGreater(sum(1 for life in self.lives if life), len(self.MOMENTS) * self.ROUNDS / 2)
         counts = collections.Counter(to for _, to, _ in lines)
-        print("%d lives, %d batches, %d recipients, %d of them came again"
-              % (len(self.lives), len(batches), len(fed), sum(1 for n in counts.values() if n > 1)))
+        again = {to: n - 1 for to, n in counts.items() if n > 1}
+        self.assertGreater(len(again), 0)
+        # And each time it was said before: by the life that found the mark.
+        doubts = collections.Counter(e["to"] for e in in_doubt)
+        self.assertEqual({to: n for to, n in again.items() if doubts[to] < n}, {}, "sent again, and "
+                         "not said to be in doubt")
+        self.assertEqual({e["rule"] for e in in_doubt}, {"crash"})
+        print("%d lives, %d batches, %d recipients, %d in doubt, %d of them came again"
+              % (len(self.lives), len(batches), len(fed), len(doubts), len(again)))
 
 
 if __name__ == "__main__":

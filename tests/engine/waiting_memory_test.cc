@@ -36,6 +36,8 @@ class NullDisk final : public queue::Disk {
   int64_t open_now(std::string_view) override { return -ENOENT; }
   int64_t read_now(File, uint64_t, std::span<uint8_t>) override { return 0; }
   int64_t sync_now(File) override { return 0; }
+  int64_t map_now(std::string_view, uint64_t, std::span<uint8_t>&) override { return -38; }
+  void unmap(std::span<uint8_t>) override {}
   void run() {
     while (!done_.empty()) {
       const auto [op, result] = done_.front();

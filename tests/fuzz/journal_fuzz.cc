@@ -75,6 +75,8 @@ class MemoryDisk final : public Disk {
     return static_cast<int64_t>(length);
   }
   int64_t sync_now(File) override { return 0; }
+  int64_t map_now(std::string_view, uint64_t, std::span<uint8_t>&) override { return -38; }
+  void unmap(std::span<uint8_t>) override {}
 
   std::map<std::string, std::string> files;
 

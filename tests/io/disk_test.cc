@@ -1,3 +1,4 @@
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -9,6 +10,8 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "engine/io/filer.h"
 #include "engine/io/ring_disk.h"
@@ -355,6 +358,40 @@ TEST(SpoolFiles, RefusalsSayWhatAndWhere) {
   struct stat about {};
   ASSERT_EQ(stat((directory + "/spool").c_str(), &about), 0);
   EXPECT_EQ(about.st_mode & 0777, 0700u);
+  std::filesystem::remove_all(directory);
+}
+
+// What was stored a moment before is in the file, though nothing was written or synced.
+TEST(SpoolFilesTest, MappedMemoryOutlivesAKilledProcess) {
+  const std::string directory = temporary_directory();
+  constexpr uint64_t kBytes = 100'000;  // the last page is not whole
+  const pid_t child = fork();
+  if (child == 0) {
+    auto files = SpoolFiles::open(directory);
+    std::span<uint8_t> memory;
+    if (!files.ok() || files->map("journal-0/marks-00000001", kBytes, memory) != 0) _exit(1);
+    bool zero = memory.size() == kBytes;
+    for (const uint8_t byte : memory) zero = zero && byte == 0;
+    if (!zero) _exit(2);
+    memory[0] = 1;
+    memory[kBytes - 1] = 2;
+    kill(getpid(), SIGKILL);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status)) << WEXITSTATUS(status);
+  auto files = SpoolFiles::open(directory);
+  ASSERT_TRUE(files.ok());
+  const int64_t file = files->open_for_reading("journal-0/marks-00000001");
+  ASSERT_GE(file, 0);
+  std::vector<uint8_t> bytes(kBytes + 1);
+  EXPECT_EQ(SpoolFiles::read(static_cast<int>(file), 0, bytes), static_cast<int64_t>(kBytes));
+  EXPECT_EQ(bytes[0], 1);
+  EXPECT_EQ(bytes[1], 0);
+  EXPECT_EQ(bytes[kBytes - 1], 2);
+  close(static_cast<int>(file));
+  std::span<uint8_t> again;
+  EXPECT_EQ(files->map("journal-0/marks-00000001", kBytes, again), -EEXIST);
   std::filesystem::remove_all(directory);
 }
 

@@ -83,6 +83,7 @@ class Internet {
   SimClock& clock;
   io::Random random;
   std::map<std::string, std::vector<Receipt>> ledger;  // by recipient
+  uint64_t taken = 0;                                  // receipts in it
   uint32_t life = 0;
   uint64_t connections = 0, resets = 0;
   uint64_t transactions = 0;  // stored

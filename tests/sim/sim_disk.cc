@@ -81,7 +81,26 @@ void SimStorage::tear(File& file) {
     lost_before = lost_before || kept < write.asked;
   }
   file.dirty.clear();
+  if (file.mapped) tear_memory(file, temper, keep);
   file.cached = file.durable;
+}
+
+// Of memory nobody knows what was stored when: each sector that is not as it lies on the disk is
+// kept, dropped, or torn within.
+void SimStorage::tear_memory(File& file, uint64_t temper, uint64_t keep_percent) {
+  constexpr size_t kSector = 512;
+  file.durable.resize(file.cached.size());
+  for (size_t at = 0; at < file.cached.size(); at += kSector) {
+    const std::string_view stored = std::string_view(file.cached).substr(at, kSector);
+    if (std::string_view(file.durable).substr(at, kSector) == stored) continue;
+    const bool kept = temper == 0 || (temper >= 2 && below(100) < keep_percent);
+    if (kept && (temper != 3 || below(4) > 0)) {
+      store(file.durable, at, stored);
+      continue;
+    }
+    ++power_cuts.mapped_lost;
+    if (kept) store(file.durable, at, stored.substr(0, below(stored.size())));
+  }
 }
 
 // Each sector is kept or not; now and then one is torn within. How many bytes were kept.
@@ -454,6 +473,18 @@ int64_t SimDisk::open_now(std::string_view path) {
       file = at->second;
   }
   return file == nullptr ? -ENOENT : storage_.handle_for(std::move(file));
+}
+
+int64_t SimDisk::map_now(std::string_view path, uint64_t bytes, std::span<uint8_t>& memory) {
+  if (storage_.exists(path)) return -EEXIST;
+  auto made = std::make_shared<SimStorage::File>();
+  made->size = bytes;
+  made->cached.resize(bytes);
+  made->durable.resize(bytes);
+  made->mapped = true;
+  memory = {reinterpret_cast<uint8_t*>(made->cached.data()), bytes};
+  storage_.files_[std::string(path)] = std::move(made);
+  return 0;
 }
 
 int64_t SimDisk::read_now(File file, uint64_t offset, std::span<uint8_t> bytes) {

@@ -47,6 +47,7 @@ struct PowerCuts {
   uint64_t torn = 0;     // a part of it is left
   uint64_t reordered =
       0;  // something of it is left, while an earlier one to the same file lost some
+  uint64_t mapped_lost = 0;  // sectors of mapped memory; not counted in the others
   uint64_t damaged() const { return dropped + torn + reordered; }
 };
 
@@ -101,12 +102,14 @@ class SimStorage {
     std::string cached;   // as the processes see it
     std::string durable;  // as it lies on the disk
     std::vector<Dirty> dirty;
+    bool mapped = false;  // then `cached` is the memory, whose place must not change
   };
   static void store(std::string& bytes, uint64_t offset, std::string_view what);
   bool chance(double probability);
   uint64_t below(uint64_t n) { return n == 0 ? 0 : random_() % n; }
   bool planned_failure();
   void tear(File& file);
+  void tear_memory(File& file, uint64_t temper, uint64_t keep_percent);
   uint64_t keep_sectors(File& file, const Dirty& write, uint64_t keep_percent);
   int32_t handle_for(std::shared_ptr<File> file);
   File* file_of(int32_t handle);
@@ -153,6 +156,8 @@ class SimDisk final : public queue::Disk {
   int64_t open_now(std::string_view path) override;
   int64_t read_now(File file, uint64_t offset, std::span<uint8_t> bytes) override;
   int64_t sync_now(File file) override;
+  int64_t map_now(std::string_view path, uint64_t bytes, std::span<uint8_t>& memory) override;
+  void unmap(std::span<uint8_t>) override {}
 
  private:
   friend class SimStorage;

@@ -55,6 +55,9 @@ bool plant(std::string_view name, WorldOptions& options) {
       {"doubt_is_failed", Planted::doubt_is_failed},
       {"outcomes_late", Planted::outcomes_late},
       {"journals_left_out", Planted::journals_left_out},
+      {"mark_not_written", Planted::mark_not_written},
+      {"mark_place_early", Planted::mark_place_early},
+      {"marks_removed_early", Planted::marks_removed_early},
       {"content_mixed", Planted::content_mixed},
       {"wrong_recipient", Planted::wrong_recipient}};
   constexpr std::pair<std::string_view, Journal> of_journal[] = {
@@ -123,14 +126,16 @@ bool says_what_is_expected(const Run& run, const WorldReport& report) {
 
 // Over all seeds of a run.
 struct Sums {
-  uint64_t duplicates = 0, in_doubt = 0, resets = 0, crashes = 0, after_acknowledgement = 0,
-           at_start = 0, in_recovery = 0, torn_groups = 0, cut_groups = 0, seeds_cut = 0,
-           checkpoints = 0, carried = 0, removed = 0, starts_at_checkpoint = 0;
+  uint64_t duplicates = 0, in_doubt = 0, doubt_after_kill = 0, resets = 0, crashes = 0,
+           after_acknowledgement = 0, at_start = 0, in_recovery = 0, torn_groups = 0,
+           cut_groups = 0, seeds_cut = 0, checkpoints = 0, carried = 0, removed = 0,
+           starts_at_checkpoint = 0;
   PowerCuts cuts;
 
   void add(const WorldReport& report) {
     duplicates += report.duplicates;
     in_doubt += report.in_doubt;
+    doubt_after_kill += report.doubt_after_kill;
     resets += report.resets;
     crashes += report.crashes;
     after_acknowledgement += report.after_acknowledgement;
@@ -155,10 +160,11 @@ struct Sums {
         "start, %lu in recovery); %lu power cuts met %lu unsynced writes: %lu dropped, %lu torn, "
         "%lu reordered; groups cut at recovery: %lu torn, %lu behind one, in %lu seeds; %lu "
         "checkpoints, %lu starts at one, %lu recipients carried, %lu segments removed; %lu "
-        "connection resets, %lu in doubt, %lu duplicates (each in doubt, or unsynced at a crash)\n",
+        "connection resets, %lu in doubt (%lu because a kill came between), %lu duplicates (each "
+        "in doubt, or lost at a power cut)\n",
         seeds, seconds, crashes, after_acknowledgement, at_start, in_recovery, cuts.cuts, cuts.met,
         cuts.dropped, cuts.torn, cuts.reordered, torn_groups, cut_groups, seeds_cut, checkpoints,
-        starts_at_checkpoint, carried, removed, resets, in_doubt, duplicates);
+        starts_at_checkpoint, carried, removed, resets, in_doubt, doubt_after_kill, duplicates);
   }
 };
 

@@ -43,6 +43,8 @@ World::World(const WorldOptions& options)
         1 + static_cast<unsigned>(random_.below(options.connections_per_site));
   settings_.recipients_per_transaction = 1 + static_cast<unsigned>(random_.below(20));
   settings_.tickets_max = 256;
+  // Few, so that lanes have to wait for places.
+  settings_.attempt_marks = random_.below(2) == 0 ? 24 : 4096;
   settings_.page_cache_bytes = 1 << 20;
   // Small: many of them come to their end, and are reclaimed.
   settings_.journal.segment_bytes = (16u << random_.below(5)) * 1024;

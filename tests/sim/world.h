@@ -38,6 +38,7 @@ struct WorldOptions {
   double hot_share = 0.3;    // of the recipients, at one site
   uint32_t crashes_max = 3;  // at least crashes_min, if not 0
   uint32_t crashes_min = 1;
+  bool kills_only = false;  // each just after a server took something
   bool faults = true;
   bool disk_faults = true;
   uint32_t connections_per_site = 20;
@@ -56,7 +57,7 @@ struct WorldReport {
   std::vector<std::string> violations;
   std::vector<uint64_t> delivered_by_shard;
   uint64_t turns = 0, receipts = 0, acknowledged = 0, connections = 0, resets = 0, in_doubt = 0,
-           expired = 0, duplicates = 0;
+           expired = 0, duplicates = 0, doubt_after_kill = 0;
   // Crashes are kills of the process and power cuts; these of them came just after an
   // acknowledgement, before a new life had done much, or in the midst of recovery.
   uint64_t crashes = 0, after_acknowledgement = 0, at_start = 0, in_recovery = 0;
@@ -89,12 +90,13 @@ class World {
 
   // The next crash, and the moment that it waits for.
   struct CrashPlan {
-    enum class Aim : uint8_t { none, any_time, unsynced, acknowledged, starting };
+    enum class Aim : uint8_t { none, any_time, unsynced, acknowledged, taken, starting };
     Aim aim = Aim::none;
     bool power_cut = true;  // else the process is killed, and the host lives on
     int64_t not_before_mono_ns = 0;
     uint64_t steps = 0;       // to go from the moment on
     size_t acknowledged = 0;  // batches, when it was planned
+    uint64_t taken = 0;       // receipts, when its time came
   };
 
   void make_batch(uint32_t recipients);
@@ -125,6 +127,7 @@ class World {
                       std::vector<Receipt> receipts);
   uint32_t site_of(uint32_t domain) const;
   uint32_t life_at(int64_t mono_ns) const;
+  bool doubt_owed(uint32_t life, uint32_t again_in_life) const;
   void violation(const std::string& what);
   States read_journals();
 
@@ -141,6 +144,8 @@ class World {
   std::map<std::string, uint32_t>
       settled_at_life_;  // recipient → life from which on nothing may reach it
   std::vector<int64_t> life_ended_mono_ns_;  // of the lives that are over
+  std::vector<int64_t> life_begun_mono_ns_;
+  std::vector<bool> life_killed_;  // and the host lived on
   unsigned shards_ = 2;
   CrashPlan plan_;
   uint32_t crashes_left_ = 0, crashes_added_ = 0;

@@ -21,6 +21,7 @@ constexpr uint32_t kCrashesAddedMax = 60;
 // start
 
 void World::make_life() {
+  life_begun_mono_ns_.push_back(clock_.mono);
   life_ = std::make_unique<Life>(*this);
   Life& life = *life_;
   SimDisk disk(storage_);
@@ -67,7 +68,7 @@ void World::start_life() {
   for (const std::string& damage : spool.damage) violation("damage reported: " + damage);
   const EngineCore::Committed committed = EngineCore::committed_of(spool);
   for (const auto& place : life.places) {
-    place->shard->resume(committed);
+    place->shard->resume(committed, spool.marks);
     life.core->publish(place->id);
   }
   intake::IntakeSettings intake_settings;
@@ -98,12 +99,15 @@ void World::plan_crash() {
   using Aim = CrashPlan::Aim;
   plan_ = CrashPlan{};
   const bool owed = damage_owed();
-  const int64_t within = owed || random_.below(2) == 0 ? 3 * kSecond : 3600 * kSecond;
+  const int64_t within =
+      owed || options_.kills_only || random_.below(2) == 0 ? 3 * kSecond : 3600 * kSecond;
   if (crashes_left_ > 0) {
     --crashes_left_;
-    constexpr Aim aims[] = {Aim::any_time, Aim::acknowledged, Aim::unsynced, Aim::unsynced};
-    plan_.aim = aims[random_.below(std::size(aims))];
-    plan_.power_cut = plan_.aim == Aim::acknowledged || random_.below(4) != 0;
+    constexpr Aim aims[] = {Aim::any_time, Aim::acknowledged, Aim::unsynced,
+                            Aim::unsynced, Aim::taken,        Aim::taken};
+    plan_.aim = options_.kills_only ? Aim::taken : aims[random_.below(std::size(aims))];
+    plan_.power_cut =
+        plan_.aim == Aim::acknowledged || (plan_.aim != Aim::taken && random_.below(2) != 0);
   } else if (owed) {
     ++crashes_added_;
     plan_.aim = Aim::unsynced;
@@ -117,12 +121,16 @@ void World::plan_crash() {
 bool World::crash_due() {
   using Aim = CrashPlan::Aim;
   if (plan_.aim == Aim::none) return false;
-  if (clock_.mono < plan_.not_before_mono_ns) return false;
+  if (clock_.mono < plan_.not_before_mono_ns) {
+    plan_.taken = internet_.taken;
+    return false;
+  }
   // All have heard theirs: nothing of that kind will come.
   if (plan_.aim == Aim::acknowledged && plan_.acknowledged == feeders_.size())
     plan_.aim = Aim::unsynced;
   bool moment = true;
   if (plan_.aim == Aim::unsynced) moment = storage_.unsynced() > 0;
+  if (plan_.aim == Aim::taken) moment = internet_.taken > plan_.taken;
   if (plan_.aim == Aim::acknowledged) moment = acknowledged() > plan_.acknowledged;
   if (!moment) return false;
   if (plan_.aim == Aim::any_time) return true;
@@ -152,7 +160,9 @@ void World::die(bool power_cut) {
   // journal can bear; two are not.
   if (!power_cut && storage_.faults.sync_error == 0) {
     storage_.kill();
+    life_killed_.push_back(true);
   } else {
+    life_killed_.push_back(false);
     storage_.faults.sector_bytes = random_.below(2) == 0 ? 512 : 4096;
     storage_.crash();
   }
@@ -187,11 +197,11 @@ void World::crash() {
   start_life();
   if (!report_.violations.empty()) return;
   judge_durable_at_crash();
-  if (random_.below(4) != 0) return plan_crash();
+  if (options_.kills_only || random_.below(4) != 0) return plan_crash();
   // Again before the new life has written much: its first header and its first group may be torn.
   plan_ = CrashPlan{};
   plan_.aim = CrashPlan::Aim::starting;
-  plan_.power_cut = random_.below(4) != 0;
+  plan_.power_cut = random_.below(2) != 0;
   plan_.steps = random_.below(40);
 }
 

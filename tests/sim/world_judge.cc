@@ -16,6 +16,8 @@ namespace {
 // From the end of a content at the server to its outcome on the disk: the reply's way, the 5 ms
 // that outcomes gather, the group under way, perhaps a new segment.
 constexpr int64_t kOutcomeLatestNs = 250'000'000;
+// From a start to what is in doubt being on the disk, as an outcome.
+constexpr int64_t kDoubtLatestNs = 1'000'000'000;
 
 }  // namespace
 
@@ -171,7 +173,10 @@ void World::judge_batch(const Feeder& feeder, const queue::LiveBatch& live,
 void World::judge_recipient(const std::string& to, const std::string& mark,
                             const FinalState& state) {
   report_.in_doubt += state.in_doubt;
-  if (state.finals != 1) {
+  // Held until somebody decides: settled, without a final outcome.
+  const bool held =
+      settings_.in_doubt == InDoubtPolicy::hold && state.finals == 0 && state.in_doubt == 1;
+  if (state.finals != 1 && !held) {
     violation(to + " has " + std::to_string(state.finals) + " final outcomes");
     return;
   }
@@ -200,6 +205,16 @@ uint32_t World::life_at(int64_t mono_ns) const {
       life_ended_mono_ns_.begin());
 }
 
+// Whether the marks of this life had to be heard: nothing but kills came between it and the life in
+// which the recipient was sent to again, or a life that was long enough to write it all.
+bool World::doubt_owed(uint32_t life, uint32_t again_in_life) const {
+  for (uint32_t later = life + 1; life_killed_[later - 1]; ++later) {
+    if (later == again_in_life || later == internet_.life) return true;
+    if (life_ended_mono_ns_[later] - life_begun_mono_ns_[later] >= kDoubtLatestNs) return true;
+  }
+  return false;
+}
+
 // Every receipt must be explained, each by one thing of its own:
 // - delivered: the 250 was heard, and then, within the same life and before any further receipt,
 //   the recipient was settled as delivered;
@@ -207,7 +222,8 @@ uint32_t World::life_at(int64_t mono_ns) const {
 //   and then, within the same life and before any further receipt, it was said to be in doubt;
 // - lost with its life: no outcome of it is in the journals, the life ended in a crash, nothing
 //   further was sent within that life, and there was no time for the outcome to become durable
-//   (unless the disk failed).
+//   (unless the disk failed). If the process was killed, and no power cut came too soon after that,
+//   a later life has said so, before anything further was sent: in doubt.
 // And who is called delivered has a receipt that says so. Whatever else the final outcome is, all
 // receipts are in doubt or lost.
 void World::judge_receipts(const std::string& to, const FinalState& state,
@@ -219,7 +235,8 @@ void World::judge_receipts(const std::string& to, const FinalState& state,
   std::string unexplained;
   for (size_t i = 0; i < receipts.size(); ++i) {
     const Receipt& receipt = receipts[i];
-    const bool last_of_life = i + 1 == receipts.size() || receipts[i + 1].life != receipt.life;
+    const bool last = i + 1 == receipts.size();
+    const bool last_of_life = last || receipts[i + 1].life != receipt.life;
     const int64_t until = last_of_life ? INT64_MAX : receipts[i + 1].at_mono_ns;
     const auto heard = internet_.heard_at.find(receipt.transaction);
     const auto explains = [&](int64_t said) {
@@ -243,8 +260,17 @@ void World::judge_receipts(const std::string& to, const FinalState& state,
     } else if (!disk_fails_ && went_on_ns > kOutcomeLatestNs) {
       unexplained = ", which no outcome explains, though its life went on for " +
                     std::to_string(went_on_ns / 1'000'000) + " ms";
-    } else {
+    } else if (!doubt_owed(receipt.life, last ? internet_.life : receipts[i + 1].life)) {
       continue;
+    } else if (std::any_of(state.in_doubt_mono_ns.begin(), state.in_doubt_mono_ns.end(),
+                           [&](int64_t said) {
+                             return life_at(said) > receipt.life &&
+                                    (last || said < receipts[i + 1].at_mono_ns);
+                           })) {
+      ++report_.doubt_after_kill;
+      continue;
+    } else {
+      unexplained = ", its process was killed, and no later one said that it is in doubt";
     }
     unexplained = " at " + std::to_string(receipt.at_mono_ns / 1'000'000) + " ms" + unexplained;
     break;
