@@ -4,6 +4,7 @@
 #include <cassert>
 #include <utility>
 
+#include "engine/io/kill_point.h"
 #include "engine/io/planted.h"
 #include "engine/store.h"
 
@@ -96,6 +97,7 @@ void Home::on_durable(uint64_t sequence) {
   while (!unanswered_.empty() && unanswered_.front().sequence <= sequence) {
     Unanswered& waits = unanswered_.front();
     waits.answer.status = waits.status;
+    io::kill_point("before_answer");
     shard_.exchange.answers().answer(std::move(waits.answer));
     unanswered_.pop_front();
   }
@@ -123,6 +125,7 @@ void Home::flush() {
     outcomes_.take(scratch_);
     Counters::add(shard_.counters.journal_bytes, scratch_.size());
     journal_.append(FrameType::outcomes, scratch_);
+    io::kill_point("outcomes_appended");
     oldest_outcome_mono_ns_ = 0;
     urgent_flush_ = true;
   }

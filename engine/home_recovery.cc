@@ -5,6 +5,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "engine/home.h"
+#include "engine/io/kill_point.h"
 
 namespace veredus {
 
@@ -256,6 +257,7 @@ void Home::resume(
   }
   recovered_tallies_.clear();
   journal_.start();
+  io::kill_point("recovery_resumed");
 }
 
 }  // namespace veredus

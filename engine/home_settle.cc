@@ -5,6 +5,7 @@
 #include <cassert>
 
 #include "engine/home.h"
+#include "engine/io/kill_point.h"
 #include "engine/io/planted.h"
 
 namespace veredus {
@@ -94,6 +95,7 @@ void Home::place_of(uint32_t slot, queue::Outcome& outcome) const {
 void Home::write(queue::Outcome& outcome, const Extent& extent) {
   if (outcomes_.empty()) oldest_outcome_mono_ns_ = shard_.mono_ns;
   outcomes_.add(outcome);
+  io::kill_point("outcome_gathered");
   queue::Tally& tally = extent.batch->tally;
   tally.attempts.fetch_add(1, std::memory_order_relaxed);
   tally.last_outcome_wall_ns.store(outcome.wall_ns, std::memory_order_relaxed);

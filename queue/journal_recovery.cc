@@ -6,6 +6,7 @@
 
 #include "queue/journal_epochs.h"
 #include "queue/journal_files.h"
+#include "queue/kill_point.h"
 #include "queue/planted.h"
 
 namespace veredus::queue {
@@ -31,14 +32,18 @@ class Recovery {
 
   absl::StatusOr<RecoveredJournal> run() {
     absl::Status done = read_headers();
+    kill_point("recovery_headers_read");
     for (const Segment& segment : segments_) {
       if (done.ok()) done = scan(segment);
     }
     if (!done.ok()) return done;
+    kill_point("recovery_scanned");
     decide();
     done = make_durable();
     if (!done.ok()) return done;
+    kill_point("recovery_synced");
     for (const GroupAt& group : counting_) deliver(group);
+    kill_point("recovery_replayed");
     return result();
   }
 

@@ -6,6 +6,7 @@
 
 #include "queue/journal_files.h"
 #include "queue/journal_writer.h"
+#include "queue/kill_point.h"
 
 namespace veredus::queue {
 namespace {
@@ -43,6 +44,7 @@ void Journal::Impl::segment_made(Segment& segment, int64_t result) {
     disk_.close(static_cast<Disk::File>(result));  // meanwhile a larger one is wanted, or none
   } else if (result >= 0) {
     segment.file = static_cast<Disk::File>(result);
+    kill_point("segment_made");
     healthy_ = true;
   } else {
     cannot_make();
