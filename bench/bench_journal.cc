@@ -69,12 +69,12 @@ class MemoryDisk final : public Disk {
   }
   void remove(std::string_view, DiskOperation& op) override { done_.emplace_back(&op, 0); }
   void close(File) override {}
-  std::vector<Entry> list_now(std::string_view directory) override {
-    std::vector<Entry> entries;
+  int64_t list_now(std::string_view directory, std::vector<Entry>& entries) override {
+    entries.clear();
     for (const auto& [path, bytes] : files_) {
       entries.push_back({path.substr(directory.size() + 1), bytes.size()});
     }
-    return entries;
+    return 0;
   }
   int64_t open_now(std::string_view path) override {
     handles_.emplace_back(path);

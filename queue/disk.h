@@ -44,13 +44,15 @@ class Disk {
   // No operation may be under way on `file`.
   virtual void close(File file) = 0;
 
-  // Blocking calls, for start, recovery and readers that are not a shard. Results as above; list
-  // gives names and sizes, sorted by name (empty when the directory does not exist).
+  // Blocking calls, for start, recovery and readers that are not a shard. Results as above.
   struct Entry {
     std::string name;
     uint64_t bytes;
   };
-  virtual std::vector<Entry> list_now(std::string_view directory) = 0;
+  // Files, sorted by name, in place of what `entries` held: 0 or -errno. A directory that does not
+  // exist holds none; one that cannot be read is an error, for a journal that looks empty would be
+  // begun anew over what is there.
+  virtual int64_t list_now(std::string_view directory, std::vector<Entry>& entries) = 0;
   virtual int64_t open_now(std::string_view path) = 0;
   virtual int64_t read_now(File file, uint64_t offset, std::span<uint8_t> bytes) = 0;
   // fdatasync; `file` may come from open_now. 0 or -errno. Recovery needs it: what it read may so

@@ -40,9 +40,15 @@ std::string Journal::segment_path(std::string_view directory, uint32_t segment) 
   return path;
 }
 
-std::vector<SegmentFile> list_segments(Disk& disk, const std::string& directory) {
+absl::StatusOr<std::vector<SegmentFile>> list_segments(Disk& disk, const std::string& directory) {
+  std::vector<Disk::Entry> entries;
+  const int64_t listed = disk.list_now(directory, entries);
+  if (listed < 0) {
+    return absl::UnavailableError("the directory " + directory + " of the spool cannot be read: " +
+                                  error_text(listed) + ": look at the disk and at its rights");
+  }
   std::vector<SegmentFile> found;
-  for (const Disk::Entry& entry : disk.list_now(directory)) {
+  for (const Disk::Entry& entry : entries) {
     const std::string_view name = entry.name;
     if (!name.starts_with(kPrefix) || !name.ends_with(kSuffix)) continue;
     if (name.size() < kPrefix.size() + 8 + kSuffix.size()) continue;

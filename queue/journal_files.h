@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "queue/disk.h"
 
 namespace veredus::queue {
@@ -16,7 +17,7 @@ struct SegmentFile {
   uint64_t bytes = 0;
 };
 // The segments of a journal's directory, ascending; other names are not ours and are left alone.
-std::vector<SegmentFile> list_segments(Disk& disk, const std::string& directory);
+absl::StatusOr<std::vector<SegmentFile>> list_segments(Disk& disk, const std::string& directory);
 
 // A span of a file that the disk would not give.
 struct Unreadable {

@@ -26,7 +26,7 @@ class JournalReader::Impl {
 
  private:
   absl::Status learn_epochs(uint32_t end_segment);
-  bool next_segment(Position& position, const Location& end);
+  absl::StatusOr<bool> next_segment(Position& position, const Location& end);
   absl::StatusOr<bool> seek(Position& position, const Location& end);
   absl::StatusOr<bool> take_frame(Position& position, Frame& frame);
   absl::Status open(uint32_t segment);
@@ -59,11 +59,16 @@ class JournalReader::Impl {
 // is read once.
 absl::Status JournalReader::Impl::learn_epochs(uint32_t end_segment) {
   if (end_segment <= epochs_up_to_) return absl::OkStatus();
-  for (const SegmentFile& file : list_segments(disk_, directory_)) {
+  const absl::StatusOr<std::vector<SegmentFile>> files = list_segments(disk_, directory_);
+  if (!files.ok()) return files.status();
+  for (const SegmentFile& file : *files) {
     if (file.number <= epochs_up_to_ || file.number > end_segment) continue;
     const std::string name = Journal::segment_path(directory_, file.number);
     OpenFile opened(disk_, name);
-    if (!opened.ok()) continue;  // reclaimed meanwhile
+    if (opened.error() == ENOENT) continue;  // reclaimed meanwhile
+    if (!opened.ok()) {
+      return absl::UnavailableError(name + " cannot be opened: " + error_text(opened.error()));
+    }
     std::string head;
     std::vector<Unreadable> unreadable;
     read_range(disk_, opened.handle(), 0, kSegmentHeaderBytes, head, unreadable);
@@ -81,8 +86,10 @@ absl::Status JournalReader::Impl::learn_epochs(uint32_t end_segment) {
 }
 
 // Moves to the beginning of the next segment that is there; false when there is none up to the end.
-bool JournalReader::Impl::next_segment(Position& position, const Location& end) {
-  for (const SegmentFile& file : list_segments(disk_, directory_)) {
+absl::StatusOr<bool> JournalReader::Impl::next_segment(Position& position, const Location& end) {
+  const absl::StatusOr<std::vector<SegmentFile>> files = list_segments(disk_, directory_);
+  if (!files.ok()) return files.status();
+  for (const SegmentFile& file : *files) {
     if (file.number <= position.segment || file.number > end.segment) continue;
     position = {file.number, kSegmentHeaderBytes, 0};
     return true;
@@ -164,8 +171,8 @@ absl::Status JournalReader::Impl::check_gap(const Position& position) {
 absl::StatusOr<bool> JournalReader::Impl::seek(Position& position, const Location& end) {
   while (true) {
     if (position.segment == 0) {
-      const bool found = next_segment(position, end);
-      if (!found) return false;
+      const absl::StatusOr<bool> found = next_segment(position, end);
+      if (!found.ok() || !*found) return found;
     }
     const uint32_t offset = std::max(position.offset, kSegmentHeaderBytes);
     position.offset = static_cast<uint32_t>(align_up(offset, kGroupAlign));
@@ -185,7 +192,8 @@ absl::StatusOr<bool> JournalReader::Impl::seek(Position& position, const Locatio
       position = {position.segment, end.offset, 0};
       return false;
     }
-    if (!next_segment(position, end)) return false;
+    const absl::StatusOr<bool> more = next_segment(position, end);
+    if (!more.ok() || !*more) return more;
   }
 }
 

@@ -91,7 +91,9 @@ class Recovery {
 // All headers before anything else: a spool of a newer format is refused before a single frame is
 // handed over.
 absl::Status Recovery::read_headers() {
-  for (const SegmentFile& file : list_segments(disk_, directory_)) {
+  const absl::StatusOr<std::vector<SegmentFile>> files = list_segments(disk_, directory_);
+  if (!files.ok()) return files.status();
+  for (const SegmentFile& file : *files) {
     Segment segment{file, absl::OkStatus(), {}};
     const std::string name = path(file.number);
     OpenFile opened(disk_, name);

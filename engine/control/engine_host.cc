@@ -4,6 +4,7 @@
 
 #include "engine/control/settings.h"
 #include "engine/store.h"
+#include "queue/journal_files.h"
 
 namespace veredus::control {
 
@@ -15,7 +16,11 @@ constexpr unsigned kJournalsMax = 256;
 // all.
 absl::Status check_journals(queue::Disk& disk, unsigned shards, const std::string& spool) {
   for (unsigned journal = kJournalsMax; journal-- > shards;) {
-    if (disk.list_now(Store::journal_directory(static_cast<uint16_t>(journal))).empty()) continue;
+    const std::string directory = Store::journal_directory(static_cast<uint16_t>(journal));
+    const absl::StatusOr<std::vector<queue::SegmentFile>> segments =
+        queue::list_segments(disk, directory);
+    if (!segments.ok()) return segments.status();
+    if (segments->empty()) continue;
     return absl::FailedPreconditionError(
         "the spool " + spool + " was written with at least " + std::to_string(journal + 1) +
         " shards, now there are " + std::to_string(shards) + ": set node.shards to " +

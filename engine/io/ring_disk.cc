@@ -92,8 +92,8 @@ void RingDisk::close(File file) {
   ::close(file);
 }
 
-std::vector<queue::Disk::Entry> RingDisk::list_now(std::string_view directory) {
-  return filer_.files().list(directory);
+int64_t RingDisk::list_now(std::string_view directory, std::vector<Entry>& entries) {
+  return filer_.files().list(directory, entries);
 }
 
 int64_t RingDisk::open_now(std::string_view path) {
@@ -138,8 +138,8 @@ void BlockingDisk::close(File file) {
   ::close(file);
 }
 
-std::vector<queue::Disk::Entry> BlockingDisk::list_now(std::string_view directory) {
-  return files_.list(directory);
+int64_t BlockingDisk::list_now(std::string_view directory, std::vector<Entry>& entries) {
+  return files_.list(directory, entries);
 }
 
 int64_t BlockingDisk::open_now(std::string_view path) {

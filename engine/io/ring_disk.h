@@ -35,7 +35,7 @@ class RingDisk final : public queue::Disk {
   void remove(std::string_view path, queue::DiskOperation& op) override;
   void close(File file) override;
 
-  std::vector<Entry> list_now(std::string_view directory) override;
+  int64_t list_now(std::string_view directory, std::vector<Entry>& entries) override;
   int64_t open_now(std::string_view path) override;
   int64_t read_now(File file, uint64_t offset, std::span<uint8_t> bytes) override;
   int64_t sync_now(File file) override;
@@ -77,7 +77,7 @@ class BlockingDisk final : public queue::Disk {
   void remove(std::string_view path, queue::DiskOperation& op) override;
   void close(File file) override;
 
-  std::vector<Entry> list_now(std::string_view directory) override;
+  int64_t list_now(std::string_view directory, std::vector<Entry>& entries) override;
   int64_t open_now(std::string_view path) override;
   int64_t read_now(File file, uint64_t offset, std::span<uint8_t> bytes) override;
   int64_t sync_now(File file) override;

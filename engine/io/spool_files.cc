@@ -159,26 +159,40 @@ int64_t SpoolFiles::remove(const std::string& path) const {
   return result;
 }
 
-std::vector<queue::Disk::Entry> SpoolFiles::list(std::string_view directory) const {
-  std::vector<queue::Disk::Entry> entries;
+int64_t SpoolFiles::list(std::string_view directory,
+                         std::vector<queue::Disk::Entry>& entries) const {
+  entries.clear();
   const std::string name(directory.empty() ? "." : directory);
   const int descriptor = openat(root_, name.c_str(), kDirectory);
-  if (descriptor < 0) return entries;
-  DIR* stream = fdopendir(descriptor);
+  if (descriptor < 0) return errno == ENOENT ? 0 : -errno;
+  DIR* const stream = fdopendir(descriptor);
   if (stream == nullptr) {
+    const int error = errno;
     ::close(descriptor);
-    return entries;
+    return -error;
   }
-  while (const dirent* found = readdir(stream)) {
+  int64_t result = 0;
+  for (;;) {
+    errno = 0;  // the end and a failure look alike otherwise
+    const dirent* const found = readdir(stream);
+    if (found == nullptr) {
+      result = -errno;
+      break;
+    }
     struct stat about {};
-    if (fstatat(dirfd(stream), found->d_name, &about, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    if (fstatat(dirfd(stream), found->d_name, &about, AT_SYMLINK_NOFOLLOW) != 0) {
+      if (errno == ENOENT) continue;  // removed meanwhile
+      result = -errno;
+      break;
+    }
     if (!S_ISREG(about.st_mode)) continue;
     entries.push_back({found->d_name, static_cast<uint64_t>(about.st_size)});
   }
   closedir(stream);
+  if (result < 0) entries.clear();
   std::sort(entries.begin(), entries.end(),
             [](const auto& one, const auto& other) { return one.name < other.name; });
-  return entries;
+  return result;
 }
 
 int64_t SpoolFiles::read(queue::Disk::File file, uint64_t offset, std::span<uint8_t> bytes) {

@@ -28,7 +28,7 @@ class SpoolFiles {
                  uint64_t bytes) const;  // what could not be finished is unlinked again
   int64_t open_for_reading(const std::string& path) const;
   int64_t remove(const std::string& path) const;
-  std::vector<queue::Disk::Entry> list(std::string_view directory) const;
+  int64_t list(std::string_view directory, std::vector<queue::Disk::Entry>& entries) const;
   // Reads on after short reads: shorter than asked only at the end of the file.
   static int64_t read(queue::Disk::File file, uint64_t offset, std::span<uint8_t> bytes);
 

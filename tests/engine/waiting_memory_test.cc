@@ -32,7 +32,7 @@ class NullDisk final : public queue::Disk {
   }
   void remove(std::string_view, queue::DiskOperation& op) override { done_.emplace_back(&op, 0); }
   void close(File) override {}
-  std::vector<Entry> list_now(std::string_view) override { return {}; }
+  int64_t list_now(std::string_view, std::vector<Entry>&) override { return 0; }
   int64_t open_now(std::string_view) override { return -ENOENT; }
   int64_t read_now(File, uint64_t, std::span<uint8_t>) override { return 0; }
   int64_t sync_now(File) override { return 0; }

@@ -57,12 +57,12 @@ class MemoryDisk final : public Disk {
     done_.emplace_back(&op, 0);
   }
   void close(File file) override { handles_.erase(file); }
-  std::vector<Entry> list_now(std::string_view directory) override {
-    std::vector<Entry> entries;
+  int64_t list_now(std::string_view directory, std::vector<Entry>& entries) override {
+    entries.clear();
     for (const auto& [path, bytes] : files) {
       entries.push_back({path.substr(directory.size() + 1), bytes.size()});
     }
-    return entries;
+    return 0;
   }
   int64_t open_now(std::string_view path) override {
     return files.count(std::string(path)) > 0 ? handle(path) : -2;

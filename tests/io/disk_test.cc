@@ -175,21 +175,27 @@ TEST_F(RingDiskTest, ListOpenRemove) {
   EXPECT_EQ(loop->open("journal-1/nothing"), -ENOENT);
   EXPECT_EQ(loop->remove("journal-1/nothing"), -ENOENT);
   EXPECT_EQ(loop->disk.open_now("nothing"), -ENOENT);
-  EXPECT_TRUE(loop->disk.list_now("journal-1").empty());
+  std::vector<queue::Disk::Entry> entries(1);
+  EXPECT_EQ(loop->disk.list_now("journal-1", entries), 0);
+  EXPECT_TRUE(entries.empty());
   for (const char* name : {"journal-1/c", "journal-1/a", "journal-1/b"}) {
     const int64_t file = loop->create(name, 100);
     ASSERT_GE(file, 0);
     loop->disk.close(static_cast<int32_t>(file));
   }
   EXPECT_EQ(loop->remove("journal-1/b"), 0);
-  const auto entries = loop->disk.list_now("journal-1");
+  ASSERT_EQ(loop->disk.list_now("journal-1", entries), 0);
   ASSERT_EQ(entries.size(), 2u);
   EXPECT_EQ(entries[0].name, "a");
   EXPECT_EQ(entries[1].name, "c");
   EXPECT_EQ(entries[1].bytes, 100u);
   auto files = SpoolFiles::open(directory);
   BlockingDisk reader(*std::move(files));
-  EXPECT_EQ(reader.list_now("journal-1").size(), 2u);
+  EXPECT_EQ(reader.list_now("journal-1", entries), 0);
+  EXPECT_EQ(entries.size(), 2u);
+  // What is there and cannot be read must not look empty.
+  EXPECT_EQ(reader.list_now("journal-1/a", entries), -ENOTDIR);
+  EXPECT_TRUE(entries.empty());
   const int64_t file = reader.open_now("journal-1/a");
   ASSERT_GE(file, 0);
   uint8_t byte = 7;
@@ -268,7 +274,9 @@ TEST_F(RingDiskTest, OneFilerForSeveralShards) {
   }
   for (std::thread& shard : shards) shard.join();
   for (int id = 0; id < 3; ++id) {
-    EXPECT_EQ(loop->disk.list_now("journal-" + std::to_string(id)).size(), 10u);
+    std::vector<queue::Disk::Entry> entries;
+    EXPECT_EQ(loop->disk.list_now("journal-" + std::to_string(id), entries), 0);
+    EXPECT_EQ(entries.size(), 10u);
   }
 }
 
@@ -305,7 +313,9 @@ TEST(RingDiskFull, NoSpaceLeft) {
     const int64_t small = loop.create("small", 300 << 10);
     ASSERT_GE(small, 0);
     EXPECT_EQ(loop.create("big", 900 << 10), -ENOSPC);
-    EXPECT_EQ(loop.disk.list_now("").size(), 1u);
+    std::vector<queue::Disk::Entry> entries;
+    EXPECT_EQ(loop.disk.list_now("", entries), 0);
+    EXPECT_EQ(entries.size(), 1u);
     EXPECT_EQ(loop.write(small, 0, "still writable"), 14);
     const std::string much(2 << 20, 'x');
     const int64_t partly = loop.write(small, 0, much);  // beyond its allocation

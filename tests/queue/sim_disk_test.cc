@@ -46,11 +46,15 @@ TEST(SimDisk, CreatedFilesAreZeroAndStay) {
   ASSERT_GE(create(disk, "d/a", 10), 0);
   storage.crash();
   EXPECT_EQ(storage.get("d/a"), std::string(10, '\0'));
-  const auto entries = disk.list_now("d");
+  std::vector<queue::Disk::Entry> entries;
+  ASSERT_EQ(disk.list_now("d", entries), 0);
   ASSERT_EQ(entries.size(), 1u);
   EXPECT_EQ(entries[0].name, "a");
   EXPECT_EQ(entries[0].bytes, 10u);
-  EXPECT_TRUE(disk.list_now("nowhere").empty());
+  EXPECT_EQ(disk.list_now("nowhere", entries), 0);
+  EXPECT_TRUE(entries.empty());
+  storage.faults.fail_call = 1;
+  EXPECT_EQ(disk.list_now("d", entries), -EIO);
 }
 
 TEST(SimDisk, SyncedBytesAlwaysSurviveACrashUnsyncedOnesNotAlways) {

@@ -38,13 +38,15 @@ void World::make_life() {
 }
 
 bool World::recover_life(size_t shards, std::vector<RecoveredHome>& found) {
+  const bool planned = options_.disk_plan.call != 0 || options_.disk_plan.first != 0;
   for (size_t id = 0; id < shards; ++id) {
     absl::StatusOr<RecoveredHome> home = life_->places[id]->shard->recover();
-    if (!home.ok()) {
-      violation("recovery failed: " + std::string(home.status().message()));
-      return false;
+    if (!home.ok()) return start_refused(home.status()), false;
+    if (planned && storage_.faults_injected > failures_before_start_) {
+      report_.damage_told += home->damage.size();
+    } else {
+      for (const std::string& damage : home->damage) violation("damage reported: " + damage);
     }
-    for (const std::string& damage : home->damage) violation("damage reported: " + damage);
     report_.cut_groups += home->journal.cut_groups;
     report_.torn_groups += home->journal.torn_groups;
     found.push_back(*std::move(home));
@@ -53,12 +55,23 @@ bool World::recover_life(size_t shards, std::vector<RecoveredHome>& found) {
 }
 
 void World::start_life() {
+  while (!try_start() && report_.violations.empty()) {
+  }
+}
+
+// False: a start that failed, and may be tried again unless that was a violation.
+bool World::try_start() {
+  failures_before_start_ = storage_.faults_injected;
+  const uint64_t damage_before = report_.damage_told;
+  life_is_damaged_ = false;
   make_life();
   Life& life = *life_;
   std::vector<RecoveredHome> found;
-  if (!recover_life(shards_, found)) return;
+  if (!recover_life(shards_, found)) return false;
   RecoveredSpool spool = life.core->merge(std::move(found));
-  for (const std::string& damage : spool.damage) violation("damage reported: " + damage);
+  if (report_.damage_told == damage_before) {
+    for (const std::string& damage : spool.damage) violation("damage reported: " + damage);
+  }
   const EngineCore::Committed committed = EngineCore::committed_of(spool);
   for (const auto& place : life.places) place->shard->resume(committed);
   intake::IntakeSettings intake_settings;
@@ -71,6 +84,8 @@ void World::start_life() {
     life.intake->on_recovered_refusals(number, location);
   for (const RecoveredSpool::Known& known : spool.batches)
     life.intake->restore(known.commit, known.batch);
+  if (report_.damage_told > damage_before) end_damaged_life_soon();
+  return true;
 }
 
 // -------------------------------------------------------------------------------------------------
@@ -110,6 +125,16 @@ void World::plan_crash() {
 
 bool World::crash_due() {
   using Aim = CrashPlan::Aim;
+  if (life_is_damaged_ && report_.turns >= damaged_until_turn_) {
+    plan_.power_cut = false;
+    return true;
+  }
+  const size_t done = crashes_at_turn_done_;
+  if (done < options_.crashes_at_turn.size() && report_.turns >= options_.crashes_at_turn[done]) {
+    ++crashes_at_turn_done_;
+    plan_.power_cut = options_.crashes_cut_power;
+    return true;
+  }
   if (plan_.aim == Aim::none) return false;
   if (clock_.mono < plan_.not_before_mono_ns) return false;
   // All have heard theirs: nothing of that kind will come.
@@ -141,6 +166,12 @@ void World::die(bool power_cut) {
     storage_.crash();
   }
   life_ended_mono_ns_.push_back(clock_.mono);
+  if (follower_ != nullptr) {
+    for (Follower::Stream& stream : follower_->streams) {
+      stream.reader.reset();
+      stream.disk.reset();
+    }
+  }
   life_.reset();
   ++internet_.life;
   clock_.mono += static_cast<int64_t>(random_.below(60 * kSecond));
@@ -162,8 +193,8 @@ void World::crash() {
   }
   start_life();
   if (!report_.violations.empty()) return;
-  judge_durable_at_crash();
-  if (random_.below(4) != 0) return plan_crash();
+  if (!life_is_damaged_) judge_durable_at_crash();
+  if (!options_.crashes_at_turn.empty() || random_.below(4) != 0) return plan_crash();
   // Again before the new life has written much: its first header and its first group may be torn.
   plan_ = CrashPlan{};
   plan_.aim = CrashPlan::Aim::starting;

@@ -24,7 +24,7 @@ constexpr int64_t kOutcomeLatestNs = 250'000'000;
 World::States World::read_journals() {
   States states;
   for (unsigned id = 0; id < shards_; ++id) {
-    SimDisk disk(storage_);
+    SimDisk disk(storage_, SimDisk::Faultless());
     queue::JournalReader reader(disk, static_cast<uint16_t>(id),
                                 Store::journal_directory(static_cast<uint16_t>(id)));
     queue::JournalReader::Position position;
@@ -124,6 +124,7 @@ void World::judge_world() {
 void World::judge() {
   judge_world();
   const auto states = read_journals();
+  judge_follower(states);
   std::map<std::string, const intake::Intake::Known*> known_by_name;
   life_->intake->for_each(
       [&](const intake::Intake::Known& known) { known_by_name[known.live->batch.name] = &known; });
