@@ -253,8 +253,9 @@ class FullExt4(Full, Exhausting):
 
 class FewDescriptors(Exhausting):
     """Sessions may use up the descriptors: dialling pauses, spool and feed socket go on."""
-    sink_options = ("--delay", "dot=100")
+    sink_options = ("--delay", "dot=50")
     settings = dict(Exhausting.settings, cache={"pages": "1MiB", "contents": "1MiB"})
+    padding = 500
     limit = 80
 
     def prepare(self):
@@ -274,7 +275,7 @@ class FewDescriptors(Exhausting):
         self.walk.veredus = self.starter.name
         self.walk.start_engine()
         most, refused = 0, []
-        for _ in range(25):  # more than a segment, so that files are made while it is tight
+        for _ in range(15):  # more than a segment, so that files are made while it is tight
             status, answer, _ = self.feed_one()
             if status != 200:
                 refused.append(answer)
