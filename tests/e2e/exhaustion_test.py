@@ -6,7 +6,6 @@ Usage: exhaustion_test.py VEREDUS SINK [unittest arguments]    file systems need
 """
 
 import contextlib
-import errno
 import json
 import os
 import shutil
@@ -16,11 +15,10 @@ import tempfile
 import time
 import unittest
 
-from walk_case import SINK, VEREDUS, Case, lines_of, recipient, recipients, walk
+from walk_case import VEREDUS, Case, lines_of, recipients, walk
 
 SIZE = 200
 MIB = 1 << 20
-SEGMENT = MIB
 # What must hold and does not yet, by name, each with the reason. A test that meets one of these
 # goes on and is skipped with it at its end; once it holds, take it out here.
 NOT_YET = {
