@@ -82,9 +82,11 @@ struct FastPort : ShardPort {
   }
   void announce(std::shared_ptr<const queue::LiveBatch>) override {}
   void discard(uint64_t) override {}
+  void forget(uint64_t) override {}
   uint64_t waiting_recipients() const override { return 0; }
   bool accepting(std::string&) const override { return true; }
   int64_t wall_ns() const override { return 1'782'898'205'000'000'000; }
+  int64_t mono_ns() const override { return 0; }
   std::vector<AppendAnswer> answers;
 };
 struct Listener : UploadListener {

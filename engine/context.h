@@ -35,6 +35,9 @@ struct Counters {
   Count turns{0};
   Count journal_bytes{0};
   Count journal_syncs{0};
+  Count checkpoints{0};  // complete
+  Count carried{0};      // recipients that reclaim wrote anew
+  Count segments_removed{0};
   Count delivered_here{0};  // by the lanes of this shard, whoever is home
 
   static void add(Count& count, uint64_t n = 1) {
@@ -49,6 +52,7 @@ struct Counters {
 // all of it.
 struct ShardContext {
   uint16_t id = 0;
+  uint16_t homes = 1;  // on this shard
   const EngineSettings& settings;
   Exchange& exchange;
   io::Random& random;

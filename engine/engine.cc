@@ -91,12 +91,13 @@ struct Engine::Runner final : ShardPorts::Loop {
   Shard* shard = nullptr;
 };
 
-Engine::Engine(const EngineSettings& settings, EngineOptions options, io::Wake& control)
-    : EngineCore(settings, options.shards, clock_instance_),
+Engine::Engine(const EngineSettings& settings, EngineOptions options, unsigned homes,
+               io::Wake& control)
+    : EngineCore(settings, options.shards, homes, clock_instance_),
       options_(std::move(options)),
       control_(control) {
   exchange().set_answers(this);
-  found_.resize(options_.shards);
+  found_.resize(homes);
 }
 
 Engine::~Engine() {
@@ -113,13 +114,19 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::start(const EngineSettings& sett
   if (absl::Status usable = io::Ring::probe(); !usable.ok()) return usable;
   auto files = io::SpoolFiles::open(options.spool);
   if (!files.ok()) return files.status();
-  std::unique_ptr<Engine> engine(new Engine(settings, std::move(options), control));
+  auto files_to_look_at = io::SpoolFiles::open(options.spool);
+  if (!files_to_look_at.ok()) return files_to_look_at.status();
+  io::BlockingDisk disk(*std::move(files_to_look_at));
+  const absl::StatusOr<unsigned> journals = journals_in(disk);
+  if (!journals.ok()) return journals.status();
+  const unsigned homes = std::max(options.shards, *journals);
+  std::unique_ptr<Engine> engine(new Engine(settings, std::move(options), homes, control));
   engine->filer_ = std::make_unique<io::Filer>(*std::move(files));
   if (absl::Status launched = engine->launch(); !launched.ok()) return launched;
   return engine;
 }
 
-// Threads prepare (ring, ports, recovery of their journal); the caller merges what they found;
+// Threads prepare (ring, ports, recovery of their journals); the caller merges what they found;
 // threads resume.
 absl::Status Engine::launch() {
   for (unsigned id = 0; id < options_.shards; ++id) {
@@ -175,9 +182,10 @@ absl::Status Engine::prepare(Runner& runner) {
                             {clock_instance_, runner, *runner.network, *runner.disk,
                              runner.dns_host->lookups(), runner.timers},
                             random_seed());
-  absl::StatusOr<RecoveredHome> found = runner.shard->recover();
+  absl::StatusOr<std::vector<RecoveredHome>> found = runner.shard->recover();
   if (!found.ok()) return found.status();
-  found_[runner.id] = *std::move(found);  // this thread's own place
+  for (RecoveredHome& home : *found)
+    found_[home.home] = std::move(home);  // this thread's own places
   return absl::OkStatus();
 }
 
@@ -261,9 +269,35 @@ void Engine::answer(intake::AppendAnswer answer) {
   control_.wake();
 }
 
+void Engine::answer_in_doubt(InDoubtAnswer answer) {
+  {
+    std::unique_lock lock(mutex_);
+    in_doubt_answers_.push_back(std::move(answer));
+  }
+  control_.wake();
+}
+
+std::vector<InDoubtAnswer> Engine::take_in_doubt_answers() {
+  std::unique_lock lock(mutex_);
+  return std::exchange(in_doubt_answers_, {});
+}
+
 std::vector<intake::AppendAnswer> Engine::take_answers() {
   std::unique_lock lock(mutex_);
   return std::exchange(answers_, {});
+}
+
+void Engine::damage(std::string what) {
+  {
+    std::unique_lock lock(mutex_);
+    damage_.push_back(std::move(what));
+  }
+  control_.wake();
+}
+
+std::vector<std::string> Engine::take_damage() {
+  std::unique_lock lock(mutex_);
+  return std::exchange(damage_, {});
 }
 
 }  // namespace veredus

@@ -37,6 +37,9 @@ class Engine final : public EngineCore, private Exchange::Answers {
   RecoveredSpool take_recovered() { return std::move(recovered_); }
   // Answers to intake that have come since the last call. Control thread.
   std::vector<intake::AppendAnswer> take_answers();
+  // Places of the spool found damaged since the start, since the last call. Control thread.
+  std::vector<std::string> take_damage();
+  std::vector<InDoubtAnswer> take_in_doubt_answers();
 
   // No new transaction begins; open ones may finish until the limit; what is decided is made
   // durable. Blocks. True when everything finished by itself.
@@ -45,11 +48,13 @@ class Engine final : public EngineCore, private Exchange::Answers {
  private:
   struct Runner;  // what one thread owns
 
-  Engine(const EngineSettings& settings, EngineOptions options, io::Wake& control);
+  Engine(const EngineSettings& settings, EngineOptions options, unsigned homes, io::Wake& control);
   absl::Status launch();
   void run(unsigned id);
   absl::Status prepare(Runner& runner);
   void answer(intake::AppendAnswer answer) override;
+  void damage(std::string what) override;
+  void answer_in_doubt(InDoubtAnswer answer) override;
   void post_stop(bool abort);
   void join();
 
@@ -62,6 +67,8 @@ class Engine final : public EngineCore, private Exchange::Answers {
   mutable std::mutex mutex_;  // start, stop and answers: nothing on the way of a message
   std::condition_variable changed_;
   std::vector<intake::AppendAnswer> answers_;
+  std::vector<std::string> damage_;
+  std::vector<InDoubtAnswer> in_doubt_answers_;
   std::vector<RecoveredHome> found_;
   RecoveredSpool recovered_;
   Committed committed_;

@@ -3,14 +3,32 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/io/planted.h"
+#include "engine/store.h"
+#include "queue/journal_files.h"
+
 namespace veredus {
 
-EngineCore::EngineCore(const EngineSettings& settings, unsigned shards, io::Clock& clock)
-    : settings_(settings), clock_(clock), exchange_(shards, settings.tickets_max), shards_(shards) {
-  for (unsigned i = 0; i < shards; ++i) {
-    counters_.push_back(std::make_unique<Counters>());
-    published_.push_back(std::make_unique<Published>());
+absl::StatusOr<unsigned> journals_in(queue::Disk& disk) {
+  if (io::is_planted(io::Planted::journals_left_out)) return 0u;
+  for (unsigned journal = kJournalsMax; journal > 0; --journal) {
+    const std::string directory = Store::journal_directory(static_cast<uint16_t>(journal - 1));
+    const absl::StatusOr<std::vector<queue::SegmentFile>> segments =
+        queue::list_segments(disk, directory);
+    if (!segments.ok()) return segments.status();
+    if (!segments->empty()) return journal;
   }
+  return 0u;
+}
+
+EngineCore::EngineCore(const EngineSettings& settings, unsigned shards, unsigned homes,
+                       io::Clock& clock)
+    : settings_(settings),
+      clock_(clock),
+      exchange_(shards, homes, settings.tickets_max),
+      shards_(shards) {
+  for (unsigned i = 0; i < shards; ++i) counters_.push_back(std::make_unique<Counters>());
+  for (unsigned i = 0; i < homes; ++i) published_.push_back(std::make_unique<Published>());
 }
 
 EngineCore::~EngineCore() = default;
@@ -25,56 +43,63 @@ Shard& EngineCore::add_shard(uint16_t id, ShardPorts ports, uint64_t seed) {
 
 RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
   RecoveredSpool spool;
-  absl::flat_hash_map<uint64_t, queue::Batch> batches;
-  absl::flat_hash_map<uint64_t, uint32_t> extents;
+  absl::flat_hash_map<uint64_t, uint64_t> accounted;
   uint64_t highest = 0;
   int64_t latest_wall_ns = 0;
-  for (size_t journal = 0; journal < found.size(); ++journal) {
-    RecoveredHome& home = found[journal];
+  for (const RecoveredHome& home : found) {
     highest = std::max(highest, home.highest_batch);
     latest_wall_ns = std::max(latest_wall_ns, home.latest_wall_ns);
-    for (queue::Batch& batch : home.batches) batches.emplace(batch.number, std::move(batch));
-    for (const auto& [number, count] : home.extents)
-      extents[number] += count;  // sums: the order does not matter
-    for (const auto& refusals : home.refusals) spool.refusals.push_back(refusals);
+    for (const auto& [number, count] : home.accounted)
+      accounted[number] += count;  // sums: the order does not matter
     for (const std::string& damage : home.damage) {
-      spool.damage.push_back("journal " + std::to_string(journal) + ", " + damage);
+      spool.damage.push_back("journal " + std::to_string(home.home) + ", " + damage);
     }
   }
   const int64_t now_mono_ns = clock_.mono_ns();
   const int64_t now_wall_ns = clock_.wall_ns();
-  for (const RecoveredHome& home : found) {
-    for (const queue::Commit& commit : home.commits) {
-      const auto batch = batches.find(commit.number);
-      if (batch == batches.end()) {
-        spool.damage.push_back("batch " + std::to_string(commit.number) +
+  for (RecoveredHome& home : found) {
+    for (auto& [number, known] : home.batches) {
+      if (!known.committed) continue;
+      if (known.batch.number == 0) {
+        spool.damage.push_back("batch " + std::to_string(number) +
                                " was committed, but its batch record is gone");
         continue;
       }
-      if (extents[commit.number] < commit.extents) {
-        spool.damage.push_back("batch " + std::to_string(commit.number) + ": " +
-                               std::to_string(commit.extents - extents[commit.number]) +
-                               " of its " + std::to_string(commit.extents) + " extents are gone");
+      if (accounted[number] != known.commit.accepted) {
+        spool.damage.push_back("batch " + std::to_string(number) + ": " +
+                               std::to_string(known.commit.accepted) +
+                               " recipients were accepted, the journals account for " +
+                               std::to_string(accounted[number]));
       }
       auto live = std::make_shared<queue::LiveBatch>();
-      live->batch = batch->second;
-      live->accepted = commit.accepted;
-      live->refused = commit.refused;
+      live->batch = std::move(known.batch);
+      live->accepted = known.commit.accepted;
+      live->refused = known.commit.refused;
+      live->extents = known.commit.extents;
+      live->extent_bytes = known.commit.extent_bytes;
+      live->coordinator = home.home;
+      std::copy_n(known.commit.body_sha256.begin(),
+                  std::min(known.commit.body_sha256.size(), live->body_sha256.size()),
+                  live->body_sha256.begin());
+      live->answer_json = std::move(known.commit.answer_json);
+      if (!known.refusals.empty()) {
+        live->refusals =
+            std::make_shared<const std::vector<queue::Location>>(std::move(known.refusals));
+      }
       live->taken_up = {now_mono_ns, now_wall_ns, latest_wall_ns};
-      batches_[commit.number] = live;
-      spool.batches.push_back({commit, std::move(live)});
+      batches_[number] = live;
+      spool.batches.push_back(std::move(live));
     }
   }
   std::sort(spool.batches.begin(), spool.batches.end(),
-            [](const auto& a, const auto& b) { return a.commit.number < b.commit.number; });
+            [](const auto& a, const auto& b) { return a->batch.number < b->batch.number; });
   spool.next_batch = highest + 1;
   return spool;
 }
 
 EngineCore::Committed EngineCore::committed_of(const RecoveredSpool& spool) {
   Committed committed;
-  for (const RecoveredSpool::Known& known : spool.batches)
-    committed.emplace(known.commit.number, known.batch);
+  for (const auto& live : spool.batches) committed.emplace(live->batch.number, live);
   return committed;
 }
 
@@ -89,7 +114,7 @@ std::shared_ptr<const queue::LiveBatch> EngineCore::find_batch(uint64_t number) 
 void EngineCore::append(unsigned shard, intake::AppendRequest request) {
   auto message = std::make_unique<AppendMessage>();
   message->request = std::move(request);
-  exchange_.post(shard, std::move(message));
+  exchange_.post_home(shard, std::move(message));  // the home of that number
 }
 
 void EngineCore::announce(std::shared_ptr<const queue::LiveBatch> batch) {
@@ -111,6 +136,23 @@ void EngineCore::discard(uint64_t batch) {
   }
 }
 
+void EngineCore::forget(uint64_t batch) {
+  batches_.erase(batch);
+  for (unsigned i = 0; i < shards(); ++i) {
+    auto message = std::make_unique<ForgetMessage>();
+    message->batch = batch;
+    exchange_.post(i, std::move(message));
+  }
+}
+
+void EngineCore::ask_in_doubt(const InDoubtQuestion& question) {
+  for (unsigned home = 0; home < exchange_.homes(); ++home) {
+    auto message = std::make_unique<InDoubtAsk>();
+    message->question = question;
+    exchange_.post_home(home, std::move(message));
+  }
+}
+
 uint64_t EngineCore::waiting_recipients() const {
   uint64_t waiting = 0;
   for (const auto& counters : counters_) {
@@ -120,7 +162,7 @@ uint64_t EngineCore::waiting_recipients() const {
 }
 
 bool EngineCore::accepting(std::string& reason) const {
-  for (unsigned i = 0; i < shards(); ++i) {
+  for (unsigned i = 0; i < shards(); ++i) {  // journals beyond these take nothing new
     if (!published_[i]->healthy.load(std::memory_order_relaxed)) {
       reason = "journal " + std::to_string(i) + " cannot be written (disk full or failing)";
       return false;
@@ -133,19 +175,22 @@ bool EngineCore::accepting(std::string& reason) const {
   return true;
 }
 
-void EngineCore::publish(unsigned id) {
-  const queue::Journal& journal = shards_[id]->home().journal();
-  const queue::Location end = journal.durable_end();
-  Published& published = *published_[id];
-  published.durable_end.store(uint64_t{end.segment} << 32 | end.offset, std::memory_order_release);
-  published.healthy.store(journal.healthy(), std::memory_order_relaxed);
-  published.has_room.store(journal.has_room(), std::memory_order_relaxed);
+void EngineCore::publish(unsigned shard) {
+  for (const Home& home : shards_[shard]->homes()) {
+    const queue::Journal& journal = home.journal();
+    const queue::Location end = journal.durable_end();
+    Published& published = *published_[home.number()];
+    published.durable_end.store(uint64_t{end.segment} << 32 | end.offset,
+                                std::memory_order_release);
+    published.healthy.store(journal.healthy(), std::memory_order_relaxed);
+    published.has_room.store(journal.has_room(), std::memory_order_relaxed);
+  }
 }
 
-queue::Location EngineCore::durable_end(unsigned id) const {
-  const uint64_t end = published_[id]->durable_end.load(std::memory_order_acquire);
+queue::Location EngineCore::durable_end(unsigned home) const {
+  const uint64_t end = published_[home]->durable_end.load(std::memory_order_acquire);
   queue::Location location;
-  location.journal = static_cast<uint16_t>(id);
+  location.journal = static_cast<uint16_t>(home);
   location.segment = static_cast<uint32_t>(end >> 32);
   location.offset = static_cast<uint32_t>(end);
   return location;

@@ -9,6 +9,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "engine/exchange.h"
 #include "engine/intake/port.h"
 #include "engine/shard.h"
@@ -17,21 +18,22 @@ namespace veredus {
 
 // What was found in the spool at start, over all journals: for intake, and for whoever watches.
 struct RecoveredSpool {
-  struct Known {
-    queue::Commit commit;
-    std::shared_ptr<const queue::LiveBatch> batch;
-  };
-  std::vector<Known> batches;  // committed ones, by number
-  std::vector<std::pair<uint64_t, queue::Location>> refusals;
+  std::vector<std::shared_ptr<const queue::LiveBatch>> batches;  // committed ones, by number
   std::vector<std::string> damage;
   uint64_t next_batch = 1;
 };
+
+constexpr unsigned kJournalsMax = 256;
+// One more than the highest number of a journal that has segments: journals outlive the number of
+// shards, and none is left out.
+absl::StatusOr<unsigned> journals_in(queue::Disk& disk);
 
 // The shards of one engine, and how intake reaches them: what is the same on threads and in the
 // simulated world.
 class EngineCore : public intake::ShardPort {
  public:
-  EngineCore(const EngineSettings& settings, unsigned shards, io::Clock& clock);
+  // `homes`: not fewer than shards, nor than there are journals in the spool (journals_in()).
+  EngineCore(const EngineSettings& settings, unsigned shards, unsigned homes, io::Clock& clock);
   ~EngineCore() override;
 
   Exchange& exchange() { return exchange_; }
@@ -44,26 +46,32 @@ class EngineCore : public intake::ShardPort {
   // The shards go; nothing that they have under way may come back any more.
   void drop_shards() { shards_.clear(); }
 
-  // When every shard's recover() has answered: which batches exist. Pure but for the clock.
+  // When every home's recover() has answered: which batches exist. Pure but for the clock.
   RecoveredSpool merge(std::vector<RecoveredHome> found);
   using Committed = absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>>;
   static Committed committed_of(const RecoveredSpool& spool);
 
-  // Called by each shard's thread after its turn: what others may know of it.
-  void publish(unsigned id);
-  queue::Location durable_end(unsigned id) const;
+  // Called by each shard's thread after its turn: what others may know of its homes.
+  void publish(unsigned shard);
+  unsigned homes() const { return exchange_.homes(); }
+  queue::Location durable_end(unsigned home) const;
 
   // A batch that exists. Control thread only, as what follows.
   std::shared_ptr<const queue::LiveBatch> find_batch(uint64_t number) const;
+
+  // Every shard answers once, by Exchange::Answers.
+  void ask_in_doubt(const InDoubtQuestion& question);
 
   // intake::ShardPort, callable from the control thread
   unsigned shards() const override { return exchange_.shards(); }
   void append(unsigned shard, intake::AppendRequest request) override;
   void announce(std::shared_ptr<const queue::LiveBatch> batch) override;
   void discard(uint64_t batch) override;
+  void forget(uint64_t batch) override;
   uint64_t waiting_recipients() const override;
   bool accepting(std::string& reason) const override;
   int64_t wall_ns() const override { return clock_.wall_ns(); }
+  int64_t mono_ns() const override { return clock_.mono_ns(); }
 
  private:
   // Written by the shard's thread after each turn.
@@ -78,7 +86,7 @@ class EngineCore : public intake::ShardPort {
   Exchange exchange_;
   absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>> batches_;
   std::vector<std::unique_ptr<Counters>> counters_;
-  std::vector<std::unique_ptr<Published>> published_;
+  std::vector<std::unique_ptr<Published>> published_;  // by home
   std::vector<std::unique_ptr<Shard>> shards_;
 };
 

@@ -1,5 +1,8 @@
 #include "engine/exchange.h"
 
+#include <algorithm>
+#include <cassert>
+
 namespace veredus {
 
 Mailbox::~Mailbox() {
@@ -21,7 +24,9 @@ Message* Mailbox::take() {
   return oldest_first;
 }
 
-Exchange::Exchange(unsigned shards, uint32_t tickets_per_band) {
+Exchange::Exchange(unsigned shards, unsigned homes, uint32_t tickets_per_band)
+    : durable_as_of_(homes), homes_(homes) {
+  assert(shards > 0 && homes >= shards);
   places_.reserve(shards);
   for (unsigned i = 0; i < shards; ++i)
     places_.push_back(std::make_unique<Place>(tickets_per_band));
@@ -30,6 +35,13 @@ Exchange::Exchange(unsigned shards, uint32_t tickets_per_band) {
 bool Exchange::anything_for(unsigned shard) {
   Place& place = *places_[shard];
   return !place.mailbox.empty() || !place.tickets.empty();
+}
+
+int64_t Exchange::durable_as_of() const {
+  int64_t least = INT64_MAX;
+  for (const Moment& moment : durable_as_of_)
+    least = std::min(least, moment.ns.load(std::memory_order_acquire));
+  return least;
 }
 
 }  // namespace veredus

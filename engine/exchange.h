@@ -33,18 +33,25 @@ class Mailbox {
 };
 
 // Where the shards meet: per shard its mailbox and its lock-free priority queue of tickets; and the
-// way back to intake.
+// way back to intake. It knows which shard a home is on: there are as many homes as shards, or
+// more, for journals outlive the number of shards.
 class Exchange {
  public:
-  Exchange(unsigned shards, uint32_t tickets_per_band);
+  Exchange(unsigned shards, unsigned homes, uint32_t tickets_per_band);
 
   unsigned shards() const { return static_cast<unsigned>(places_.size()); }
+  unsigned homes() const { return homes_; }
+  // Home n is on the shard of that number while there is one.
+  unsigned shard_of_home(unsigned home) const { return home % shards(); }
   void set_wake(unsigned shard, io::Wake* wake) { places_[shard]->wake = wake; }
   // Where answers to intake go; called from any shard's thread.
   class Answers {
    public:
     virtual ~Answers() = default;
     virtual void answer(intake::AppendAnswer answer) = 0;
+    // A place of the spool was found damaged after the start, in words.
+    virtual void damage(std::string what) = 0;
+    virtual void answer_in_doubt(InDoubtAnswer) {}
   };
   void set_answers(Answers* answers) { answers_ = answers; }
   Answers& answers() { return *answers_; }
@@ -53,9 +60,20 @@ class Exchange {
     places_[to]->mailbox.push(std::move(message));
     places_[to]->wake->wake();
   }
+  void post_home(unsigned home, std::unique_ptr<Message> message) {
+    message->home = static_cast<uint16_t>(home);
+    post(shard_of_home(home), std::move(message));
+  }
   // False when the band's ring there is full. The receiver is woken by wake(), once for many.
   bool push(unsigned to, const queue::Ticket& ticket) { return places_[to]->tickets.push(ticket); }
   void wake(unsigned to) { places_[to]->wake->wake(); }
+
+  // Monotonic time up to which all that was settled at a home is durable. Written by its shard.
+  void set_durable_as_of(unsigned home, int64_t mono_ns) {
+    durable_as_of_[home].ns.store(mono_ns, std::memory_order_release);
+  }
+  // At all homes.
+  int64_t durable_as_of() const;
 
   Mailbox& mailbox(unsigned shard) { return places_[shard]->mailbox; }
   queue::TicketQueue& tickets(unsigned shard) { return places_[shard]->tickets; }
@@ -69,7 +87,12 @@ class Exchange {
     queue::TicketQueue tickets;
     io::Wake* wake = nullptr;
   };
+  struct alignas(64) Moment {
+    std::atomic<int64_t> ns{0};
+  };
   std::vector<std::unique_ptr<Place>> places_;
+  std::vector<Moment> durable_as_of_;  // by home
+  const unsigned homes_;
   Answers* answers_ = nullptr;
 };
 

@@ -14,14 +14,16 @@ using queue::FrameType;
 using queue::Record;
 using queue::RecordState;
 
-Home::Home(ShardContext& shard, queue::Disk& disk)
+Home::Home(ShardContext& shard, queue::Disk& disk, uint16_t number)
     : shard_(shard),
-      journal_(disk, *this, shard.id, Store::journal_directory(shard.id), shard.settings.journal),
+      number_(number),
+      journal_(disk, *this, number, Store::journal_directory(number), shard.settings.journal),
       // Intake keeps to limits.waiting. Here what is in the journal must fit, whatever that says
       // now.
       records_(kRecordsMax),
       wheel_(records_),
-      wheel_zero_mono_ns_(shard.mono_ns) {}
+      wheel_zero_mono_ns_(shard.mono_ns),
+      reader_(disk, Store::journal_directory(number)) {}
 
 Home::~Home() = default;
 
@@ -56,8 +58,35 @@ int64_t Home::next_due_mono_ns() const {
 // ----------------------------------------------------------------------------------------------
 // intake's frames
 
-void Home::append(AppendMessage& message) {
-  intake::AppendRequest& request = message.request;
+// What the journal has no space for waits here, in order, until a further segment is made. When
+// none can be made, it is refused: what is left is kept for outcomes.
+void Home::append(std::unique_ptr<AppendMessage> message) {
+  held_appends_.push_back(std::move(message));
+  append_held();
+}
+
+void Home::append_held() {
+  while (!held_appends_.empty()) {
+    intake::AppendRequest& request = held_appends_.front()->request;
+    uint64_t bytes = request.content.size();
+    for (const intake::AppendRequest::Frame& frame : request.frames) bytes += frame.payload.size();
+    // What wants no answer gives something up, and is small.
+    if (request.token != 0 && !journal_.has_space(bytes)) {
+      if (journal_.healthy()) return;
+      intake::AppendAnswer answer;
+      answer.token = request.token;
+      answer.status = absl::ResourceExhaustedError(
+          "the disk is full, or fails: what is left is kept for what becomes of the mail that "
+          "waits");
+      shard_.exchange.answers().answer(std::move(answer));
+    } else {
+      append_now(request);
+    }
+    held_appends_.pop_front();
+  }
+}
+
+void Home::append_now(intake::AppendRequest& request) {
   Unanswered waits;
   waits.answer.token = request.token;
   uint64_t sequence = 0;
@@ -75,14 +104,29 @@ void Home::append(AppendMessage& message) {
     scratch_.clear();
     queue::encode_batch(request.meta_to_write, scratch_);
     note(journal_.append(FrameType::batch, scratch_));
+    highest_batch_ = std::max(highest_batch_, request.batch);
+    coordinated_[request.batch].upload = std::make_unique<queue::KnownBatch>();
+    coordinated_[request.batch].upload->batch = request.meta_to_write;
   }
   for (const intake::AppendRequest::Frame& frame : request.frames) {
+    if (frame.type == FrameType::commit) {
+      note(append_commit(request.batch, frame.payload));
+      continue;
+    }
     const queue::Appended appended = journal_.append(frame.type, frame.payload);
     note(appended);
-    if (frame.type == FrameType::refusals) waits.answer.refusals.push_back(appended.location);
-    if (frame.type != FrameType::extent) continue;
-    const absl::Status loaded = load_extent(appended.location, frame.payload, nullptr);
-    if (!loaded.ok()) waits.status = loaded;
+    // At once: a checkpoint that begins behind the frame must not bring it back.
+    if (frame.type == FrameType::forgotten) forget(queue::number_at(frame.payload));
+    if (frame.type == FrameType::extent) {
+      const absl::Status loaded = load_extent(appended.location, frame.payload);
+      if (!loaded.ok()) waits.status = loaded;
+    }
+    if (frame.type == FrameType::refusals) {
+      waits.answer.refusals.push_back(appended.location);
+      const auto upload = coordinated_.find(request.batch);
+      if (upload != coordinated_.end() && upload->second.upload != nullptr)
+        upload->second.upload->refusals.push_back(appended.location);
+    }
   }
   if (io::is_planted(io::Planted::ack_before_sync)) {
     shard_.exchange.answers().answer(std::move(waits.answer));
@@ -91,6 +135,20 @@ void Home::append(AppendMessage& message) {
     unanswered_.push_back(std::move(waits));
   }
   urgent_flush_ = true;
+}
+
+// From here on a checkpoint must say that the batch is committed: the frame may lie before it.
+queue::Appended Home::append_commit(uint64_t number, std::string_view payload) {
+  absl::StatusOr<queue::Commit> commit = queue::decode_commit(payload);
+  assert(commit.ok() && "intake made it");
+  const queue::Appended appended =
+      journal_.append(FrameType::commit, payload, commit.ok() ? commit->accepted : 0);
+  const auto upload = coordinated_.find(number);
+  if (commit.ok() && upload != coordinated_.end() && upload->second.upload != nullptr) {
+    upload->second.upload->commit = *std::move(commit);
+    upload->second.upload->committed = true;
+  }
+  return appended;
 }
 
 void Home::on_durable(uint64_t sequence) {
@@ -102,11 +160,15 @@ void Home::on_durable(uint64_t sequence) {
     unanswered_.pop_front();
   }
   Counters::add(shard_.counters.journal_syncs);
+  carried_durable(sequence);
 }
 
 // The journal says so only when the group can not come back any more: what is refused here stays
-// refused.
+// refused. Parts of a checkpoint, or what was to be carried, may be among what is lost, too.
 void Home::on_lost(uint64_t sequence, const absl::Status& why) {
+  abandon_checkpoint();
+  carried_lost(sequence);
+  durable_as_of_.clear();
   for (auto waits = unanswered_.begin(); waits != unanswered_.end();) {
     if (waits->first_sequence > sequence || waits->sequence < sequence) {
       ++waits;
@@ -118,33 +180,82 @@ void Home::on_lost(uint64_t sequence, const absl::Status& why) {
   }
 }
 
+void Home::append_outcomes() {
+  if (outcomes_.empty()) return;
+  scratch_.clear();
+  const uint32_t count = outcomes_.count();
+  outcomes_.take(scratch_);
+  Counters::add(shard_.counters.journal_bytes, scratch_.size());
+  journal_.append(FrameType::outcomes, scratch_, count);
+  io::kill_point("outcomes_appended");
+  oldest_outcome_mono_ns_ = 0;
+}
+
 void Home::flush() {
+  append_held();
   if (!outcomes_.empty() &&
       (urgent_flush_ || shard_.mono_ns - oldest_outcome_mono_ns_ >= outcome_flush_ns())) {
-    scratch_.clear();
-    outcomes_.take(scratch_);
-    Counters::add(shard_.counters.journal_bytes, scratch_.size());
-    journal_.append(FrameType::outcomes, scratch_);
-    io::kill_point("outcomes_appended");
-    oldest_outcome_mono_ns_ = 0;
+    append_outcomes();
     urgent_flush_ = true;
   }
-  journal_
-      .flush();  // every turn: it is also what tries again to make a segment when the disk was full
+  // Every turn: it is also what tries again to make a segment when the disk was full.
+  journal_.flush();
   urgent_flush_ = false;
+  publish_durable();
+}
+
+// Up to when all that was settled here is durable: others let go of what they keep for it.
+void Home::publish_durable() {
+  if (outcomes_.empty()) {
+    if (journal_.durable_sequence() >= journal_.appended_sequence()) {
+      durable_as_of_.clear();
+      shard_.exchange.set_durable_as_of(number_, shard_.mono_ns);
+      return;
+    }
+    if (durable_as_of_.empty() || durable_as_of_.back().first < journal_.appended_sequence())
+      durable_as_of_.emplace_back(journal_.appended_sequence(), shard_.mono_ns);
+  }
+  int64_t as_of = 0;
+  while (!durable_as_of_.empty() && durable_as_of_.front().first <= journal_.durable_sequence()) {
+    as_of = durable_as_of_.front().second;
+    durable_as_of_.pop_front();
+  }
+  if (as_of != 0) shard_.exchange.set_durable_as_of(number_, as_of);
 }
 
 // -------------------------------------------------------------------------------------------
 // extents and batches
 
-uint32_t Home::new_extent() {
-  if (!free_extents_.empty()) {
-    const uint32_t number = free_extents_.back();
+uint32_t Home::new_extent(const queue::Location& at, uint64_t batch, uint32_t first_index) {
+  uint32_t number = static_cast<uint32_t>(extents_.size());
+  if (free_extents_.empty()) {
+    extents_.emplace_back();
+  } else {
+    number = free_extents_.back();
     free_extents_.pop_back();
-    return number;
   }
-  extents_.emplace_back();
-  return static_cast<uint32_t>(extents_.size() - 1);
+  Extent& extent = extents_[number];
+  extent = Extent{};
+  extent.number = batch;
+  extent.segment = at.segment;
+  extent.offset = at.offset;
+  extent.bytes = at.length;
+  extent.first_index = first_index;
+  extent.serial = next_serial_++;
+  extent.settled = &settled_[batch];
+  extent.use = &uses_[at.segment];
+  ++extent.use->extents;
+  return number;
+}
+
+// The last of its recipients has left.
+void Home::free_extent(uint32_t number) {
+  Extent& extent = extents_[number];
+  assert(extent.live == 0);
+  SegmentUse& use = *extent.use;
+  if (--use.extents == 0) use.live_bytes = 0;
+  extent = Extent{};
+  free_extents_.push_back(number);
 }
 
 uint32_t Home::intern(std::string_view domain) {
@@ -157,24 +268,16 @@ uint32_t Home::intern(std::string_view domain) {
   return id;
 }
 
-// Makes a dormant record of every recipient of the extent. `slots_by_ordinal` (recovery only) gets
-// where each one is.
-absl::Status Home::load_extent(const queue::Location& at, std::string_view payload,
-                               std::vector<uint32_t>* slots_by_ordinal) {
+// Makes a dormant record of every recipient of an extent that has just been appended.
+absl::Status Home::load_extent(const queue::Location& at, std::string_view payload) {
   const absl::StatusOr<queue::ExtentHeader> header = queue::read_extent_header(payload);
   if (!header.ok()) return header.status();
-  const uint32_t number = new_extent();
+  const uint32_t number = new_extent(at, header->batch, header->first_index);
   Extent& extent = extents_[number];
-  extent = Extent{};
-  extent.number = header->batch;
-  extent.segment = at.segment;
-  extent.offset = at.offset;
-  extent.bytes = at.length;
-  extent.first_index = header->first_index;
   uncommitted_[header->batch].push_back(number);
 
   absl::Status status;
-  for (uint32_t offset = queue::kExtentHeaderBytes; offset < payload.size();) {
+  for (uint32_t offset = queue::kExtentHeaderBytes; offset < payload.size() && status.ok();) {
     const absl::StatusOr<queue::PageView> page = queue::read_page(payload, offset);
     if (!page.ok()) {
       status = page.status();  // what can be read of the extent is still delivered
@@ -186,49 +289,54 @@ absl::Status Home::load_extent(const queue::Location& at, std::string_view paylo
       uint32_t next = 0;
       status = queue::read_entry(page->bytes, at_entry, entry_, next);
       if (!status.ok()) break;
-      const uint32_t slot = records_.allocate();
-      if (slot == queue::kNoSlot) {
-        status = absl::ResourceExhaustedError("the engine holds its maximum of waiting recipients");
-        break;
-      }
-      if (!own_expiry_.set(slot, entry_.expires_wall_ns)) {
-        records_.release(slot);
-        status = absl::ResourceExhaustedError("no memory is left for recipients' times of expiry");
-        break;
-      }
-      Record& record = records_[slot];
-      record.extent = number;
-      record.offset = offset + at_entry;
-      record.ordinal = static_cast<uint16_t>(entry_.index - extent.first_index);
-      const size_t at_sign = entry_.to.rfind('@');
-      record.domain = intern(entry_.to.substr(at_sign == std::string_view::npos ? 0 : at_sign + 1));
-      record.attempts = 0;
-      record.priority =
-          entry_.priority < 0 ? kBatchPriority : static_cast<uint8_t>(entry_.priority);
-      record.flags = 0;
-      record.due = entry_.not_before_wall_ns == 0
-                       ? 0
-                       : tick_at(shard_.mono_ns + entry_.not_before_wall_ns - shard_.wall_ns);
-      record.state = RecordState::dormant;
+      const absl::StatusOr<uint32_t> slot = make_record(extent, number, offset + at_entry);
+      status = slot.status();
+      if (!status.ok()) break;
       ++extent.live;
-      if (slots_by_ordinal != nullptr) {
-        slots_by_ordinal->resize(
-            std::max<size_t>(slots_by_ordinal->size(), record.ordinal + size_t{1}), queue::kNoSlot);
-        (*slots_by_ordinal)[record.ordinal] = slot;
-      } else {
-        extent.dormant.push_back(records_, slot);
-      }
+      extent.dormant.push_back(records_, *slot);
       at_entry = next;
     }
     offset += static_cast<uint32_t>(page->bytes.size());
   }
   extent.pages.shrink_to_fit();
+  extent.bytes_each = extent.bytes / std::max(1u, extent.live);
+  extent.use->live_bytes += uint64_t{extent.bytes_each} * extent.live;
   Counters::add(shard_.counters.loaded, extent.live);
   Counters::add(shard_.counters.waiting, extent.live);
   return status;
 }
 
+// A dormant record of entry_, which lies at that offset of the extent.
+absl::StatusOr<uint32_t> Home::make_record(Extent& extent, uint32_t number, uint32_t offset) {
+  const uint32_t slot = records_.allocate();
+  if (slot == queue::kNoSlot)
+    return absl::ResourceExhaustedError("the engine holds its maximum of waiting recipients");
+  if (!own_expiry_.set(slot, entry_.expires_wall_ns)) {
+    records_.release(slot);
+    return absl::ResourceExhaustedError("no memory is left for recipients' times of expiry");
+  }
+  Record& record = records_[slot];
+  record.extent = number;
+  record.offset = offset;
+  record.ordinal = static_cast<uint16_t>(entry_.index - extent.first_index);
+  const size_t at_sign = entry_.to.rfind('@');
+  record.domain = intern(entry_.to.substr(at_sign == std::string_view::npos ? 0 : at_sign + 1));
+  record.attempts = 0;
+  record.priority = entry_.priority < 0 ? kBatchPriority : static_cast<uint8_t>(entry_.priority);
+  record.flags = 0;
+  record.due = entry_.not_before_wall_ns == 0
+                   ? 0
+                   : tick_at(shard_.mono_ns + entry_.not_before_wall_ns - shard_.wall_ns);
+  record.state = RecordState::dormant;
+  return slot;
+}
+
 void Home::announce(std::shared_ptr<const queue::LiveBatch> batch) {
+  if (batch->coordinator == number_) {
+    Coordinated& mine = coordinated_[batch->batch.number];
+    mine.live = batch;
+    mine.upload.reset();
+  }
   const auto found = uncommitted_.find(batch->batch.number);
   if (found == uncommitted_.end()) return;
   const std::vector<uint32_t> extents = std::move(found->second);
@@ -240,16 +348,13 @@ void Home::announce(std::shared_ptr<const queue::LiveBatch> batch) {
 // each turn.
 void Home::activate(uint32_t number, std::shared_ptr<const queue::LiveBatch> batch) {
   Extent& extent = extents_[number];
-  if (extent.live == 0) {  // nothing of it could be loaded
-    extent = Extent{};
-    return free_extents_.push_back(number);
-  }
+  if (extent.live == 0) return free_extent(number);  // nothing of it could be loaded
   extent.batch = std::move(batch);
   if (!extent.dormant.empty()) activating_.push_back(number);
 }
 
 void Home::activate_some() {
-  uint32_t budget = kActivatedPerTurn;
+  uint32_t budget = share_of(kActivatedPerTurn);
   while (!activating_.empty()) {
     // It lives as long as it has dormant records.
     Extent& extent = extents_[activating_.front()];
@@ -287,15 +392,36 @@ void Home::wake_dormant(Extent& extent) {
 }
 
 void Home::discard(uint64_t batch) {
+  for (const auto& held : held_appends_) {
+    if (held->request.batch != batch || held->request.token == 0) continue;
+    intake::AppendAnswer answer;
+    answer.token = held->request.token;
+    answer.status = absl::CancelledError("the upload was given up");
+    shard_.exchange.answers().answer(std::move(answer));
+  }
+  // An abort that waits among them is written all the same.
+  std::erase_if(held_appends_, [&](const auto& held) {
+    return held->request.batch == batch && held->request.token != 0;
+  });
+  coordinated_.erase(batch);
   const auto found = uncommitted_.find(batch);
-  if (found == uncommitted_.end()) return;
-  const std::vector<uint32_t> extents = std::move(found->second);
-  uncommitted_.erase(found);
-  for (const uint32_t number : extents) drop_dormant(extents_[number]);
+  if (found != uncommitted_.end()) {
+    const std::vector<uint32_t> extents = std::move(found->second);
+    uncommitted_.erase(found);
+    for (const uint32_t number : extents) drop_dormant(number);
+  }
+  settled_.erase(batch);
 }
 
-void Home::drop_dormant(Extent& extent) {
-  if (extent.live == 0) free_extents_.push_back(static_cast<uint32_t>(&extent - extents_.data()));
+// Its time to be remembered is over, and nobody of it waits.
+void Home::forget(uint64_t batch) {
+  coordinated_.erase(batch);
+  settled_.erase(batch);
+}
+
+void Home::drop_dormant(uint32_t number) {
+  Extent& extent = extents_[number];
+  if (extent.live == 0) return free_extent(number);
   while (!extent.dormant.empty()) release_record(extent.dormant.pop_front(records_));
 }
 
@@ -305,11 +431,14 @@ void Home::release_record(uint32_t slot) {
   own_expiry_.erase(slot);
   records_.release(slot);
   Counters::take(shard_.counters.waiting);
+  leave_extent(number);
+}
+
+void Home::leave_extent(uint32_t number) {
   Extent& extent = extents_[number];
   assert(extent.live > 0);
-  if (--extent.live > 0) return;
-  extent = Extent{};
-  free_extents_.push_back(number);
+  extent.use->live_bytes -= std::min<uint64_t>(extent.use->live_bytes, extent.bytes_each);
+  if (--extent.live == 0) free_extent(number);
 }
 
 // -------------------------------------------------------------------------------------------------
@@ -324,9 +453,10 @@ void Home::schedule(uint32_t slot, int64_t due_mono_ns) {
 
 void Home::run_due() {
   queue::SlotFifo due;
-  more_to_do_ =
-      !wheel_.advance(queue::tick_at(shard_.mono_ns - wheel_zero_mono_ns_), kDuePerTurn, due);
+  more_to_do_ = !wheel_.advance(queue::tick_at(shard_.mono_ns - wheel_zero_mono_ns_),
+                                share_of(kDuePerTurn), due);
   activate_some();
+  walk_in_doubt();
   while (!due.empty()) {
     const uint32_t slot = due.pop_front(records_);
     if (expires_mono_ns(slot) <= shard_.mono_ns) {

@@ -1,7 +1,10 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -11,11 +14,13 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "engine/context.h"
+#include "engine/extent_reader.h"
 #include "engine/messages.h"
 #include "engine/own_expiry.h"
 #include "queue/due_wheel.h"
 #include "queue/extent.h"
 #include "queue/journal.h"
+#include "queue/ledger.h"
 #include "queue/live_batch.h"
 #include "queue/record_table.h"
 
@@ -23,64 +28,77 @@ namespace veredus {
 
 // What one journal knew, as far as intake and the other shards must hear of it.
 struct RecoveredHome {
-  std::vector<queue::Batch> batches;
-  std::vector<queue::Commit> commits;
-  absl::flat_hash_map<uint64_t, uint32_t> extents;  // by batch number: how many were found here
-  std::vector<std::pair<uint64_t, queue::Location>> refusals;
-  std::vector<std::string> damage;  // places below the durable mark, in words
+  uint16_t home = 0;                                  // the journal's number
+  std::map<uint64_t, queue::KnownBatch> batches;      // whose meta or commit lies here, by number
+  absl::flat_hash_map<uint64_t, uint64_t> accounted;  // by batch: settled and waiting ones here
+  std::vector<std::string> damage;                    // places found damaged, in words
   uint64_t highest_batch = 0;
   int64_t latest_wall_ns = 0;  // the latest time found: when this spool was last worked on
   queue::Recovered journal;
 };
 
-// The home of the recipients whose journal this shard keeps: their records, their clocks, and what
-// became of them. Nothing else owns a record. A record that is due becomes a ticket when its lane
-// has credit; each ticket comes back once.
+// The home of the recipients of one journal: their records, their clocks, and what became of them.
+// It has the journal's number, and lives on one shard, as others may. Nothing else owns a record. A
+// record that is due becomes a ticket when its lane has credit; each ticket comes back once.
 class Home final : public queue::JournalListener {
  public:
-  Home(ShardContext& shard, queue::Disk& disk);
+  Home(ShardContext& shard, queue::Disk& disk, uint16_t number);
   ~Home() override;
 
-  // Start: recover() on every shard, then, when all know which batches were committed, resume() on
-  // every shard.
+  uint16_t number() const { return number_; }
+
+  // Start: recover() on every home, then, when all know which batches were committed, resume() on
+  // every home. Recipients become records afterwards, a turn's share each turn: the first are sent
+  // to while the last are being read.
   absl::StatusOr<RecoveredHome> recover();
   void resume(
       const absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>>& committed);
 
-  void append(AppendMessage& message);
+  void append(std::unique_ptr<AppendMessage> message);
   void announce(std::shared_ptr<const queue::LiveBatch> batch);
   void discard(uint64_t batch);
+  // Intake remembers the batch no longer; all of its recipients were settled long ago.
+  void forget(uint64_t batch);
+  void in_doubt_asked(const InDoubtQuestion& question);
   void route_told(RouteTold& told);
   void returned(ReturnedMessage& message);
   void window(const WindowMessage& message);
 
   // The steps of a turn that are home's.
+  void load_some();
   void run_due();
   void dispatch();
+  void maintain();  // checkpoints and reclaim
   void flush();
   // True when dispatch() stopped at its budget, or at a full queue: another turn soon.
-  bool more_to_do() const { return more_to_do_; }
+  bool more_to_do() const { return more_to_do_ || more_to_load_; }
   int64_t next_due_mono_ns() const;
 
   // No new tickets from now on (shutdown).
   void stop_dispatch() { stopping_ = true; }
   uint32_t tickets_out() const { return tickets_out_; }
-  bool settled() const { return journal_.idle() && outcomes_.empty(); }
+  bool settled() const { return journal_.idle() && outcomes_.empty() && !reader_.busy(); }
+  // Every recipient that the journal held has its record, or cannot be read.
+  bool loaded() const { return loads_left_ == 0; }
   const queue::Journal& journal() const { return journal_; }
   uint64_t record_bytes() const { return records_.memory_bytes(); }
 
  private:
-  class Replay;
-
   static constexpr uint8_t kRecordDeferred = 0x80;  // flag: counted in Tally::deferred_now
   static constexpr uint8_t kBatchPriority =
       255;  // of a dormant record: the batch's, which is not known yet
   static constexpr uint32_t kRecordsMax = 0xfffe0000;  // what 32-bit slots allow
-  static constexpr uint32_t kDuePerTurn = 2048;        // records taken from the wheel
+  // Of a turn; homes on one shard share them.
+  static constexpr uint32_t kDuePerTurn = 2048;  // records taken from the wheel
   static constexpr uint32_t kActivatedPerTurn =
       16384;  // records of new batches that become due or waiting
+  static constexpr uint32_t kLoadedPerTurn = 16384;  // records made of what the journal held
+  static constexpr uint32_t kSweptPerTurn = 32768;   // slots that a checkpoint or reclaim looks at
+  static constexpr size_t kCheckpointBytesPerTurn = 64 * 1024;
+  static constexpr size_t kCarriedBytesPerTurn = 512 * 1024;
   static constexpr uint32_t kTicketsPerTurn = 1024;
-  static constexpr uint32_t kRoutesAskedMax = 256;  // questions open at a time
+  static constexpr uint32_t kWalkedPerTurn = 16384;  // records looked at for an operator
+  static constexpr uint32_t kRoutesAskedMax = 256;   // questions open at a time
   static constexpr uint32_t kFailuresPerTurn =
       512;  // recipients settled because their domain has no route
   static constexpr uint32_t kHotRecords =
@@ -90,13 +108,82 @@ class Home final : public queue::JournalListener {
       64;  // tickets out per slice and band, until the lane asks for more
   static constexpr uint32_t kBurst = 32;  // recipients of one domain in a row
 
+  // What of a segment file is needed here.
+  struct SegmentUse {
+    uint32_t extents = 0;       // with recipients that wait
+    uint64_t live_bytes = 0;    // of these recipients, about
+    uint32_t last_outcome = 0;  // segment of the last outcome that names an entry in this one
+  };
   // A run of recipients, as it lies in the journal. Kept while one of them waits.
   struct Extent {
     std::shared_ptr<const queue::LiveBatch> batch;  // null: not committed
     uint64_t number = 0;                            // of the batch
-    uint32_t segment = 0, offset = 0, bytes = 0, first_index = 0, live = 0;
+    uint32_t segment = 0, offset = 0, bytes = 0, first_index = 0;
+    uint32_t live = 0;            // with those that are unread
+    uint32_t bytes_each = 0;      // of a recipient, about
+    uint32_t serial = 0;          // no other extent of this process had it
     queue::SlotFifo dormant;      // its records, until the batch exists
     std::vector<uint32_t> pages;  // offsets within the extent, ascending
+    bool damaged = false;         // not carried: what could not be read stays where it is
+    std::unique_ptr<queue::Ledger::Run> unread;  // who of it has no record yet
+    queue::Settled* settled = nullptr;           // of its batch, here
+    SegmentUse* use = nullptr;
+  };
+  // A batch whose commit lies, or will lie, in this journal.
+  struct Coordinated {
+    std::shared_ptr<const queue::LiveBatch> live;  // null: an upload
+    std::unique_ptr<queue::KnownBatch> upload;     // until it is announced
+    // What the journal was told last, while some of it is not durable yet: moves under way.
+    std::unique_ptr<queue::KnownBatch> written;
+    uint32_t moves = 0;
+    int64_t finished_mono_ns = 0;  // when nobody of it was seen to wait any more; 0: not so far
+  };
+  // The checkpoint that is being written.
+  struct Checkpoint {
+    enum class Stage : uint8_t { none, waiting, batches, tallies, ending };
+    Stage stage = Stage::none;
+    queue::CheckpointPlace place;
+    uint32_t slot = 0;             // next to be looked at
+    uint64_t batch = 0;            // likewise, in coordinated_, then in settled_
+    uint64_t end_sequence = 0;     // of the group with its end
+    uint64_t appended_before = 0;  // bytes of the journal when it began
+    // What batches need, apart from their recipients, by segment.
+    struct Contents {
+      uint64_t bytes = 0;
+      std::vector<uint64_t> batches;
+    };
+    std::map<uint32_t, Contents> contents;
+  };
+  // What reclaim is at.
+  struct Reclaim {
+    enum class Stage : uint8_t { none, sweeping, carrying, durable };
+    struct Wanted {
+      uint8_t kind;     // extent, content, refusals
+      uint64_t number;  // of the extent, or of the batch
+      uint32_t serial;  // of the extent
+      queue::Location at;
+    };
+    Stage stage = Stage::none;
+    std::vector<uint32_t> segments;  // to be emptied; ascending
+    uint32_t slot = 0;
+    absl::flat_hash_map<uint32_t, std::vector<uint32_t>> slots;  // by extent
+    std::vector<uint64_t> batches;               // that have content or refusals there
+    std::vector<Wanted> wanted;                  // of the reader, in order
+    size_t taken = 0;                            // of these
+    std::map<uint32_t, uint32_t> contents_left;  // contents and refusals, by segment
+  };
+  // An extent, a content or refusals that were written anew, and count there when that is durable.
+  struct Carried {
+    uint64_t sequence = 0;
+    queue::Location at;
+    uint32_t first_index = 0;
+    uint32_t from = 0, from_serial = 0;                // the extent it was
+    std::vector<std::pair<uint32_t, uint16_t>> moves;  // slot, ordinal there
+    std::vector<uint32_t> places;                      // of the entries in the new extent, as moves
+    std::vector<uint32_t> pages;
+    // Instead, of a content or of refusals:
+    uint64_t batch = 0;
+    std::function<void(const queue::LiveBatch&)> apply;
   };
   struct HomeLane;
   enum class RouteState : uint8_t { unknown, listed, asking, known, failed };
@@ -129,20 +216,70 @@ class Home final : public queue::JournalListener {
   // home.cc
   void on_durable(uint64_t sequence) override;
   void on_lost(uint64_t sequence, const absl::Status& why) override;
-  absl::Status load_extent(const queue::Location& at, std::string_view payload,
-                           std::vector<uint32_t>* slots_by_ordinal);
+  void append_held();
+  void append_now(intake::AppendRequest& request);
+  queue::Appended append_commit(uint64_t number, std::string_view payload);
+  void publish_durable();
+  absl::Status load_extent(const queue::Location& at, std::string_view payload);
+  absl::StatusOr<uint32_t> make_record(Extent& extent, uint32_t number, uint32_t offset);
   void activate(uint32_t number, std::shared_ptr<const queue::LiveBatch> batch);
   void activate_some();
   void wake_dormant(Extent& extent);
-  void drop_dormant(Extent& extent);
-  uint32_t new_extent();
+  void drop_dormant(uint32_t number);
+  void leave_extent(uint32_t number);
+  uint32_t new_extent(const queue::Location& at, uint64_t batch, uint32_t first_index);
+  void free_extent(uint32_t number);
   void release_record(uint32_t slot);
   void schedule(uint32_t slot, int64_t due_mono_ns);
   void make_ready(uint32_t slot, bool in_front);
   uint32_t intern(std::string_view domain);
   uint32_t tick_at(int64_t mono_ns) const;
+  uint32_t share_of(uint32_t budget) const { return std::max(1u, budget / shard_.homes); }
   int64_t expires_mono_ns(uint32_t slot) const;
   int64_t outcome_flush_ns() const;
+
+  // home_recovery.cc
+  void resume_run(queue::Ledger::Run& run, std::shared_ptr<const queue::LiveBatch> batch);
+  void load_run(uint32_t number, const ExtentReader::Got& got);
+  absl::Status load_pages(uint32_t number, std::string_view payload);
+  absl::Status load_page(uint32_t number, std::string_view page, uint32_t offset);
+  void restore(queue::Record& record, const queue::WaitingState& state);
+  void unreadable(const Extent& extent, uint32_t recipients, std::string_view why);
+  queue::KnownBatch known_of(const Coordinated& batch) const;
+  queue::KnownBatch& moving(Coordinated& batch);
+  void carry_known(uint64_t number, Coordinated& batch, const queue::Location& from,
+                   std::function<void(const queue::LiveBatch&)> apply);
+
+  // home_checkpoint.cc
+  bool checkpoint_due() const;
+  void begin_checkpoint();
+  void checkpoint_some();
+  void checkpoint_waiting();
+  void checkpoint_batches();
+  void checkpoint_tallies();
+  void end_checkpoint();
+  void abandon_checkpoint();
+  void append_outcomes();
+  queue::WaitingState state_of(const queue::Record& record) const;
+
+  // home_reclaim.cc
+  void reclaim_some();
+  void find_reclaimable();
+  void remove_reclaimable();
+  void sweep_for_carrying();
+  void want_carried();
+  void carry_some();
+  void carry_extent(const Reclaim::Wanted& wanted, const ExtentReader::Got& got);
+  void carry_content(const Reclaim::Wanted& wanted, const ExtentReader::Got& got);
+  void carry_refusals(const Reclaim::Wanted& wanted, const ExtentReader::Got& got);
+  bool still_in(uint32_t slot, uint32_t extent);
+  void note_places(std::string_view payload, Carried& carried);
+  void move_recipients(const Carried& carried);
+  void cannot_carry(uint32_t extent, const absl::Status& why);
+  bool needs_content(Coordinated& batch);
+  void carried_durable(uint64_t sequence);
+  void carried_lost(uint64_t sequence);
+  uint32_t events_from() const;
 
   // home_dispatch.cc
   void list_domain(uint32_t id);
@@ -163,10 +300,23 @@ class Home final : public queue::JournalListener {
   void postpone(uint32_t slot, queue::Outcome& outcome, int64_t delay_ns);
   void doubt(uint32_t slot, queue::Outcome& outcome);
   void expire(uint32_t slot);
+
+  // home_in_doubt.cc
+  struct InDoubtWalk {
+    InDoubtQuestion question;
+    InDoubtAnswer answer;
+    uint32_t next_slot = 0;
+  };
+  void walk_in_doubt();
+  bool held(const queue::Record& record) const;
+  void look_at(uint32_t slot, InDoubtWalk& walk);
+  void list_in_doubt(uint32_t slot, InDoubtWalk& walk) const;
+  void let_go(uint32_t slot, InDoubtQuestion::Action action);
   void place_of(uint32_t slot, queue::Outcome& outcome) const;
   void write(queue::Outcome& outcome, const Extent& extent);
 
   ShardContext& shard_;
+  const uint16_t number_;
   queue::Journal journal_;
   queue::RecordTable records_;
   OwnExpiry own_expiry_;
@@ -179,13 +329,30 @@ class Home final : public queue::JournalListener {
   std::deque<uint32_t>
       activating_;  // extents of batches that exist, whose records are dormant still
 
-  // Final outcomes found by recover(), by batch number, until resume().
-  struct Settled {
-    uint32_t delivered = 0, failed = 0, expired = 0, cancelled = 0, suppressed = 0;
-    uint64_t attempts = 0;
-    int64_t last_outcome_wall_ns = 0;
-  };
-  absl::flat_hash_map<uint64_t, Settled> recovered_tallies_;
+  std::unique_ptr<queue::Ledger> ledger_;       // from recover() to resume()
+  std::map<uint64_t, queue::Settled> settled_;  // by batch: of this home's recipients
+  std::map<uint32_t, SegmentUse> uses_;         // by segment
+  uint32_t next_serial_ = 1;
+
+  std::map<uint64_t, Coordinated> coordinated_;  // by number
+
+  uint64_t highest_batch_ = 0;
+
+  ExtentReader reader_;
+  bool more_to_load_ = false;
+  bool writes_ = false;      // its journal was started
+  uint32_t loads_left_ = 0;  // extents that are still to be read after the start
+
+  Checkpoint checkpoint_;
+  queue::WaitingWriter waiting_writer_;
+  uint32_t checkpoint_segment_ = 0;  // where the last complete one began
+  uint64_t checkpoint_bytes_ = 0;    // that it took
+  uint64_t checkpointed_at_ = 0;     // bytes of the journal when it was complete
+
+  Reclaim reclaim_;
+  std::deque<Carried> carried_;
+  std::vector<uint32_t> removable_;  // segments, when what is appended by then is durable
+  uint64_t removable_after_ = 0;
 
   std::deque<Domain> domains_;
   absl::flat_hash_map<std::string_view, uint32_t> domain_ids_;      // keys view Domain::name
@@ -195,6 +362,7 @@ class Home final : public queue::JournalListener {
   std::deque<uint32_t> failed_;    // domains whose route failed, with records to settle
   uint32_t routes_asked_ = 0;
   uint32_t tickets_out_ = 0;
+  std::deque<InDoubtWalk> in_doubt_walks_;  // the first one is under way
   bool more_to_do_ = false;
   bool stopping_ = false;
 
@@ -205,6 +373,9 @@ class Home final : public queue::JournalListener {
     absl::Status status;
   };
   std::deque<Unanswered> unanswered_;
+  std::deque<std::unique_ptr<AppendMessage>> held_appends_;  // the journal has no space yet
+  std::deque<std::pair<uint64_t, int64_t>>
+      durable_as_of_;  // sequence, monotonic time: with it all that was settled by then is durable
   queue::OutcomeWriter outcomes_;
   std::string scratch_;
   queue::Entry entry_;

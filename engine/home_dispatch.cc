@@ -74,7 +74,7 @@ void Home::ask_routes() {
     domain.route = RouteState::asking;
     ++routes_asked_;
     auto ask = std::make_unique<RouteAsk>();
-    ask->from = shard_.id;
+    ask->asking_home = number_;
     ask->domain_id = id;
     ask->domain = domain.name;
     shard_.exchange.post(shard_of_domain(domain.name, shard_.exchange.shards()), std::move(ask));
@@ -115,7 +115,7 @@ Home::HomeLane& Home::lane_of(std::shared_ptr<const Site> site) {
 // Recipients of domains that have no route settle as the route says: never (no such domain, null
 // MX), or later.
 void Home::fail_routes() {
-  uint32_t budget = kFailuresPerTurn;
+  uint32_t budget = share_of(kFailuresPerTurn);
   while (!failed_.empty()) {
     const uint32_t id = failed_.front();
     Domain& domain = domains_[id];
@@ -164,7 +164,7 @@ void Home::dispatch() {
   if (!journal_.has_room()) return;
   ask_routes();
   fail_routes();
-  uint32_t budget = kTicketsPerTurn;
+  uint32_t budget = share_of(kTicketsPerTurn);
   for (size_t lanes = active_.size(); lanes > 0 && budget > 0; --lanes) {
     HomeLane& lane = *active_.front();
     active_.pop_front();
@@ -178,7 +178,7 @@ void Home::dispatch() {
 // something.
 void Home::dispatch_lane(HomeLane& lane, uint32_t& budget) {
   // A large batch lies in equal parts at all homes: each sees its part only.
-  if (lane.ready > std::max<uint64_t>(kHotRecordsMin, kHotRecords / lane.slices.size()))
+  if (lane.ready > std::max<uint64_t>(kHotRecordsMin, kHotRecords / shard_.exchange.homes()))
     lane.hot = true;
   bool more = false;
   for (unsigned band = 0; band < queue::kBands; ++band) {
@@ -281,7 +281,7 @@ queue::Ticket Home::make_ticket(uint32_t slot, uint32_t site) const {
   ticket.site = site;
   ticket.queued_ms = static_cast<uint32_t>(shard_.mono_ns / 1'000'000);
   ticket.generation = record.generation;
-  ticket.home = shard_.id;
+  ticket.home = number_;
   ticket.attempt = static_cast<uint16_t>(record.attempts + 1);
   ticket.band = queue::band_of(record.priority);
   return ticket;

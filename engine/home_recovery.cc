@@ -2,247 +2,40 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
-#include "absl/container/flat_hash_set.h"
 #include "engine/home.h"
 #include "engine/io/kill_point.h"
 
 namespace veredus {
 
-using queue::FrameType;
-using queue::OutcomeType;
 using queue::Record;
 using queue::RecordState;
 
-// Hears the frames of one journal in their order.
-class Home::Replay final : public queue::JournalVisitor {
- public:
-  Replay(Home& home, RecoveredHome& found) : home_(home), found_(found) {}
-
-  void on_frame(FrameType type, const queue::Location& at, std::string_view payload) override {
-    switch (type) {
-      case FrameType::batch:
-        return on_batch(at, payload);
-      case FrameType::commit:
-        return on_commit(at, payload);
-      case FrameType::abort:
-        return on_abort(payload);
-      case FrameType::extent:
-        return on_extent(at, payload);
-      case FrameType::outcomes:
-        return on_outcomes(at, payload);
-      case FrameType::refusals:
-        if (payload.size() >= 8) found_.refusals.emplace_back(number_at(payload), at);
-        return;
-      case FrameType::content:  // found through its batch
-      case FrameType::attempts:
-      case FrameType::checkpoint:
-        return;
-    }
-  }
-
-  void on_damage(uint32_t segment, uint64_t offset, const std::string& what) override {
-    found_.damage.push_back("segment " + std::to_string(segment) + ", byte " +
-                            std::to_string(offset) + ": " + what);
-    Counters::add(home_.shard_.counters.spool_damage);
-  }
-
-  // The records that are left become dormant ones of their extents, in order.
-  void finish() {
-    for (Run& run : runs_) {
-      Extent& extent = home_.extents_[run.extent];
-      for (const uint32_t slot : run.slots) {
-        if (slot == queue::kNoSlot || (home_.records_[slot].flags & kHeld) != 0) continue;
-        extent.dormant.push_back(home_.records_, slot);
-      }
-      found_.extents[extent.number] += 1;
-    }
-  }
-
- private:
-  friend class Home;
-  static constexpr uint8_t kHeld = 0x40;  // flag, while replaying
-
-  struct Run {
-    uint32_t extent;
-    uint64_t batch;
-    uint32_t first_index;
-    std::vector<uint32_t> slots;  // by ordinal
-  };
-
-  static uint64_t number_at(std::string_view payload) {
-    uint64_t number = 0;
-    for (int i = 7; i >= 0; --i)
-      number = number << 8 | static_cast<uint8_t>(payload[static_cast<size_t>(i)]);
-    return number;
-  }
-  void damaged(const queue::Location& at, const absl::Status& why) {
-    on_damage(at.segment, at.offset, std::string(why.message()));
-  }
-  void saw(uint64_t batch) { found_.highest_batch = std::max(found_.highest_batch, batch); }
-
-  void on_batch(const queue::Location& at, std::string_view payload) {
-    absl::StatusOr<queue::Batch> batch = queue::decode_batch(payload);
-    if (!batch.ok()) return damaged(at, batch.status());
-    saw(batch->number);
-    found_.latest_wall_ns = std::max(found_.latest_wall_ns, batch->accepted_wall_ns);
-    found_.batches.push_back(*std::move(batch));
-  }
-  void on_commit(const queue::Location& at, std::string_view payload) {
-    absl::StatusOr<queue::Commit> commit = queue::decode_commit(payload);
-    if (!commit.ok()) return damaged(at, commit.status());
-    saw(commit->number);
-    found_.commits.push_back(*std::move(commit));
-  }
-  void on_abort(std::string_view payload) {
-    if (payload.size() < 8) return;
-    const uint64_t number = number_at(payload);
-    saw(number);
-    forget(number);
-    std::erase_if(found_.commits,
-                  [&](const queue::Commit& commit) { return commit.number == number; });
-  }
-  // It was given up: what was loaded of it is let go, so that it takes no memory at any start.
-  void forget(uint64_t batch) {
-    const auto found = by_batch_.find(batch);
-    if (found == by_batch_.end()) return;
-    for (const uint32_t number : found->second) {
-      for (uint32_t& slot : runs_[number].slots) {
-        if (slot != queue::kNoSlot) release(slot);
-      }
-    }
-    by_batch_.erase(found);
-  }
-  void release(uint32_t& slot) {
-    --home_.extents_[home_.records_[slot].extent].live;
-    Counters::take(home_.shard_.counters.waiting);
-    home_.own_expiry_.erase(slot);
-    home_.records_.release(slot);
-    slot = queue::kNoSlot;
-  }
-  void on_extent(const queue::Location& at, std::string_view payload) {
-    Run run;
-    const absl::Status loaded = home_.load_extent(at, payload, &run.slots);
-    const absl::StatusOr<queue::ExtentHeader> header = queue::read_extent_header(payload);
-    if (!loaded.ok()) damaged(at, loaded);
-    if (!header.ok()) return;
-    if (!loaded.ok()) partly_lost_.insert(header->batch);
-    saw(header->batch);
-    run.extent = home_.uncommitted_[header->batch].back();
-    run.batch = header->batch;
-    run.first_index = header->first_index;
-    by_batch_[run.batch].push_back(static_cast<uint32_t>(runs_.size()));
-    runs_.push_back(std::move(run));
-  }
-
-  uint32_t* slot_of(const queue::Outcome& outcome) {
-    const auto found = by_batch_.find(outcome.batch);
-    if (found == by_batch_.end()) return nullptr;
-    for (const uint32_t number : found->second) {
-      Run& run = runs_[number];
-      if (outcome.index < run.first_index || outcome.index - run.first_index >= run.slots.size())
-        continue;
-      uint32_t& slot = run.slots[outcome.index - run.first_index];
-      if (slot != queue::kNoSlot) return &slot;
-    }
-    return nullptr;
-  }
-
-  void on_outcomes(const queue::Location& at, std::string_view payload) {
-    queue::OutcomeReader reader(payload);
-    queue::Outcome outcome;
-    while (reader.next(outcome)) apply(outcome);
-    if (!reader.status().ok()) damaged(at, reader.status());
-  }
-
-  void apply(const queue::Outcome& outcome) {
-    uint32_t* const slot = slot_of(outcome);
-    // Without a record: its extent was damaged (said already), but what became of it is known.
-    if (slot == nullptr && !partly_lost_.contains(outcome.batch)) return;
-    found_.latest_wall_ns = std::max(found_.latest_wall_ns, outcome.wall_ns);
-    Settled& tally = home_.recovered_tallies_[outcome.batch];
-    ++tally.attempts;
-    tally.last_outcome_wall_ns = std::max(tally.last_outcome_wall_ns, outcome.wall_ns);
-    if (queue::is_final(outcome.type)) {
-      switch (outcome.type) {
-        case OutcomeType::delivered:
-          ++tally.delivered;
-          break;
-        case OutcomeType::failed:
-          ++tally.failed;
-          break;
-        case OutcomeType::expired:
-          ++tally.expired;
-          break;
-        case OutcomeType::cancelled:
-          ++tally.cancelled;
-          break;
-        default:
-          ++tally.suppressed;
-          break;
-      }
-      if (slot != nullptr) release(*slot);
-      return;
-    }
-    if (slot == nullptr) return;
-    Record& record = home_.records_[*slot];
-    record.attempts =
-        static_cast<uint8_t>(std::min<uint16_t>(outcome.attempt, queue::kAttemptsMax));
-    record.flags = kRecordDeferred;
-    if (outcome.type == OutcomeType::in_doubt) record.flags |= queue::kRecordInDoubt;
-    if (outcome.next_due_wall_ns == 0) {
-      record.flags = kHeld | queue::kRecordInDoubt;
-      return;
-    }
-    // Wall time is stored; a wrong clock must neither flood nor stall.
-    const ShardContext& shard = home_.shard_;
-    const int64_t left_ns =
-        queue::delay_on_load_ns(shard.settings.retry, std::max<uint32_t>(1, outcome.attempt),
-                                outcome.type == OutcomeType::in_doubt, outcome.next_due_wall_ns,
-                                shard.wall_ns, shard.random.next());
-    record.due = std::max<uint32_t>(1, home_.tick_at(shard.mono_ns + left_ns));
-  }
-
-  Home& home_;
-  RecoveredHome& found_;
-  std::vector<Run> runs_;
-  absl::flat_hash_map<uint64_t, std::vector<uint32_t>> by_batch_;
-  absl::flat_hash_set<uint64_t> partly_lost_;  // batches with a damaged extent
-};
-
 absl::StatusOr<RecoveredHome> Home::recover() {
-  RecoveredHome found;
-  Replay replay(*this, found);
-  absl::StatusOr<queue::Recovered> recovered = journal_.recover(replay);
+  ledger_ = std::make_unique<queue::Ledger>(number_);
+  absl::StatusOr<queue::Recovered> recovered = journal_.recover(*ledger_);
   if (!recovered.ok()) return recovered.status();
+  RecoveredHome found;
+  found.home = number_;
   found.journal = *recovered;
-  replay.finish();
+  found.batches = ledger_->take_batches();
+  found.damage = ledger_->damage();
+  Counters::add(shard_.counters.spool_damage, found.damage.size());
+  found.highest_batch = highest_batch_ = ledger_->highest_batch();
+  found.latest_wall_ns = ledger_->latest_wall_ns();
+  for (const auto& [number, settled] : ledger_->tallies())
+    found.accounted[number] += settled.total();
+  for (const auto& [place, run] : ledger_->runs()) found.accounted[run.extent.batch] += run.live;
   return found;
 }
 
 void Home::resume(
     const absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>>& committed) {
-  const size_t known = extents_.size();
-  for (uint32_t number = 0; number < known; ++number) {
-    Extent& extent = extents_[number];
-    if (extent.live == 0) {
-      extent = Extent{};
-      free_extents_.push_back(number);
-      continue;
-    }
-    const auto found = committed.find(extent.number);
-    if (found == committed.end()) {
-      drop_dormant(extent);
-      continue;
-    }
-    // Held ones are in no list; they count from here on.
-    found->second->tally.in_doubt_held += extent.live - extent.dormant.count;
-    activate(number, found->second);
-  }
-  uncommitted_.clear();
-  for (const auto& [number, settled] : recovered_tallies_) {  // sums: the order does not matter
+  for (const auto& [number, settled] : ledger_->tallies()) {
     const auto found = committed.find(number);
     if (found == committed.end()) continue;
+    settled_[number] = settled;
     queue::Tally& tally = found->second->tally;
     tally.delivered += settled.delivered;
     tally.failed += settled.failed;
@@ -255,9 +48,140 @@ void Home::resume(
            !tally.last_outcome_wall_ns.compare_exchange_weak(last, settled.last_outcome_wall_ns)) {
     }
   }
-  recovered_tallies_.clear();
+  for (const auto& [number, batch] : committed) {  // into a map: the order does not matter
+    if (batch->coordinator == number_) coordinated_[number].live = batch;
+  }
+  for (auto& [place, run] : ledger_->runs()) {
+    const auto found = committed.find(run.extent.batch);
+    if (found != committed.end()) resume_run(run, found->second);
+  }
+  ledger_.reset();
+  // An old journal of which nobody waits, and no batch is known, is not written any more.
+  if (number_ >= shard_.exchange.shards() && extents_.empty() && coordinated_.empty() &&
+      settled_.empty())
+    return;
+  writes_ = true;
   journal_.start();
   io::kill_point("recovery_resumed");
+  // What outcomes named before the start nobody knows: the files are kept as if the last one had
+  // named them.
+  for (const auto& [segment, bytes] : journal_.complete_segments())
+    uses_[segment].last_outcome = journal_.current_segment();
+  checkpoint_segment_ = journal_.checkpoint_segment();
+}
+
+// They wait, as before, and are read in the order in which they lie.
+void Home::resume_run(queue::Ledger::Run& run, std::shared_ptr<const queue::LiveBatch> batch) {
+  const queue::Location at = run.extent.at;
+  const uint32_t number = new_extent(at, run.extent.batch, run.extent.first_index);
+  Extent& extent = extents_[number];
+  extent.live = run.live;
+  // Those that are settled lie there, too: how many there were is not known any more.
+  extent.bytes_each =
+      at.length / std::max<uint32_t>(1, static_cast<uint32_t>(run.waits.size() * 64));
+  extent.bytes_each = std::max(1u, extent.bytes_each);
+  extent.use->live_bytes += uint64_t{extent.bytes_each} * extent.live;
+  batch->tally.in_doubt_held += run.held();
+  extent.batch = std::move(batch);
+  extent.unread = std::make_unique<queue::Ledger::Run>(std::move(run));
+  Counters::add(shard_.counters.loaded, extent.live);
+  Counters::add(shard_.counters.waiting, extent.live);
+  reader_.want(number, at);
+  ++loads_left_;
+}
+
+void Home::load_some() {
+  more_to_load_ = false;
+  if (loads_left_ == 0 || stopping_) return;
+  const uint64_t before = records_.count();
+  const uint32_t share = share_of(kLoadedPerTurn);
+  ExtentReader::Got got;
+  while (records_.count() - before < share) {
+    if (!reader_.next(got)) return;  // the disk's answer brings the next turn
+    load_run(static_cast<uint32_t>(got.token), got);
+    if (--loads_left_ == 0) return;
+  }
+  more_to_load_ = true;
+}
+
+void Home::load_run(uint32_t number, const ExtentReader::Got& got) {
+  absl::Status status = got.status;
+  if (status.ok()) status = load_pages(number, got.payload);
+  Extent& extent = extents_[number];
+  extent.pages.shrink_to_fit();
+  if (extent.unread->live > 0) {
+    // They go on waiting in the journal: nothing else is known of them.
+    unreadable(extent, extent.unread->live,
+               status.ok() ? std::string("recipients that wait are not where they should lie")
+                           : std::string(status.message()));
+  } else {
+    extent.unread.reset();
+  }
+  if (!extent.dormant.empty()) activating_.push_back(number);
+}
+
+// Makes records of those that wait. Pages that are damaged are passed over.
+absl::Status Home::load_pages(uint32_t number, std::string_view payload) {
+  const absl::StatusOr<queue::ExtentHeader> header = queue::read_extent_header(payload);
+  if (!header.ok()) return header.status();
+  if (header->batch != extents_[number].number)
+    return absl::DataLossError("another batch's extent lies there");
+  absl::Status trouble;
+  for (uint32_t offset = queue::kExtentHeaderBytes; offset < payload.size();) {
+    const absl::StatusOr<uint32_t> length = queue::page_length(payload, offset);
+    if (!length.ok()) return length.status();
+    const absl::Status sound = load_page(number, payload.substr(offset, *length), offset);
+    if (!sound.ok()) trouble = sound;
+    offset += *length;
+  }
+  return trouble;
+}
+
+absl::Status Home::load_page(uint32_t number, std::string_view page, uint32_t offset) {
+  if (absl::Status sound = queue::check_page(page); !sound.ok()) return sound;
+  Extent& extent = extents_[number];
+  extent.pages.push_back(offset);
+  queue::Ledger::Run& run = *extent.unread;
+  for (uint32_t at_entry = queue::kPageHeaderBytes, next = 0; at_entry != 0; at_entry = next) {
+    if (absl::Status read = queue::read_entry(page, at_entry, entry_, next); !read.ok())
+      return read;
+    const uint32_t ordinal = entry_.index - extent.first_index;
+    if (entry_.index < extent.first_index || !run.has(ordinal)) continue;
+    const absl::StatusOr<uint32_t> slot = make_record(extent, number, offset + at_entry);
+    if (!slot.ok()) return slot.status();
+    const queue::WaitingState state = run.state(ordinal);
+    run.waits[ordinal / 64] &= ~(uint64_t{1} << ordinal % 64);
+    --run.live;
+    if (!state.untouched()) restore(records_[*slot], state);
+    if (!state.held) extent.dormant.push_back(records_, *slot);
+  }
+  return absl::OkStatus();
+}
+
+// Of one that was tried before.
+void Home::restore(Record& record, const queue::WaitingState& state) {
+  record.attempts = state.attempts;
+  record.flags = kRecordDeferred;
+  if (state.in_doubt) record.flags |= queue::kRecordInDoubt;
+  if (state.held) {  // in no list until somebody decides
+    record.flags = queue::kRecordInDoubt;
+    return;
+  }
+  // Wall time is stored; a wrong clock must neither flood nor stall.
+  const int64_t left_ns = queue::delay_on_load_ns(
+      shard_.settings.retry, std::max<uint32_t>(1, state.attempts), state.in_doubt,
+      state.due_wall_ns, shard_.wall_ns, shard_.random.next());
+  record.due = std::max<uint32_t>(1, tick_at(shard_.mono_ns + left_ns));
+}
+
+void Home::unreadable(const Extent& extent, uint32_t recipients, std::string_view why) {
+  Counters::add(shard_.counters.spool_damage);
+  Counters::add(shard_.counters.unreadable, recipients);
+  shard_.exchange.answers().damage(
+      "journal " + std::to_string(number_) + ", segment " + std::to_string(extent.segment) +
+      ", byte " + std::to_string(extent.offset) + ": " + std::to_string(recipients) +
+      " recipients of batch " + std::to_string(extent.number) +
+      " cannot be read: " + std::string(why));
 }
 
 }  // namespace veredus

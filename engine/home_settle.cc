@@ -5,6 +5,7 @@
 #include <cassert>
 
 #include "engine/home.h"
+#include "engine/in_doubt.h"
 #include "engine/io/kill_point.h"
 #include "engine/io/planted.h"
 
@@ -96,6 +97,8 @@ void Home::write(queue::Outcome& outcome, const Extent& extent) {
   if (outcomes_.empty()) oldest_outcome_mono_ns_ = shard_.mono_ns;
   outcomes_.add(outcome);
   io::kill_point("outcome_gathered");
+  extent.settled->count(outcome);
+  extent.use->last_outcome = journal_.current_segment();
   queue::Tally& tally = extent.batch->tally;
   tally.attempts.fetch_add(1, std::memory_order_relaxed);
   tally.last_outcome_wall_ns.store(outcome.wall_ns, std::memory_order_relaxed);
@@ -184,16 +187,18 @@ void Home::doubt(uint32_t slot, queue::Outcome& outcome) {
         io::is_planted(io::Planted::doubt_is_failed) ? OutcomeType::failed : OutcomeType::delivered;
     return finish(slot, outcome);
   }
-  switch (shard_.settings.in_doubt) {
+  const InDoubtChoice choice =
+      in_doubt_choice(shard_.settings, outcome.mx_name, domains_[record.domain].name);
+  switch (choice.policy) {
     case InDoubtPolicy::assume_delivered:
       outcome.type = OutcomeType::delivered;
       return finish(slot, outcome);
     case InDoubtPolicy::retry:
       outcome.type = OutcomeType::in_doubt;
-      return postpone(slot, outcome,
-                      std::max(shard_.settings.in_doubt_delay_ns,
-                               queue::in_doubt_delay_ns(shard_.settings.retry, record.attempts,
-                                                        shard_.random.next())));
+      return postpone(
+          slot, outcome,
+          std::max(choice.delay_ns, queue::in_doubt_delay_ns(shard_.settings.retry, record.attempts,
+                                                             shard_.random.next())));
     case InDoubtPolicy::hold:
       break;
   }

@@ -22,8 +22,8 @@ size_t share_of(unsigned connections, const ShardContext& shard) {
 }  // namespace
 
 Lane::Lane(Lanes& lanes, std::shared_ptr<const Site> the_site) : site(std::move(the_site)) {
-  backlog.resize(lanes.shard_.exchange.shards());
-  windows.resize(lanes.shard_.exchange.shards(), Lanes::kWindowFirst);
+  backlog.resize(lanes.shard_.exchange.homes());
+  windows.resize(lanes.shard_.exchange.homes(), Lanes::kWindowFirst);
 }
 
 Lanes::Lanes(ShardContext& shard, queue::Disk& disk, dns::Router& router, io::Network& network,
@@ -32,7 +32,7 @@ Lanes::Lanes(ShardContext& shard, queue::Disk& disk, dns::Router& router, io::Ne
       store_(disk, *this, shard.settings.page_cache_bytes, shard.settings.content_cache_bytes),
       router_(router),
       world_(network, timers, shard.mono_ns),
-      returned_(shard.exchange.shards()),
+      returned_(shard.exchange.homes()),
       connections_max_(share_of(shard.settings.connections_total, shard)),
       renderer_(shard.settings.render) {
   world_.limits = shard.settings.session_limits;
@@ -62,8 +62,7 @@ void Lanes::forget_finished() {
     batches_in_turn_.pop_front();
     const auto found = batches_.find(number);
     const queue::LiveBatch& batch = *found->second;
-    if (batch.tally.settled() - batch.tally.in_doubt_held < batch.accepted ||
-        !store_.forget(number)) {
+    if (batch.tally.finals() < batch.accepted || !store_.forget(number)) {
       batches_in_turn_.push_back(number);
       continue;
     }

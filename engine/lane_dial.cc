@@ -381,7 +381,7 @@ void Lanes::tell_windows(Lane& lane) {
     message->from = shard_.id;
     message->site = lane.site->number;
     message->window = window;
-    shard_.exchange.post(home, std::move(message));
+    shard_.exchange.post_home(home, std::move(message));
   }
 }
 

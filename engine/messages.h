@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "dns/router.h"
+#include "engine/in_doubt.h"
 #include "engine/intake/port.h"
 #include "engine/smtp/verdict.h"
 #include "queue/live_batch.h"
@@ -30,12 +31,14 @@ struct Message {
   enum class Kind : uint8_t {
     append,
     announce,
-    discard,     // intake → home
-    route_ask,   // home → the domain's shard
-    site_ask,    // the domain's shard → the site's owner
-    route_told,  // either → home
-    returned,    // lane → home
-    window,      // lane → home
+    discard,       // intake → home
+    forget,        // intake → home
+    in_doubt_ask,  // control → home
+    route_ask,     // home → the domain's shard
+    site_ask,      // the domain's shard → the site's owner
+    route_told,    // either → home
+    returned,      // lane → home
+    window,        // lane → home
     lease_ask,
     lease_back,  // lane → the site's owner
     lease_granted,
@@ -47,7 +50,8 @@ struct Message {
   virtual ~Message() = default;
   Message* next = nullptr;
   const Kind kind;
-  uint16_t from = 0;
+  uint16_t from = 0;  // shard
+  uint16_t home = 0;  // of what is for a home: whose it is, for a shard may have several
 };
 
 struct AppendMessage : Message {
@@ -63,16 +67,28 @@ struct DiscardMessage : Message {
   uint64_t batch = 0;
 };
 
+// A batch that was finished long ago is remembered no longer.
+struct ForgetMessage : Message {
+  ForgetMessage() : Message(Kind::forget) {}
+  uint64_t batch = 0;
+};
+
+struct InDoubtAsk : Message {
+  InDoubtAsk() : Message(Kind::in_doubt_ask) {}
+  InDoubtQuestion question;
+};
+
 // "Where does this domain's mail go?" `domain_id` is the asking home's own number.
 struct RouteAsk : Message {
   RouteAsk() : Message(Kind::route_ask) {}
+  uint16_t asking_home = 0;
   uint32_t domain_id = 0;
   std::string domain;
 };
 // The route is known, the site's number is not: only its owner gives numbers.
 struct SiteAsk : Message {
   SiteAsk() : Message(Kind::site_ask) {}
-  uint16_t home = 0;
+  uint16_t asking_home = 0;
   uint32_t domain_id = 0;
   int64_t expires_mono_ns = 0;
   uint32_t dns_us = 0;

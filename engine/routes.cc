@@ -58,13 +58,13 @@ Routes::~Routes() = default;
 
 void Routes::ask(RouteAsk& ask) {
   if (const dns::Route* known = router_.cached(ask.domain, shard_.mono_ns)) {
-    return tell(ask.from, ask.domain_id, *known, 0);
+    return tell(ask.asking_home, ask.domain_id, *known, 0);
   }
   asked_.emplace_front();
   Asked& asked = asked_.front();
   asked.routes = this;
   asked.self = asked_.begin();
-  asked.home = ask.from;
+  asked.home = ask.asking_home;
   asked.domain_id = ask.domain_id;
   asked.begun_mono_ns = shard_.mono_ns;
   asked.domain = std::move(ask.domain);
@@ -89,7 +89,7 @@ void Routes::tell(uint16_t home, uint32_t domain_id, const dns::Route& route, ui
     if (!order.loop) {
       auto ask = std::make_unique<SiteAsk>();
       ask->from = shard_.id;
-      ask->home = home;
+      ask->asking_home = home;
       ask->domain_id = domain_id;
       ask->expires_mono_ns = route.expires_mono_ns;
       ask->dns_us = dns_us;
@@ -116,7 +116,7 @@ void Routes::tell(uint16_t home, uint32_t domain_id, const dns::Route& route, ui
     told->enhanced = enhanced_numbers(route.enhanced);
     told->reason = route.reason;
   }
-  shard_.exchange.post(home, std::move(told));
+  shard_.exchange.post_home(home, std::move(told));
 }
 
 void Routes::ask_site(SiteAsk& ask) {
@@ -136,7 +136,7 @@ void Routes::ask_site(SiteAsk& ask) {
   told->expires_mono_ns = ask.expires_mono_ns;
   told->dns_us = ask.dns_us;
   told->site = sites_[found->second].site;
-  shard_.exchange.post(ask.home, std::move(told));
+  shard_.exchange.post_home(ask.asking_home, std::move(told));
 }
 
 // -------------------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ class Routes {
     void on_route(const dns::Route& route) override;
     Routes* routes = nullptr;
     std::list<Asked>::iterator self;
-    uint16_t home = 0;
+    uint16_t home = 0;  // that asked
     uint32_t domain_id = 0;
     int64_t begun_mono_ns = 0;
     std::string domain;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "dns/address_policy.h"
+#include "dns/router.h"
 #include "engine/io/ports.h"
 #include "engine/mail/template.h"
 #include "engine/smtp/dialogue.h"
@@ -23,6 +24,13 @@ struct SourceSettings {
 // What to do with a recipient whose delivery is unknown (connection lost between the final dot and
 // its reply).
 enum class InDoubtPolicy : uint8_t { retry, hold, assume_delivered };
+// What holds for some sites or domains instead; see in_doubt.h.
+struct InDoubtRule {
+  std::string mx_name;  // a host's whole name, or with a dot in front all names below it
+  std::string domain;   // of the recipient; likewise. One of the two is set
+  InDoubtPolicy policy = InDoubtPolicy::retry;
+  int64_t delay_ns = 600'000'000'000;
+};
 
 // Everything the shards are told at start. Read by all threads, changed by none.
 struct EngineSettings {
@@ -49,6 +57,7 @@ struct EngineSettings {
   queue::RetryPolicy retry;
   InDoubtPolicy in_doubt = InDoubtPolicy::retry;
   int64_t in_doubt_delay_ns = 600'000'000'000;
+  std::vector<InDoubtRule> in_doubt_rules;  // the first that fits
 
   dns::AddressPolicy address_policy;
   dns::RouterSettings router;

@@ -13,6 +13,10 @@ constexpr int64_t kLoadEveryNs = 100'000'000;
 constexpr double kSaturated = 0.9;
 constexpr int64_t kSleepMaxNs =
     1'000'000'000;  // counters and clocks move on even when nothing happens
+
+uint16_t homes_on(unsigned shard, const Exchange& exchange) {
+  return static_cast<uint16_t>((exchange.homes() - shard - 1) / exchange.shards() + 1);
+}
 }  // namespace
 
 Shard::Shard(uint16_t id, const EngineSettings& settings, Exchange& exchange, ShardPorts ports,
@@ -20,18 +24,36 @@ Shard::Shard(uint16_t id, const EngineSettings& settings, Exchange& exchange, Sh
     : ports_(ports),
       exchange_(exchange),
       random_(seed),
-      context_{
-          id, settings, exchange, random_, counters, ports.clock.mono_ns(), ports.clock.wall_ns()},
+      context_{id,
+               homes_on(id, exchange),
+               settings,
+               exchange,
+               random_,
+               counters,
+               ports.clock.mono_ns(),
+               ports.clock.wall_ns()},
       router_(ports.lookups, settings.router, [this] { return context_.mono_ns; }),
       routes_(context_, router_),
-      lanes_(context_, ports.disk, router_, ports.network, ports.timers),
-      home_(context_, ports.disk) {}
+      lanes_(context_, ports.disk, router_, ports.network, ports.timers) {
+  for (unsigned home = id; home < exchange.homes(); home += exchange.shards())
+    homes_.emplace_back(context_, ports.disk, static_cast<uint16_t>(home));
+}
 
 Shard::~Shard() {
   while (unread_ != nullptr) {
     const std::unique_ptr<Message> owned(unread_);
     unread_ = owned->next;
   }
+}
+
+absl::StatusOr<std::vector<RecoveredHome>> Shard::recover() {
+  std::vector<RecoveredHome> found;
+  for (Home& home : homes_) {
+    absl::StatusOr<RecoveredHome> one = home.recover();
+    if (!one.ok()) return one.status();
+    found.push_back(*std::move(one));
+  }
+  return found;
 }
 
 void Shard::resume(
@@ -41,7 +63,7 @@ void Shard::resume(
   for (const auto& [number, batch] : committed) numbers.push_back(number);
   std::sort(numbers.begin(), numbers.end());
   for (const uint64_t number : numbers) lanes_.announce(committed.at(number));
-  home_.resume(committed);
+  for (Home& home : homes_) home.resume(committed);
 }
 
 void Shard::run_turn() {
@@ -54,9 +76,15 @@ void Shard::run_turn() {
   lanes_.take_tickets();
   lanes_.deliver();
   settle();
-  home_.run_due();
-  home_.dispatch();
-  home_.flush();
+  for (Home& home : homes_) {
+    home.load_some();
+    home.run_due();
+  }
+  dispatch();
+  for (Home& home : homes_) {
+    home.maintain();
+    home.flush();
+  }
   lanes_.submitted();
   Counters::add(context_.counters.turns);
   ports_.loop.submit(next_due_mono_ns());
@@ -74,11 +102,14 @@ void Shard::read_mailbox() {
   size_t appended = 0;
   if (unread_ == nullptr) unread_ = exchange_.mailbox(context_.id).take();
   while (unread_ != nullptr && appended < kAppendedPerTurn) {
-    const std::unique_ptr<Message> owned(unread_);
+    std::unique_ptr<Message> owned(unread_);
     unread_ = owned->next;
     if (owned->kind == Message::Kind::append) {
-      for (const auto& frame : static_cast<AppendMessage&>(*owned).request.frames)
-        appended += frame.payload.size();
+      std::unique_ptr<AppendMessage> append(static_cast<AppendMessage*>(owned.release()));
+      for (const auto& frame : append->request.frames) appended += frame.payload.size();
+      Home& home = home_of(*append);
+      home.append(std::move(append));
+      continue;
     }
     hear(*owned);
   }
@@ -86,25 +117,31 @@ void Shard::read_mailbox() {
 
 void Shard::hear(Message& message) {
   switch (message.kind) {
-    case Message::Kind::append:
-      return home_.append(static_cast<AppendMessage&>(message));
+    case Message::Kind::append:  // read_mailbox() has handed it on
+      return;
     case Message::Kind::announce: {
       auto& announced = static_cast<AnnounceMessage&>(message);
       lanes_.announce(announced.batch);
-      return home_.announce(std::move(announced.batch));
+      // Others take no new mail.
+      return homes_.front().announce(std::move(announced.batch));
     }
     case Message::Kind::discard:
-      return home_.discard(static_cast<DiscardMessage&>(message).batch);
+      return homes_.front().discard(static_cast<DiscardMessage&>(message).batch);
+    case Message::Kind::forget:
+      for (Home& home : homes_) home.forget(static_cast<ForgetMessage&>(message).batch);
+      return;
+    case Message::Kind::in_doubt_ask:
+      return home_of(message).in_doubt_asked(static_cast<InDoubtAsk&>(message).question);
     case Message::Kind::route_ask:
       return routes_.ask(static_cast<RouteAsk&>(message));
     case Message::Kind::site_ask:
       return routes_.ask_site(static_cast<SiteAsk&>(message));
     case Message::Kind::route_told:
-      return home_.route_told(static_cast<RouteTold&>(message));
+      return home_of(message).route_told(static_cast<RouteTold&>(message));
     case Message::Kind::returned:
-      return home_.returned(static_cast<ReturnedMessage&>(message));
+      return home_of(message).returned(static_cast<ReturnedMessage&>(message));
     case Message::Kind::window:
-      return home_.window(static_cast<WindowMessage&>(message));
+      return home_of(message).window(static_cast<WindowMessage&>(message));
     case Message::Kind::lease_ask:
       return routes_.lease_ask(static_cast<LeaseMessage&>(message));
     case Message::Kind::lease_back:
@@ -124,35 +161,52 @@ void Shard::hear(Message& message) {
 
 // What became of the tickets of this turn goes home.
 void Shard::settle() {
-  for (unsigned home = 0; home < exchange_.shards(); ++home) {
-    std::unique_ptr<ReturnedMessage> returned = lanes_.take_returned(home);
+  for (unsigned number = 0; number < exchange_.homes(); ++number) {
+    std::unique_ptr<ReturnedMessage> returned = lanes_.take_returned(number);
     if (returned == nullptr) continue;
-    if (home == context_.id) {
-      home_.returned(*returned);
+    if (exchange_.shard_of_home(number) == context_.id) {
+      home(number).returned(*returned);
     } else {
-      exchange_.post(home, std::move(returned));
+      exchange_.post_home(number, std::move(returned));
     }
   }
 }
 
+// The first takes what room there is in the ticket queues: each is it in turn.
+void Shard::dispatch() {
+  if (++first_home_ >= homes_.size()) first_home_ = 0;
+  for (size_t i = 0; i < homes_.size(); ++i) {
+    const size_t at = first_home_ + i;
+    homes_[at < homes_.size() ? at : at - homes_.size()].dispatch();
+  }
+}
+
 int64_t Shard::next_due_mono_ns() const {
-  if (unread_ != nullptr || home_.more_to_do() || lanes_.more_to_do() ||
-      exchange_.anything_for(context_.id))
+  if (unread_ != nullptr || lanes_.more_to_do() || exchange_.anything_for(context_.id))
     return context_.mono_ns;
-  return std::min({home_.next_due_mono_ns(), lanes_.next_due_mono_ns(),
-                   ports_.timers.next_deadline(), context_.mono_ns + kSleepMaxNs});
+  int64_t next = std::min(
+      {lanes_.next_due_mono_ns(), ports_.timers.next_deadline(), context_.mono_ns + kSleepMaxNs});
+  for (const Home& home : homes_)
+    next = std::min(next, home.more_to_do() ? context_.mono_ns : home.next_due_mono_ns());
+  return next;
 }
 
 void Shard::drain() {
   if (draining_) return;
   draining_ = true;
-  home_.stop_dispatch();
+  for (Home& home : homes_) home.stop_dispatch();
   lanes_.drain();
 }
 
 bool Shard::drained() const {
-  return draining_ && lanes_.sessions() == 0 && lanes_.works() == 0 && home_.tickets_out() == 0 &&
-         unread_ == nullptr && !exchange_.anything_for(context_.id) && home_.settled();
+  const auto none_out = [](const Home& home) { return home.tickets_out() == 0; };
+  return draining_ && lanes_.sessions() == 0 && lanes_.works() == 0 &&
+         std::all_of(homes_.begin(), homes_.end(), none_out) && unread_ == nullptr &&
+         !exchange_.anything_for(context_.id) && settled();
+}
+
+bool Shard::settled() const {
+  return std::all_of(homes_.begin(), homes_.end(), [](const Home& home) { return home.settled(); });
 }
 
 }  // namespace veredus

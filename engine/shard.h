@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "dns/router.h"
@@ -37,7 +39,7 @@ struct ShardPorts {
   io::TimerWheel& timers;
 };
 
-// One core's share of the engine: home of some recipients, owner of some routes, sites and lanes.
+// One core's share of the engine: homes of some recipients, owner of some routes, sites and lanes.
 // Nothing in it is locked; others reach it through the exchange.
 class Shard {
  public:
@@ -47,7 +49,7 @@ class Shard {
 
   // Start, in three steps, so that all shards know all commits: recover on each; resume on each;
   // then turns.
-  absl::StatusOr<RecoveredHome> recover() { return home_.recover(); }
+  absl::StatusOr<std::vector<RecoveredHome>> recover();
   void resume(
       const absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>>& committed);
 
@@ -61,15 +63,20 @@ class Shard {
   bool drained() const;
   bool draining() const { return draining_; }
 
-  const Home& home() const { return home_; }
-  Home& home() { return home_; }
+  // The one of this shard's number, which new mail goes to, then those of journals beyond the
+  // number of shards.
+  const std::deque<Home>& homes() const { return homes_; }
+  bool settled() const;
   const Lanes& lanes() const { return lanes_; }
 
  private:
   void read_clock();
   void read_mailbox();
   void hear(Message& message);
+  Home& home_of(const Message& message) { return home(message.home); }
+  Home& home(unsigned number) { return homes_[number / exchange_.shards()]; }
   void settle();
+  void dispatch();
   int64_t next_due_mono_ns() const;
 
   ShardPorts ports_;
@@ -79,7 +86,8 @@ class Shard {
   dns::Router router_;
   Routes routes_;
   Lanes lanes_;
-  Home home_;
+  std::deque<Home> homes_;
+  size_t first_home_ = 0;  // to dispatch: each has its turn at being it
   int64_t load_due_mono_ns_ = 0;
   Message* unread_ = nullptr;  // taken out of the mailbox, left for the next turn
   bool draining_ = false;

@@ -195,13 +195,13 @@ void Store::want_content(Work& work) {
     slot = std::make_unique<StoredContent>();
     slot->store = this;
     slot->batch = std::move(batch);
-    const queue::Location& at = slot->batch->batch.content;
-    const std::span<uint8_t> room = make_room(slot->memory, slot->bytes, at.length);
-    content_bytes_ += at.length;
+    slot->at = slot->batch->content_at();
+    const std::span<uint8_t> room = make_room(slot->memory, slot->bytes, slot->at.length);
+    content_bytes_ += slot->at.length;
     slot->pins = 1;
     work.content = slot.get();
     slot->waiters.push_back(&work);
-    read(at.journal, at.segment, at.offset, room, *slot);
+    read(slot->at.journal, slot->at.segment, slot->at.offset, room, *slot);
     trim_contents();
     return;
   }
@@ -228,23 +228,34 @@ bool Store::shareable(const StoredContent& content) const {
          !batch.verp;
 }
 
-void Store::content_done(StoredContent& content, int64_t result) {
-  const queue::Batch& batch = content.batch->batch;
-  read_done(batch.content.journal, batch.content.segment);
-  content.state = StoredContent::State::unreadable;
+// What was read becomes a template, or `trouble` says why not.
+bool Store::take_up(StoredContent& content, int64_t result) {
   if (result != static_cast<int64_t>(content.bytes.size())) {
     content.trouble = "the batch's message could not be read from the spool";
-  } else {
-    absl::StatusOr<mail::Template> compiled =
-        mail::Template::compile(content.bytes, batch.content_flags);
-    if (compiled.ok()) {
-      content.compiled = *std::move(compiled);
-      content.state = StoredContent::State::ready;
-    } else {
-      content.trouble = "the batch's message in the spool is damaged: " +
-                        std::string(compiled.status().message());
-    }
+    return false;
   }
+  absl::StatusOr<mail::Template> compiled =
+      mail::Template::compile(content.bytes, content.batch->batch.content_flags);
+  if (!compiled.ok()) {
+    content.trouble =
+        "the batch's message in the spool is damaged: " + std::string(compiled.status().message());
+    return false;
+  }
+  content.compiled = *std::move(compiled);
+  return true;
+}
+
+void Store::content_done(StoredContent& content, int64_t result) {
+  read_done(content.at.journal, content.at.segment);
+  const bool sound = take_up(content, result);
+  const queue::Location now_at = content.batch->content_at();
+  if (!sound && now_at != content.at) {
+    // Its segment went while it was read: it had been carried forward before.
+    content.at = now_at;
+    const std::span<uint8_t> room = make_room(content.memory, content.bytes, now_at.length);
+    return read(now_at.journal, now_at.segment, now_at.offset, room, content);
+  }
+  content.state = sound ? StoredContent::State::ready : StoredContent::State::unreadable;
   WorkList waiters = std::exchange(content.waiters, {});
   ++content.pins;
   while (!waiters.empty()) {
@@ -252,10 +263,10 @@ void Store::content_done(StoredContent& content, int64_t result) {
     if (content.state == StoredContent::State::ready) {
       // The scratch entry has moved on to other works: look again.
       uint32_t next = 0;
-      const bool sound =
+      const bool readable =
           queue::read_entry(work.page->bytes, work.ticket.entry_offset, entry_, next).ok();
-      assert(sound && "it was read before");
-      work.shareable = sound && shareable(content);
+      assert(readable && "it was read before");
+      work.shareable = readable && shareable(content);
       owner_.on_work_ready(work);
     } else {
       owner_.on_work_unreadable(work, content.trouble);

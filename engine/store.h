@@ -83,6 +83,7 @@ struct StoredContent : queue::DiskOperation {
   void on_disk_done(int64_t result) override;
   class Store* store = nullptr;
   std::shared_ptr<const queue::LiveBatch> batch;
+  queue::Location at;  // where it was last read
   std::unique_ptr<char[]> memory;
   std::string_view bytes;  // of memory
   mail::Template compiled;
@@ -132,6 +133,7 @@ class Store {
 
   void page_done(Page& page, int64_t result);
   void content_done(StoredContent& content, int64_t result);
+  bool take_up(StoredContent& content, int64_t result);
   void settle_page(Page& page, Page::State state, std::string_view why);
   void want_content(Work& work);
   bool shareable(const StoredContent& content) const;

@@ -34,6 +34,7 @@ enum Tag : uint64_t {
   kCommitExtents = 103,
   kCommitBody = 104,
   kCommitAnswer = 105,
+  kCommitExtentBytes = 106,
 };
 
 enum BatchFlags : uint64_t { kVerp = 1, kUnique = 2, kTlsRequired = 4, kSenderHasSlots = 8 };
@@ -177,6 +178,9 @@ bool read_commit_field(uint64_t tag, std::string_view value, Commit& commit) {
     case kCommitAnswer:
       commit.answer_json = value;
       break;
+    case kCommitExtentBytes:
+      commit.extent_bytes = as_number(value, sound);
+      break;
     default:
       break;
   }
@@ -258,6 +262,7 @@ void encode_commit(const Commit& commit, std::string& out) {
   fields.number(kCommitExtents, commit.extents);
   fields.text(kCommitBody, commit.body_sha256);
   fields.text(kCommitAnswer, commit.answer_json);
+  if (commit.extent_bytes != 0) fields.number(kCommitExtentBytes, commit.extent_bytes);
 }
 
 absl::StatusOr<Commit> decode_commit(std::string_view bytes) {

@@ -64,9 +64,10 @@ struct Commit {
   uint64_t number = 0;    // of the batch
   uint32_t accepted = 0;  // recipients
   uint32_t refused = 0;
-  uint32_t extents = 0;     // that must be found, over all journals
-  std::string body_sha256;  // 32 bytes, of the request body
-  std::string answer_json;  // the stored answer, replayed to a feeder that asks again
+  uint32_t extents = 0;       // that must be found, over all journals
+  uint64_t extent_bytes = 0;  // of their payloads; 0: written before this was kept
+  std::string body_sha256;    // 32 bytes, of the request body
+  std::string answer_json;    // the stored answer, replayed to a feeder that asks again
 };
 void encode_commit(const Commit& commit, std::string& out);
 absl::StatusOr<Commit> decode_commit(std::string_view bytes);

@@ -10,6 +10,7 @@ namespace veredus::queue {
 namespace {
 
 constexpr uint8_t kExtentVersion = 1;
+constexpr char kExtentCarried = 1;  // flag
 
 // What an entry has besides index and address, in the order in which it follows. A reader refuses a
 // bit it does not know: pages are read alone, without the extent's version.
@@ -180,8 +181,9 @@ void ExtentWriter::close_page() {
   page_count_ = 0;
 }
 
-std::string ExtentWriter::finish() {
+std::string ExtentWriter::finish(bool carried) {
   close_page();
+  if (carried) bytes_[1] = kExtentCarried;
   store_number(bytes_.data() + 20, count_);
   return std::move(bytes_);
 }
@@ -198,11 +200,12 @@ absl::StatusOr<ExtentHeader> read_extent_header(std::string_view extent) {
   header.batch = load_number<uint64_t>(extent.data() + 8);
   header.first_index = load_number<uint32_t>(extent.data() + 16);
   header.count = load_number<uint32_t>(extent.data() + 20);
+  header.carried = (extent[1] & kExtentCarried) != 0;
   if (header.count > kExtentRecipientsMax) return damaged("extent with an impossible count", 20);
   return header;
 }
 
-absl::StatusOr<PageView> read_page(std::string_view extent, uint32_t offset) {
+absl::StatusOr<uint32_t> page_length(std::string_view extent, uint32_t offset) {
   if (offset < kExtentHeaderBytes || offset > extent.size() ||
       extent.size() - offset < kPageHeaderBytes) {
     return damaged("extent ends within a page", offset);
@@ -211,8 +214,14 @@ absl::StatusOr<PageView> read_page(std::string_view extent, uint32_t offset) {
   if (length < kPageHeaderBytes || length > extent.size() - offset) {
     return damaged("page with an impossible length", offset);
   }
+  return length;
+}
+
+absl::StatusOr<PageView> read_page(std::string_view extent, uint32_t offset) {
+  const absl::StatusOr<uint32_t> length = page_length(extent, offset);
+  if (!length.ok()) return length.status();
   PageView page;
-  page.bytes = extent.substr(offset, length);
+  page.bytes = extent.substr(offset, *length);
   if (!check_page(page.bytes).ok()) return damaged("page fails its checksum", offset);
   page.offset = offset;
   page.first_index = load_number<uint32_t>(page.bytes.data() + 8);

@@ -14,8 +14,8 @@ namespace veredus::queue {
 // is the unit of reading: it carries its own CRC-32C, so that one recipient can be read back
 // without its neighbours.
 //
-//   extent  = version u8, 7 reserved, batch number u64, first index u32, count u32, pages …
-//   page    = crc32c u32 (of all that follows), length u32 (whole page), first index u32, count
+//   extent  = version u8, flags u8, 6 reserved, batch number u64, first index u32, count u32, pages
+//   … page    = crc32c u32 (of all that follows), length u32 (whole page), first index u32, count
 //   u32, entries … entry   = see encode in extent.cc and FORMAT.md
 inline constexpr uint32_t kExtentHeaderBytes = 24;
 inline constexpr uint32_t kPageHeaderBytes = 16;
@@ -54,8 +54,9 @@ class ExtentWriter {
   bool add(const Entry& entry);
   uint32_t count() const { return count_; }
   size_t bytes() const { return bytes_.size(); }
-  // The finished payload. The writer is spent.
-  std::string finish();
+  // The finished payload. The writer is spent. `carried`: its recipients lie elsewhere in the
+  // journal already, and are moved here.
+  std::string finish(bool carried = false);
 
  private:
   void close_page();
@@ -69,6 +70,7 @@ struct ExtentHeader {
   uint64_t batch = 0;
   uint32_t first_index = 0;
   uint32_t count = 0;
+  bool carried = false;
 };
 absl::StatusOr<ExtentHeader> read_extent_header(std::string_view extent);
 
@@ -82,6 +84,8 @@ struct PageView {
   std::string_view bytes;  // whole page
 };
 absl::StatusOr<PageView> read_page(std::string_view extent, uint32_t offset);
+// The length that the page at `offset` states, if it can be: to pass over one that is damaged.
+absl::StatusOr<uint32_t> page_length(std::string_view extent, uint32_t offset);
 // Checks a page that was read alone (length and CRC).
 absl::Status check_page(std::string_view page);
 

@@ -28,6 +28,14 @@ absl::StatusOr<Recovered> Journal::Impl::recover(JournalVisitor& visitor) {
   durable_ = found->summary.last_sequence;
   durable_end_ = found->end;
   next_segment_ = found->next_segment;
+  events_ = appended_events_ = found->summary.events;
+  checkpoint_ = found->summary.checkpoint;
+  checkpoint_before_ = found->checkpoint_before;
+  for (const SegmentFile& file : found->files) {
+    complete_.emplace(file.number, file.bytes);
+    file_bytes_ += file.bytes;
+  }
+  never_used_ = std::move(found->never_used);
   recovered_ = true;
   return found->summary;
 }
@@ -37,13 +45,15 @@ void Journal::Impl::start() {
   started_ = true;
   place_segment_ = &add_segment();
   place_offset_ = kSegmentHeaderBytes;
-  add_segment();  // the spare
   make_segments();
+  // Made ahead by an earlier life that came to no use of them.
+  for (const uint32_t segment : std::exchange(never_used_, {})) remove_segment(segment);
 }
 
 // --- gathering ---
 
-Appended Journal::Impl::append(FrameType type, std::span<const std::string_view> parts) {
+Appended Journal::Impl::append(FrameType type, std::span<const std::string_view> parts,
+                               uint32_t events) {
   assert(started_ && !closed_);
   uint64_t length = 0;
   for (const std::string_view part : parts) length += part.size();
@@ -55,9 +65,25 @@ Appended Journal::Impl::append(FrameType type, std::span<const std::string_view>
   end_frame(group.bytes);
   ++group.frames;
   group.gathered += group.bytes.size() - before;
+  group.events += events;
+  appended_events_ += events;
   gathered_ += group.bytes.size() - before;
+  appended_bytes_ += group.bytes.size() - before;
   return {{id_, group.segment->number, group.offset + offset, static_cast<uint32_t>(length)},
           group.sequence};
+}
+
+CheckpointPlace Journal::Impl::append_checkpoint_begin(std::string_view payload) {
+  if (!groups_.empty() && !groups_.back().closed) close_group(groups_.back());
+  const uint64_t events_before = appended_events_;
+  const std::string_view parts[] = {payload};
+  const Appended appended = append(FrameType::checkpoint, parts, 0);
+  return {appended.location.segment, groups_.back().offset, appended.sequence, events_before};
+}
+
+void Journal::Impl::checkpoint_complete(const CheckpointPlace& place) {
+  assert(place.sequence <= durable_);
+  checkpoint_before_ = std::exchange(checkpoint_, place);
 }
 
 // The group that takes a frame of that many bytes: the last one if it has room, else a new one.
@@ -96,9 +122,24 @@ void Journal::Impl::place(uint64_t group_bytes) {
   if (place_offset_ + group_bytes > segment.bytes) {
     // Larger than a segment: it gets one of its own size. A spare that is there already is made
     // again.
+    if (segment.file >= 0) {
+      disk_.close(std::exchange(segment.file, -1));
+      file_bytes_ -= std::min(file_bytes_, segment.bytes);
+    }
     segment.bytes = align_up(place_offset_ + group_bytes, kSegmentHeaderBytes);
-    if (segment.file >= 0) disk_.close(std::exchange(segment.file, -1));
   }
+}
+
+bool Journal::Impl::has_space(uint64_t bytes) const {
+  const uint64_t frames = align_up(bytes, kFrameAlign) + uint64_t{kFrameHeaderBytes} * 16;
+  uint64_t at = place_offset_;
+  if (!groups_.empty() && !groups_.back().closed)
+    at = align_up(groups_.back().offset + groups_.back().bytes.size(), kGroupAlign);
+  const bool here = at + align_up(kGroupHeaderBytes + frames, kGroupAlign) <= place_segment_->bytes;
+  // A single group that is larger than a segment has the next spare made again.
+  if (spares_made() >= (here ? 1u : 2u)) return true;
+  space_wanted_ = true;
+  return false;
 }
 
 void Journal::Impl::close_group(Group& group) {
@@ -157,6 +198,9 @@ void Journal::Impl::write_header(Segment& segment) {
   header.mark = mark_;
   header.first_sequence = groups_.empty() ? next_sequence_ : groups_.front().sequence;
   header.durable_up_to = durable_;
+  header.events_before = events_;
+  header.checkpoint = checkpoint_;
+  header.checkpoint_before = checkpoint_before_;
   encode_segment_header(header, header_);
   segment.headed = true;
   step_ = Step::header_write;
@@ -177,6 +221,7 @@ void Journal::Impl::write_group(Group& group) {
   header.durable_up_to = durable_;
   header.length = static_cast<uint32_t>(group.bytes.size() - kGroupHeaderBytes);
   header.frames = group.frames;
+  header.events = group.events;
   seal_group(header, group.bytes);
   // Zeros to the end of the group, and further to the end of the page that the kernel caches:
   // without those it would have to read it first. Nothing has been written there yet.
@@ -246,6 +291,7 @@ void Journal::Impl::group_durable() {
     healthy_ = true;
   }
   durable_ = group.sequence;
+  events_ += group.events;
   durable_end_ = {id_, group.segment->number, group.end, 0};
   recycle(std::move(group.bytes));
   step_ = Step::none;
@@ -275,17 +321,26 @@ absl::StatusOr<Recovered> Journal::recover(JournalVisitor& visitor) {
 void Journal::start() {
   impl_->start();
 }
-Appended Journal::append(FrameType type, std::span<const std::string_view> parts) {
-  return impl_->append(type, parts);
+Appended Journal::append(FrameType type, std::span<const std::string_view> parts, uint32_t events) {
+  return impl_->append(type, parts, events);
 }
-Appended Journal::append(FrameType type, std::string_view payload) {
-  return impl_->append(type, std::span<const std::string_view>(&payload, 1));
+Appended Journal::append(FrameType type, std::string_view payload, uint32_t events) {
+  return impl_->append(type, std::span<const std::string_view>(&payload, 1), events);
+}
+CheckpointPlace Journal::append_checkpoint_begin(std::string_view payload) {
+  return impl_->append_checkpoint_begin(payload);
+}
+void Journal::checkpoint_complete(const CheckpointPlace& place) {
+  impl_->checkpoint_complete(place);
 }
 void Journal::flush() {
   impl_->flush();
 }
 bool Journal::has_room() const {
   return impl_->has_room();
+}
+bool Journal::has_space(uint64_t bytes) const {
+  return impl_->has_space(bytes);
 }
 bool Journal::healthy() const {
   return impl_->healthy();
@@ -295,6 +350,33 @@ bool Journal::idle() const {
 }
 uint64_t Journal::durable_sequence() const {
   return impl_->durable_sequence();
+}
+uint64_t Journal::appended_sequence() const {
+  return impl_->appended_sequence();
+}
+uint64_t Journal::appended_bytes() const {
+  return impl_->appended_bytes();
+}
+uint64_t Journal::file_bytes() const {
+  return impl_->file_bytes();
+}
+uint32_t Journal::needed_from() const {
+  return impl_->needed_from();
+}
+uint32_t Journal::checkpoint_segment() const {
+  return impl_->checkpoint_segment();
+}
+uint32_t Journal::current_segment() const {
+  return impl_->current_segment();
+}
+const std::map<uint32_t, uint64_t>& Journal::complete_segments() const {
+  return impl_->complete_segments();
+}
+void Journal::remove_segment(uint32_t segment) {
+  impl_->remove_segment(segment);
+}
+uint64_t Journal::durable_events() const {
+  return impl_->durable_events();
 }
 Location Journal::durable_end() const {
   return impl_->durable_end();

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -27,14 +28,24 @@ enum class FrameType : uint8_t {
   commit = 4,
   abort = 5,  // payload: batch number u64
   outcomes = 6,
-  attempts = 7,  // attempt marks: recipients whose content is about to leave
-  refusals = 8,  // JSON lines: recipients refused at the door; batch number u64 in front
-  checkpoint = 9,
+  attempts = 7,    // attempt marks: recipients whose content is about to leave
+  refusals = 8,    // JSON lines: recipients refused at the door; batch number u64 in front
+  checkpoint = 9,  // a part of one: checkpoint.h
+  forgotten = 10,  // payload: batch number u64; the idempotency key of a finished batch is free
 };
 
 struct Appended {
   Location location;      // of the payload; final, even before it is durable
   uint64_t sequence = 0;  // of the group it is in
+};
+
+// Where a checkpoint begins: a group. Recovery reads from there on.
+struct CheckpointPlace {
+  uint32_t segment = 0;  // 0: there is none
+  uint32_t offset = 0;
+  uint64_t sequence = 0;
+  uint64_t events_before = 0;
+  bool operator==(const CheckpointPlace&) const = default;
 };
 
 // What the owner of a journal hears. Called from the turn in which the disk answered.
@@ -50,12 +61,16 @@ class JournalListener {
   // file says durably that they are void: what was refused never comes back. Until then nothing is
   // known of them, and healthy() may be false.
   virtual void on_lost(uint64_t sequence, const absl::Status& why) = 0;
+  // The answer to Journal::remove_segment().
+  virtual void on_segment_removed(uint32_t /*segment*/, const absl::Status& /*status*/) {}
 };
 
 struct JournalOptions {
   uint32_t segment_bytes = 64u << 20;   // a larger single group gets a segment of its own size
   uint32_t group_bytes = 4u << 20;      // a group this large is not added to any more
   uint32_t buffered_bytes = 64u << 20;  // gathered but not durable; beyond it has_room() is false
+  // Of all its segment files together: no further one is made beyond it. 0: what the disk takes.
+  uint64_t bytes_max = 0;
 };
 
 // What recovery hands over, in order of the journal. Views are valid during the call only.
@@ -77,6 +92,9 @@ struct Recovered {
   uint64_t damaged = 0;  // places below the durable mark
   uint32_t epoch = 0;    // the new one
   uint64_t last_sequence = 0;
+  uint64_t events = 0;          // of the journal so far, those that were reclaimed included
+  CheckpointPlace checkpoint;   // from which on frames were handed over; none: from the beginning
+  uint64_t replayed_bytes = 0;  // from there to the end
 };
 
 class Journal {
@@ -96,17 +114,42 @@ class Journal {
   // segment is there.
   void start();
 
-  Appended append(FrameType type, std::span<const std::string_view> parts);
-  Appended append(FrameType type, std::string_view payload);
+  // `events`: how many the frame holds, for their numbering.
+  Appended append(FrameType type, std::span<const std::string_view> parts, uint32_t events = 0);
+  Appended append(FrameType type, std::string_view payload, uint32_t events = 0);
+  // The same, as the first frame of a group: where a checkpoint begins.
+  CheckpointPlace append_checkpoint_begin(std::string_view payload);
+  // The checkpoint that began there is durable to its end. Headers written from now on say so, and
+  // recovery begins there, or, when it is damaged, at the one before.
+  void checkpoint_complete(const CheckpointPlace& place);
   // Writes and syncs what has gathered, unless a group is under way (then the next one starts by
   // itself when that one is durable). Cheap when there is nothing: call it every turn, for it also
   // counts the turns until a segment that could not be made is tried again.
   void flush();
   bool has_room() const;  // false: intake must wait
+  // Whether that many bytes can be appended so that a whole segment, made already, is left for
+  // outcomes. False while that one is being made, and when the disk or bytes_max is full: intake
+  // must wait then, outcomes and checkpoints are appended all the same.
+  bool has_space(uint64_t bytes) const;
   bool healthy()
       const;  // false: no segment can be made now (disk full, I/O errors); flush() tries again
   bool idle() const;  // nothing gathered, nothing under way
   uint64_t durable_sequence() const;
+  uint64_t appended_sequence() const;  // of the last group that something was appended to
+  uint64_t appended_bytes() const;     // by this process
+  uint64_t file_bytes() const;         // of all segment files
+  // From here on recovery may have to read: nothing of it may be removed. Segment.
+  uint32_t needed_from() const;
+  // Where the last complete checkpoint begins. Segment; 0: there is none.
+  uint32_t checkpoint_segment() const;
+  // Where the next frame goes. Segment.
+  uint32_t current_segment() const;
+  // Files that are complete, ascending: what was found at the start is among them.
+  const std::map<uint32_t, uint64_t>& complete_segments() const;  // number → bytes
+  // Takes one of these away. Who asks knows that nothing in it is needed, durably.
+  void remove_segment(uint32_t segment);
+  // Events of the journal so far that are durable.
+  uint64_t durable_events() const;
   // End of the durable bytes, for readers of events: segment and offset (0, 0: nothing is durable
   // yet).
   Location durable_end() const;

@@ -20,6 +20,18 @@ bool sound(const EpochMark& mark) {
   return mark.epoch > 0 && mark.cut > 0 && mark.first >= mark.cut;
 }
 
+void store_place(char* at, const CheckpointPlace& place) {
+  store_number(at, place.segment);
+  store_number(at + 4, place.offset);
+  store_number(at + 8, place.sequence);
+  store_number(at + 16, place.events_before);
+}
+
+CheckpointPlace load_place(const char* at) {
+  return {load_number<uint32_t>(at), load_number<uint32_t>(at + 4), load_number<uint64_t>(at + 8),
+          load_number<uint64_t>(at + 16)};
+}
+
 }  // namespace
 
 void encode_segment_header(const SegmentHeader& header, std::string& out) {
@@ -34,6 +46,9 @@ void encode_segment_header(const SegmentHeader& header, std::string& out) {
   store_number(at + 40, header.mark.first);
   store_number(at + 48, header.first_sequence);
   store_number(at + 56, header.durable_up_to);
+  store_number(at + 64, header.events_before);
+  store_place(at + 72, header.checkpoint);
+  store_place(at + 96, header.checkpoint_before);
   store_number(at + 12, crc32c(out));  // its own four bytes are zero so far
 }
 
@@ -67,6 +82,9 @@ absl::Status parse_segment_header(std::string_view bytes, SegmentHeader& header)
   header.mark.first = load_number<uint64_t>(at + 40);
   header.first_sequence = load_number<uint64_t>(at + 48);
   header.durable_up_to = load_number<uint64_t>(at + 56);
+  header.events_before = load_number<uint64_t>(at + 64);
+  header.checkpoint = load_place(at + 72);
+  header.checkpoint_before = load_place(at + 96);
   if (!sound(header.mark)) return absl::DataLossError("the segment header makes no sense");
   return absl::OkStatus();
 }
@@ -86,6 +104,7 @@ void seal_group(const GroupHeader& header, std::string& group) {
   store_number(at + 48, header.mark.cut);
   store_number(at + 56, header.mark.first);
   store_number(at + 64, header.length);
+  store_number(at + 68, header.events);
   const std::string_view all(group);
   store_number(at + kGroupSumAt, crc32c(all.substr(kGroupSummedFrom)));
   store_number(at + kHeaderSumAt, crc32c(all.substr(kGroupSumAt, kGroupHeaderBytes - kGroupSumAt)));
@@ -108,6 +127,7 @@ bool parse_group_header(std::string_view bytes, uint16_t journal, uint32_t segme
   header.mark.cut = load_number<uint64_t>(at + 48);
   header.mark.first = load_number<uint64_t>(at + 56);
   header.length = load_number<uint32_t>(at + 64);
+  header.events = load_number<uint32_t>(at + 68);
   // A file that was used before under another number holds sound groups that are not of this
   // segment.
   return header.journal == journal && header.segment == segment && header.offset == offset &&

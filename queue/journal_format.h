@@ -11,7 +11,7 @@
 // of memory. No I/O.
 namespace veredus::queue {
 
-inline constexpr uint32_t kJournalVersion = 1;
+inline constexpr uint32_t kJournalVersion = 2;
 inline constexpr uint32_t kSegmentHeaderBytes = 4096;
 inline constexpr uint32_t kGroupAlign = 512;  // no sector holds bytes of two groups
 inline constexpr uint32_t kGroupHeaderBytes = 72;
@@ -37,6 +37,9 @@ struct SegmentHeader {
   EpochMark mark;               // of all groups in this segment
   uint64_t first_sequence = 0;  // of the first group here
   uint64_t durable_up_to = 0;   // known when it was written
+  uint64_t events_before = 0;   // in all groups before the first one here
+  // Complete and durable when it was written: the last one, and the one before it.
+  CheckpointPlace checkpoint, checkpoint_before;
 };
 // Exactly kSegmentHeaderBytes into `out`.
 void encode_segment_header(const SegmentHeader& header, std::string& out);
@@ -53,6 +56,7 @@ struct GroupHeader {
   uint64_t durable_up_to = 0;  // highest sequence known durable when the group was written
   uint32_t length = 0;  // of the payload: frames, without the header and the filling at the end
   uint32_t frames = 0;
+  uint32_t events = 0;  // in its frames: outcomes, and recipients of commits
 };
 // Writes the header into the first kGroupHeaderBytes of `group`, which holds the payload behind it.
 void seal_group(const GroupHeader& header, std::string& group);

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
 #include <vector>
 
+#include "queue/checkpoint.h"
 #include "queue/journal_epochs.h"
 #include "queue/journal_files.h"
 #include "queue/kill_point.h"
@@ -21,6 +23,13 @@ struct Segment {
   SegmentFile file;
   absl::Status header_state;
   SegmentHeader header;
+  bool unreadable = false;  // the header
+};
+
+struct Alarm {
+  uint32_t segment;
+  uint64_t offset;
+  std::string what;
 };
 
 // Two passes: the first finds every sound group and decides what counts; the second hands the
@@ -33,17 +42,16 @@ class Recovery {
   absl::StatusOr<RecoveredJournal> run() {
     absl::Status done = read_headers();
     kill_point("recovery_headers_read");
-    for (const Segment& segment : segments_) {
-      if (done.ok()) done = scan(segment);
-    }
-    if (!done.ok()) return done;
+    if (done.ok()) done = find_all();
     kill_point("recovery_scanned");
-    decide();
-    done = make_durable();
+    if (done.ok()) done = make_durable();
     if (!done.ok()) return done;
     kill_point("recovery_synced");
-    for (const GroupAt& group : counting_) deliver(group);
+    for (const GroupAt& group : counting_) {
+      if (group.header.sequence >= checkpoint_.sequence) deliver(group);
+    }
     kill_point("recovery_replayed");
+    for (const Alarm& alarm : alarms_) visitor_.on_damage(alarm.segment, alarm.offset, alarm.what);
     return result();
   }
 
@@ -59,8 +67,12 @@ class Recovery {
   }
 
   absl::Status read_headers();
+  absl::Status find_all();
+  absl::Status find_from(const CheckpointPlace& from);
   absl::Status load(const SegmentFile& file, std::vector<Unreadable>& unreadable);
   absl::Status scan(const Segment& segment);
+  void look_for_checkpoint(const GroupAt& group, std::string_view bytes);
+  void choose_checkpoint();
   void decide();
   uint64_t begin(const std::vector<GroupAt>& live) const;
   void find_durable_mark();
@@ -78,13 +90,19 @@ class Recovery {
   JournalVisitor& visitor_;
   std::vector<Segment> segments_;
   Epochs epochs_;
+  CheckpointPlace from_;                // where reading began; segment 0: at the oldest
   std::vector<GroupAt> sound_;          // as they lie
   std::vector<GroupAt> counting_;       // ascending sequence
   std::map<uint64_t, GroupAt> broken_;  // header sound, payload not; by sequence
+  std::map<uint64_t, CheckpointPlace>
+      ends_;  // of complete ones, by the sequence of their last group
+  CheckpointPlace checkpoint_, checkpoint_before_;
   uint64_t durable_up_to_ = 0;
   uint64_t highest_seen_ = 0;
   Recovered summary_;
-  std::string bytes_;  // of the segment loaded_
+  std::vector<Alarm> alarms_;
+  std::string bytes_;  // of the segment loaded_, from loaded_at_ on
+  uint64_t loaded_at_ = 0;
   uint32_t loaded_ = 0;
 };
 
@@ -94,7 +112,7 @@ absl::Status Recovery::read_headers() {
   const absl::StatusOr<std::vector<SegmentFile>> files = list_segments(disk_, directory_);
   if (!files.ok()) return files.status();
   for (const SegmentFile& file : *files) {
-    Segment segment{file, absl::OkStatus(), {}};
+    Segment segment{file, absl::OkStatus(), {}, false};
     const std::string name = path(file.number);
     OpenFile opened(disk_, name);
     if (!opened.ok()) {
@@ -103,6 +121,7 @@ absl::Status Recovery::read_headers() {
     std::string head;
     std::vector<Unreadable> unreadable;  // scan() meets them again, and tells
     read_range(disk_, opened.handle(), 0, kSegmentHeaderBytes, head, unreadable);
+    segment.unreadable = !unreadable.empty();
     segment.header_state = parse_segment_header(head, segment.header);
     if (absl::IsFailedPrecondition(segment.header_state)) {
       return absl::FailedPreconditionError(name + " " +
@@ -127,13 +146,63 @@ absl::Status Recovery::read_headers() {
   return absl::OkStatus();
 }
 
+// From the last checkpoint that the newest sound header names. What is damaged there may be said
+// by the one before it, too.
+absl::Status Recovery::find_all() {
+  CheckpointPlace last, before;
+  for (const Segment& segment : segments_) {
+    if (!segment.header_state.ok()) continue;
+    last = segment.header.checkpoint;
+    before = segment.header.checkpoint_before;
+  }
+  absl::Status found = find_from(last);
+  if (!found.ok() || alarms_.empty() || last.segment == 0) {
+    checkpoint_before_ = before;
+    if (found.ok()) choose_checkpoint();
+    return found;
+  }
+  found = find_from(before);
+  checkpoint_ = before;
+  return found;
+}
+
+// The last one that is complete and counts.
+void Recovery::choose_checkpoint() {
+  checkpoint_ = from_;
+  if (!alarms_.empty()) return;
+  for (const GroupAt& group : counting_) {
+    const auto end = ends_.find(group.header.sequence);
+    if (end == ends_.end() || end->second.sequence <= checkpoint_.sequence) continue;
+    checkpoint_before_ = std::exchange(checkpoint_, end->second);
+  }
+}
+
+absl::Status Recovery::find_from(const CheckpointPlace& from) {
+  from_ = from;
+  sound_.clear();
+  counting_.clear();
+  broken_.clear();
+  ends_.clear();
+  alarms_.clear();
+  summary_ = Recovered();
+  for (const Segment& segment : segments_) {
+    if (segment.file.number < from.segment) continue;
+    const absl::Status scanned = scan(segment);
+    if (!scanned.ok()) return scanned;
+  }
+  decide();
+  return absl::OkStatus();
+}
+
 absl::Status Recovery::load(const SegmentFile& file, std::vector<Unreadable>& unreadable) {
   const std::string name = path(file.number);
   OpenFile opened(disk_, name);
   if (!opened.ok()) {
     return absl::UnavailableError(name + " cannot be opened: " + error_text(opened.error()));
   }
-  read_range(disk_, opened.handle(), 0, file.bytes, bytes_, unreadable);
+  loaded_at_ = file.number == from_.segment ? from_.offset : 0;
+  read_range(disk_, opened.handle(), loaded_at_, file.bytes - std::min(file.bytes, loaded_at_),
+             bytes_, unreadable);
   loaded_ = file.number;
   return absl::OkStatus();
 }
@@ -148,11 +217,11 @@ absl::Status Recovery::scan(const Segment& segment) {
           std::to_string(place.bytes) + " bytes cannot be read: " + error_text(place.error));
   }
   const std::string_view all = bytes_;
-  uint64_t offset = kSegmentHeaderBytes;
-  while (offset + kGroupHeaderBytes <= all.size() && offset <= UINT32_MAX) {
+  uint64_t offset = std::max<uint64_t>(loaded_at_, kSegmentHeaderBytes);
+  while (offset - loaded_at_ + kGroupHeaderBytes <= all.size() && offset <= UINT32_MAX) {
     GroupAt group{segment.file.number, static_cast<uint32_t>(offset), {}};
-    const GroupState state =
-        parse_group(all.substr(offset), journal_, group.segment, group.offset, group.header);
+    const std::string_view rest = all.substr(offset - loaded_at_);
+    const GroupState state = parse_group(rest, journal_, group.segment, group.offset, group.header);
     if (state == GroupState::none) {
       offset += kGroupAlign;  // the next group begins on one of these
       continue;
@@ -161,6 +230,7 @@ absl::Status Recovery::scan(const Segment& segment) {
     highest_seen_ = std::max(highest_seen_, group.header.sequence);
     if (state == GroupState::valid || is_planted(Planted::torn_group_counts)) {
       sound_.push_back(group);
+      look_for_checkpoint(group, rest);
     } else {
       broken_.emplace(group.header.sequence, group);
     }
@@ -169,6 +239,23 @@ absl::Status Recovery::scan(const Segment& segment) {
     offset += group_extent(group.header);
   }
   return absl::OkStatus();
+}
+
+void Recovery::look_for_checkpoint(const GroupAt& group, std::string_view bytes) {
+  const std::string_view whole = bytes.substr(0, kGroupHeaderBytes + group.header.length);
+  uint32_t at = kGroupHeaderBytes;
+  for (uint32_t number = 0; number < group.header.frames; ++number) {
+    Frame frame;
+    if (!read_frame(whole, at, frame, at)) return;  // deliver() tells
+    CheckpointPart part{};
+    std::string_view body;
+    if (frame.type != FrameType::checkpoint ||
+        !read_checkpoint_part(frame.payload, part, body).ok())
+      continue;
+    if (part != CheckpointPart::end) continue;
+    const absl::StatusOr<CheckpointPlace> place = decode_checkpoint_end(body);
+    if (place.ok()) ends_[group.header.sequence] = *place;
+  }
 }
 
 // The highest durable_up_to that anything on this disk states. Each statement was true when it was
@@ -188,6 +275,7 @@ void Recovery::find_durable_mark() {
 // Where the journal begins: older segments may have been reclaimed, so the oldest that is there
 // says it. Whatever it says, no sound group is left out.
 uint64_t Recovery::begin(const std::vector<GroupAt>& live) const {
+  if (from_.segment != 0) return from_.sequence;
   const uint64_t first_live = live.empty() ? UINT64_MAX : live.front().header.sequence;
   for (const Segment& segment : segments_) {
     if (segment.header_state.ok()) {
@@ -204,7 +292,7 @@ void Recovery::decide() {
   find_durable_mark();
   std::vector<GroupAt> live;
   for (const GroupAt& group : sound_) {
-    if (!is_void(group.header)) live.push_back(group);
+    if (!is_void(group.header) && group.header.sequence >= from_.sequence) live.push_back(group);
   }
   std::stable_sort(live.begin(), live.end(), [](const GroupAt& a, const GroupAt& b) {
     return a.header.sequence < b.header.sequence;
@@ -270,7 +358,7 @@ void Recovery::alarm_headers() {
 
 void Recovery::alarm(uint32_t segment, uint64_t offset, const std::string& what) {
   ++summary_.damaged;
-  visitor_.on_damage(segment, offset, what);
+  alarms_.push_back({segment, offset, what});
 }
 
 // A process killed between write and sync leaves bytes that are read back, yet are not on the disk.
@@ -304,7 +392,8 @@ void Recovery::deliver(const GroupAt& group) {
   }
   GroupHeader header;
   const std::string_view all = bytes_;
-  const std::string_view bytes = group.offset < all.size() ? all.substr(group.offset) : "";
+  const uint64_t at_byte = group.offset - std::min<uint64_t>(group.offset, loaded_at_);
+  const std::string_view bytes = at_byte < all.size() ? all.substr(at_byte) : "";
   const GroupState state = parse_group(bytes, journal_, group.segment, group.offset, header);
   if (state != GroupState::valid && !is_planted(Planted::torn_group_counts)) {
     return alarm(group.segment, group.offset,
@@ -335,6 +424,21 @@ RecoveredJournal Recovery::result() {
     last = std::max(last, group.header.sequence);
     recovered.end = {journal_, group.segment,
                      static_cast<uint32_t>(group.offset + group_extent(group.header)), 0};
+  }
+  for (const GroupAt& group : counting_) {
+    if (group.header.sequence < checkpoint_.sequence) continue;
+    summary_.events += group.header.events;
+    summary_.replayed_bytes += group_extent(group.header);
+  }
+  summary_.events += checkpoint_.events_before;
+  summary_.checkpoint = checkpoint_;
+  recovered.checkpoint_before = checkpoint_before_;
+  for (const Segment& segment : segments_) {
+    recovered.files.push_back(segment.file);
+    // Zeros alone say nothing of a file that could not be read, or that lies among used ones.
+    const bool behind = segment.file.number > recovered.end.segment;
+    if (behind && absl::IsNotFound(segment.header_state) && !segment.unreadable)
+      recovered.never_used.push_back(segment.file.number);
   }
   summary_.epoch = epochs_.highest() + 1;
   summary_.last_sequence = last;

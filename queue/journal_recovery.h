@@ -2,8 +2,10 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
+#include "queue/journal_files.h"
 #include "queue/journal_format.h"
 
 namespace veredus::queue {
@@ -13,11 +15,16 @@ struct RecoveredJournal {
   Recovered summary;
   EpochMark mark;  // of the epoch that begins now
   uint32_t next_segment = 1;
-  Location end;  // of the last group that counts
+  Location end;                       // of the last group that counts
+  CheckpointPlace checkpoint_before;  // the complete one before summary.checkpoint
+  std::vector<SegmentFile> files;     // all there are, ascending
+  std::vector<uint32_t> never_used;   // of these, such as have not even a header
 };
 
-// Reads all segments and decides which groups count; hands their frames to the visitor. Writes
-// nothing, but makes durable what it read (see Journal::recover).
+// Reads the segments from the last complete checkpoint on and decides which groups count; hands
+// their frames to the visitor. When anything there is damaged, it goes back to the checkpoint
+// before that one, which says the same and more. Writes nothing, but makes durable what it read
+// (see Journal::recover).
 absl::StatusOr<RecoveredJournal> recover_journal(Disk& disk, uint16_t journal,
                                                  const std::string& directory,
                                                  JournalVisitor& visitor);

@@ -2,16 +2,19 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cerrno>
 #include <utility>
 
 #include "queue/journal_files.h"
 #include "queue/journal_writer.h"
 #include "queue/kill_point.h"
+#include "queue/outcome.h"
 
 namespace veredus::queue {
 namespace {
 
-constexpr unsigned kBackOffMax = 256;  // calls of flush() between two tries at making a segment
+// Calls of flush() between two tries at making a segment: about a minute when nothing happens.
+constexpr unsigned kBackOffMax = 64;
 
 }  // namespace
 
@@ -22,14 +25,27 @@ Journal::Impl::Segment& Journal::Impl::add_segment() {
   return segment;
 }
 
-// One at a time, in order; and a spare when the last one in use is more than half full.
+size_t Journal::Impl::spares_made() const {
+  size_t made = 0;
+  for (auto at = segments_.rbegin(); at->get() != place_segment_; ++at) {
+    if ((*at)->file >= 0) ++made;
+  }
+  return made;
+}
+
+// One at a time, in order. One is always ahead, kept for outcomes; a second one from the time when
+// the last one in use is half full, or when intake asks for it.
 void Journal::Impl::make_segments() {
   if (creating_ != nullptr || wait_ > 0 || closed_) return;
-  if (place_segment_ == segments_.back().get() && place_offset_ > place_segment_->bytes / 2) {
-    add_segment();
-  }
+  size_t ahead = 0;
+  for (auto at = segments_.rbegin(); at->get() != place_segment_; ++at) ++ahead;
+  const bool two = space_wanted_ || place_offset_ > place_segment_->bytes / 2;
+  if (ahead < (two ? 2u : 1u)) add_segment();
   for (const std::unique_ptr<Segment>& segment : segments_) {
     if (segment->file >= 0) continue;
+    if (options_.bytes_max != 0 && file_bytes_ + segment->bytes > options_.bytes_max) {
+      return cannot_make();
+    }
     creating_ = segment.get();
     segment->bytes_asked = segment->bytes;
     disk_.create(segment_path(directory_, segment->number), segment->bytes, *segment);
@@ -44,10 +60,15 @@ void Journal::Impl::segment_made(Segment& segment, int64_t result) {
     disk_.close(static_cast<Disk::File>(result));  // meanwhile a larger one is wanted, or none
   } else if (result >= 0) {
     segment.file = static_cast<Disk::File>(result);
+    file_bytes_ += segment.bytes;
     kill_point("segment_made");
     healthy_ = true;
+    space_wanted_ = false;
   } else {
     cannot_make();
+    // Nothing behind a group that is too large for this disk may wait for it.
+    const bool large = segment.bytes > options_.segment_bytes;
+    if (large && &segment == segments_.front().get() && step_ == Step::none) return seal(result);
   }
   pump();
 }
@@ -61,24 +82,55 @@ void Journal::Impl::cannot_make() {
 
 // Not before a later header is durable: theirs may be all that says what is void.
 void Journal::Impl::remove_dead() {
-  for (std::unique_ptr<Segment>& segment : dead_) {
-    segment->removed = true;
-    disk_.remove(segment_path(directory_, segment->number), *segment);
-    removing_.push_back(std::move(segment));
-  }
+  for (std::unique_ptr<Segment>& segment : dead_) remove_file(std::move(segment));
   dead_.clear();
 }
 
-void Journal::Impl::segment_removed(Segment& segment) {
+void Journal::Impl::remove_segment(uint32_t number) {
+  const auto found = complete_.find(number);
+  assert(found != complete_.end());
+  auto segment = std::make_unique<Segment>(*this);
+  segment->number = number;
+  segment->bytes = found->second;
+  segment->needed = true;
+  complete_.erase(found);
+  remove_file(std::move(segment));
+}
+
+void Journal::Impl::remove_file(std::unique_ptr<Segment> segment) {
+  segment->removed = true;
+  Segment& leaving = *segment;
+  removing_.push_back(std::move(segment));
+  disk_.remove(segment_path(directory_, leaving.number), leaving);
+}
+
+void Journal::Impl::segment_removed(Segment& segment, int64_t result) {
+  const uint32_t number = segment.number;
+  absl::Status status;
+  if (result < 0 && result != -ENOENT) {
+    // It still takes its room, and may be removed later.
+    status = absl::UnavailableError(segment_path(directory_, number) +
+                                    " cannot be removed: " + error_text(result));
+    complete_.emplace(number, segment.bytes);
+  } else {
+    file_bytes_ -= std::min(file_bytes_, segment.bytes);
+    // A segment that could not be made may find room now. A dead one never had any.
+    if (segment.needed) wait_ = 0;
+  }
   std::erase_if(removing_, [&](const auto& each) { return each.get() == &segment; });
+  if (!closed_) listener_.on_segment_removed(number, status);
 }
 
 // Lets go of files that are complete: all that was placed in them is durable.
 void Journal::Impl::retire_segments() {
   while (segments_.front().get() != place_segment_ &&
          (groups_.empty() || groups_.front().segment != segments_.front().get())) {
-    if (segments_.front()->file >= 0) disk_.close(segments_.front()->file);
-    assert(creating_ != segments_.front().get());
+    Segment& done = *segments_.front();
+    assert(creating_ != &done);
+    if (done.file >= 0) {
+      disk_.close(done.file);
+      complete_.emplace(done.number, done.bytes);
+    }
     segments_.pop_front();
   }
 }
@@ -93,6 +145,7 @@ void Journal::Impl::step_failed(int64_t error) {
   // that the places given out in it stay true.
   Segment& segment = *segments_.front();
   disk_.close(std::exchange(segment.file, -1));
+  file_bytes_ -= std::min(file_bytes_, segment.bytes);
   segment.headed = false;
   cannot_make();
   pump();
@@ -106,11 +159,13 @@ void Journal::Impl::step_failed(int64_t error) {
 void Journal::Impl::seal(int64_t error) {
   std::unique_ptr<Segment> sealed = std::move(segments_.front());
   segments_.pop_front();
-  disk_.close(std::exchange(sealed->file, -1));
+  if (sealed->file >= 0) disk_.close(std::exchange(sealed->file, -1));
   if (!sealed->needed) {
     // A disk that takes no group at all must not be filled with dead files.
     cannot_make();
     dead_.push_back(std::move(sealed));
+  } else {
+    complete_.emplace(sealed->number, sealed->bytes);
   }
   if (segments_.empty()) add_segment();
   for (const std::unique_ptr<Segment>& segment : segments_) {
@@ -125,6 +180,7 @@ void Journal::Impl::seal(int64_t error) {
   std::deque<Group> lost;
   lost.swap(groups_);
   gathered_ = 0;
+  appended_events_ = events_;
   for (Group& group : lost) {
     lost_.push_back(group.sequence);
     uint32_t at = kGroupHeaderBytes;
@@ -135,7 +191,8 @@ void Journal::Impl::seal(int64_t error) {
       if (!sound) break;
       if (frame.type != FrameType::outcomes && frame.type != FrameType::attempts) continue;
       const std::string_view payload[] = {frame.payload};
-      append(frame.type, payload);
+      append(frame.type, payload,
+             frame.type == FrameType::outcomes ? outcomes_in(frame.payload) : 0);
     }
     recycle(std::move(group.bytes));
   }

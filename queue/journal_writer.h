@@ -1,6 +1,7 @@
 #pragma once
 
 #include <deque>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -27,17 +28,29 @@ class Journal::Impl {
 
   absl::StatusOr<Recovered> recover(JournalVisitor& visitor);
   void start();
-  Appended append(FrameType type, std::span<const std::string_view> parts);
+  Appended append(FrameType type, std::span<const std::string_view> parts, uint32_t events);
+  CheckpointPlace append_checkpoint_begin(std::string_view payload);
+  void checkpoint_complete(const CheckpointPlace& place);
+  void remove_segment(uint32_t segment);
   void flush();
   void close();
 
   bool has_room() const { return gathered_ < options_.buffered_bytes; }
+  bool has_space(uint64_t bytes) const;
   bool healthy() const { return healthy_; }
   bool idle() const {
     return groups_.empty() && lost_.empty() && step_ == Step::none && creating_ == nullptr &&
            removing_.empty();
   }
   uint64_t durable_sequence() const { return durable_; }
+  uint64_t appended_sequence() const { return groups_.empty() ? durable_ : next_sequence_ - 1; }
+  uint64_t appended_bytes() const { return appended_bytes_; }
+  uint64_t file_bytes() const { return file_bytes_; }
+  uint32_t needed_from() const { return checkpoint_before_.segment; }
+  uint32_t checkpoint_segment() const { return checkpoint_.segment; }
+  uint32_t current_segment() const { return place_segment_->number; }
+  const std::map<uint32_t, uint64_t>& complete_segments() const { return complete_; }
+  uint64_t durable_events() const { return events_; }
   Location durable_end() const { return durable_end_; }
   uint16_t id() const { return id_; }
 
@@ -46,7 +59,7 @@ class Journal::Impl {
   struct Segment : DiskOperation {
     explicit Segment(Impl& the_journal) : journal(the_journal) {}
     void on_disk_done(int64_t result) override {
-      removed ? journal.segment_removed(*this) : journal.segment_made(*this, result);
+      removed ? journal.segment_removed(*this, result) : journal.segment_made(*this, result);
     }
     Impl& journal;
     uint32_t number = 0;
@@ -66,6 +79,7 @@ class Journal::Impl {
     bool closed = false;
     std::string bytes;
     uint64_t gathered = 0;  // bytes of frames
+    uint32_t events = 0;
   };
   enum class Step : uint8_t { none, header_write, header_sync, group_write, group_sync };
   struct StepOperation : DiskOperation {
@@ -78,10 +92,12 @@ class Journal::Impl {
   void place(uint64_t group_bytes);
   void close_group(Group& group);
   Segment& add_segment();
+  size_t spares_made() const;
   void make_segments();
   void segment_made(Segment& segment, int64_t result);
   void remove_dead();
-  void segment_removed(Segment& segment);
+  void remove_file(std::unique_ptr<Segment> segment);
+  void segment_removed(Segment& segment, int64_t result);
   void cannot_make();
   void retire_segments();
   void pump();
@@ -107,6 +123,7 @@ class Journal::Impl {
   uint64_t next_sequence_ = 1;
   uint64_t durable_ = 0;
   Location durable_end_;
+  std::vector<uint32_t> never_used_;  // segments, as recovery found them
   bool recovered_ = false, started_ = false, closed_ = false;
 
   std::deque<std::unique_ptr<Segment>> segments_;  // front: where the next write goes
@@ -115,12 +132,19 @@ class Journal::Impl {
   uint32_t next_segment_ = 1;
   Segment* creating_ = nullptr;
   std::vector<std::unique_ptr<Segment>> dead_;      // sealed without a durable group in it
-  std::vector<std::unique_ptr<Segment>> removing_;  // of these, on their way out
+  std::vector<std::unique_ptr<Segment>> removing_;  // files on their way out
+  std::map<uint32_t, uint64_t> complete_;           // number → bytes
+  uint64_t file_bytes_ = 0;
+  mutable bool space_wanted_ = false;  // intake waits for a further segment
   bool healthy_ = true;
   unsigned back_off_ = 0, wait_ = 0;
 
   std::deque<Group> groups_;
   uint64_t gathered_ = 0;
+  uint64_t appended_bytes_ = 0;
+  uint64_t events_ = 0;           // durable
+  uint64_t appended_events_ = 0;  // with those that are not
+  CheckpointPlace checkpoint_, checkpoint_before_;
   uint64_t flush_to_ = 0;
   std::deque<uint64_t> lost_;  // void once the front segment's header is durable; then told
   absl::Status lost_why_;

@@ -1,7 +1,12 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "queue/batch.h"
 #include "queue/retry.h"
@@ -25,20 +30,52 @@ struct Tally {
   std::atomic<uint64_t> attempts{0};
   std::atomic<int64_t> last_outcome_wall_ns{0};
 
-  uint32_t settled() const {
+  // Settled for good: never less than it was, so that equal to accepted means finished, whatever
+  // is being counted meanwhile.
+  uint32_t finals() const {
     return delivered.load(std::memory_order_relaxed) + failed.load(std::memory_order_relaxed) +
            expired.load(std::memory_order_relaxed) + cancelled.load(std::memory_order_relaxed) +
-           suppressed.load(std::memory_order_relaxed) +
-           in_doubt_held.load(std::memory_order_relaxed);
+           suppressed.load(std::memory_order_relaxed);
   }
+  uint32_t settled() const { return finals() + in_doubt_held.load(std::memory_order_relaxed); }
 };
 
-// A batch that exists: committed, durable. Shared by every shard and by the control side; only
-// `tally` changes.
+// A batch that exists: committed, durable. Shared by every shard and by the control side. What is
+// not mutable here is set before anybody else sees it, and never afterwards.
 struct LiveBatch {
+  using Locations = std::shared_ptr<const std::vector<Location>>;
+
   Batch batch;
   uint32_t accepted = 0;
   uint32_t refused = 0;
+  uint32_t extents = 0;                   // over all journals
+  uint64_t extent_bytes = 0;              // of their payloads
+  uint16_t coordinator = 0;               // the journal that holds its commit
+  std::array<uint8_t, 32> body_sha256{};  // of the request that brought it
+  std::string answer_json;                // as it was given, with "replayed":false
+
+  // Where its message lies now: reclaim carries it forward within its journal. A reader that fails
+  // at one place asks again.
+  Location content_at() const {
+    Location at = batch.content;
+    const uint64_t place = content_place.load(std::memory_order_acquire);
+    if (place == 0) return at;
+    at.segment = static_cast<uint32_t>(place >> 32);
+    at.offset = static_cast<uint32_t>(place);
+    return at;
+  }
+  void content_moved(uint32_t segment, uint32_t offset) const {
+    content_place.store(uint64_t{segment} << 32 | offset, std::memory_order_release);
+  }
+  mutable std::atomic<uint64_t> content_place{0};  // segment << 32 | offset; 0: as `batch` has it
+
+  // Where its refusals frames (batch number u64, then JSON lines) lie now; in the order in which
+  // they were written. Null: there are none.
+  mutable std::atomic<Locations> refusals;
+
+  // What it takes up in the journals while somebody of it waits: message and recipients.
+  uint64_t stored_bytes() const { return batch.content.length + extent_bytes; }
+
   // When this process took it up: the wall clock was looked at this once. Set by the engine before
   // any shard sees the batch; nobody writes it afterwards.
   struct TakenUp {

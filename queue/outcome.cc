@@ -133,6 +133,12 @@ void OutcomeWriter::take(std::string& out) {
   count_ = 0;
 }
 
+uint32_t outcomes_in(std::string_view payload) {
+  ByteReader in(payload);
+  if (in.u8() != kOutcomesVersion) return 0;
+  return static_cast<uint32_t>(in.varint(UINT32_MAX));
+}
+
 OutcomeReader::OutcomeReader(std::string_view payload) {
   ByteReader in(payload);
   const uint8_t version = in.u8();

@@ -97,6 +97,9 @@ class OutcomeWriter {
   uint32_t count_ = 0;
 };
 
+// How many outcomes a payload says that it holds; 0 when it is none of ours.
+uint32_t outcomes_in(std::string_view payload);
+
 // Reads such a payload one outcome at a time.
 class OutcomeReader {
  public:

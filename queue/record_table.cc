@@ -1,5 +1,6 @@
 #include "queue/record_table.h"
 
+#include <algorithm>
 #include <bit>
 #include <new>
 
@@ -88,6 +89,7 @@ bool RecordTable::open_chunk(uint32_t number) {
   if (memory == nullptr) return false;
   chunks_[number].records.reset(static_cast<Record*>(memory));
   ++empty_chunks_;
+  opened_ = std::max(opened_, number + 1);
   return true;
 }
 

@@ -45,6 +45,29 @@ class RecordTable {
   // Takes any numbers.
   Record* find(uint32_t slot, uint16_t generation);
 
+  // The record in a slot, or nullptr when none is there now. Takes any number.
+  Record* at(uint32_t slot) {
+    const uint32_t number = slot >> kChunkBits;
+    if (number >= opened_ || !touched(slot)) return nullptr;
+    Record& record = (*this)[slot];
+    return record.state == RecordState::free ? nullptr : &record;
+  }
+
+  // Calls `look(slot)` for the records from slot `from` on, in order of their slots, but looks at
+  // no more than `budget` places. Gives the slot to go on from, kNoSlot after the last. `look` may
+  // release the slot; what is allocated meanwhile is met if it lies ahead.
+  template <class Look>
+  uint32_t visit(uint32_t from, uint32_t budget, Look&& look) {
+    for (uint32_t number = from >> kChunkBits; number < opened_; ++number) {
+      const uint32_t first = number << kChunkBits;
+      for (uint32_t at = from > first ? from - first : 0; at < chunks_[number].fresh; ++at) {
+        if (budget-- == 0) return first | at;
+        if (chunks_[number].records[at].state != RecordState::free) look(first | at);
+      }
+    }
+    return kNoSlot;
+  }
+
   uint32_t count() const { return count_; }
   uint32_t capacity() const { return capacity_; }
   // Bytes taken from the allocator.
@@ -74,6 +97,7 @@ class RecordTable {
 
   const uint32_t capacity_;
   uint32_t count_ = 0;
+  uint32_t opened_ = 0;             // no chunk from here on ever had memory
   uint32_t empty_chunks_ = 0;       // with memory, without records
   std::vector<Chunk> chunks_;       // size fixed at construction
   std::vector<uint64_t> has_room_;  // one bit a chunk: may take a record (opened or not)

@@ -5,6 +5,7 @@
 #include <deque>
 
 #include "engine/control/api_events.h"
+#include "engine/control/api_in_doubt.h"
 #include "engine/control/metrics.h"
 #include "engine/intake/json_writer.h"
 
@@ -44,7 +45,7 @@ HttpAnswer stopping_answer() {
 // GET …/refused: what was written of it, frame by frame.
 class RefusedHandler final : public HttpHandler {
  public:
-  RefusedHandler(EngineView& view, std::vector<queue::Location> frames, HttpCall& call)
+  RefusedHandler(EngineView& view, const std::vector<queue::Location>& frames, HttpCall& call)
       : view_(view), frames_(frames.begin(), frames.end()) {
     call.answer_stream(std::string(kLines));
   }
@@ -156,16 +157,24 @@ std::unique_ptr<HttpHandler> Api::route(const HttpRequest& request, HttpCall& ca
   if (v1 && parts[1] == "batches" && parts.size() == 2 && request.method == "POST") {
     return upload(call);
   }
+  if (v1 && parts[1] == "in_doubt" && parts.size() == 2) {
+    if (get) return InDoubtHandler::list(*this, request, call);
+    if (request.method == "POST") return InDoubtHandler::steer(*this, call);
+    return refuse(call, {405, "wrong_method", request.method + " is not for " + request.path,
+                         "use GET to list, POST to decide"});
+  }
   const bool known = request.path == "/metrics" || request.path == "/healthz" ||
                      (v1 && parts.size() == 2 &&
                       (parts[1] == "batches" || parts[1] == "events" || parts[1] == "limits")) ||
                      (v1 && parts[1] == "batches" && parts.size() == 4) ||
                      (v1 && parts[1] == "batches" && parts.size() == 5 && parts[4] == "refused");
   if (!known) {
-    return refuse(call, {404, "no_such_call", "there is no " + request.path,
-                         "calls: POST /v1/batches; GET /v1/batches, "
-                         "/v1/batches/TENANT/BATCH[/refused], /v1/events, /v1/limits, /metrics, "
-                         "/healthz"});
+    return refuse(
+        call,
+        {404, "no_such_call", "there is no " + request.path,
+         "calls: POST /v1/batches, /v1/in_doubt; GET /v1/batches, "
+         "/v1/batches/TENANT/BATCH[/refused], /v1/events, /v1/in_doubt, /v1/limits, /metrics, "
+         "/healthz"});
   }
   if (!get) {
     return refuse(call, {405, "wrong_method", request.method + " is not for " + request.path,
@@ -196,10 +205,10 @@ std::unique_ptr<HttpHandler> Api::batches(const HttpRequest& request, HttpCall& 
   // The last ones, in the order in which they came.
   std::deque<std::shared_ptr<const queue::LiveBatch>> last;
   uint64_t total = 0;
-  intake_.for_each([&](const intake::Intake::Known& known) {
-    if (!tenant.empty() && known.live->batch.tenant != tenant) return;
+  intake_.for_each([&](const std::shared_ptr<const queue::LiveBatch>& live) {
+    if (!tenant.empty() && live->batch.tenant != tenant) return;
     ++total;
-    last.push_back(known.live);
+    last.push_back(live);
     if (last.size() > limit) last.pop_front();
   });
   std::string body = "{\"total\":" + std::to_string(total) + ",\"batches\":[";
@@ -214,19 +223,20 @@ std::unique_ptr<HttpHandler> Api::batches(const HttpRequest& request, HttpCall& 
 
 std::unique_ptr<HttpHandler> Api::batch(const std::string& tenant, const std::string& name,
                                         HttpCall& call) {
-  const intake::Intake::Known* known = intake_.find(tenant, name);
-  if (known == nullptr) return no_such_batch(call, tenant, name);
+  const auto live = intake_.find(tenant, name);
+  if (live == nullptr) return no_such_batch(call, tenant, name);
   std::string body;
-  intake::append_batch_json(*known->live, port_.wall_ns(), body);
+  intake::append_batch_json(*live, port_.wall_ns(), body);
   return say(call, body + "\n");
 }
 
 std::unique_ptr<HttpHandler> Api::refused(const std::string& tenant, const std::string& name,
                                           HttpCall& call) {
-  const intake::Intake::Known* known = intake_.find(tenant, name);
-  if (known == nullptr) return no_such_batch(call, tenant, name);
-  if (known->refusals.empty()) return say(call, "", std::string(kLines));
-  return std::make_unique<RefusedHandler>(view_, known->refusals, call);
+  const auto live = intake_.find(tenant, name);
+  if (live == nullptr) return no_such_batch(call, tenant, name);
+  const queue::LiveBatch::Locations frames = live->refusals;
+  if (frames == nullptr) return say(call, "", std::string(kLines));
+  return std::make_unique<RefusedHandler>(view_, *frames, call);
 }
 
 std::unique_ptr<HttpHandler> Api::events(const HttpRequest& request, HttpCall& call) {
@@ -248,6 +258,10 @@ std::unique_ptr<HttpHandler> Api::metrics(HttpCall& call) {
   std::string reason;
   figures.accepting = !stopping_ && port_.accepting(reason);
   figures.started_wall_ns = started_wall_ns_;
+  intake_.for_each_tenant([&](intake::Tenant& tenant) {
+    const intake::Tenant::Use use = tenant.count();
+    figures.tenants.push_back({tenant.name(), use.waiting, use.bytes});
+  });
   return say(call, metrics_text(view_, figures), "text/plain; version=0.0.4");
 }
 
@@ -275,6 +289,7 @@ std::vector<queue::Location> Api::durable_ends() const {
 }
 
 void Api::tick() {
+  if (!stopping_) intake_.tick();
   if (followers_.empty()) return;
   std::vector<queue::Location> ends = durable_ends();
   const int64_t now = port_.wall_ns();

@@ -37,6 +37,7 @@ class Api {
 
  private:
   friend class EventsHandler;
+  friend class InDoubtHandler;
   friend class UploadHandler;
   static constexpr int64_t kHeartbeatNs = 15'000'000'000;
   static constexpr size_t kFollowersMax = 256;

@@ -18,38 +18,6 @@ namespace {
 
 constexpr uint64_t kFileBytesMax = 16 * kMiB;
 
-// Edit distance with swapped neighbours counted as one slip, to find what was meant.
-size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::vector<size_t>> cost(a.size() + 1, std::vector<size_t>(b.size() + 1));
-  for (size_t i = 0; i <= a.size(); ++i) cost[i][0] = i;
-  for (size_t j = 0; j <= b.size(); ++j) cost[0][j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const bool other = a[i - 1] != b[j - 1];
-      cost[i][j] =
-          std::min({cost[i - 1][j] + 1, cost[i][j - 1] + 1, cost[i - 1][j - 1] + (other ? 1 : 0)});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
-        cost[i][j] = std::min(cost[i][j], cost[i - 2][j - 2] + 1);
-      }
-    }
-  }
-  return cost[a.size()][b.size()];
-}
-
-std::string nearest(std::string_view wrong, const std::vector<std::string>& known) {
-  std::string best;
-  if (wrong.size() > 64) return best;
-  size_t best_distance = std::max<size_t>(2, wrong.size() / 2) + 1;
-  for (const std::string& name : known) {
-    const size_t d = distance(wrong, name);
-    if (d < best_distance) {
-      best_distance = d;
-      best = name;
-    }
-  }
-  return best;
-}
-
 std::string user_text(std::string_view text) {
   return "\"" + std::string(text) + "\"";
 }
@@ -108,7 +76,7 @@ class Reader {
   }
   absl::Status unknown(const toml::key& key, const std::string& kind,
                        const std::vector<std::string>& known) const {
-    const std::string best = nearest(key.str(), known);
+    const std::string best = nearest_name(key.str(), known);
     std::string what = "there is no " + kind + " " + user_text(key.str());
     if (!best.empty()) {
       what += ": did you mean " + user_text(best) + "?";
@@ -121,46 +89,43 @@ class Reader {
 
   absl::Status read_table(std::string_view table, const toml::node& node);
   absl::Status read_sources(const toml::node& node);
+  absl::Status read_tenants(const toml::node& node);
+  absl::Status read_in_doubt_rules(const toml::node& node);
+  absl::Status read_in_doubt_rule(const std::string& where, const toml::table& entries);
+  absl::Status read_tenant(const toml::key& name, const toml::node& node);
   absl::Status read_setting(const Setting& setting, const std::string& name,
                             const toml::node& node);
 
   template <class T>
   absl::Status read_count(const CountSettingOf<T>& kind, const std::string& name,
                           const toml::node& node) {
-    const auto number = node.value_exact<int64_t>();
-    if (!number || *number < 0 || static_cast<uint64_t>(*number) < kind.min ||
-        static_cast<uint64_t>(*number) > kind.max) {
-      return fault(node, name + ": write a whole number from " + std::to_string(kind.min) + " to " +
-                             std::to_string(kind.max));
-    }
-    config_.*kind.value = static_cast<T>(*number);
-    return absl::OkStatus();
+    uint64_t number = 0;
+    const absl::Status status = take_count(name, node, kind.min, kind.max, number);
+    config_.*kind.value = static_cast<T>(number);
+    return status;
   }
+  absl::Status take_count(const std::string& name, const toml::node& node, uint64_t min,
+                          uint64_t max, uint64_t& into) const;
   template <class T>
   absl::Status read_bytes(const BytesSettingOf<T>& kind, const std::string& name,
                           const toml::node& node) {
-    std::optional<uint64_t> bytes;
-    if (const auto number = node.value_exact<int64_t>(); number && *number >= 0) {
-      bytes = static_cast<uint64_t>(*number);
-    } else if (const auto text = node.value_exact<std::string_view>()) {
-      bytes = parse_bytes(*text);
-    }
-    if (!bytes || *bytes < kind.min || *bytes > kind.max) {
-      return fault(node, name + ": write a size from " + user_text(bytes_text(kind.min)) + " to " +
-                             user_text(bytes_text(kind.max)) + ", as in \"64MiB\"");
-    }
-    config_.*kind.value = static_cast<T>(*bytes);
-    return absl::OkStatus();
+    uint64_t bytes = 0;
+    const absl::Status status = take_bytes(name, node, kind.min, kind.max, bytes);
+    config_.*kind.value = static_cast<T>(bytes);
+    return status;
   }
-  absl::Status read_duration(const DurationSetting& kind, const std::string& name,
-                             const toml::node& node);
+  absl::Status take_bytes(const std::string& name, const toml::node& node, uint64_t min,
+                          uint64_t max, uint64_t& into) const;
+  absl::Status take_duration(const std::string& name, const toml::node& node, int64_t min,
+                             int64_t max, int64_t& into) const;
+  absl::Status take_in_doubt(const std::string& name, const toml::node& node,
+                             Config::InDoubt& into) const;
   absl::Status read_texts(const TextsSetting& kind, const std::string& name,
                           const toml::node& node);
   absl::Status read_special(SpecialSetting kind, const std::string& name, const toml::node& node);
   absl::Status read_pin(const std::string& name, const toml::node& node);
   absl::Status read_users(const std::string& name, const toml::node& node);
   absl::Status read_listen(const std::string& name, const toml::node& node);
-  absl::Status read_in_doubt(const std::string& name, const toml::node& node);
 
   Config& config_;
   const std::string file_;
@@ -169,7 +134,8 @@ class Reader {
 
 absl::Status Reader::read_table(std::string_view table, const toml::node& node) {
   if (table == "sources") return read_sources(node);
-  std::vector<std::string> keys, tables = {"sources"};
+  if (table == "tenants") return read_tenants(node);
+  std::vector<std::string> keys, tables = {"sources", "tenants"};
   for (const Setting& setting : all_settings()) {
     if (setting.table == table) keys.emplace_back(setting.key);
     if (tables.back() != setting.table) tables.emplace_back(setting.table);
@@ -183,6 +149,10 @@ absl::Status Reader::read_table(std::string_view table, const toml::node& node) 
                            "] on a line of its own");
   }
   for (const auto& [key, value] : *entries) {
+    if (table == "in_doubt" && key.str() == "rules") {
+      if (absl::Status status = read_in_doubt_rules(value); !status.ok()) return status;
+      continue;
+    }
     const Setting* found = nullptr;
     for (const Setting& setting : all_settings()) {
       if (setting.table == table && setting.key == key.str()) found = &setting;
@@ -226,6 +196,70 @@ absl::Status Reader::read_sources(const toml::node& node) {
   return absl::OkStatus();
 }
 
+absl::Status Reader::read_tenants(const toml::node& node) {
+  const toml::table* tenants = node.as_table();
+  if (tenants == nullptr) {
+    return fault(node, "tenants: write each as a table of its own, as in [tenants.acme]");
+  }
+  for (const auto& [name, entries] : *tenants) {
+    if (absl::Status status = read_tenant(name, entries); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Reader::read_tenant(const toml::key& name, const toml::node& node) {
+  Config::Tenant tenant;
+  tenant.name = name.str();
+  const std::string where = "tenants." + tenant.name;
+  const toml::table* entries = node.as_table();
+  if (entries == nullptr) {
+    return fault(node, where + ": write it as a table, headed [" + where + "]");
+  }
+  places_.emplace_back(where, name.source());
+  for (const auto& [key, value] : *entries) {
+    const std::string setting = where + "." + std::string(key.str());
+    absl::Status status;
+    if (key.str() == "waiting") {
+      status = take_count(setting, value, 0, kTenantWaitingMax, tenant.waiting.emplace());
+    } else if (key.str() == "bytes") {
+      status = take_bytes(setting, value, 0, kTenantBytesMax, tenant.bytes.emplace());
+    } else {
+      status = unknown(key, "setting in [" + where + "]", {"waiting", "bytes"});
+    }
+    if (!status.ok()) return status;
+  }
+  config_.tenants.push_back(std::move(tenant));
+  return absl::OkStatus();
+}
+
+absl::Status Reader::take_count(const std::string& name, const toml::node& node, uint64_t min,
+                                uint64_t max, uint64_t& into) const {
+  const auto number = node.value_exact<int64_t>();
+  if (!number || *number < 0 || static_cast<uint64_t>(*number) < min ||
+      static_cast<uint64_t>(*number) > max) {
+    return fault(node, name + ": write a whole number from " + std::to_string(min) + " to " +
+                           std::to_string(max));
+  }
+  into = static_cast<uint64_t>(*number);
+  return absl::OkStatus();
+}
+
+absl::Status Reader::take_bytes(const std::string& name, const toml::node& node, uint64_t min,
+                                uint64_t max, uint64_t& into) const {
+  std::optional<uint64_t> bytes;
+  if (const auto number = node.value_exact<int64_t>(); number && *number >= 0) {
+    bytes = static_cast<uint64_t>(*number);
+  } else if (const auto text = node.value_exact<std::string_view>()) {
+    bytes = parse_bytes(*text);
+  }
+  if (!bytes || *bytes < min || *bytes > max) {
+    return fault(node, name + ": write a size from " + user_text(bytes_text(min)) + " to " +
+                           user_text(bytes_text(max)) + ", as in \"64MiB\"");
+  }
+  into = *bytes;
+  return absl::OkStatus();
+}
+
 absl::Status Reader::read_setting(const Setting& setting, const std::string& name,
                                   const toml::node& node) {
   struct Visitor {
@@ -233,7 +267,7 @@ absl::Status Reader::read_setting(const Setting& setting, const std::string& nam
     const std::string& name;
     const toml::node& node;
     absl::Status operator()(const DurationSetting& kind) {
-      return reader.read_duration(kind, name, node);
+      return reader.take_duration(name, node, kind.min, kind.max, reader.config_.*kind.value);
     }
     absl::Status operator()(const BytesSetting& kind) {
       return reader.read_bytes(kind, name, node);
@@ -278,16 +312,16 @@ absl::Status Reader::read_setting(const Setting& setting, const std::string& nam
   return std::visit(Visitor{*this, name, node}, setting.kind);
 }
 
-absl::Status Reader::read_duration(const DurationSetting& kind, const std::string& name,
-                                   const toml::node& node) {
+absl::Status Reader::take_duration(const std::string& name, const toml::node& node, int64_t min,
+                                   int64_t max, int64_t& into) const {
   std::optional<int64_t> ns;
   if (const auto text = node.value_exact<std::string_view>()) ns = parse_duration_ns(*text);
-  if (!ns || *ns < kind.min || *ns > kind.max) {
-    return fault(node, name + ": write a time from " + user_text(duration_text(kind.min)) + " to " +
-                           user_text(duration_text(kind.max)) +
+  if (!ns || *ns < min || *ns > max) {
+    return fault(node, name + ": write a time from " + user_text(duration_text(min)) + " to " +
+                           user_text(duration_text(max)) +
                            ", as in \"500ms\", \"30s\", \"10m\", \"1h30m\" or \"5d\"");
   }
-  config_.*kind.value = *ns;
+  into = *ns;
   return absl::OkStatus();
 }
 
@@ -316,7 +350,7 @@ absl::Status Reader::read_special(SpecialSetting kind, const std::string& name,
     case SpecialSetting::listen:
       return read_listen(name, node);
     case SpecialSetting::in_doubt:
-      return read_in_doubt(name, node);
+      return take_in_doubt(name, node, config_.in_doubt);
     case SpecialSetting::mode:
       break;
   }
@@ -396,17 +430,57 @@ absl::Status Reader::read_listen(const std::string& name, const toml::node& node
   return absl::OkStatus();
 }
 
-absl::Status Reader::read_in_doubt(const std::string& name, const toml::node& node) {
+absl::Status Reader::take_in_doubt(const std::string& name, const toml::node& node,
+                                   Config::InDoubt& into) const {
+  using InDoubt = Config::InDoubt;
   const auto text = node.value_exact<std::string_view>();
-  if (text == "retry") {
-    config_.in_doubt = Config::InDoubt::retry;
-  } else if (text == "hold") {
-    config_.in_doubt = Config::InDoubt::hold;
-  } else if (text == "assume-delivered") {
-    config_.in_doubt = Config::InDoubt::assume_delivered;
-  } else {
-    return fault(node, name + ": write \"retry\", \"hold\" or \"assume-delivered\"");
+  for (const InDoubt policy : {InDoubt::retry, InDoubt::hold, InDoubt::assume_delivered}) {
+    if (text != in_doubt_text(policy)) continue;
+    into = policy;
+    return absl::OkStatus();
   }
+  return fault(node, name + ": write \"retry\", \"hold\" or \"assume-delivered\"");
+}
+
+absl::Status Reader::read_in_doubt_rules(const toml::node& node) {
+  const std::string rule =
+      "in_doubt.rules: write each as a table of its own, headed "
+      "[[in_doubt.rules]]";
+  const toml::array* list = node.as_array();
+  if (list == nullptr) return fault(node, rule);
+  for (const toml::node& item : *list) {
+    if (!item.is_table()) return fault(item, rule);
+    const std::string where =
+        "in_doubt.rules[" + std::to_string(config_.in_doubt_rules.size()) + "]";
+    places_.emplace_back(where, item.source());
+    if (absl::Status status = read_in_doubt_rule(where, *item.as_table()); !status.ok())
+      return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Reader::read_in_doubt_rule(const std::string& where, const toml::table& entries) {
+  Config::InDoubtRule made;
+  for (const auto& [key, value] : entries) {
+    const std::string name = where + "." + std::string(key.str());
+    places_.emplace_back(name, value.source());
+    absl::Status status;
+    if (key.str() == "policy") {
+      status = take_in_doubt(name, value, made.policy.emplace());
+    } else if (key.str() == "delay") {
+      status =
+          take_duration(name, value, kInDoubtDelayMin, kInDoubtDelayMax, made.delay_ns.emplace());
+    } else if (key.str() == "match" || key.str() == "domain") {
+      const auto text = value.value_exact<std::string>();
+      if (!text) return fault(value, name + ": write a text in quotes");
+      (key.str() == "match" ? made.match : made.domain) = *text;
+    } else {
+      status =
+          unknown(key, "setting in [[in_doubt.rules]]", {"match", "domain", "policy", "delay"});
+    }
+    if (!status.ok()) return status;
+  }
+  config_.in_doubt_rules.push_back(std::move(made));
   return absl::OkStatus();
 }
 

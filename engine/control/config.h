@@ -101,6 +101,14 @@ struct Config {
   enum class InDoubt : uint8_t { retry, hold, assume_delivered };
   InDoubt in_doubt = InDoubt::retry;
   int64_t in_doubt_delay_ns = 600'000'000'000;
+  // [[in_doubt.rules]]: the first that fits holds instead
+  struct InDoubtRule {
+    std::string match;   // MX host: its name, or ".example.net" for all below that
+    std::string domain;  // of the recipient, likewise; one of the two is set
+    std::optional<InDoubt> policy;
+    std::optional<int64_t> delay_ns;
+  };
+  std::vector<InDoubtRule> in_doubt_rules;
 
   // [limits]
   uint64_t waiting_max = 50'000'000;  // recipients in the engine
@@ -108,7 +116,18 @@ struct Config {
   uint64_t batch_line_bytes_max = 64ull << 20;
   uint64_t recipient_line_bytes_max = 64ull << 10;  // without `message`
   uint64_t message_bytes_max = 50ull << 20;
-  unsigned uploads_max = 64;  // batches being fed at a time
+  // Of each tenant; 0: no bound.
+  uint64_t tenant_waiting_max = 0;
+  uint64_t tenant_bytes_max = 0;
+  unsigned uploads_max = 64;                                 // batches being fed at a time
+  int64_t remember_ns = 7 * 86400 * int64_t{1'000'000'000};  // idempotency, after the last outcome
+
+  // [tenants.NAME]: what holds of this one instead of limits.tenant_…
+  struct Tenant {
+    std::string name;
+    std::optional<uint64_t> waiting, bytes;
+  };
+  std::vector<Tenant> tenants;  // by name
 
   // [journal]
   uint32_t segment_bytes = 64u << 20;

@@ -77,6 +77,8 @@ class Checker {
     feed();
     networks();
     sources();
+    tenants();
+    in_doubt();
     relations();
     return std::move(faults_);
   }
@@ -173,6 +175,32 @@ class Checker {
       if (!source.ehlo.empty() && !is_host_name(source.ehlo)) {
         fault(where + "ehlo", quoted(source.ehlo) + " is no host name");
       }
+    }
+  }
+
+  void in_doubt() {
+    for (size_t i = 0; i < config_.in_doubt_rules.size(); ++i) {
+      const Config::InDoubtRule& rule = config_.in_doubt_rules[i];
+      const std::string where = "in_doubt.rules[" + std::to_string(i) + "]";
+      if (rule.match.empty() == rule.domain.empty()) {
+        fault(where, "say either `match`, an MX host's name, or `domain`, the recipient's");
+      }
+      if (!rule.policy) {
+        fault(where, "say its `policy`: \"retry\", \"hold\" or \"assume-delivered\"");
+      }
+      for (const auto& [key, text] : {std::pair(".match", rule.match), {".domain", rule.domain}}) {
+        const std::string_view name = text;
+        if (name.empty() || is_host_name(name.starts_with('.') ? name.substr(1) : name)) continue;
+        fault(where + key, quoted(text) + " is no host name, nor one with a dot in front");
+      }
+    }
+  }
+
+  void tenants() {
+    for (const Config::Tenant& tenant : config_.tenants) {
+      if (is_id(tenant.name)) continue;
+      fault("tenants." + tenant.name,
+            quoted(tenant.name) + " is no name of a tenant: 1–128 of A–Z a–z 0–9 . _ : @ -");
     }
   }
 

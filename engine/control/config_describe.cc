@@ -69,10 +69,7 @@ Shown show_special(const Config& config, SpecialSetting kind) {
     case SpecialSetting::in_doubt:
       break;
   }
-  const char* text = config.in_doubt == Config::InDoubt::retry  ? "\"retry\""
-                     : config.in_doubt == Config::InDoubt::hold ? "\"hold\""
-                                                                : "\"assume-delivered\"";
-  return {text, "retry, hold, assume-delivered"};
+  return {quoted(in_doubt_text(config.in_doubt)), "retry, hold, assume-delivered"};
 }
 
 template <class T>
@@ -112,6 +109,18 @@ struct Show {
 
 }  // namespace
 
+std::string_view in_doubt_text(Config::InDoubt policy) {
+  switch (policy) {
+    case Config::InDoubt::retry:
+      return "retry";
+    case Config::InDoubt::hold:
+      return "hold";
+    case Config::InDoubt::assume_delivered:
+      break;
+  }
+  return "assume-delivered";
+}
+
 std::string describe_config(const Config& config) {
   std::string out;
   std::string_view table;
@@ -131,6 +140,18 @@ std::string describe_config(const Config& config) {
   for (const Config::Source& source : config.sources) {
     out += "\n[[sources]]\nname = " + quoted(source.name) +
            "\naddress = " + quoted(source.address) + "\nehlo = " + quoted(source.ehlo) + "\n";
+  }
+  for (const Config::InDoubtRule& rule : config.in_doubt_rules) {
+    out += "\n[[in_doubt.rules]]\n";
+    if (!rule.match.empty()) out += "match = " + quoted(rule.match) + "\n";
+    if (!rule.domain.empty()) out += "domain = " + quoted(rule.domain) + "\n";
+    if (rule.policy) out += "policy = " + quoted(in_doubt_text(*rule.policy)) + "\n";
+    if (rule.delay_ns) out += "delay = " + quoted(duration_text(*rule.delay_ns)) + "\n";
+  }
+  for (const Config::Tenant& tenant : config.tenants) {
+    out += "\n[tenants." + quoted(tenant.name) + "]\n";
+    if (tenant.waiting) out += "waiting = " + std::to_string(*tenant.waiting) + "\n";
+    if (tenant.bytes) out += "bytes = " + quoted(bytes_text(*tenant.bytes)) + "\n";
   }
   return out;
 }

@@ -102,7 +102,8 @@ constexpr Setting kSettings[] = {
 
     {"in_doubt", "policy", SpecialSetting::in_doubt,
      "when the connection is lost between the final dot and its reply"},
-    {"in_doubt", "delay", DurationSetting{&Config::in_doubt_delay_ns, 10 * kMinute, kDay},
+    {"in_doubt", "delay",
+     DurationSetting{&Config::in_doubt_delay_ns, kInDoubtDelayMin, kInDoubtDelayMax},
      "before such a recipient is tried again"},
 
     {"limits", "waiting", BigCountSetting{&Config::waiting_max, 1, 1'000'000'000, nullptr},
@@ -117,6 +118,13 @@ constexpr Setting kSettings[] = {
     {"limits", "message", BytesSetting{&Config::message_bytes_max, kKiB, kGiB}, "one message"},
     {"limits", "uploads", CountSetting{&Config::uploads_max, 1, 1024, nullptr},
      "batches being fed at a time; further ones are told 503"},
+    {"limits", "tenant_waiting",
+     BigCountSetting{&Config::tenant_waiting_max, 0, kTenantWaitingMax, "no bound"},
+     "recipients of one tenant in the engine; beyond it its feeder is told 429"},
+    {"limits", "tenant_bytes", BytesSetting{&Config::tenant_bytes_max, 0, kTenantBytesMax},
+     "of one tenant's unfinished batches in the spool, 0: no bound; likewise"},
+    {"limits", "remember", DurationSetting{&Config::remember_ns, kHour, 90 * kDay},
+     "how long after its last outcome a batch sent again gets the stored answer"},
 
     {"journal", "segment", SmallBytesSetting{&Config::segment_bytes, kMiB, kGiB},
      "size of the journals' files"},

@@ -3,8 +3,10 @@
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "engine/control/config.h"
 
@@ -21,6 +23,8 @@ inline constexpr int64_t kDay = 24 * kHour;
 inline constexpr uint64_t kKiB = 1024;
 inline constexpr uint64_t kMiB = 1024 * kKiB;
 inline constexpr uint64_t kGiB = 1024 * kMiB;
+inline constexpr uint64_t kTenantBytesMax = 1'000'000 * kGiB;
+inline constexpr uint64_t kTenantWaitingMax = 1'000'000'000;
 
 struct DurationSetting {
   int64_t Config::*value;
@@ -69,6 +73,13 @@ struct Setting {
   std::string_view help;
 };
 std::span<const Setting> all_settings();
+inline constexpr int64_t kInDoubtDelayMin = 10 * kMinute;
+inline constexpr int64_t kInDoubtDelayMax = kDay;
+
+// Of the known names the one that was probably meant; empty: none is near.
+std::string nearest_name(std::string_view wrong, const std::vector<std::string>& known);
+// A policy as it is written: retry, hold, assume-delivered.
+std::string_view in_doubt_text(Config::InDoubt policy);
 
 // What the types alone do not say: addresses, names, and settings that must fit each other. Empty:
 // all is well; else "table.key" and what is wrong with it.

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "engine/control/log.h"
 #include "engine/control/settings.h"
 #include "engine/store.h"
 #include "queue/journal_files.h"
@@ -10,24 +11,7 @@ namespace veredus::control {
 
 namespace {
 
-constexpr unsigned kJournalsMax = 256;
-
-// A journal whose shard does not exist would be mail that nobody delivers: better not to start at
-// all.
-absl::Status check_journals(queue::Disk& disk, unsigned shards, const std::string& spool) {
-  for (unsigned journal = kJournalsMax; journal-- > shards;) {
-    const std::string directory = Store::journal_directory(static_cast<uint16_t>(journal));
-    const absl::StatusOr<std::vector<queue::SegmentFile>> segments =
-        queue::list_segments(disk, directory);
-    if (!segments.ok()) return segments.status();
-    if (segments->empty()) continue;
-    return absl::FailedPreconditionError(
-        "the spool " + spool + " was written with at least " + std::to_string(journal + 1) +
-        " shards, now there are " + std::to_string(shards) + ": set node.shards to " +
-        std::to_string(journal + 1) + " or more, so that no journal is left out");
-  }
-  return absl::OkStatus();
-}
+constexpr size_t kDamageToldMax = 1000;  // the log has all
 
 }  // namespace
 
@@ -46,8 +30,6 @@ absl::StatusOr<std::unique_ptr<EngineHost>> EngineHost::start(const Config& conf
   auto files = io::SpoolFiles::open(config.spool);
   if (!files.ok()) return files.status();
   host->disk_ = std::make_unique<io::BlockingDisk>(*std::move(files));
-  if (absl::Status sound = check_journals(*host->disk_, options.shards, config.spool); !sound.ok())
-    return sound;
 
   absl::StatusOr<std::unique_ptr<Engine>> engine =
       Engine::start(host->settings_, std::move(options), *host);
@@ -56,10 +38,7 @@ absl::StatusOr<std::unique_ptr<EngineHost>> EngineHost::start(const Config& conf
   RecoveredSpool spool = host->engine_->take_recovered();
   host->intake_ = std::make_unique<intake::Intake>(*host->engine_, intake_settings(config));
   host->intake_->set_next_number(spool.next_batch);
-  for (const auto& [number, location] : spool.refusals)
-    host->intake_->on_recovered_refusals(number, location);
-  for (const RecoveredSpool::Known& known : spool.batches)
-    host->intake_->restore(known.commit, known.batch);
+  for (const auto& live : spool.batches) host->intake_->restore(live);
   host->first_batch_of_run_ = spool.next_batch;
   host->recovered_batches_ = spool.batches.size();
   host->damage_ = std::move(spool.damage);
@@ -89,7 +68,26 @@ void EngineHost::wake() {
 void EngineHost::take_answers() {
   posted_.store(false, std::memory_order_release);
   if (intake_ == nullptr) return;
+  for (std::string& place : engine_->take_damage()) {
+    log_line(LogLevel::error, "damage in the spool: " + place);
+    if (damage_.size() < kDamageToldMax) damage_.push_back(std::move(place));
+  }
   for (const intake::AppendAnswer& answer : engine_->take_answers()) intake_->on_answer(answer);
+  for (InDoubtAnswer& answer : engine_->take_in_doubt_answers()) {
+    const auto asked = in_doubt_asked_.find(answer.token);
+    if (asked == in_doubt_asked_.end()) continue;
+    const std::function<void(InDoubtAnswer)> on_answer = asked->second.on_answer;
+    if (--asked->second.open == 0) in_doubt_asked_.erase(asked);
+    on_answer(std::move(answer));
+  }
+}
+
+void EngineHost::ask_in_doubt(const InDoubtQuestion& question,
+                              std::function<void(InDoubtAnswer)> on_answer) {
+  InDoubtQuestion asked = question;
+  asked.token = next_in_doubt_token_++;
+  in_doubt_asked_[asked.token] = {std::move(on_answer), journals()};
+  engine_->ask_in_doubt(asked);
 }
 
 }  // namespace veredus::control

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -37,7 +38,7 @@ class EngineHost final : public EngineView, private io::Wake {
 
   unsigned shards() const override { return engine_->shards(); }
   const Counters& counters(unsigned shard) const override { return engine_->counters(shard); }
-  unsigned journals() const override { return engine_->shards(); }
+  unsigned journals() const override { return engine_->homes(); }
   std::string journal_directory(unsigned journal) const override;
   queue::Location durable_end(unsigned journal) const override {
     return engine_->durable_end(journal);
@@ -46,6 +47,8 @@ class EngineHost final : public EngineView, private io::Wake {
   std::shared_ptr<const queue::LiveBatch> find_batch(uint64_t number) const override;
   uint64_t first_batch_of_run() const override { return first_batch_of_run_; }
   std::vector<std::string> damage() const override { return damage_; }
+  void ask_in_doubt(const InDoubtQuestion& question,
+                    std::function<void(InDoubtAnswer)> on_answer) override;
 
  private:
   EngineHost(EngineSettings settings, Post post)
@@ -60,6 +63,13 @@ class EngineHost final : public EngineView, private io::Wake {
   std::unique_ptr<intake::Intake> intake_;
   std::unique_ptr<io::BlockingDisk> disk_;
   std::vector<std::string> damage_;
+  // Questions that not every shard has answered yet.
+  struct InDoubtAsked {
+    std::function<void(InDoubtAnswer)> on_answer;
+    unsigned open = 0;  // shards
+  };
+  std::map<uint64_t, InDoubtAsked> in_doubt_asked_;  // by token
+  uint64_t next_in_doubt_token_ = 1;
   uint64_t first_batch_of_run_ = 1;
   uint64_t recovered_batches_ = 0;
 };

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "engine/context.h"
+#include "engine/in_doubt.h"
 #include "queue/disk.h"
 #include "queue/journal.h"
 #include "queue/live_batch.h"
@@ -35,6 +37,10 @@ class EngineView {
   // The first number that this run of the engine gives to a batch: one with a smaller number is
   // committed already, or never will be.
   virtual uint64_t first_batch_of_run() const = 0;
+
+  // Asks every shard's home; `on_answer` is called on the control thread, once for each shard.
+  virtual void ask_in_doubt(const InDoubtQuestion& question,
+                            std::function<void(InDoubtAnswer)> on_answer) = 0;
 
   // Places of the journals found damaged below the durable mark when the engine started, in words;
   // empty: none.

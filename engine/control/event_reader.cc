@@ -221,6 +221,7 @@ void EventReader::collect(unsigned stream, const FramePlace& place, FrameType ty
     case FrameType::attempts:
     case FrameType::refusals:
     case FrameType::checkpoint:
+    case FrameType::forgotten:
       return;
   }
 }

@@ -93,6 +93,21 @@ void write_process(std::string& out, const ControlFigures& figures) {
          seconds(static_cast<double>(figures.started_wall_ns) / 1e9));
 }
 
+void write_tenants(std::string& out, const ControlFigures& figures) {
+  const auto rows = [&](const char* name, const char* help, auto value) {
+    head(out, name, "gauge", help);
+    for (const ControlFigures::Tenant& tenant : figures.tenants) {
+      out += std::string(name) + "{tenant=\"" + tenant.name + "\"} " +
+             std::to_string(tenant.*value) + "\n";
+    }
+  };
+  if (figures.tenants.empty()) return;
+  rows("veredus_tenant_waiting", "Recipients waiting of tenants that have a quota",
+       &ControlFigures::Tenant::waiting);
+  rows("veredus_tenant_spool_bytes", "Bytes of unfinished batches of tenants that have a quota",
+       &ControlFigures::Tenant::bytes);
+}
+
 }  // namespace
 
 std::string metrics_text(const EngineView& view, const ControlFigures& figures) {
@@ -113,6 +128,7 @@ std::string metrics_text(const EngineView& view, const ControlFigures& figures) 
          std::to_string(figures.connections));
   single(out, "veredus_accepting", "gauge", "1 while feeders are not told 503",
          figures.accepting ? "1" : "0");
+  write_tenants(out, figures);
   write_process(out, figures);
   return out;
 }

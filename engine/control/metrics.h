@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "engine/control/engine_view.h"
 
@@ -15,6 +16,11 @@ struct ControlFigures {
   uint64_t connections = 0;
   bool accepting = true;
   int64_t started_wall_ns = 0;
+  struct Tenant {
+    std::string name;
+    uint64_t waiting = 0, bytes = 0;
+  };
+  std::vector<Tenant> tenants;  // those with quotas
 };
 
 // Prometheus text exposition, version 0.0.4.

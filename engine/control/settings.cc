@@ -128,6 +128,11 @@ absl::StatusOr<EngineSettings> engine_settings(const Config& config) {
   if (absl::Status status = queue::validate(settings.retry); !status.ok()) return status;
   settings.in_doubt = in_doubt_of(config.in_doubt);
   settings.in_doubt_delay_ns = config.in_doubt_delay_ns;
+  for (const Config::InDoubtRule& rule : config.in_doubt_rules) {
+    settings.in_doubt_rules.push_back({rule.match, rule.domain,
+                                       in_doubt_of(rule.policy.value_or(config.in_doubt)),
+                                       rule.delay_ns.value_or(config.in_doubt_delay_ns)});
+  }
 
   absl::StatusOr<dns::AddressPolicy> policy = address_policy(config);
   if (!policy.ok()) return policy.status();
@@ -154,6 +159,17 @@ intake::IntakeSettings intake_settings(const Config& config) {
   settings.feed.own_names = own_names(config);
   settings.uploads_max = config.uploads_max;
   settings.waiting_max = config.waiting_max;
+  settings.remember_ns = config.remember_ns;
+  intake::TenantQuota& each = settings.quotas.each;
+  each.waiting = config.tenant_waiting_max;
+  each.bytes = config.tenant_bytes_max;
+  for (const Config::Tenant& tenant : config.tenants) {
+    intake::TenantQuota& quota = settings.quotas.of[tenant.name];
+    quota.waiting = tenant.waiting.value_or(each.waiting);
+    quota.bytes = tenant.bytes.value_or(each.bytes);
+    quota.own_waiting = tenant.waiting.has_value();
+    quota.own_bytes = tenant.bytes.has_value();
+  }
   return settings;
 }
 

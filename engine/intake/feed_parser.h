@@ -34,7 +34,8 @@ struct FeedSettings {
 struct FeedError {
   int http = 400;
   std::string_view code = "malformed";  // static; stable names: malformed, unsupported, too_large,
-                                        // loop, bad_message, conflict, in_progress, unavailable
+                                        // loop, bad_message, conflict, in_progress, unavailable,
+                                        // tenant_quota
   uint64_t line = 0;                    // of the body, from 1; 0: not about a line
   uint64_t byte = 0;                    // in that line, from 1; 0: not about a byte
   std::string reason;

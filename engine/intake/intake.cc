@@ -5,16 +5,12 @@
 
 #include "engine/intake/job.h"
 #include "engine/intake/json_writer.h"
+#include "engine/intake/memory.h"
 
 namespace veredus::intake {
 namespace {
 
-std::string key_of(std::string_view tenant, std::string_view name) {
-  std::string key(tenant);
-  key += '\0';
-  key.append(name);
-  return key;
-}
+constexpr size_t kLookedAtPerTick = 256;  // batches
 
 uint64_t bytes_of(const AppendRequest& request) {
   uint64_t bytes = request.content.size();
@@ -85,6 +81,14 @@ uint64_t Intake::send(uint64_t upload, unsigned shard, AppendRequest request, ui
 }
 
 void Intake::on_answer(const AppendAnswer& answer) {
+  if (const auto going = forgetting_.find(answer.token); going != forgetting_.end()) {
+    const std::vector<uint64_t> numbers = std::move(going->second);
+    forgetting_.erase(going);
+    // If the append failed they are found again when their turn comes.
+    if (!answer.status.ok()) return;
+    for (const uint64_t number : numbers) forget(number);
+    return;
+  }
   const auto found = tokens_.find(answer.token);
   if (found == tokens_.end()) return;
   const Sent sent = found->second;
@@ -105,44 +109,96 @@ void Intake::resume_some() {
   }
 }
 
-void Intake::remember(std::shared_ptr<Known> known) {
-  const queue::Batch& batch = known->live->batch;
-  const auto early = early_refusals_.find(batch.number);
-  if (early != early_refusals_.end()) {
-    known->refusals.insert(known->refusals.end(), early->second.begin(), early->second.end());
-    early_refusals_.erase(early);
+void Intake::remember(Remembered entry) {
+  const queue::Batch& batch = entry.live->batch;
+  answers_bytes_ += entry.live->answer_json.size();
+  tenants_.add(entry.live);
+  keys_[key_of(batch.tenant, batch.name)] = entry.live;
+  batches_[batch.number] = std::move(entry);
+}
+
+void Intake::restore(BatchPtr live) {
+  next_number_ = std::max(next_number_, live->batch.number + 1);
+  Remembered entry;
+  if (live->tally.finals() >= live->accepted) {
+    const queue::LiveBatch::TakenUp& then = live->taken_up;
+    const int64_t last_wall_ns = live->tally.last_outcome_wall_ns;
+    const int64_t finished_wall_ns =
+        last_wall_ns != 0 ? last_wall_ns : live->batch.accepted_wall_ns;
+    entry.finished_mono_ns =
+        then.mono_ns - finished_age_on_load_ns(settings_.remember_ns, finished_wall_ns,
+                                               then.last_wall_ns, then.wall_ns);
   }
-  answers_bytes_ += known->answer.size();
-  keys_[key_of(batch.tenant, batch.name)] = known;
-  batches_[batch.number] = std::move(known);
+  entry.live = std::move(live);
+  remember(std::move(entry));
 }
 
-void Intake::restore(const queue::Commit& commit, std::shared_ptr<const queue::LiveBatch> live) {
-  auto known = std::make_shared<Known>();
-  known->live = std::move(live);
-  std::copy_n(commit.body_sha256.begin(), std::min(commit.body_sha256.size(), known->sha256.size()),
-              known->sha256.begin());
-  known->answer = commit.answer_json;
-  next_number_ = std::max(next_number_, commit.number + 1);
-  remember(std::move(known));
+// -------------------------------------------------------------------------------------------------
+// forgetting
+
+int64_t finished_age_on_load_ns(int64_t remember_ns, int64_t finished_wall_ns, int64_t last_wall_ns,
+                                int64_t now_wall_ns) {
+  const int64_t ran_ns = std::min(last_wall_ns, now_wall_ns) - finished_wall_ns;
+  const int64_t oldest = std::max<int64_t>(0, remember_ns - kRememberedAfterStartNs);
+  return std::clamp<int64_t>(ran_ns, 0, oldest);
 }
 
-void Intake::on_recovered_refusals(uint64_t number, const queue::Location& location) {
+bool Intake::may_go(Remembered& entry, int64_t now_mono_ns) const {
+  if (entry.live->tally.finals() < entry.live->accepted) return false;
+  if (!entry.finished_mono_ns) entry.finished_mono_ns = now_mono_ns;
+  return now_mono_ns - *entry.finished_mono_ns >= settings_.remember_ns;
+}
+
+void Intake::tick() {
+  // One round's appends at a time. While a journal cannot be written an outcome may not be durable
+  // yet, however long ago it was.
+  std::string reason;
+  if (!forgetting_.empty() || batches_.empty() || !port_.accepting(reason)) return;
+  const int64_t now_mono_ns = port_.mono_ns();
+  std::map<unsigned, std::vector<uint64_t>> going;  // by journal
+  auto at = batches_.lower_bound(next_looked_at_);
+  for (size_t left = std::min(kLookedAtPerTick, batches_.size()); left > 0; --left) {
+    if (at == batches_.end()) at = batches_.begin();
+    if (may_go(at->second, now_mono_ns)) going[at->second.live->coordinator].push_back(at->first);
+    ++at;
+  }
+  next_looked_at_ = at == batches_.end() ? 0 : at->first;
+  for (auto& [journal, numbers] : going) {
+    AppendRequest request;
+    request.token = next_token_++;
+    for (const uint64_t number : numbers) {
+      request.frames.push_back({queue::FrameType::forgotten, {}});
+      append_number(number, request.frames.back().payload);
+    }
+    forgetting_.emplace(request.token, std::move(numbers));
+    port_.append(journal, std::move(request));
+  }
+}
+
+// Durably so: what is fed under its key from now on is a new batch.
+void Intake::forget(uint64_t number) {
   const auto found = batches_.find(number);
-  if (found == batches_.end()) {
-    early_refusals_[number].push_back(location);
-  } else {
-    found->second->refusals.push_back(location);
-  }
+  if (found == batches_.end()) return;
+  const BatchPtr live = std::move(found->second.live);
+  batches_.erase(found);
+  answers_bytes_ -= live->answer_json.size();
+  tenants_.remove(*live);
+  const auto key = keys_.find(key_of(live->batch.tenant, live->batch.name));
+  if (key != keys_.end() && key->second == live) keys_.erase(key);
+  port_.forget(number);
 }
 
-const Intake::Known* Intake::find(std::string_view tenant, std::string_view name) const {
+Intake::BatchPtr Intake::find(std::string_view tenant, std::string_view name) const {
   const auto found = keys_.find(key_of(tenant, name));
-  return found == keys_.end() ? nullptr : found->second.get();
+  return found == keys_.end() ? nullptr : found->second;
 }
 
-void Intake::for_each(const std::function<void(const Known&)>& visit) const {
-  for (const auto& [number, known] : batches_) visit(*known);
+void Intake::for_each(const std::function<void(const BatchPtr&)>& visit) const {
+  for (const auto& [number, entry] : batches_) visit(entry.live);
+}
+
+static void append_quota(const TenantQuota& quota, JsonWriter& json) {
+  json.field("waiting", quota.waiting).field("bytes", quota.bytes);
 }
 
 std::string Intake::limits_json() const {
@@ -158,9 +214,20 @@ std::string Intake::limits_json() const {
       .field("vars", limits.vars_max)
       .field("tags", limits.tags_max);
   json.field("meta_bytes", limits.meta_bytes).field("uploads", settings_.uploads_max);
+  json.field("remember_s", settings_.remember_ns / 1'000'000'000);
   json.field("batches", settings_.batches_max)
       .field("refusals_in_answer", settings_.refusals_in_answer);
-  json.key("pools").begin_array();
+  json.field("waiting", settings_.waiting_max);
+  // 0: no bound.
+  json.key("tenant").begin_object();
+  append_quota(settings_.quotas.each, json);
+  json.end_object().key("tenants").begin_object();
+  for (const auto& [name, quota] : settings_.quotas.of) {
+    json.key(name).begin_object();
+    append_quota(quota, json);
+    json.end_object();
+  }
+  json.end_object().key("pools").begin_array();
   for (const std::string& pool : limits.pools) json.value(pool);
   json.end_array().end_object();
   return out;

@@ -1,10 +1,10 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +12,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "engine/intake/feed_parser.h"
 #include "engine/intake/port.h"
+#include "engine/intake/tenants.h"
 #include "queue/batch.h"
 #include "queue/live_batch.h"
 
@@ -35,7 +36,10 @@ struct IntakeSettings {
   uint32_t batches_max =
       1'000'000;  // remembered (idempotency); at the maximum new ones are refused (503)
   uint64_t answers_bytes_max = 1u << 30;  // of their stored answers; likewise
-  unsigned retry_after_s = 5;             // told with every 503
+  // How long a batch is remembered after its last outcome (idempotency): see memory.h.
+  int64_t remember_ns = 7 * 86400 * int64_t{1'000'000'000};
+  unsigned retry_after_s = 5;  // told with every 503 and 429
+  TenantQuotas quotas;
 };
 
 // What the feeder is told.
@@ -89,6 +93,8 @@ class Upload {
 // coordinator when every append before it was answered well.
 class Intake {
  public:
+  using BatchPtr = std::shared_ptr<const queue::LiveBatch>;
+
   Intake(ShardPort& port, IntakeSettings settings);
   ~Intake();
   Intake(const Intake&) = delete;
@@ -96,24 +102,22 @@ class Intake {
 
   std::shared_ptr<Upload> begin_upload(UploadListener& listener);
   void on_answer(const AppendAnswer& answer);
+  // Now and then, as often as the caller likes: forgets what need not be remembered any more. A
+  // bounded piece of work.
+  void tick();
 
-  // Recovery, before the first upload: the next free number; each batch that exists; where its
-  // refusals lie.
+  // Recovery, before the first upload: the next free number; each batch that exists.
   void set_next_number(uint64_t number) { next_number_ = number; }
-  void restore(const queue::Commit& commit, std::shared_ptr<const queue::LiveBatch> live);
-  void on_recovered_refusals(uint64_t number, const queue::Location& location);
+  void restore(BatchPtr live);
 
-  // A batch that exists.
-  struct Known {
-    std::shared_ptr<const queue::LiveBatch> live;
-    std::array<uint8_t, 32> sha256{};
-    std::string answer;                     // as it was given, with "replayed":false
-    std::vector<queue::Location> refusals;  // of refusals frames: batch number u64, then JSON lines
-  };
-  const Known* find(std::string_view tenant, std::string_view name) const;
+  // A batch that exists; null: there is none of that name.
+  BatchPtr find(std::string_view tenant, std::string_view name) const;
   // In ascending number.
-  void for_each(const std::function<void(const Known&)>& visit) const;
+  void for_each(const std::function<void(const BatchPtr&)>& visit) const;
   size_t batches() const { return batches_.size(); }
+  void for_each_tenant(const std::function<void(Tenant&)>& visit) const {
+    tenants_.for_each(visit);
+  }
   size_t uploads() const { return uploads_.size(); }
   // Bytes sent to shards and not answered; what all uploads hold here.
   uint64_t unanswered_bytes() const { return unanswered_; }
@@ -136,11 +140,19 @@ class Intake {
   void with(uint64_t id, const Call& call);
   uint64_t send(uint64_t upload, unsigned shard, AppendRequest request, uint32_t recipients);
   unsigned take_shard() { return next_shard_++ % port_.shards(); }
-  void remember(std::shared_ptr<Known> known);
+  // A batch that exists, and since when (monotonic clock) all of it is settled, as far as is known.
+  struct Remembered {
+    BatchPtr live;
+    std::optional<int64_t> finished_mono_ns;
+  };
+  void remember(Remembered entry);
+  bool may_go(Remembered& entry, int64_t now_mono_ns) const;
+  void forget(uint64_t number);
   void resume_some();
 
   ShardPort& port_;
   const IntakeSettings settings_;
+  Tenants tenants_{settings_.quotas};
   uint64_t next_number_ = 1;
   uint64_t next_upload_ = 1;
   uint64_t next_token_ = 1;
@@ -153,9 +165,10 @@ class Intake {
   std::map<uint64_t, std::unique_ptr<Job>> uploads_;             // by id
   absl::flat_hash_map<uint64_t, Sent> tokens_;                   // appends without answer
   absl::flat_hash_map<std::string, uint64_t> keys_in_progress_;  // tenant NUL name → upload id
-  absl::flat_hash_map<std::string, std::shared_ptr<Known>> keys_;
-  std::map<uint64_t, std::shared_ptr<Known>> batches_;               // by number
-  std::map<uint64_t, std::vector<queue::Location>> early_refusals_;  // recovered before their batch
+  absl::flat_hash_map<std::string, BatchPtr> keys_;
+  std::map<uint64_t, Remembered> batches_;                           // by number
+  absl::flat_hash_map<uint64_t, std::vector<uint64_t>> forgetting_;  // by token: numbers
+  uint64_t next_looked_at_ = 0;                                      // batch number
 };
 
 // One batch's tallies as a JSON object: tenant, batch, campaign, accepted, refused, delivered,

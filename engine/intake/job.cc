@@ -4,22 +4,12 @@
 #include <cassert>
 
 #include "engine/intake/json_writer.h"
+#include "engine/intake/memory.h"
 
 namespace veredus::intake {
 namespace {
 
 using queue::FrameType;
-
-void append_number(uint64_t number, std::string& out) {
-  for (unsigned i = 0; i < 8; ++i) out += static_cast<char>(number >> (8 * i));
-}
-
-std::string key_of(std::string_view tenant, std::string_view name) {
-  std::string key(tenant);
-  key += '\0';
-  key.append(name);
-  return key;
-}
 
 constexpr std::string_view kNotReplayed = "false}";  // how every stored answer ends
 
@@ -120,7 +110,8 @@ void Intake::Job::reply(Answer answer) {
 void Intake::Job::refuse(const FeedError& error) {
   Answer answer;
   answer.status = error.http;
-  if (error.http == 503) answer.retry_after_s = intake_.settings_.retry_after_s;
+  if (error.http == 503 || error.http == 429)
+    answer.retry_after_s = intake_.settings_.retry_after_s;
   append_error_json(error, answer.body);
   give_up();
   reply(std::move(answer));
@@ -153,6 +144,8 @@ void Intake::Job::give_up() {
 void Intake::Job::release() {
   if (!key_.empty()) intake_.keys_in_progress_.erase(key_);
   key_.clear();
+  if (tenant_ != nullptr) tenant_->release(reserved_, reserved_bytes_);
+  tenant_.reset();
 }
 
 // ------------------------------------------------------------------------------------------- what
@@ -200,7 +193,10 @@ int64_t Intake::Job::wall_ns() {
   return intake_.port_.wall_ns();
 }
 
-bool Intake::Job::on_batch(const queue::Batch& batch, std::string content, FeedError&) {
+bool Intake::Job::on_batch(const queue::Batch& batch, std::string content, FeedError& error) {
+  tenant_ = intake_.tenants_.of(batch.tenant);
+  content_bytes_ = content.size();
+  if (!tenant_takes_bytes(error)) return false;
   auto mine = std::make_shared<queue::Batch>(batch);
   mine->number = intake_.next_number_++;
   batch_ = std::move(mine);
@@ -238,8 +234,58 @@ bool Intake::Job::has_room(FeedError& error) const {
   return false;
 }
 
+// The same for the tenant; what is asked for is taken.
+bool Intake::Job::tenant_has_room(FeedError& error) {
+  if (tenant_ == nullptr) return true;
+  const uint64_t most = tenant_->quota().waiting;
+  const bool too_large = most != 0 && accepted_ >= most;
+  if (!too_large && tenant_->reserve_recipient()) {
+    ++reserved_;
+    return true;
+  }
+  const std::string quota = std::to_string(most) + " recipients waiting";
+  refuse_over_quota(too_large, quota, tenant_->waiting_setting(), error);
+  return false;
+}
+
+// What has come of the batch since the last call, against the tenant's bytes.
+bool Intake::Job::tenant_takes_bytes(FeedError& error) {
+  if (tenant_ == nullptr) return true;
+  const uint64_t most = tenant_->quota().bytes;
+  const uint64_t bytes =
+      content_bytes_ + extent_bytes_ + (extent_ == nullptr ? 0 : extent_->bytes());
+  const bool too_large = most != 0 && bytes > most;
+  if (!too_large && tenant_->reserve_bytes(bytes - std::min(bytes, reserved_bytes_))) {
+    reserved_bytes_ = std::max(bytes, reserved_bytes_);
+    return true;
+  }
+  const std::string quota = std::to_string(most) + " bytes in the spool";
+  refuse_over_quota(too_large, quota, tenant_->bytes_setting(), error);
+  return false;
+}
+
+void Intake::Job::refuse_over_quota(bool too_large, const std::string& quota,
+                                    const std::string& setting, FeedError& error) const {
+  error = FeedError();
+  const std::string whose = "the quota of tenant " + tenant_->name() + ", " + quota;
+  if (too_large) {
+    error.http = 413;
+    error.code = "too_large";
+    error.reason = "the batch by itself is more than " + whose;
+    error.hint = "send it in smaller batches, or raise " + setting;
+  } else {
+    error.http = 429;
+    error.code = "tenant_quota";
+    error.reason = "with this batch there would be more than " + whose;
+    error.hint =
+        "nothing of the batch was kept: send it again when more of the tenant's mail has "
+        "left, or raise " +
+        setting;
+  }
+}
+
 bool Intake::Job::on_recipient(const queue::Entry& entry, FeedError& error) {
-  if (!has_room(error)) return false;
+  if (!has_room(error) || !tenant_has_room(error)) return false;
   ++coming_;
   ++intake_.coming_;
   --intake_.room_;
@@ -258,7 +304,7 @@ bool Intake::Job::on_recipient(const queue::Entry& entry, FeedError& error) {
     static_cast<void>(added);
   }
   ++accepted_;
-  return true;
+  return tenant_takes_bytes(error);
 }
 
 void Intake::Job::on_refused(uint64_t line, std::string_view to, std::string_view status,
@@ -312,6 +358,7 @@ void Intake::Job::close_extent() {
   AppendRequest made = request();
   const uint32_t recipients = extent_->count();
   made.frames.push_back({FrameType::extent, extent_->finish()});
+  extent_bytes_ += made.frames.back().payload.size();
   extent_.reset();
   ++extents_;
   send(intake_.take_shard(), std::move(made), recipients);
@@ -339,6 +386,7 @@ void Intake::Job::commit() {
     if (extent_ != nullptr) {
       recipients = extent_->count();
       last.frames.push_back({FrameType::extent, extent_->finish()});
+      extent_bytes_ += last.frames.back().payload.size();
       extent_.reset();
       ++extents_;
     }
@@ -356,6 +404,7 @@ void Intake::Job::commit() {
   commit.accepted = accepted_;
   commit.refused = refused_;
   commit.extents = extents_;
+  commit.extent_bytes = extent_bytes_;
   commit.body_sha256.assign(reinterpret_cast<const char*>(sha256_.data()), sha256_.size());
   commit.answer_json = answer_;
   last.frames.push_back({FrameType::commit, {}});
@@ -371,20 +420,23 @@ void Intake::Job::committed() {
   live->batch.content = content_at_;
   live->accepted = accepted_;
   live->refused = refused_;
-  auto known = std::make_shared<Known>();
-  known->live = live;
-  known->sha256 = sha256_;
-  known->answer = answer_;
-  known->refusals = std::move(refusals_at_);
+  live->extents = extents_;
+  live->extent_bytes = extent_bytes_;
+  live->coordinator = static_cast<uint16_t>(coordinator_);
+  live->body_sha256 = sha256_;
+  live->answer_json = answer_;
+  if (!refusals_at_.empty()) {
+    live->refusals = std::make_shared<const std::vector<queue::Location>>(std::move(refusals_at_));
+  }
   release();
-  intake_.remember(std::move(known));
+  intake_.remember({live, std::nullopt});
   intake_.port_.announce(std::move(live));
   reply({200, std::move(answer_), 0});
 }
 
 void Intake::Job::compare() {
-  if (digest() == known_->sha256) {
-    std::string body = known_->answer;
+  if (digest() == known_->body_sha256) {
+    std::string body = known_->answer_json;
     if (body.ends_with(kNotReplayed)) {
       body.resize(body.size() - kNotReplayed.size());
       body += "true}";
@@ -396,7 +448,7 @@ void Intake::Job::compare() {
   error.code = "conflict";
   error.reason = "there is a batch of this name with other content";
   error.hint = "give the new content a name of its own; the name was taken by batch number " +
-               std::to_string(known_->live->batch.number);
+               std::to_string(known_->batch.number);
   refuse(error);
 }
 

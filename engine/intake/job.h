@@ -60,6 +60,10 @@ class Intake::Job final : public FeedHandler {
   void close_extent();
   void put_refusals(AppendRequest& request);
   bool has_room(FeedError& error) const;
+  bool tenant_has_room(FeedError& error);
+  bool tenant_takes_bytes(FeedError& error);
+  void refuse_over_quota(bool too_large, const std::string& quota, const std::string& setting,
+                         FeedError& error) const;
   void send(unsigned shard, AppendRequest request, uint32_t recipients = 0);
   AppendRequest request() const;
   void commit();
@@ -79,10 +83,14 @@ class Intake::Job final : public FeedHandler {
   std::unique_ptr<FeedParser> parser_;
   EVP_MD_CTX* sha_;
   std::string key_;  // set while keys_in_progress_ holds it
-  std::shared_ptr<const Known> known_;
+  BatchPtr known_;   // of the same key
   std::shared_ptr<const queue::Batch> batch_;
   std::string content_;
   std::unique_ptr<queue::ExtentWriter> extent_;
+  std::shared_ptr<Tenant> tenant_;              // null: without quota
+  uint64_t reserved_ = 0, reserved_bytes_ = 0;  // of its quota
+  uint64_t content_bytes_ = 0;
+  uint64_t extent_bytes_ = 0;  // of the extents that are closed
   unsigned coordinator_ = 0;
   uint32_t accepted_ = 0, refused_ = 0, extents_ = 0;
   std::string refusals_;       // JSON lines that are in no frame yet

@@ -51,11 +51,14 @@ class ShardPort {
   virtual void announce(std::shared_ptr<const queue::LiveBatch> batch) = 0;
   // The upload was given up: every shard frees what it holds of it.
   virtual void discard(uint64_t batch) = 0;
+  // The batch is remembered no longer (durably so): every shard lets go of what it knows of it.
+  virtual void forget(uint64_t batch) = 0;
   // Recipients that the shards hold: those waiting, and those of uploads under way.
   virtual uint64_t waiting_recipients() const = 0;
   // False while some shard's journal is unhealthy or full: 503.
   virtual bool accepting(std::string& reason) const = 0;
   virtual int64_t wall_ns() const = 0;
+  virtual int64_t mono_ns() const = 0;
 };
 
 }  // namespace veredus::intake

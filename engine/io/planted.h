@@ -18,6 +18,7 @@ enum class Planted {
   doubt_is_failed,     // what is in doubt is called failed
   outcomes_late,       // outcomes wait for two seconds, if nothing else is flushed
   content_mixed,       // now and then the page's first recipient is rendered for another one
+  journals_left_out,   // those beyond the number of shards
   wrong_recipient,     // now and then the address in the envelope lacks its first character
 };
 

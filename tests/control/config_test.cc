@@ -113,6 +113,17 @@ TEST(Config, ErrorsNamePlaceAndRemedy) {
   EXPECT_THAT(error_of("[[sources]]\nname = \"a\"\n[[sources]]\nname = \"a\"\n"),
               AllOf(StartsWith("a.toml:4:"), HasSubstr("twice")));
   EXPECT_THAT(error_of("[in_doubt]\ndelay = \"1m\"\n"), HasSubstr("\"10m\""));
+  EXPECT_THAT(error_of("[limits]\nremember = \"91d\"\n"),
+              AllOf(StartsWith("a.toml:2:12: "), HasSubstr("\"1h\" to \"90d\"")));
+  EXPECT_THAT(error_of("[tenants.acme]\nwaiting = -1\n"),
+              AllOf(StartsWith("a.toml:2:11: "), HasSubstr("tenants.acme.waiting")));
+  EXPECT_THAT(error_of("[tenants.acme]\nbytes = \"much\"\n"),
+              AllOf(StartsWith("a.toml:2:9: "), HasSubstr("write a size")));
+  EXPECT_THAT(error_of("[tenants.acme]\nwating = 5\n"),
+              AllOf(StartsWith("a.toml:2:1: "), HasSubstr("did you mean \"waiting\"?")));
+  EXPECT_THAT(error_of("[tenants]\nacme = 5\n"), HasSubstr("[tenants.acme]"));
+  EXPECT_THAT(error_of("[tenants.\"a b\"]\nwaiting = 5\n"),
+              AllOf(StartsWith("a.toml:1:"), HasSubstr("no name of a tenant")));
 }
 
 TEST(Config, DescriptionReadsBackAsTheSameConfiguration) {
@@ -127,6 +138,51 @@ TEST(Config, DescriptionReadsBackAsTheSameConfiguration) {
   EXPECT_EQ(again->idle_close_ns, 1500 * kMs);
   EXPECT_EQ(again->message_bytes_max, 1000000u);
   EXPECT_EQ(again->sources[0].name, "x");
+}
+
+TEST(Config, RulesForThoseInDoubt) {
+  const Config config = good(
+      "[in_doubt]\npolicy = \"hold\"\n"
+      "[[in_doubt.rules]]\nmatch = \".mail.protection.outlook.com\"\npolicy = \"retry\"\n"
+      "delay = \"1h\"\n[[in_doubt.rules]]\ndomain = \"example.org\"\npolicy = \"hold\"\n");
+  const std::string text = describe_config(config);
+  const Config again = good(text);
+  EXPECT_EQ(describe_config(again), text);
+  ASSERT_EQ(again.in_doubt_rules.size(), 2u);
+  EXPECT_EQ(again.in_doubt_rules[0].match, ".mail.protection.outlook.com");
+  EXPECT_EQ(again.in_doubt_rules[0].policy, Config::InDoubt::retry);
+  EXPECT_EQ(again.in_doubt_rules[0].delay_ns, kHour);
+  EXPECT_EQ(again.in_doubt_rules[1].domain, "example.org");
+  EXPECT_EQ(again.in_doubt_rules[1].delay_ns, std::nullopt);
+
+  const std::string head = "[[in_doubt.rules]]\n";
+  EXPECT_THAT(error_of(head + "policy = \"hold\"\n"),
+              AllOf(StartsWith("a.toml:1:"), HasSubstr("`match`")));
+  EXPECT_THAT(error_of(head + "match = \"mx.example.net\"\n"),
+              AllOf(StartsWith("a.toml:1:"), HasSubstr("`policy`")));
+  EXPECT_THAT(error_of(head + "match = \"a b\"\npolicy = \"hold\"\n"),
+              AllOf(StartsWith("a.toml:2:9: "), HasSubstr("no host name")));
+  EXPECT_THAT(error_of(head + "match = \"a.b\"\npolicy = \"wait\"\n"),
+              AllOf(StartsWith("a.toml:3:10: "), HasSubstr("in_doubt.rules[0].policy")));
+  EXPECT_THAT(error_of(head + "domain = \"a.b\"\ndelay = \"1m\"\n"), HasSubstr("\"10m\""));
+  EXPECT_THAT(error_of(head + "mach = \"a.b\"\n"), HasSubstr("did you mean \"match\"?"));
+}
+
+TEST(Config, TenantsReadAndReadBack) {
+  const Config config = good(
+      "[limits]\ntenant_waiting = 1000\n[tenants.acme]\nwaiting = 5\nbytes = \"1GiB\"\n"
+      "[tenants.\"b.c\"]\nbytes = 0\n");
+  const std::string text = describe_config(config);
+  const Config again = good(text);
+  EXPECT_EQ(describe_config(again), text);
+  EXPECT_EQ(again.tenant_waiting_max, 1000u);
+  ASSERT_EQ(again.tenants.size(), 2u);
+  EXPECT_EQ(again.tenants[0].name, "acme");
+  EXPECT_EQ(again.tenants[0].waiting, 5u);
+  EXPECT_EQ(again.tenants[0].bytes, kGiB);
+  EXPECT_EQ(again.tenants[1].name, "b.c");
+  EXPECT_EQ(again.tenants[1].waiting, std::nullopt);
+  EXPECT_EQ(again.tenants[1].bytes, 0u);
 }
 
 TEST(Config, DefaultsLieInTheirRanges) {

@@ -72,6 +72,7 @@ class Spool final : public EngineView {
     const auto found = batches.find(number);
     return found == batches.end() ? nullptr : found->second;
   }
+  void ask_in_doubt(const InDoubtQuestion&, std::function<void(InDoubtAnswer)>) override {}
   uint64_t first_batch_of_run() const override { return first_of_run; }
   std::vector<std::string> damage() const override { return {}; }
 
@@ -408,6 +409,7 @@ TEST(EventReader, ShowsNothingBeyondWhatIsDurable) {
     std::shared_ptr<const queue::LiveBatch> find_batch(uint64_t n) const override {
       return of.find_batch(n);
     }
+    void ask_in_doubt(const InDoubtQuestion&, std::function<void(InDoubtAnswer)>) override {}
     uint64_t first_batch_of_run() const override { return 1; }
     std::vector<std::string> damage() const override { return {}; }
     Spool& of;

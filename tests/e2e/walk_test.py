@@ -6,6 +6,7 @@ Usage: walk_test.py VEREDUS SINK [unittest arguments]
 
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -13,7 +14,7 @@ import time
 import unittest
 
 from no_io_uring import refuse_io_uring
-from walk_case import VEREDUS, Case, lines_of, recipient, recipients, walk
+from walk_case import VEREDUS, Case, lines_of, recipient, recipients, testzone, walk
 
 
 class Delivery(Case):
@@ -250,6 +251,81 @@ class InDoubt(Case):
                          {e["to"] for e in doubtful})
 
 
+class InDoubtHeld(Case):
+    sink_options = ("--reset", "after-dot:0.3")
+    # The first domain has a rule of its own.
+    settings = {"in_doubt": {"policy": "hold"},
+                "[in_doubt.rules]": {"domain": testzone.domain(0), "policy": "assume-delivered"}}
+
+    def listed(self, query=""):
+        status, text = self.walk.get("/v1/in_doubt" + query)
+        self.assertEqual(status, 200, text)
+        return [json.loads(line) for line in text.splitlines()]
+
+    def decide(self, **fields):
+        status, text, _ = self.walk.request("POST", "/v1/in_doubt", json.dumps(fields).encode())
+        return status, json.loads(text)
+
+    def test_held_ones_are_listed_and_an_operator_decides(self):
+        count = 400
+        self.walk.feed(lines_of("b", count))
+        tally = self.walk.wait_settled("b")
+        self.check_identity(tally)
+        self.assertGreater(tally["in_doubt"], 30, tally)
+        held = self.listed("?held=1")
+        self.assertEqual(held, self.listed())
+        self.assertEqual(held, self.listed("?batch=b&tenant=default"))
+        self.assertEqual(len(held), tally["in_doubt"])
+        self.assertEqual([line["to"] for line in held],
+                         [recipient("b", line["index"]) for line in held])
+        self.assertTrue(all(line["held"] and line["attempts"] == 1 for line in held), held[0])
+        self.assertEqual(len(self.listed("?limit=7")), 7)
+        self.assertEqual(self.listed("?tenant=acme"), [])
+        self.assertEqual(self.walk.get("/v1/in_doubt?batch=none")[0], 404)
+        self.assertEqual(self.walk.get("/v1/in_doubt?hold=1")[0], 400)
+        # Of the domain with a rule none is held.
+        self.assertFalse([line for line in held if line["to"].endswith(testzone.domain(0))])
+        assumed = [e for e in self.settled_events("type=delivered", tally["delivered"])
+                   if e.get("flags") == ["assumed"]]
+        self.assertTrue(all(e["to"].endswith(testzone.domain(0)) for e in assumed), assumed[:1])
+
+        # They stay held over a restart.
+        self.walk.stop_engine()
+        self.walk.start_engine()
+        self.assertEqual(self.listed("?held=1"), held)
+        first, second, third = (line["index"] for line in held[:3])
+        self.assertEqual(self.decide(batch="b", index=first, action="delivered"), (200, {"done": 1}))
+        self.assertEqual(self.decide(batch="b", index=first, action="failed"), (200, {"done": 0}))
+        self.assertEqual(self.decide(batch="b", index=second, action="failed"), (200, {"done": 1}))
+        self.assertEqual(self.decide(batch="none", action="failed")[0], 404)
+        for wrong in ({"batch": "b"}, {"action": "retry"}, {"batch": "b", "action": "forget"},
+                      {"batch": "b", "action": "retry", "index": "all"}):
+            self.assertEqual(self.decide(**wrong)[0], 400, wrong)
+        after = self.walk.tally("b")
+        self.check_identity(after)
+        self.assertEqual((after["in_doubt"], after["delivered"], after["failed"]),
+                         (len(held) - 2, tally["delivered"] + 1, 1), after)
+        self.walk.stop_sink()
+        self.walk.start_sink(())
+        self.assertEqual(self.decide(tenant="default", batch="b", action="retry"),
+                         (200, {"done": len(held) - 2}))
+        after = self.walk.wait_settled("b")
+        self.check_identity(after)
+        self.assertEqual((after["in_doubt"], after["delivered"], after["failed"]),
+                         (0, count - 1, 1), after)
+        self.assertEqual(self.listed(), [])
+        by_hand = {e["index"]: e for e in self.walk.events() if e.get("rule") == "operator"}
+        self.assertEqual(by_hand[first]["flags"], ["assumed"])
+        self.assertEqual((by_hand[second]["type"], by_hand[third]["type"]), ("failed", "in_doubt"))
+        self.assertEqual(len(by_hand), len(held))
+        # What was decided holds after a restart, too.
+        self.walk.stop_engine()
+        self.walk.start_engine()
+        again = self.walk.tally("b")
+        self.assertEqual((again["in_doubt"], again["delivered"], again["failed"]),
+                         (0, count - 1, 1), again)
+
+
 class Policy(Case):
     settings = {"addresses": {"allow": []}}
 
@@ -262,6 +338,42 @@ class Policy(Case):
         self.assertTrue(events)
         self.assertIn("loopback", json.dumps(events))
         self.check_stored([])
+
+
+class Quotas(Case):
+    sink_options = ("--fail", "rcpt=451:1")  # everybody waits
+    settings = {"tenants.acme": {"waiting": 100}, "tenants.tiny": {"waiting": 5},
+                "limits": {"tenant_waiting": 1000}}
+
+    def refusal(self, batch, count, tenant="acme"):
+        body = "".join(json.dumps(line) + "\n" for line in lines_of(batch, count, tenant=tenant))
+        status, text, headers = self.walk.request("POST", "/v1/batches", body.encode())
+        self.assertEqual(self.walk.get("/v1/batches/%s/%s" % (tenant, batch))[0], 404, "it was kept")
+        return status, json.loads(text)["error"], dict(headers)
+
+    def test_a_tenant_at_its_quota_is_told_so_and_others_are_not(self):
+        self.assertEqual(self.walk.feed(lines_of("a", 80, tenant="acme"))[0], 200)
+        status, error, headers = self.refusal("b", 21)
+        self.assertEqual((status, error["code"]), (429, "tenant_quota"), error)
+        self.assertGreater(int(headers["Retry-After"]), 0)
+        for word in ("acme", "100"):
+            self.assertIn(word, error["reason"])
+        self.assertIn("tenants.acme.waiting", error["hint"])
+        self.assertEqual(self.walk.feed(lines_of("b", 500))[0], 200)
+        metrics = self.walk.get("/metrics")[1]
+        self.assertIn('veredus_tenant_waiting{tenant="acme"} 80\n', metrics)
+        self.assertIn('veredus_tenant_waiting{tenant="default"} 500\n', metrics)
+        limits = json.loads(self.walk.get("/v1/limits")[1])
+        self.assertEqual((limits["tenant"]["waiting"], limits["tenants"]["acme"]["waiting"]),
+                         (1000, 100), limits)
+        # What is found at a start counts as what was fed.
+        self.walk.stop_engine()
+        self.walk.start_engine()
+        self.assertEqual(self.refusal("b", 21)[0], 429)
+        self.assertEqual(self.walk.feed(lines_of("b", 20, tenant="acme"))[0], 200)
+        status, error, _ = self.refusal("c", 6, tenant="tiny")
+        self.assertEqual((status, error["code"]), (413, "too_large"), error)
+        self.check_identity(self.walk.tally("a", tenant="acme"))
 
 
 class Users(Case):
@@ -302,6 +414,53 @@ class Stopping(Case):
         self.assertEqual((tally["delivered"], tally["in_doubt"]), (count, 0), tally)
         self.check_gap_free(self.walk.events())
         self.check_stored(recipients("b", count))
+
+
+class OtherShards(Case):
+    """A spool goes on with fewer shards than it was written with, and as a copy under another name."""
+    settings = {"node": {"shards": 3}, "retry": {"initial": "1s", "cap": "1s"},
+                "journal": {"segment": "1MiB"}}
+    sink_options = ("--fail", "rcpt=451:0.3", "--delay", "dot=20")
+    batches, size = 6, 400  # a small batch lies in one journal, the next one in the next
+
+    def feed_and_stop(self, names):
+        for name in names:
+            self.assertEqual(self.walk.feed(lines_of(name, self.size))[0], 200)
+        while sum(self.walk.tally(name)["delivered"] for name in names) < 50:
+            time.sleep(0.01)
+        self.assertEqual(self.walk.stop_engine(), 0)
+
+    def go_on(self, **node):
+        self.walk.settings = {**self.settings, "node": node}
+        self.walk.write_config()
+        self.walk.start_engine()
+
+    def test_fewer_shards_and_a_copied_spool(self):
+        names = ["a%d" % i for i in range(self.batches)]
+        self.feed_and_stop(names)
+        self.go_on(shards=1)
+        waiting = {name: self.walk.tally(name)["waiting"] for name in names}
+        self.assertGreater(sum(n > 0 for n in waiting.values()), 3, waiting)
+        more = ["b%d" % i for i in range(self.batches)]
+        self.feed_and_stop(more)
+        copy = os.path.join(self.directory, "elsewhere", "spool")
+        os.mkdir(os.path.dirname(copy))
+        subprocess.run(["cp", "-r", os.path.join(self.directory, "spool"), copy], check=True)
+        shutil.rmtree(os.path.join(self.directory, "spool"))
+        self.go_on(shards=2, spool=copy, name="other", hostname="mail.other.test")
+        self.assertEqual(self.walk.feed(lines_of("c", self.size))[0], 200)
+        for name in names + more + ["c"]:
+            tally = self.walk.wait_settled(name)
+            self.assertEqual((tally["accepted"], tally["delivered"]), (self.size, self.size), tally)
+            self.check_identity(tally)
+        fed = [to for name in names + more + ["c"] for to in recipients(name, self.size)]
+        for kind in ("accepted", "delivered"):
+            events = self.settled_events("type=" + kind, len(fed))
+            self.assertEqual(sorted(e["to"] for e in events), sorted(fed), kind)
+        events = self.walk.events()
+        self.check_gap_free(events)
+        self.assertEqual({e["stream"] for e in events}, {0, 1, 2})
+        self.check_stored(fed)
 
 
 class WithoutIoUring(unittest.TestCase):

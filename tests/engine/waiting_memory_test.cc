@@ -76,17 +76,17 @@ TEST(WaitingMemory, FiveMillionRecipientsCostAtMost32BytesEach) {
   constexpr uint64_t kRecipients = uint64_t{kExtents} * kPerExtent;  // 5,005,000
 
   EngineSettings settings;
-  Exchange exchange(1, 64);
+  Exchange exchange(1, 1, 64);
   NoAnswers answers;
   NoWake wake;
   exchange.set_answers(&answers);
   exchange.set_wake(0, &wake);
   io::Random random(1);
   Counters counters;
-  ShardContext shard{
-      0, settings, exchange, random, counters, 1'000'000'000, 1'700'000'000'000'000'000};
+  ShardContext shard{0,      1,        settings,      exchange,
+                     random, counters, 1'000'000'000, 1'700'000'000'000'000'000};
   NullDisk disk;
-  Home home(shard, disk);
+  Home home(shard, disk, 0);
   ASSERT_TRUE(home.recover().ok());
   home.resume({});
   disk.run();

@@ -28,7 +28,7 @@ TEST(Intake, ASmallBatchIsOneRequestToOneShard) {
                                            "2 u2@example.org"};
   EXPECT_EQ(port.recovered()[1], wanted);
   ASSERT_NE(intake.find("default", "b1"), nullptr);
-  EXPECT_EQ(intake.find("default", "b1")->live->batch.content.length, 15u);
+  EXPECT_EQ(intake.find("default", "b1")->batch.content.length, 15u);
   EXPECT_EQ(intake.uploads(), 0u);
   EXPECT_EQ(intake.unanswered_bytes(), 0u);
   EXPECT_EQ(intake.held_bytes(), 0u);
@@ -223,11 +223,12 @@ TEST(Intake, RefusedRecipients) {
       R"({"line":4,"to":"x@","status":"5.1.3","reason":"there is nothing behind the @"},)"
       R"({"line":5,"to":"a b@c.d","status":"5.1.3","reason":"the part in front of the @ is no atoms with dots between and no quoted string"}],)"
       R"("replayed":false})");
-  const Intake::Known* known = intake.find("default", "b1");
-  ASSERT_EQ(known->refusals.size(), 1u);
-  EXPECT_EQ(known->live->refused, 3u);
-  const std::string& frame =
-      port.journals[known->refusals[0].journal][known->refusals[0].offset].payload;
+  const Intake::BatchPtr known = intake.find("default", "b1");
+  const queue::LiveBatch::Locations refusals = known->refusals;
+  ASSERT_EQ(refusals->size(), 1u);
+  EXPECT_EQ(known->refused, 3u);
+  const queue::Location& at = refusals->front();
+  const std::string& frame = port.journals[at.journal][at.offset].payload;
   EXPECT_EQ(ScriptedPort::number_of(frame), 1u);
   EXPECT_EQ(std::count(frame.begin() + 8, frame.end(), '\n'), 3);
   // All refused: the batch is there all the same, for who asks again.
@@ -247,10 +248,10 @@ TEST(Intake, ManyRefusalsAreWrittenAsTheyCome) {
   Fed fed(intake, body);
   port.answer_all(intake);
   EXPECT_EQ(fed.listener.answer.status, 200);
-  const Intake::Known* known = intake.find("default", "b1");
-  EXPECT_GT(known->refusals.size(), 5u);
+  const queue::LiveBatch::Locations refusals = intake.find("default", "b1")->refusals;
+  EXPECT_GT(refusals->size(), 5u);
   ptrdiff_t lines = 0;
-  for (const queue::Location& at : known->refusals) {
+  for (const queue::Location& at : *refusals) {
     const std::string& frame = port.journals[at.journal][at.offset].payload;
     lines += std::count(frame.begin() + 8, frame.end(), '\n');
   }
@@ -383,9 +384,6 @@ TEST(Intake, RestoredBatchesAreKnown) {
     answer = fed.listener.answer.body;
   }
   Intake intake(port, {});
-  queue::Location refusals;
-  refusals.length = 7;
-  intake.on_recovered_refusals(1, refusals);
   for (const auto& journal : port.journals) {
     for (const ScriptedPort::Frame& frame : journal) {
       if (frame.type != FrameType::commit) continue;
@@ -394,13 +392,13 @@ TEST(Intake, RestoredBatchesAreKnown) {
       live->batch.number = commit.number;
       live->batch.name = "b1";
       live->accepted = commit.accepted;
-      intake.restore(commit, live);
+      std::copy_n(commit.body_sha256.begin(), live->body_sha256.size(), live->body_sha256.begin());
+      live->answer_json = commit.answer_json;
+      intake.restore(live);
     }
   }
-  intake.on_recovered_refusals(1, refusals);
   ASSERT_EQ(intake.batches(), 1u);
-  EXPECT_EQ(intake.find("default", "b1")->answer, answer);
-  EXPECT_EQ(intake.find("default", "b1")->refusals.size(), 2u);
+  EXPECT_EQ(intake.find("default", "b1")->answer_json, answer);
   Fed again(intake, body);
   EXPECT_EQ(again.listener.answer.status, 200);
   EXPECT_NE(again.listener.answer.body.find("\"replayed\":true"), std::string::npos);
@@ -408,7 +406,7 @@ TEST(Intake, RestoredBatchesAreKnown) {
   EXPECT_EQ(other.listener.answer.status, 409);
   Fed next(intake, body_of("b2", 2));
   port.answer_all(intake);
-  EXPECT_EQ(intake.find("default", "b2")->live->batch.number, 2u) << "numbers go on";
+  EXPECT_EQ(intake.find("default", "b2")->batch.number, 2u) << "numbers go on";
 }
 
 TEST(Intake, JsonOfTheTallies) {
@@ -498,10 +496,10 @@ void play(uint64_t seed) {
     for (const uint64_t number : port.announced) ASSERT_TRUE(there.contains(number));
     for (const Feeder& each : feeders) {
       if (!each.told_yes) continue;
-      const Intake::Known* known = intake.find("default", each.name);
+      const Intake::BatchPtr known = intake.find("default", each.name);
       ASSERT_NE(known, nullptr);
-      ASSERT_TRUE(there.contains(known->live->batch.number));
-      ASSERT_EQ(there.at(known->live->batch.number).size(), each.recipients);
+      ASSERT_TRUE(there.contains(known->batch.number));
+      ASSERT_EQ(there.at(known->batch.number).size(), each.recipients);
     }
   }
   for (Feeder& feeder : feeders) feeder.fed.reset();

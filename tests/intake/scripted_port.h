@@ -32,17 +32,23 @@ class ScriptedPort : public ShardPort {
   void announce(std::shared_ptr<const queue::LiveBatch> batch) override {
     EXPECT_TRUE(exists(batch->batch.number)) << "announced before it was durable";
     EXPECT_TRUE(announced.insert(batch->batch.number).second) << "announced twice";
+    live[batch->batch.number] = std::move(batch);
   }
   void discard(uint64_t batch) override {
     EXPECT_FALSE(announced.contains(batch));
     discarded.insert(batch);
+  }
+  void forget(uint64_t batch) override {
+    EXPECT_FALSE(exists(batch)) << "let go of before that was durable";
+    EXPECT_TRUE(forgotten.insert(batch).second) << "let go of twice";
   }
   uint64_t waiting_recipients() const override { return waiting_elsewhere; }
   bool accepting(std::string& reason) const override {
     if (!open) reason = "the disk is full";
     return open;
   }
-  int64_t wall_ns() const override { return 1'782'898'205'000'000'000; }
+  int64_t wall_ns() const override { return wall; }
+  int64_t mono_ns() const override { return mono; }
 
   // The shard's oldest request becomes durable, or is lost.
   bool answer(Intake& intake, unsigned shard, bool well = true) {
@@ -89,6 +95,7 @@ class ScriptedPort : public ShardPort {
             break;
           }
           case FrameType::abort:
+          case FrameType::forgotten:
             aborted.insert(number_of(frame.payload));
             break;
           case FrameType::extent: {
@@ -129,7 +136,9 @@ class ScriptedPort : public ShardPort {
 
   std::vector<std::vector<Frame>> journals;
   std::vector<std::deque<AppendRequest>> waiting;
-  std::set<uint64_t> announced, discarded;
+  std::map<uint64_t, std::shared_ptr<const queue::LiveBatch>> live;
+  std::set<uint64_t> announced, discarded, forgotten;
+  int64_t wall = 1'782'898'205'000'000'000, mono = 0;
   unsigned appends = 0;
   bool open = true;
   uint64_t waiting_elsewhere = 0;

@@ -31,6 +31,32 @@ TEST(RecordTable, AllocatesUpToItsCapacityAndReusesWhatIsFreed) {
   EXPECT_EQ(table.allocate(), kNoSlot);
 }
 
+TEST(RecordTable, VisitsLiveRecordsInOrderAndInPieces) {
+  RecordTable table(3 * kChunk);
+  std::vector<uint32_t> slots;
+  for (uint32_t i = 0; i < 2 * kChunk + 10; ++i) slots.push_back(table.allocate());
+  std::vector<uint32_t> live;
+  for (const uint32_t slot : slots) {
+    if (slot % 3 == 0 || slot >> RecordTable::kChunkBits == 1) {
+      table.release(slot);  // all of the second chunk
+    } else {
+      live.push_back(slot);
+    }
+  }
+  std::vector<uint32_t> seen;
+  uint32_t at = 0, pieces = 0;
+  while (at != kNoSlot) {
+    at = table.visit(at, 1000, [&](uint32_t slot) { seen.push_back(slot); });
+    ++pieces;
+  }
+  EXPECT_EQ(seen, live);
+  EXPECT_GE(pieces, kChunk / 1000);
+  // What is looked at may go.
+  at = table.visit(0, UINT32_MAX, [&](uint32_t slot) { table.release(slot); });
+  EXPECT_EQ(at, kNoSlot);
+  EXPECT_EQ(table.count(), 0u);
+}
+
 TEST(RecordTable, AReusedRecordIsFreshButOfANewGeneration) {
   RecordTable table(1);
   const uint32_t slot = table.allocate();

@@ -142,7 +142,7 @@ void SimStorage::forget_operations(bool power_cut) {
           }
           break;
         case SimDisk::Kind::remove:
-          if (below(2) > 0) files_.erase(left.path);
+          if (below(2) > 0) remove_file(left.path);
           break;
         case SimDisk::Kind::sync:
           if (power_cut && below(2) > 0) view->effect_sync(left);
@@ -225,6 +225,13 @@ bool SimStorage::exists(std::string_view path) const {
 void SimStorage::erase(std::string_view path) {
   const auto at = files_.find(path);
   if (at != files_.end()) files_.erase(at);
+}
+
+void SimStorage::remove_file(std::string_view path) {
+  const auto at = files_.find(path);
+  if (at == files_.end()) return;
+  if (keep_removed) removed_[at->first] = at->second;
+  files_.erase(at);
 }
 
 std::vector<std::string> SimStorage::paths() const {
@@ -375,7 +382,7 @@ int64_t SimDisk::effect(Pending& done) {
     case Kind::remove:
       if (storage_.chance(storage_.faults.remove_error)) return -EIO;
       if (!storage_.exists(done.path)) return -ENOENT;
-      storage_.erase(done.path);
+      storage_.remove_file(done.path);
       return 0;
     case Kind::list_now:
     case Kind::open_now:
@@ -485,19 +492,29 @@ void SimDisk::close(File file) {
                                             std::vector<Entry>& entries) {
   entries.clear();
   if (fails_now(Kind::list_now, __builtin_return_address(0))) return -storage_.faults.fail_errno;
+  std::map<std::string, uint64_t> found;
   std::string prefix(directory);
   prefix += '/';
-  for (auto at = storage_.files_.lower_bound(prefix); at != storage_.files_.end(); ++at) {
-    if (!at->first.starts_with(prefix)) break;
-    const std::string name = at->first.substr(prefix.size());
-    if (name.find('/') == name.npos) entries.push_back({name, at->second->size});
-  }
+  const auto look = [&](const auto& files) {
+    for (auto at = files.lower_bound(prefix); at != files.end(); ++at) {
+      if (!at->first.starts_with(prefix)) break;
+      const std::string name = at->first.substr(prefix.size());
+      if (name.find('/') == name.npos) found.emplace(name, at->second->size);
+    }
+  };
+  look(storage_.files_);
+  if (looks_back_) look(storage_.removed_);
+  for (const auto& [name, bytes] : found) entries.push_back({name, bytes});
   return 0;
 }
 
 [[gnu::noinline]] int64_t SimDisk::open_now(std::string_view path) {
   if (fails_now(Kind::open_now, __builtin_return_address(0))) return -storage_.faults.fail_errno;
   std::shared_ptr<SimStorage::File> file = storage_.find(path);
+  if (file == nullptr && looks_back_) {
+    if (const auto at = storage_.removed_.find(path); at != storage_.removed_.end())
+      file = at->second;
+  }
   return file == nullptr ? -ENOENT : storage_.handle_for(std::move(file));
 }
 

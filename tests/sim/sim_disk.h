@@ -99,6 +99,9 @@ class SimStorage {
   void erase(std::string_view path);
   std::vector<std::string> paths() const;
 
+  // Files that were removed are kept for who looks back (SimDisk::look_back).
+  bool keep_removed = false;
+
   uint64_t calls = 0;  // that could have failed
   // Where they came from, in the order of their numbers, if `notes_calls`.
   struct Called {
@@ -141,9 +144,11 @@ class SimStorage {
   std::shared_ptr<File> find(std::string_view path) const;
   uint64_t used_bytes() const;
   void forget_operations(bool power_cut);
+  void remove_file(std::string_view path);
 
   std::mt19937_64 random_;
   std::map<std::string, std::shared_ptr<File>, std::less<>> files_;
+  std::map<std::string, std::shared_ptr<File>, std::less<>> removed_;
   std::map<int32_t, std::shared_ptr<File>> handles_;
   int32_t next_handle_ = 3;
   uint64_t next_write_ = 1;
@@ -166,6 +171,8 @@ class SimDisk final : public queue::Disk {
   bool complete_one();
   size_t pending() const { return pending_.size(); }
   int64_t next_due_ns() const;  // INT64_MAX: nothing is pending
+  // The blocking calls see removed files, too: for an oracle that reads what once was there.
+  void look_back() { looks_back_ = true; }
 
   void create(std::string_view path, uint64_t bytes, queue::DiskOperation& op) override;
   void open(std::string_view path, queue::DiskOperation& op) override;
@@ -213,6 +220,7 @@ class SimDisk final : public queue::Disk {
   bool faultless_ = false;
   int64_t now_ns_ = 0;
   uint64_t next_order_ = 0;
+  bool looks_back_ = false;
 };
 
 }  // namespace veredus::sim

@@ -54,6 +54,7 @@ bool plant(std::string_view name, WorldOptions& options) {
       {"doubt_is_delivered", Planted::doubt_is_delivered},
       {"doubt_is_failed", Planted::doubt_is_failed},
       {"outcomes_late", Planted::outcomes_late},
+      {"journals_left_out", Planted::journals_left_out},
       {"content_mixed", Planted::content_mixed},
       {"wrong_recipient", Planted::wrong_recipient}};
   constexpr std::pair<std::string_view, Journal> of_journal[] = {
@@ -83,16 +84,19 @@ bool plant(std::string_view name, WorldOptions& options) {
 void print(uint64_t seed, const WorldReport& report) {
   const PowerCuts& cuts = report.power_cuts;
   std::printf(
-      "seed %lu: %u to %u shards, %lu turns, %.0f s simulated, %lu batches, %lu receipts, "
+      "seed %lu: %u to %u shards, %u journals, %lu turns, %.0f s simulated, %lu batches, %lu "
+      "receipts, "
       "%lu duplicates, %lu in doubt, %lu connections, %lu resets, trace %016lx\n"
       "  %lu crashes (%lu after an acknowledgement, %lu at a start, %lu in recovery); %lu power "
       "cuts met %lu unsynced writes: %lu dropped, %lu torn, %lu reordered; groups cut: %lu torn, "
-      "%lu behind one\n",
-      seed, report.shards, report.shards_at_end, report.turns,
+      "%lu behind one\n"
+      "  %lu checkpoints, %lu starts at one, %lu recipients carried, %lu segments removed\n",
+      seed, report.shards, report.shards_at_end, report.homes_at_end, report.turns,
       static_cast<double>(report.simulated_ns) / 1e9, report.acknowledged, report.receipts,
       report.duplicates, report.in_doubt, report.connections, report.resets, report.trace,
       report.crashes, report.after_acknowledgement, report.at_start, report.in_recovery, cuts.cuts,
-      cuts.met, cuts.dropped, cuts.torn, cuts.reordered, report.torn_groups, report.cut_groups);
+      cuts.met, cuts.dropped, cuts.torn, cuts.reordered, report.torn_groups, report.cut_groups,
+      report.checkpoints, report.starts_at_checkpoint, report.carried, report.segments_removed);
   constexpr size_t kPrinted = 20;
   for (size_t i = 0; i < std::min(report.violations.size(), kPrinted); ++i)
     std::printf("  VIOLATION: %s\n", report.violations[i].c_str());
@@ -120,7 +124,8 @@ bool says_what_is_expected(const Run& run, const WorldReport& report) {
 // Over all seeds of a run.
 struct Sums {
   uint64_t duplicates = 0, in_doubt = 0, resets = 0, crashes = 0, after_acknowledgement = 0,
-           at_start = 0, in_recovery = 0, torn_groups = 0, cut_groups = 0, seeds_cut = 0;
+           at_start = 0, in_recovery = 0, torn_groups = 0, cut_groups = 0, seeds_cut = 0,
+           checkpoints = 0, carried = 0, removed = 0, starts_at_checkpoint = 0;
   PowerCuts cuts;
 
   void add(const WorldReport& report) {
@@ -133,6 +138,10 @@ struct Sums {
     in_recovery += report.in_recovery;
     torn_groups += report.torn_groups;
     cut_groups += report.cut_groups;
+    checkpoints += report.checkpoints;
+    carried += report.carried;
+    removed += report.segments_removed;
+    starts_at_checkpoint += report.starts_at_checkpoint;
     seeds_cut += report.torn_groups + report.cut_groups > 0;
     cuts.cuts += report.power_cuts.cuts;
     cuts.met += report.power_cuts.met;
@@ -145,10 +154,11 @@ struct Sums {
         "%lu seeds in %.1f s, 0 violations: %lu crashes (%lu after an acknowledgement, %lu at a "
         "start, %lu in recovery); %lu power cuts met %lu unsynced writes: %lu dropped, %lu torn, "
         "%lu reordered; groups cut at recovery: %lu torn, %lu behind one, in %lu seeds; %lu "
+        "checkpoints, %lu starts at one, %lu recipients carried, %lu segments removed; %lu "
         "connection resets, %lu in doubt, %lu duplicates (each in doubt, or unsynced at a crash)\n",
         seeds, seconds, crashes, after_acknowledgement, at_start, in_recovery, cuts.cuts, cuts.met,
-        cuts.dropped, cuts.torn, cuts.reordered, torn_groups, cut_groups, seeds_cut, resets,
-        in_doubt, duplicates);
+        cuts.dropped, cuts.torn, cuts.reordered, torn_groups, cut_groups, seeds_cut, checkpoints,
+        starts_at_checkpoint, carried, removed, resets, in_doubt, duplicates);
   }
 };
 

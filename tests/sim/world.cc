@@ -33,6 +33,7 @@ World::World(const WorldOptions& options)
       random_(options.seed * 2 + 1),
       internet_(options.seed, clock_),
       storage_(options.seed + 77) {
+  storage_.keep_removed = true;
   shards_ = options.shards != 0 ? options.shards : 2 + static_cast<unsigned>(random_.below(3));
   report_.shards = shards_;
   settings_.hostname = "mta.sim";
@@ -45,7 +46,8 @@ World::World(const WorldOptions& options)
   settings_.recipients_per_transaction = 1 + static_cast<unsigned>(random_.below(20));
   settings_.tickets_max = 256;
   settings_.page_cache_bytes = 1 << 20;
-  settings_.journal.segment_bytes = 256 * 1024;
+  // Small: many of them come to their end, and are reclaimed.
+  settings_.journal.segment_bytes = (16u << random_.below(5)) * 1024;
   settings_.address_policy = dns::AddressPolicy({*dns::parse_cidr("10.0.0.0/8")}, {});
   settings_.messages_per_connection = random_.below(2) == 0 ? 0 : 5;
   settings_.dialogue.use_chunking = random_.below(2) == 0;
@@ -67,7 +69,7 @@ World::World(const WorldOptions& options)
     faults.content_later = some(0.05);
     faults.content_never = some(0.02);
     faults.shutdown_anywhere = some(0.02);
-    faults.reset_anywhere = 0.002 + some(0.02);
+    faults.reset_anywhere = 0.005 + some(0.02);
     faults.reset_before_reply = some(0.03);
     faults.stray_reply = some(0.02);
     faults.dns_failure = some(0.1);
@@ -207,15 +209,15 @@ bool World::all_settled() const {
     if (!feeder->acknowledged) return false;
   }
   bool settled = true;
-  life_->intake->for_each([&](const intake::Intake::Known& known) {
-    if (known.live->tally.settled() < known.live->accepted) settled = false;
+  life_->intake->for_each([&](const intake::Intake::BatchPtr& live) {
+    if (live->tally.settled() < live->accepted) settled = false;
   });
   return settled;
 }
 
 bool World::all_durable() const {
   return std::all_of(life_->places.begin(), life_->places.end(),
-                     [](const auto& place) { return place->shard->home().settled(); });
+                     [](const auto& place) { return place->shard->settled(); });
 }
 
 void World::calm() {
@@ -238,7 +240,9 @@ WorldReport World::run() {
   begin_disk_plan();
   start_life();
   if (options_.crashes_max != 0)
-    crashes_left_ = 1 + static_cast<uint32_t>(random_.below(options_.crashes_max));
+    crashes_left_ = options_.crashes_min +
+                    static_cast<uint32_t>(
+                        random_.below(options_.crashes_max - options_.crashes_min + uint64_t{1}));
   plan_crash();
   // Faults for a while, then everything must come to its end.
   const int64_t calm_at = clock_.mono + 2 * 3600 * kSecond;
@@ -271,6 +275,7 @@ WorldReport World::run() {
   }
   if (life_ != nullptr && life_->intake != nullptr && storage_.spun == 0) judge();
   report_.shards_at_end = shards_;
+  report_.homes_at_end = life_->core->homes();
   report_.power_cuts = storage_.power_cuts;
   report_.disk_failures = storage_.faults_injected;
   report_.called = std::move(storage_.called);

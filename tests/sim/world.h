@@ -37,14 +37,16 @@ struct DiskPlan {
 
 struct WorldOptions {
   uint64_t seed = 1;
-  // 0: two to four, as the seed has it, and now and then one more after a crash.
+  // 0: two to four, as the seed has it, and now and then more or fewer after a crash.
   unsigned shards = 0;
+  std::vector<unsigned> shards_later;  // of the lives after the first; the last holds on
   uint32_t recipients = 1000;
   uint32_t batches = 8;
   uint32_t domains = 60;
   uint32_t sites = 20;
   double hot_share = 0.3;    // of the recipients, at one site
-  uint32_t crashes_max = 3;  // at least one, if not 0
+  uint32_t crashes_max = 3;  // at least crashes_min, if not 0
+  uint32_t crashes_min = 1;
   bool faults = true;
   bool disk_faults = true;
   uint32_t connections_per_site = 20;
@@ -80,7 +82,10 @@ struct WorldReport {
   std::vector<SimStorage::Called> called;
   // What recovery found beyond the cut (queue::Recovered).
   uint64_t cut_groups = 0, torn_groups = 0;
-  unsigned shards = 0, shards_at_end = 0;
+  // Of all lives; and how often a start began at a checkpoint.
+  uint64_t checkpoints = 0, carried = 0, segments_removed = 0, starts_at_checkpoint = 0;
+  unsigned shards = 0, shards_at_end = 0, homes_at_end = 0;
+  uint64_t shrunk = 0;  // lives with fewer shards than journals
   int64_t simulated_ns = 0;
   // When the last mail arrived at the domain that has most of it (d0), and at the others.
   int64_t hot_done_mono_ns = 0, others_done_mono_ns = 0;
@@ -124,18 +129,21 @@ class World {
   bool disk_plan_works() const;
   void run_disk_plan();
   void end_damaged_life_soon();
+  void damage_told(const std::string& what);
   void follow_events();
   void judge_follower(const States& states);
 
-  void make_life();
+  absl::Status make_life();
   bool try_start();
   bool start_refused(const absl::Status& why);
   bool recover_life(size_t shards, std::vector<RecoveredHome>& found);
+  unsigned shards_of_next_life();
   void start_life();
   void plan_crash();
   bool crash_due();
   bool damage_owed() const;
   size_t acknowledged() const;
+  void count_life();
   void die(bool power_cut);
   void crash();
 

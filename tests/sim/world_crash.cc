@@ -20,10 +20,15 @@ constexpr uint32_t kCrashesAddedMax = 60;
 // -------------------------------------------------------------------------------------------------
 // start
 
-void World::make_life() {
+absl::Status World::make_life() {
   life_ = std::make_unique<Life>(*this);
   Life& life = *life_;
-  life.core = std::make_unique<EngineCore>(settings_, shards_, clock_);
+  SimDisk disk(storage_);
+  const absl::StatusOr<unsigned> journals = journals_in(disk);
+  if (!journals.ok()) return journals.status();
+  const unsigned homes = std::max(shards_, *journals);
+  report_.shrunk += homes > shards_;
+  life.core = std::make_unique<EngineCore>(settings_, shards_, homes, clock_);
   life.core->exchange().set_answers(&life);
   for (unsigned id = 0; id < shards_; ++id) {
     life.places.push_back(std::make_unique<Life::Place>(life, id));
@@ -35,21 +40,25 @@ void World::make_life() {
         static_cast<uint16_t>(id),
         {clock_, place, place.network, place.disk, place.lookups, place.timers}, seed);
   }
+  return absl::OkStatus();
 }
 
 bool World::recover_life(size_t shards, std::vector<RecoveredHome>& found) {
   const bool planned = options_.disk_plan.call != 0 || options_.disk_plan.first != 0;
   for (size_t id = 0; id < shards; ++id) {
-    absl::StatusOr<RecoveredHome> home = life_->places[id]->shard->recover();
-    if (!home.ok()) return start_refused(home.status()), false;
-    if (planned && storage_.faults_injected > failures_before_start_) {
-      report_.damage_told += home->damage.size();
-    } else {
-      for (const std::string& damage : home->damage) violation("damage reported: " + damage);
+    absl::StatusOr<std::vector<RecoveredHome>> homes = life_->places[id]->shard->recover();
+    if (!homes.ok()) return start_refused(homes.status()), false;
+    for (RecoveredHome& home : *homes) {
+      if (planned && storage_.faults_injected > failures_before_start_) {
+        report_.damage_told += home.damage.size();
+      } else {
+        for (const std::string& damage : home.damage) violation("damage reported: " + damage);
+      }
+      report_.starts_at_checkpoint += home.journal.checkpoint.segment != 0;
+      report_.cut_groups += home.journal.cut_groups;
+      report_.torn_groups += home.journal.torn_groups;
+      found.push_back(std::move(home));
     }
-    report_.cut_groups += home->journal.cut_groups;
-    report_.torn_groups += home->journal.torn_groups;
-    found.push_back(*std::move(home));
   }
   return true;
 }
@@ -64,7 +73,7 @@ bool World::try_start() {
   failures_before_start_ = storage_.faults_injected;
   const uint64_t damage_before = report_.damage_told;
   life_is_damaged_ = false;
-  make_life();
+  if (const absl::Status made = make_life(); !made.ok()) return start_refused(made), false;
   Life& life = *life_;
   std::vector<RecoveredHome> found;
   if (!recover_life(shards_, found)) return false;
@@ -73,17 +82,17 @@ bool World::try_start() {
     for (const std::string& damage : spool.damage) violation("damage reported: " + damage);
   }
   const EngineCore::Committed committed = EngineCore::committed_of(spool);
-  for (const auto& place : life.places) place->shard->resume(committed);
+  for (const auto& place : life.places) {
+    place->shard->resume(committed);
+    life.core->publish(place->id);
+  }
   intake::IntakeSettings intake_settings;
   intake_settings.small_bytes = random_.below(2) == 0 ? 4096 : 1 << 20;
   intake_settings.waiting_max = options_.waiting_max;
   intake_settings.extent_bytes = 2048 + random_.below(16384);
   life.intake = std::make_unique<intake::Intake>(*life.core, intake_settings);
   life.intake->set_next_number(spool.next_batch);
-  for (const auto& [number, location] : spool.refusals)
-    life.intake->on_recovered_refusals(number, location);
-  for (const RecoveredSpool::Known& known : spool.batches)
-    life.intake->restore(known.commit, known.batch);
+  for (const auto& live : spool.batches) life.intake->restore(live);
   if (report_.damage_told > damage_before) end_damaged_life_soon();
   return true;
 }
@@ -152,9 +161,19 @@ bool World::crash_due() {
   return true;
 }
 
+void World::count_life() {
+  for (const auto& place : life_->places) {
+    const Counters& counters = life_->core->counters(place->id);
+    report_.checkpoints += counters.checkpoints;
+    report_.carried += counters.carried;
+    report_.segments_removed += counters.segments_removed;
+  }
+}
+
 // The process dies, perhaps with the machine.
 void World::die(bool power_cut) {
   ++report_.crashes;
+  count_life();
   for (const auto& feeder : feeders_) feeder->connection_lost();
   // A sync that failed, then a killed process, then a power cut: what the page cache shows after
   // the first two may be on no disk, and no call can tell. Three faults in a row are more than a
@@ -175,8 +194,16 @@ void World::die(bool power_cut) {
   life_.reset();
   ++internet_.life;
   clock_.mono += static_cast<int64_t>(random_.below(60 * kSecond));
-  // Never fewer: that would be refused.
-  if (options_.shards == 0 && shards_ < kShardsMax && random_.below(4) == 0) ++shards_;
+  shards_ = shards_of_next_life();
+}
+
+unsigned World::shards_of_next_life() {
+  if (!options_.shards_later.empty()) {
+    const size_t lives = life_ended_mono_ns_.size();
+    return options_.shards_later[std::min(lives, options_.shards_later.size()) - 1];
+  }
+  if (options_.shards != 0 || random_.below(3) != 0) return shards_;
+  return 1 + static_cast<unsigned>(random_.below(kShardsMax));
 }
 
 // What the journals hold after it must never be repeated.
@@ -185,7 +212,8 @@ void World::crash() {
   if (plan_.aim == CrashPlan::Aim::starting) ++report_.at_start;
   die(plan_.power_cut);
   while (options_.disk_faults && random_.below(6) == 0) {
-    make_life();
+    if (const absl::Status made = make_life(); !made.ok())
+      return violation("recovery failed: " + std::string(made.message()));
     std::vector<RecoveredHome> found;
     if (!recover_life(random_.below(shards_) + 1, found)) return;
     ++report_.in_recovery;

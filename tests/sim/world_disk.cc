@@ -80,16 +80,27 @@ bool World::start_refused(const absl::Status& why) {
   return true;
 }
 
+// Told by a life that goes on: what it could not read, the next start must find.
+void World::damage_told(const std::string& what) {
+  const bool planned = options_.disk_plan.call != 0 || options_.disk_plan.first != 0;
+  if (!planned || storage_.faults_injected == failures_before_start_)
+    return violation("damage reported: " + what);
+  ++report_.damage_told;
+  end_damaged_life_soon();
+}
+
 // -------------------------------------------------------------------------------------------------
 // events
 
 void World::follow_events() {
   if (follower_ == nullptr) return;
-  follower_->streams.resize(shards_);
-  for (unsigned id = 0; id < shards_; ++id) {
+  const unsigned homes = life_->core->homes();
+  follower_->streams.resize(std::max<size_t>(homes, follower_->streams.size()));
+  for (unsigned id = 0; id < homes; ++id) {
     Follower::Stream& stream = follower_->streams[id];
     if (stream.reader == nullptr) {
       stream.disk = std::make_unique<SimDisk>(storage_);
+      stream.disk->look_back();  // how long files are kept for readers is another matter
       stream.reader = std::make_unique<queue::JournalReader>(
           *stream.disk, static_cast<uint16_t>(id),
           Store::journal_directory(static_cast<uint16_t>(id)));

@@ -23,12 +23,13 @@ constexpr int64_t kOutcomeLatestNs = 250'000'000;
 // is durable.
 World::States World::read_journals() {
   States states;
-  for (unsigned id = 0; id < shards_; ++id) {
+  for (unsigned id = 0; id < life_->core->homes(); ++id) {
     SimDisk disk(storage_, SimDisk::Faultless());
+    disk.look_back();
     queue::JournalReader reader(disk, static_cast<uint16_t>(id),
                                 Store::journal_directory(static_cast<uint16_t>(id)));
     queue::JournalReader::Position position;
-    const queue::Location end = life_->places[id]->shard->home().journal().durable_end();
+    const queue::Location end = life_->core->durable_end(id);
     queue::FrameType type;
     queue::Location at;
     std::string_view payload;
@@ -64,10 +65,9 @@ World::States World::read_journals() {
 // Outcomes that survived a crash are final: from this life on nothing may reach these recipients.
 void World::judge_durable_at_crash() {
   std::map<uint64_t, const Feeder*> by_number;
-  life_->intake->for_each([&](const intake::Intake::Known& known) {
+  life_->intake->for_each([&](const intake::Intake::BatchPtr& live) {
     for (const auto& feeder : feeders_) {
-      if (feeder->name == known.live->batch.name)
-        by_number[known.live->batch.number] = feeder.get();
+      if (feeder->name == live->batch.name) by_number[live->batch.number] = feeder.get();
     }
   });
   for (const auto& feeder : feeders_) {
@@ -85,6 +85,7 @@ void World::judge_durable_at_crash() {
 
 // What holds of the world as a whole.
 void World::judge_world() {
+  count_life();
   for (const std::string& what : internet_.violations) violation("a server saw " + what);
   if (internet_.open_at_site_max > settings_.connections_per_site) {
     violation(std::to_string(internet_.open_at_site_max) +
@@ -125,9 +126,9 @@ void World::judge() {
   judge_world();
   const auto states = read_journals();
   judge_follower(states);
-  std::map<std::string, const intake::Intake::Known*> known_by_name;
+  std::map<std::string, intake::Intake::BatchPtr> known_by_name;
   life_->intake->for_each(
-      [&](const intake::Intake::Known& known) { known_by_name[known.live->batch.name] = &known; });
+      [&](const intake::Intake::BatchPtr& live) { known_by_name[live->batch.name] = live; });
   for (const auto& feeder : feeders_) {
     if (!feeder->acknowledged) continue;
     ++report_.acknowledged;
@@ -136,7 +137,7 @@ void World::judge() {
       violation("batch " + feeder->name + " was acknowledged, and does not exist");
       continue;
     }
-    judge_batch(*feeder, *known->second->live, states);
+    judge_batch(*feeder, *known->second, states);
   }
 }
 

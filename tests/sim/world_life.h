@@ -107,6 +107,7 @@ struct World::Life final : Exchange::Answers {
     places.clear();
   }
   void answer(intake::AppendAnswer one) override { answers.push_back(std::move(one)); }
+  void damage(std::string what) override { world.damage_told(what); }
 
   World& world;
   std::unique_ptr<EngineCore> core;
