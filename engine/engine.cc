@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 
 #include "engine/io/ares_host.h"
 #include "engine/io/ring.h"
@@ -24,6 +25,17 @@ uint64_t random_seed() {
   while (getrandom(&seed, sizeof seed, 0) != sizeof seed) {
   }
   return seed;
+}
+
+// Of each shard. What the limit leaves to others is for files of the spool, feeders and readers:
+// sessions that take every descriptor would stop dialling last and the journal first.
+unsigned descriptors_for_sockets(unsigned shards) {
+  constexpr rlim_t kReserve = 512, kReservePerShard = 128;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return UINT32_MAX;
+  const rlim_t reserve = std::min(limit.rlim_cur * 2 / 3, kReserve + shards * kReservePerShard);
+  return static_cast<unsigned>(
+      std::clamp<rlim_t>((limit.rlim_cur - reserve) / shards, 1, UINT32_MAX));
 }
 
 absl::Status pin_to(unsigned core) {
@@ -156,7 +168,8 @@ absl::Status Engine::prepare(Runner& runner) {
   runner.ring = *std::move(ring);
   if (absl::Status armed = runner.wake->arm(*runner.ring); !armed.ok()) return armed;
   io::NetworkSettings sockets;
-  sockets.max_sockets = std::max(1u, settings().connections_total / options_.shards) + 16;
+  sockets.max_sockets = std::min(std::max(1u, settings().connections_total / options_.shards) + 16,
+                                 descriptors_for_sockets(options_.shards));
   auto network = io::RingNetwork::create(*runner.ring, sockets);
   if (!network.ok()) return network.status();
   runner.network = *std::move(network);

@@ -4,6 +4,7 @@
 #include <cassert>
 #include <utility>
 
+#include "engine/io/kill_point.h"
 #include "engine/io/planted.h"
 #include "engine/store.h"
 
@@ -158,6 +159,7 @@ void Home::on_durable(uint64_t sequence) {
   while (!unanswered_.empty() && unanswered_.front().sequence <= sequence) {
     Unanswered& waits = unanswered_.front();
     waits.answer.status = waits.status;
+    io::kill_point("before_answer");
     shard_.exchange.answers().answer(std::move(waits.answer));
     unanswered_.pop_front();
   }
@@ -204,6 +206,7 @@ void Home::append_outcomes() {
   const queue::Appended appended = journal_.append(FrameType::outcomes, scratch_, count);
   flushed_.push_back({appended.sequence, returned_});
   if (std::exchange(doubt_unflushed_, false)) doubts_sequence_ = appended.sequence;
+  io::kill_point("outcomes_appended");
   oldest_outcome_mono_ns_ = 0;
 }
 

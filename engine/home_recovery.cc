@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/home.h"
+#include "engine/io/kill_point.h"
 
 namespace veredus {
 
@@ -63,6 +64,7 @@ void Home::resume(
     return;
   writes_ = true;
   journal_.start();
+  io::kill_point("recovery_resumed");
   // What outcomes named before the start nobody knows: the files are kept as if the last one had
   // named them.
   for (const auto& [segment, bytes] : journal_.complete_segments())

@@ -6,6 +6,7 @@
 
 #include "engine/home.h"
 #include "engine/in_doubt.h"
+#include "engine/io/kill_point.h"
 #include "engine/io/planted.h"
 
 namespace veredus {
@@ -96,6 +97,7 @@ void Home::place_of(uint32_t slot, queue::Outcome& outcome) const {
 void Home::write(queue::Outcome& outcome, const Extent& extent) {
   if (outcomes_.empty()) oldest_outcome_mono_ns_ = shard_.mono_ns;
   outcomes_.add(outcome);
+  io::kill_point("outcome_gathered");
   extent.settled->count(outcome);
   extent.use->last_outcome = journal_.current_segment();
   queue::Tally& tally = extent.batch->tally;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 
+#include "engine/io/kill_point.h"
 #include "engine/io/planted.h"
 #include "engine/lane.h"
 
@@ -230,8 +231,10 @@ void Lanes::on_session_outcome(smtp::Session& session, smtp::Outgoing* outgoing,
     lane.peer_text = io::to_text(session.peer());
   }
   text_of(work, item, text, lane.site->hosts[session.host].name, lane.peer_text);
-  if (outcome.verdict.result == smtp::Result::delivered)
+  if (outcome.verdict.result == smtp::Result::delivered) {
+    io::kill_point("reply_heard");
     Counters::add(shard_.counters.delivered_here);
+  }
   // The work, and with it the pins on page and content, stays until the kernel has let go of the
   // bytes.
 }

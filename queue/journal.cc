@@ -7,6 +7,7 @@
 
 #include "queue/journal_recovery.h"
 #include "queue/journal_writer.h"
+#include "queue/kill_point.h"
 #include "queue/planted.h"
 
 namespace veredus::queue {
@@ -251,6 +252,7 @@ void Journal::Impl::step_done(int64_t result) {
     case Step::header_sync:
       if (result < 0) return step_failed(result);
       step_ = Step::none;
+      kill_point("header_synced");
       remove_dead();
       return pump();
     case Step::group_sync:
@@ -270,11 +272,14 @@ void Journal::Impl::written(int64_t result) {
   interrupted_ = 0;
   if (!writing_.empty()) return write_rest();
   if (is_planted(Planted::sync_skipped) && step_ == Step::group_write) return group_durable();
+  if (step_ == Step::header_write) kill_point("header_written");
+  if (step_ == Step::group_write) kill_point("group_written");
   step_ = step_ == Step::header_write ? Step::header_sync : Step::group_sync;
   disk_.sync(segments_.front()->file, operation_);
 }
 
 void Journal::Impl::group_durable() {
+  kill_point("group_synced");
   Group group = std::move(groups_.front());
   groups_.pop_front();
   gathered_ -= group.gathered;

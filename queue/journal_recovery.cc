@@ -8,6 +8,7 @@
 #include "queue/checkpoint.h"
 #include "queue/journal_epochs.h"
 #include "queue/journal_files.h"
+#include "queue/kill_point.h"
 #include "queue/planted.h"
 
 namespace veredus::queue {
@@ -40,12 +41,16 @@ class Recovery {
 
   absl::StatusOr<RecoveredJournal> run() {
     absl::Status done = read_headers();
+    kill_point("recovery_headers_read");
     if (done.ok()) done = find_all();
+    kill_point("recovery_scanned");
     if (done.ok()) done = make_durable();
     if (!done.ok()) return done;
+    kill_point("recovery_synced");
     for (const GroupAt& group : counting_) {
       if (group.header.sequence >= checkpoint_.sequence) deliver(group);
     }
+    kill_point("recovery_replayed");
     for (const Alarm& alarm : alarms_) visitor_.on_damage(alarm.segment, alarm.offset, alarm.what);
     return result();
   }

@@ -7,6 +7,7 @@
 
 #include "queue/journal_files.h"
 #include "queue/journal_writer.h"
+#include "queue/kill_point.h"
 #include "queue/outcome.h"
 
 namespace veredus::queue {
@@ -60,6 +61,7 @@ void Journal::Impl::segment_made(Segment& segment, int64_t result) {
   } else if (result >= 0) {
     segment.file = static_cast<Disk::File>(result);
     file_bytes_ += segment.bytes;
+    kill_point("segment_made");
     healthy_ = true;
     space_wanted_ = false;
   } else {

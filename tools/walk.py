@@ -63,6 +63,7 @@ class Walk:
         self.dns_port = self.sink_port = 0
         self.settings = settings or {}
         self.survives = survives
+        self.environment = {}  # of the engine, beside ours
         self.started = []
 
     # --- what runs -------------------------------------------------------------------------------
@@ -104,7 +105,8 @@ class Walk:
         with open(self.log, "a") as log:
             self.engine = loopback.start([self.veredus, "serve", "--config", self.config],
                                          stdout=log, stderr=log, own=self.started.append,
-                                         survives=self.survives)
+                                         survives=self.survives,
+                                         env={**os.environ, **self.environment})
 
     def start_engine(self, wait_s=30):
         """Until it answers."""

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "engine/io/kill_point.h"
 #include "engine/io/planted.h"
 
 namespace veredus::smtp {
@@ -220,6 +221,7 @@ void Session::send_block() {
       }
       ++content_at_;
     }
+    io::kill_point("content_leaves");
     only_commands_ = false;
     last_block_ = content_at_ == sending_->content.size();
     if (last_block_ && !tail_.empty()) pieces.push_back(piece_of(tail_));
@@ -235,6 +237,7 @@ void Session::submitted() {
   queued_ = false;
   if (closing_ || !in_flight_) return;
   if (last_block_) {
+    io::kill_point("content_left");
     dialogue_.content_sent();
     sending_->moments.body_sent_ns = world_.mono_ns;
   } else {

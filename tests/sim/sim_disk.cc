@@ -11,6 +11,8 @@
 namespace veredus::sim {
 namespace {
 
+constexpr size_t kCalledMax = 1'000'000;
+
 std::string_view as_text(std::span<const uint8_t> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
@@ -48,16 +50,28 @@ bool SimStorage::chance(double probability) {
 }
 
 // Counts a call that can fail; true when it is one of those told to.
-bool SimStorage::planned_failure() {
+bool SimStorage::planned_failure(DiskCall call, const void* from) {
   ++calls;
+  if (notes_calls && called.size() < kCalledMax) called.push_back({call, from, false});
+  if (calls > calls_max) {
+    ++spun;
+    faults.fail_call = 0;
+  }
+  if (calls == faults.fail_first) {
+    if (faults.fail_call > 1) --faults.fail_call;
+    ++faults_injected;
+    if (notes_calls) called.back().failed = true;
+    return true;
+  }
   if (faults.fail_call == 0) return false;
   if (faults.fail_call > 1) {
     --faults.fail_call;
     return false;
   }
-  if (faults.fail_count == 0) return false;
+  if (faults.fail_count == 0 || (faults.fail_kinds & bit(call)) == 0) return false;
   if (faults.fail_count != UINT64_MAX) --faults.fail_count;
   ++faults_injected;
+  if (notes_calls && calls <= kCalledMax) called.back().failed = true;
   return true;
 }
 
@@ -154,6 +168,10 @@ void SimStorage::forget_operations(bool power_cut) {
           break;
         case SimDisk::Kind::open:
         case SimDisk::Kind::read:
+        case SimDisk::Kind::list_now:
+        case SimDisk::Kind::open_now:
+        case SimDisk::Kind::read_now:
+        case SimDisk::Kind::sync_now:
           break;
       }
     }
@@ -267,6 +285,9 @@ uint64_t SimStorage::used_bytes() const {
 SimDisk::SimDisk(SimStorage& storage) : storage_(storage) {
   storage_.views_.push_back(this);
 }
+SimDisk::SimDisk(SimStorage& storage, Faultless) : SimDisk(storage) {
+  faultless_ = true;
+}
 SimDisk::~SimDisk() {
   std::erase(storage_.views_, this);
 }
@@ -300,7 +321,8 @@ int64_t SimDisk::next_due_ns() const {
   return due;
 }
 
-SimDisk::Pending& SimDisk::start(Kind kind, queue::DiskOperation& op, File handle) {
+SimDisk::Pending& SimDisk::start(Kind kind, const void* from, queue::DiskOperation& op,
+                                 File handle) {
   for (const Pending& each : pending_) {
     assert(each.op != &op && "one operation is used twice at once");
     static_cast<void>(each);
@@ -310,6 +332,7 @@ SimDisk::Pending& SimDisk::start(Kind kind, queue::DiskOperation& op, File handl
       kind == Kind::create ? faults.create_latency_max_ns : faults.latency_max_ns;
   Pending& made = pending_.emplace_back();
   made.kind = kind;
+  made.from = from;
   made.op = &op;
   made.handle = handle;
   const auto file = storage_.handles_.find(handle);
@@ -324,8 +347,38 @@ SimDisk::Pending& SimDisk::start(Kind kind, queue::DiskOperation& op, File handl
 void SimDisk::complete(size_t index) {
   Pending done = std::move(pending_[index]);
   pending_.erase(pending_.begin() + static_cast<ptrdiff_t>(index));
-  const int64_t result = storage_.planned_failure() ? -storage_.faults.fail_errno : effect(done);
+  const bool fails = storage_.planned_failure(done.kind, done.from);
+  const int64_t result = fails ? failure(done) : effect(done);
   done.op->on_disk_done(result);
+}
+
+// The planned failure. What it leaves behind is the worst that can be: a part written, pages that
+// count as clean and are on no disk.
+int64_t SimDisk::failure(Pending& done) {
+  const int error = storage_.faults.fail_errno;
+  if (done.kind == Kind::write && done.file != nullptr) {
+    if (error == 0) {
+      done.out = done.out.first((done.out.size() + 1) / 2);
+      done.sum = std::hash<std::string_view>()(as_text(done.out));
+      return effect_write(done);
+    }
+    done.out = done.out.first(done.out.size() / 2);
+    done.sum = std::hash<std::string_view>()(as_text(done.out));
+    if (!done.out.empty()) effect_write(done);
+  }
+  if (done.kind == Kind::sync && done.file != nullptr) {
+    std::erase_if(done.file->dirty,
+                  [&](const SimStorage::Dirty& write) { return write.number <= done.up_to; });
+  }
+  if (done.kind == Kind::read && error == 0) {
+    done.in = done.in.first((done.in.size() + 1) / 2);
+    return effect(done);
+  }
+  return error == 0 ? effect(done) : -error;
+}
+
+bool SimDisk::fails_now(Kind kind, const void* from) {
+  return !faultless_ && storage_.planned_failure(kind, from);
 }
 
 int64_t SimDisk::effect(Pending& done) {
@@ -350,6 +403,11 @@ int64_t SimDisk::effect(Pending& done) {
       if (!storage_.exists(done.path)) return -ENOENT;
       storage_.remove_file(done.path);
       return 0;
+    case Kind::list_now:
+    case Kind::open_now:
+    case Kind::read_now:
+    case Kind::sync_now:
+      break;
   }
   return -EINVAL;
 }
@@ -403,38 +461,41 @@ int64_t SimDisk::effect_sync(Pending& done) {
   return fails ? -EIO : 0;
 }
 
-void SimDisk::create(std::string_view path, uint64_t bytes, queue::DiskOperation& op) {
-  Pending& made = start(Kind::create, op);
+// Whoever calls is noted by the address it is called from: none of these is inlined.
+[[gnu::noinline]] void SimDisk::create(std::string_view path, uint64_t bytes,
+                                       queue::DiskOperation& op) {
+  Pending& made = start(Kind::create, __builtin_return_address(0), op);
   made.path = path;
   made.offset = bytes;
 }
 
-void SimDisk::open(std::string_view path, queue::DiskOperation& op) {
-  start(Kind::open, op).path = path;
+[[gnu::noinline]] void SimDisk::open(std::string_view path, queue::DiskOperation& op) {
+  start(Kind::open, __builtin_return_address(0), op).path = path;
 }
 
-void SimDisk::write(File file, uint64_t offset, std::span<const uint8_t> bytes,
-                    queue::DiskOperation& op) {
+[[gnu::noinline]] void SimDisk::write(File file, uint64_t offset, std::span<const uint8_t> bytes,
+                                      queue::DiskOperation& op) {
   assert(!bytes.empty());
-  Pending& made = start(Kind::write, op, file);
+  Pending& made = start(Kind::write, __builtin_return_address(0), op, file);
   made.offset = offset;
   made.out = bytes;
   made.sum = std::hash<std::string_view>()(as_text(bytes));
 }
 
-void SimDisk::sync(File file, queue::DiskOperation& op) {
-  Pending& made = start(Kind::sync, op, file);
+[[gnu::noinline]] void SimDisk::sync(File file, queue::DiskOperation& op) {
+  Pending& made = start(Kind::sync, __builtin_return_address(0), op, file);
   made.up_to = storage_.next_write_ - 1;
 }
 
-void SimDisk::read(File file, uint64_t offset, std::span<uint8_t> bytes, queue::DiskOperation& op) {
-  Pending& made = start(Kind::read, op, file);
+[[gnu::noinline]] void SimDisk::read(File file, uint64_t offset, std::span<uint8_t> bytes,
+                                     queue::DiskOperation& op) {
+  Pending& made = start(Kind::read, __builtin_return_address(0), op, file);
   made.offset = offset;
   made.in = bytes;
 }
 
-void SimDisk::remove(std::string_view path, queue::DiskOperation& op) {
-  start(Kind::remove, op).path = path;
+[[gnu::noinline]] void SimDisk::remove(std::string_view path, queue::DiskOperation& op) {
+  start(Kind::remove, __builtin_return_address(0), op).path = path;
 }
 
 void SimDisk::close(File file) {
@@ -446,9 +507,10 @@ void SimDisk::close(File file) {
   storage_.handles_.erase(file);
 }
 
-int64_t SimDisk::list_now(std::string_view directory, std::vector<Entry>& entries) {
+[[gnu::noinline]] int64_t SimDisk::list_now(std::string_view directory,
+                                            std::vector<Entry>& entries) {
   entries.clear();
-  if (storage_.planned_failure()) return -storage_.faults.fail_errno;
+  if (fails_now(Kind::list_now, __builtin_return_address(0))) return -storage_.faults.fail_errno;
   std::map<std::string, uint64_t> found;
   std::string prefix(directory);
   prefix += '/';
@@ -465,8 +527,8 @@ int64_t SimDisk::list_now(std::string_view directory, std::vector<Entry>& entrie
   return 0;
 }
 
-int64_t SimDisk::open_now(std::string_view path) {
-  if (storage_.planned_failure()) return -storage_.faults.fail_errno;
+[[gnu::noinline]] int64_t SimDisk::open_now(std::string_view path) {
+  if (fails_now(Kind::open_now, __builtin_return_address(0))) return -storage_.faults.fail_errno;
   std::shared_ptr<SimStorage::File> file = storage_.find(path);
   if (file == nullptr && looks_back_) {
     if (const auto at = storage_.removed_.find(path); at != storage_.removed_.end())
@@ -475,7 +537,11 @@ int64_t SimDisk::open_now(std::string_view path) {
   return file == nullptr ? -ENOENT : storage_.handle_for(std::move(file));
 }
 
-int64_t SimDisk::map_now(std::string_view path, uint64_t bytes, std::span<uint8_t>& memory) {
+[[gnu::noinline]] int64_t SimDisk::map_now(std::string_view path, uint64_t bytes,
+                                           std::span<uint8_t>& memory) {
+  if (fails_now(Kind::map_now, __builtin_return_address(0))) {
+    return storage_.faults.fail_errno != 0 ? -storage_.faults.fail_errno : -ENOSPC;
+  }
   if (storage_.exists(path)) return -EEXIST;
   auto made = std::make_shared<SimStorage::File>();
   made->size = bytes;
@@ -487,16 +553,23 @@ int64_t SimDisk::map_now(std::string_view path, uint64_t bytes, std::span<uint8_
   return 0;
 }
 
-int64_t SimDisk::read_now(File file, uint64_t offset, std::span<uint8_t> bytes) {
-  if (storage_.planned_failure()) return -storage_.faults.fail_errno;
+[[gnu::noinline]] int64_t SimDisk::read_now(File file, uint64_t offset, std::span<uint8_t> bytes) {
+  if (fails_now(Kind::read_now, __builtin_return_address(0))) {
+    if (storage_.faults.fail_errno != 0) return -storage_.faults.fail_errno;
+    bytes = bytes.first((bytes.size() + 1) / 2);
+  }
   const SimStorage::File* const found = storage_.file_of(file);
   return found == nullptr ? -EBADF : read_from(found->cached, found->size, offset, bytes);
 }
 
-int64_t SimDisk::sync_now(File file) {
-  if (storage_.planned_failure()) return -storage_.faults.fail_errno;
+[[gnu::noinline]] int64_t SimDisk::sync_now(File file) {
+  const bool fails = fails_now(Kind::sync_now, __builtin_return_address(0));
   SimStorage::File* const found = storage_.file_of(file);
   if (found == nullptr) return -EBADF;
+  if (fails) {
+    found->dirty.clear();
+    return -storage_.faults.fail_errno;
+  }
   for (const SimStorage::Dirty& write : found->dirty) {
     storage_.store(found->durable, write.offset, write.bytes);
   }

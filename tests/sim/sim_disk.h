@@ -13,6 +13,24 @@
 
 namespace veredus::sim {
 
+// The calls of the port that can fail.
+enum class DiskCall : uint8_t {
+  create,
+  open,
+  write,
+  sync,
+  read,
+  remove,
+  list_now,
+  open_now,
+  read_now,
+  sync_now,
+  map_now,
+};
+constexpr uint32_t bit(DiskCall call) {
+  return 1u << static_cast<unsigned>(call);
+}
+
 // How the disk misbehaves. Probabilities, each per call; latencies in nanoseconds of whatever clock
 // drives run().
 struct DiskFaults {
@@ -30,10 +48,13 @@ struct DiskFaults {
   int64_t latency_max_ns = 300'000;
   int64_t create_latency_max_ns = 30'000'000;  // zeroing takes time
   // The call number `fail_call` (1: the next one that can fail, blocking ones included) and the
-  // `fail_count` - 1 after it give -fail_errno. 0: none.
+  // `fail_count` - 1 after it give -fail_errno, or with 0 a short result where there can be one: if
+  // they are of `fail_kinds`. 0: none.
   uint64_t fail_call = 0;
   uint64_t fail_count = 1;
   int fail_errno = 5;  // EIO
+  uint32_t fail_kinds = UINT32_MAX;
+  uint64_t fail_first = 0;  // the call with this number of SimStorage::calls fails beside these
 };
 
 class SimDisk;
@@ -84,6 +105,17 @@ class SimStorage {
   bool keep_removed = false;
 
   uint64_t calls = 0;  // that could have failed
+  // Where they came from, in the order of their numbers, if `notes_calls`.
+  struct Called {
+    DiskCall call;
+    const void* from;  // return address
+    bool failed;
+  };
+  bool notes_calls = false;
+  // Beyond these the planned failure ends, so that who reads without end comes to one.
+  uint64_t calls_max = UINT64_MAX;
+  uint64_t spun = 0;  // calls beyond calls_max
+  std::vector<Called> called;
   uint64_t faults_injected = 0;
   uint64_t syncs = 0;
   PowerCuts power_cuts;
@@ -107,7 +139,7 @@ class SimStorage {
   static void store(std::string& bytes, uint64_t offset, std::string_view what);
   bool chance(double probability);
   uint64_t below(uint64_t n) { return n == 0 ? 0 : random_() % n; }
-  bool planned_failure();
+  bool planned_failure(DiskCall call, const void* from);
   void tear(File& file);
   void tear_memory(File& file, uint64_t temper, uint64_t keep_percent);
   uint64_t keep_sectors(File& file, const Dirty& write, uint64_t keep_percent);
@@ -132,6 +164,9 @@ class SimStorage {
 class SimDisk final : public queue::Disk {
  public:
   explicit SimDisk(SimStorage& storage);
+  // A view for those who judge: its blocking calls neither fail nor count.
+  struct Faultless {};
+  SimDisk(SimStorage& storage, Faultless);
   ~SimDisk() override;
 
   // Completes what is due by now; what is started by that is due later. How many were completed.
@@ -161,9 +196,10 @@ class SimDisk final : public queue::Disk {
 
  private:
   friend class SimStorage;
-  enum class Kind : uint8_t { create, open, write, sync, read, remove };
+  using Kind = DiskCall;
   struct Pending {
     Kind kind = Kind::create;
+    const void* from = nullptr;
     int64_t due_ns = 0;
     uint64_t order = 0;  // of the start
     queue::DiskOperation* op = nullptr;
@@ -176,7 +212,9 @@ class SimDisk final : public queue::Disk {
     uint64_t up_to = 0;  // sync: the last write it covers
     size_t sum = 0;      // write: of the bytes, which must not change meanwhile
   };
-  Pending& start(Kind kind, queue::DiskOperation& op, File handle = -1);
+  Pending& start(Kind kind, const void* from, queue::DiskOperation& op, File handle = -1);
+  bool fails_now(Kind kind, const void* from);
+  int64_t failure(Pending& done);
   void complete(size_t index);
   int64_t effect(Pending& done);
   int64_t effect_create(Pending& done);
@@ -185,6 +223,7 @@ class SimDisk final : public queue::Disk {
 
   SimStorage& storage_;
   std::vector<Pending> pending_;
+  bool faultless_ = false;
   int64_t now_ns_ = 0;
   uint64_t next_order_ = 0;
   bool looks_back_ = false;

@@ -18,6 +18,8 @@ constexpr int64_t kEnd = 4 * kDay;  // nothing may take longer: expiry comes at 
 constexpr size_t kViolationsMax = 1000;
 // Of a batch that is fed only because nothing was damaged yet.
 constexpr uint32_t kRecipientsMore = 20;
+constexpr int kStepsToDurable = 20'000;
+constexpr uint64_t kFollowEveryTurns = 50;
 constexpr uint64_t kTracePrime = 0x100000001b3;
 
 std::string address_of(uint32_t recipient, uint32_t domain) {
@@ -94,6 +96,7 @@ World::World(const WorldOptions& options)
 // Uploads let go of their intake before the last life ends.
 World::~World() {
   for (const auto& feeder : feeders_) feeder->connection_lost();
+  storage_.kill();  // whatever is under way when a violation has ended the run
 }
 
 uint32_t World::site_of(uint32_t domain) const {
@@ -224,13 +227,19 @@ void World::calm() {
   const int64_t latency = internet_.faults.latency_max_ns;
   internet_.faults = Faults{};
   internet_.faults.latency_max_ns = latency;
-  const bool mild = storage_.faults.power_cuts_keep;
-  storage_.faults = DiskFaults{};
-  storage_.faults.power_cuts_keep = mild;
+  // What is planned comes all the same.
+  DiskFaults calm_disk;
+  calm_disk.power_cuts_keep = storage_.faults.power_cuts_keep;
+  calm_disk.fail_call = storage_.faults.fail_call;
+  calm_disk.fail_count = storage_.faults.fail_count;
+  calm_disk.fail_errno = storage_.faults.fail_errno;
+  calm_disk.fail_kinds = storage_.faults.fail_kinds;
+  storage_.faults = calm_disk;
 }
 
 WorldReport World::run() {
   const int64_t begun = clock_.mono;
+  begin_disk_plan();
   start_life();
   if (options_.crashes_max != 0)
     crashes_left_ = options_.crashes_min +
@@ -240,7 +249,9 @@ WorldReport World::run() {
   // Faults for a while, then everything must come to its end.
   const int64_t calm_at = clock_.mono + 2 * 3600 * kSecond;
   while (report_.violations.empty()) {
-    if (all_settled()) {
+    if (report_.turns % kFollowEveryTurns == 0) follow_events();
+    run_disk_plan();
+    if (all_settled() && !disk_plan_works() && !life_is_damaged_) {
       if (!damage_owed()) break;
       // Nothing will be written any more that a power cut could take away.
       make_batch(kRecipientsMore);
@@ -259,11 +270,17 @@ WorldReport World::run() {
     }
   }
   // Let the last outcomes become durable.
-  for (int i = 0; i < 2000 && report_.violations.empty() && !all_durable(); ++i) step();
-  if (life_->intake != nullptr) judge();
+  for (int i = 0; i < kStepsToDurable && report_.violations.empty(); ++i) {
+    run_disk_plan();
+    if (all_durable() && !disk_plan_works()) break;
+    step();
+  }
+  if (life_ != nullptr && life_->intake != nullptr && storage_.spun == 0) judge();
   report_.shards_at_end = shards_;
   report_.homes_at_end = life_->core->homes();
   report_.power_cuts = storage_.power_cuts;
+  report_.disk_failures = storage_.faults_injected;
+  report_.called = std::move(storage_.called);
   report_.simulated_ns = clock_.mono - begun;
   return report_;
 }

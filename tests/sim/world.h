@@ -26,6 +26,15 @@ enum class WorldDefect {
   unseeded,    // something follows not the seed, but where the program lies in memory
 };
 
+// One failure of the disk in an otherwise sound world.
+struct DiskPlan {
+  uint64_t first = 0;    // number of a call that fails before, once; 0: none
+  uint64_t call = 0;     // number of the call that fails (1: the first); 0: none does
+  int error = 5;         // EIO; 0: a short result
+  uint32_t kinds = 0;    // bits of DiskCall: only these fail
+  int64_t lasts_ns = 0;  // all calls of these kinds from it on, so long; 0: this call only
+};
+
 struct WorldOptions {
   uint64_t seed = 1;
   // 0: two to four, as the seed has it, and now and then more or fewer after a crash.
@@ -47,6 +56,11 @@ struct WorldOptions {
   // Members more of a batch line, and of the line of the nth recipient: ,"expires":"2s"
   std::string batch_more;
   std::function<std::string(uint32_t)> recipient_more;
+  DiskPlan disk_plan;
+  bool notes_disk_calls = false;          // WorldReport::called
+  std::vector<uint64_t> crashes_at_turn;  // ascending; beside those of crashes_max
+  bool crashes_cut_power = false;         // those at a turn
+  bool follows_events = false;            // somebody reads the journals while they are written
   // Turns of all shards before the world says that they spin.
   uint64_t turns_max = 20'000'000;
   // Called last, on what the seed has chosen.
@@ -62,6 +76,11 @@ struct WorldReport {
   // acknowledgement, before a new life had done much, or in the midst of recovery.
   uint64_t crashes = 0, after_acknowledgement = 0, at_start = 0, in_recovery = 0;
   PowerCuts power_cuts;
+  // Of a DiskPlan: calls that failed, starts that were refused while they did, and what the last
+  // of these said, damage that was told by a start with failing reads.
+  uint64_t disk_failures = 0, starts_refused = 0, damage_told = 0;
+  std::string refusal;
+  std::vector<SimStorage::Called> called;
   // What recovery found beyond the cut (queue::Recovered).
   uint64_t cut_groups = 0, torn_groups = 0;
   // Of all lives; and how often a start began at a checkpoint.
@@ -86,6 +105,7 @@ class World {
   struct Life;    // the engine, from a start to its death
   struct Feeder;  // one batch, fed until it is acknowledged
   struct FinalState;
+  struct Follower;
   using States = std::map<std::pair<uint64_t, uint32_t>, FinalState>;
 
   // The next crash, and the moment that it waits for.
@@ -106,7 +126,18 @@ class World {
   bool all_durable() const;
   void calm();  // no more faults: from here on everything must come to its end
 
-  void make_life();
+  void begin_disk_plan();
+  void lift_disk_plan();
+  bool disk_plan_works() const;
+  void run_disk_plan();
+  void end_damaged_life_soon();
+  void damage_told(const std::string& what);
+  void follow_events();
+  void judge_follower(const States& states);
+
+  absl::Status make_life();
+  bool try_start();
+  bool start_refused(const absl::Status& why);
   bool recover_life(size_t shards, std::vector<RecoveredHome>& found);
   unsigned shards_of_next_life();
   void start_life();
@@ -141,6 +172,7 @@ class World {
   std::vector<std::unique_ptr<Feeder>> feeders_;
   uint32_t recipients_fed_ = 0;
   std::unique_ptr<Life> life_;
+  std::unique_ptr<Follower> follower_;
   std::map<std::string, uint32_t>
       settled_at_life_;  // recipient → life from which on nothing may reach it
   std::vector<int64_t> life_ended_mono_ns_;  // of the lives that are over
@@ -151,6 +183,11 @@ class World {
   uint32_t crashes_left_ = 0, crashes_added_ = 0;
   bool disk_fails_ = false;  // this seed's writes and syncs may
   bool calm_ = false;
+  int64_t plan_lifts_mono_ns_ = 0;      // 0: the disk plan has not struck yet
+  uint64_t failures_before_start_ = 0;  // disk failures
+  size_t crashes_at_turn_done_ = 0;
+  bool life_is_damaged_ = false;  // it read what it could while the disk failed
+  uint64_t damaged_until_turn_ = 0;
 };
 
 }  // namespace veredus::sim

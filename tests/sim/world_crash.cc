@@ -20,12 +20,14 @@ constexpr uint32_t kCrashesAddedMax = 60;
 // -------------------------------------------------------------------------------------------------
 // start
 
-void World::make_life() {
+absl::Status World::make_life() {
   life_begun_mono_ns_.push_back(clock_.mono);
   life_ = std::make_unique<Life>(*this);
   Life& life = *life_;
   SimDisk disk(storage_);
-  const unsigned homes = std::max(shards_, *journals_in(disk));
+  const absl::StatusOr<unsigned> journals = journals_in(disk);
+  if (!journals.ok()) return journals.status();
+  const unsigned homes = std::max(shards_, *journals);
   report_.shrunk += homes > shards_;
   life.core = std::make_unique<EngineCore>(settings_, shards_, homes, clock_);
   life.core->exchange().set_answers(&life);
@@ -39,17 +41,20 @@ void World::make_life() {
         static_cast<uint16_t>(id),
         {clock_, place, place.network, place.disk, place.lookups, place.timers}, seed);
   }
+  return absl::OkStatus();
 }
 
 bool World::recover_life(size_t shards, std::vector<RecoveredHome>& found) {
+  const bool planned = options_.disk_plan.call != 0 || options_.disk_plan.first != 0;
   for (size_t id = 0; id < shards; ++id) {
     absl::StatusOr<std::vector<RecoveredHome>> homes = life_->places[id]->shard->recover();
-    if (!homes.ok()) {
-      violation("recovery failed: " + std::string(homes.status().message()));
-      return false;
-    }
+    if (!homes.ok()) return start_refused(homes.status()), false;
     for (RecoveredHome& home : *homes) {
-      for (const std::string& damage : home.damage) violation("damage reported: " + damage);
+      if (planned && storage_.faults_injected > failures_before_start_) {
+        report_.damage_told += home.damage.size();
+      } else {
+        for (const std::string& damage : home.damage) violation("damage reported: " + damage);
+      }
       report_.starts_at_checkpoint += home.journal.checkpoint.segment != 0;
       report_.cut_groups += home.journal.cut_groups;
       report_.torn_groups += home.journal.torn_groups;
@@ -60,12 +65,23 @@ bool World::recover_life(size_t shards, std::vector<RecoveredHome>& found) {
 }
 
 void World::start_life() {
-  make_life();
+  while (!try_start() && report_.violations.empty()) {
+  }
+}
+
+// False: a start that failed, and may be tried again unless that was a violation.
+bool World::try_start() {
+  failures_before_start_ = storage_.faults_injected;
+  const uint64_t damage_before = report_.damage_told;
+  life_is_damaged_ = false;
+  if (const absl::Status made = make_life(); !made.ok()) return start_refused(made), false;
   Life& life = *life_;
   std::vector<RecoveredHome> found;
-  if (!recover_life(shards_, found)) return;
+  if (!recover_life(shards_, found)) return false;
   RecoveredSpool spool = life.core->merge(std::move(found));
-  for (const std::string& damage : spool.damage) violation("damage reported: " + damage);
+  if (report_.damage_told == damage_before) {
+    for (const std::string& damage : spool.damage) violation("damage reported: " + damage);
+  }
   const EngineCore::Committed committed = EngineCore::committed_of(spool);
   for (const auto& place : life.places) {
     place->shard->resume(committed, spool.marks);
@@ -78,6 +94,8 @@ void World::start_life() {
   life.intake = std::make_unique<intake::Intake>(*life.core, intake_settings);
   life.intake->set_next_number(spool.next_batch);
   for (const auto& live : spool.batches) life.intake->restore(live);
+  if (report_.damage_told > damage_before) end_damaged_life_soon();
+  return true;
 }
 
 // -------------------------------------------------------------------------------------------------
@@ -120,6 +138,16 @@ void World::plan_crash() {
 
 bool World::crash_due() {
   using Aim = CrashPlan::Aim;
+  if (life_is_damaged_ && report_.turns >= damaged_until_turn_) {
+    plan_.power_cut = false;
+    return true;
+  }
+  const size_t done = crashes_at_turn_done_;
+  if (done < options_.crashes_at_turn.size() && report_.turns >= options_.crashes_at_turn[done]) {
+    ++crashes_at_turn_done_;
+    plan_.power_cut = options_.crashes_cut_power;
+    return true;
+  }
   if (plan_.aim == Aim::none) return false;
   if (clock_.mono < plan_.not_before_mono_ns) {
     plan_.taken = internet_.taken;
@@ -167,6 +195,12 @@ void World::die(bool power_cut) {
     storage_.crash();
   }
   life_ended_mono_ns_.push_back(clock_.mono);
+  if (follower_ != nullptr) {
+    for (Follower::Stream& stream : follower_->streams) {
+      stream.reader.reset();
+      stream.disk.reset();
+    }
+  }
   life_.reset();
   ++internet_.life;
   clock_.mono += static_cast<int64_t>(random_.below(60 * kSecond));
@@ -188,7 +222,8 @@ void World::crash() {
   if (plan_.aim == CrashPlan::Aim::starting) ++report_.at_start;
   die(plan_.power_cut);
   while (options_.disk_faults && random_.below(6) == 0) {
-    make_life();
+    if (const absl::Status made = make_life(); !made.ok())
+      return violation("recovery failed: " + std::string(made.message()));
     std::vector<RecoveredHome> found;
     if (!recover_life(random_.below(shards_) + 1, found)) return;
     ++report_.in_recovery;
@@ -196,8 +231,9 @@ void World::crash() {
   }
   start_life();
   if (!report_.violations.empty()) return;
-  judge_durable_at_crash();
-  if (options_.kills_only || random_.below(4) != 0) return plan_crash();
+  if (!life_is_damaged_) judge_durable_at_crash();
+  if (options_.kills_only || !options_.crashes_at_turn.empty() || random_.below(4) != 0)
+    return plan_crash();
   // Again before the new life has written much: its first header and its first group may be torn.
   plan_ = CrashPlan{};
   plan_.aim = CrashPlan::Aim::starting;

@@ -26,7 +26,7 @@ constexpr int64_t kDoubtLatestNs = 1'000'000'000;
 World::States World::read_journals() {
   States states;
   for (unsigned id = 0; id < life_->core->homes(); ++id) {
-    SimDisk disk(storage_);
+    SimDisk disk(storage_, SimDisk::Faultless());
     disk.look_back();
     queue::JournalReader reader(disk, static_cast<uint16_t>(id),
                                 Store::journal_directory(static_cast<uint16_t>(id)));
@@ -127,6 +127,7 @@ void World::judge_world() {
 void World::judge() {
   judge_world();
   const auto states = read_journals();
+  judge_follower(states);
   std::map<std::string, intake::Intake::BatchPtr> known_by_name;
   life_->intake->for_each(
       [&](const intake::Intake::BatchPtr& live) { known_by_name[live->batch.name] = live; });

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "queue/journal.h"
 #include "queue/outcome.h"
 #include "tests/sim/world.h"
 
@@ -45,6 +46,18 @@ struct World::FinalState {
   queue::OutcomeType type = queue::OutcomeType::deferred;
   int64_t final_mono_ns = 0;
   std::vector<int64_t> in_doubt_mono_ns;
+};
+
+// A reader of events: its place in each journal outlives the engine.
+struct World::Follower {
+  struct Stream {
+    std::unique_ptr<SimDisk> disk;
+    std::unique_ptr<queue::JournalReader> reader;
+    queue::JournalReader::Position position;
+  };
+  std::vector<Stream> streams;
+  std::map<std::pair<uint64_t, uint32_t>, uint32_t> outcomes;  // told of each recipient
+  uint64_t gaps = 0;
 };
 
 // -------------------------------------------------------------------------------------------------
@@ -94,7 +107,7 @@ struct World::Life final : Exchange::Answers {
     places.clear();
   }
   void answer(intake::AppendAnswer one) override { answers.push_back(std::move(one)); }
-  void damage(std::string what) override { world.violation("damage reported: " + what); }
+  void damage(std::string what) override { world.damage_told(what); }
 
   World& world;
   std::unique_ptr<EngineCore> core;
