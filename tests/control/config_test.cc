@@ -112,7 +112,7 @@ TEST(Config, ErrorsNamePlaceAndRemedy) {
               AllOf(StartsWith("a.toml:2:1: "), HasSubstr("did you mean \"address\"?")));
   EXPECT_THAT(error_of("[[sources]]\nname = \"a\"\n[[sources]]\nname = \"a\"\n"),
               AllOf(StartsWith("a.toml:4:"), HasSubstr("twice")));
-  EXPECT_THAT(error_of("[in_doubt]\ndelay = \"1m\"\n"), HasSubstr("\"10m\""));
+  EXPECT_THAT(error_of("[in_doubt]\ndelay = \"500ms\"\n"), HasSubstr("\"1s\""));
 }
 
 TEST(Config, DescriptionReadsBackAsTheSameConfiguration) {

@@ -130,6 +130,9 @@ bool World::crash_due() {
   // All have heard theirs: nothing of that kind will come.
   if (plan_.aim == Aim::acknowledged && plan_.acknowledged == feeders_.size())
     plan_.aim = Aim::unsynced;
+  // Nothing is taken any more, or nobody can be reached.
+  if (plan_.aim == Aim::taken && clock_.mono > plan_.not_before_mono_ns + 60 * kSecond)
+    plan_.aim = Aim::any_time;
   bool moment = true;
   if (plan_.aim == Aim::unsynced) moment = storage_.unsynced() > 0;
   if (plan_.aim == Aim::taken) moment = internet_.taken > plan_.taken;
