@@ -34,10 +34,11 @@ using veredus::sim::World;
 using veredus::sim::WorldOptions;
 using veredus::sim::WorldReport;
 
-constexpr const char* kNames[] = {"create", "open",     "write",    "sync",     "read",
-                                  "remove", "list_now", "open_now", "read_now", "sync_now", "map_now"};
-constexpr uint32_t kSpace = bit(DiskCall::create) | bit(DiskCall::write) | bit(DiskCall::sync) |
-                            bit(DiskCall::map_now);
+constexpr const char* kNames[] = {"create",   "open",     "write",    "sync",
+                                  "read",     "remove",   "list_now", "open_now",
+                                  "read_now", "sync_now", "map_now"};
+constexpr uint32_t kSpace =
+    bit(DiskCall::create) | bit(DiskCall::write) | bit(DiskCall::sync) | bit(DiskCall::map_now);
 constexpr uint32_t kTransfers =
     bit(DiskCall::write) | bit(DiskCall::read) | bit(DiskCall::read_now);
 constexpr uint32_t kDescriptors =

@@ -21,7 +21,9 @@ constexpr uint32_t kCrashesAddedMax = 60;
 // start
 
 absl::Status World::make_life() {
-  life_begun_mono_ns_.push_back(clock_.mono);
+  life_begun_mono_ns_.resize(internet_.life +
+                             1);  // once a life, however often its start is refused
+  life_begun_mono_ns_.back() = clock_.mono;
   life_ = std::make_unique<Life>(*this);
   Life& life = *life_;
   SimDisk disk(storage_);
@@ -156,6 +158,9 @@ bool World::crash_due() {
   // All have heard theirs: nothing of that kind will come.
   if (plan_.aim == Aim::acknowledged && plan_.acknowledged == feeders_.size())
     plan_.aim = Aim::unsynced;
+  // Nothing is taken any more, or nobody can be reached.
+  if (plan_.aim == Aim::taken && clock_.mono > plan_.not_before_mono_ns + 60 * kSecond)
+    plan_.aim = Aim::any_time;
   bool moment = true;
   if (plan_.aim == Aim::unsynced) moment = storage_.unsynced() > 0;
   if (plan_.aim == Aim::taken) moment = internet_.taken > plan_.taken;
