@@ -132,6 +132,7 @@ struct Config {
   // [journal]
   uint32_t segment_bytes = 64u << 20;
   int64_t outcome_flush_ns = 5'000'000;
+  bool accept_unreadable = false;
 
   // [cache], per shard
   uint64_t page_cache_bytes = 64ull << 20;

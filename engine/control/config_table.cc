@@ -130,6 +130,8 @@ constexpr Setting kSettings[] = {
      "size of the journals' files"},
     {"journal", "outcome_flush", DurationSetting{&Config::outcome_flush_ns, 0, kSecond},
      "longest wait of an outcome for its sync"},
+    {"journal", "accept_unreadable", FlagSetting{&Config::accept_unreadable},
+     "start though parts of the journals cannot be read: what lies there is lost"},
 
     {"cache", "pages", BytesSetting{&Config::page_cache_bytes, kMiB, 64 * kGiB},
      "per shard, of recipients read back"},

@@ -86,10 +86,6 @@ constexpr Known kKnown[] = {
     {"the disk is called without end",
      "JournalReader::seek() reads a segment that is not the last up to 4 GiB, and where reads fail "
      "there is no end of the file"},
-    {"",
-     "recovery goes on where bytes cannot be read, and its new epoch voids the groups among them: "
-     "a "
-     "read error of a moment loses what was acknowledged for good"},
 };
 constexpr size_t kKnownCount = sizeof kKnown / sizeof kKnown[0];
 
