@@ -99,8 +99,8 @@ class Home final : public queue::JournalListener {
   static constexpr uint32_t kActivatedPerTurn =
       16384;  // records of new batches that become due or waiting
   static constexpr uint32_t kLoadedPerTurn = 16384;  // records made of what the journal held
-  static constexpr uint32_t kSweptPerTurn = 32768;   // slots that a checkpoint or reclaim looks at
   static constexpr int64_t kTryAgainNs = 1'000'000'000;
+  static constexpr int64_t kWitnessNs = 1'000'000'000;
   static constexpr size_t kCheckpointBytesPerTurn = 64 * 1024;
   static constexpr size_t kCarriedBytesPerTurn = 512 * 1024;
   static constexpr uint32_t kTicketsPerTurn = 1024;
@@ -224,9 +224,11 @@ class Home final : public queue::JournalListener {
   // home.cc
   void on_durable(uint64_t sequence) override;
   void on_lost(uint64_t sequence, const absl::Status& why) override;
+  void on_segment_removed(uint32_t segment, const absl::Status& status) override;
   void append_held();
   void append_now(intake::AppendRequest& request);
   queue::Appended append_commit(uint64_t number, std::string_view payload);
+  void bear_witness();
   void publish_durable();
   absl::Status load_extent(const queue::Location& at, std::string_view payload);
   absl::StatusOr<uint32_t> make_record(Extent& extent, uint32_t number, uint32_t offset);
@@ -274,6 +276,7 @@ class Home final : public queue::JournalListener {
   void reclaim_some();
   void find_reclaimable();
   void remove_reclaimable();
+  void remove_before_durable();
   void sweep_for_carrying();
   void want_carried();
   void carry_some();
@@ -358,6 +361,8 @@ class Home final : public queue::JournalListener {
 
   ExtentReader reader_;
   bool more_to_load_ = false;
+  int64_t durable_mono_ns_ = 0;      // when the last group became so
+  uint64_t witnessed_ = 0;           // the sequence that a later group calls durable
   int64_t tried_again_mono_ns_ = 0;  // to make a segment
   bool writes_ = false;              // its journal was started
   uint32_t loads_left_ = 0;          // extents that are still to be read after the start

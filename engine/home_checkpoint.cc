@@ -49,6 +49,9 @@ void Home::abandon_checkpoint() {
 void Home::checkpoint_some() {
   using Stage = Checkpoint::Stage;
   if (checkpoint_.stage == Stage::none) return;
+  if (io::is_planted(io::Planted::checkpoint_early) && checkpoint_.stage != Stage::ending &&
+      journal_.durable_sequence() >= checkpoint_.place.sequence)
+    journal_.checkpoint_complete(checkpoint_.place);
   if (checkpoint_.stage != Stage::ending) {
     if (stopping_) return abandon_checkpoint();
     if (!journal_.has_room()) return;
@@ -83,13 +86,14 @@ queue::WaitingState Home::state_of(const Record& record) const {
 }
 
 void Home::checkpoint_waiting() {
-  checkpoint_.slot = records_.visit(checkpoint_.slot, kSweptPerTurn, [&](uint32_t slot) {
-    const Record& record = records_[slot];
-    const Extent& extent = extents_[record.extent];
-    const queue::Location at{number_, extent.segment, extent.offset, extent.bytes};
-    waiting_writer_.add(extent.serial, {extent.number, extent.first_index, at}, record.ordinal,
-                        state_of(record));
-  });
+  checkpoint_.slot =
+      records_.visit(checkpoint_.slot, shard_.settings.swept_per_turn, [&](uint32_t slot) {
+        const Record& record = records_[slot];
+        const Extent& extent = extents_[record.extent];
+        const queue::Location at{number_, extent.segment, extent.offset, extent.bytes};
+        waiting_writer_.add(extent.serial, {extent.number, extent.first_index, at}, record.ordinal,
+                            state_of(record));
+      });
   if (checkpoint_.slot == queue::kNoSlot) {
     // Those that could not be read have no records, and wait all the same.
     for (const Extent& extent : extents_) {
@@ -165,7 +169,6 @@ bool Home::needs_content(Coordinated& batch) {
     return true;
   }
   if (batch.finished_mono_ns == 0) batch.finished_mono_ns = shard_.mono_ns;
-  if (io::is_planted(io::Planted::content_early)) return false;
   return shard_.exchange.durable_as_of() <= batch.finished_mono_ns;
 }
 
@@ -189,9 +192,7 @@ void Home::checkpoint_tallies() {
 }
 
 void Home::end_checkpoint() {
-  if (journal_.durable_sequence() < checkpoint_.end_sequence &&
-      !io::is_planted(io::Planted::checkpoint_early))
-    return;
+  if (journal_.durable_sequence() < checkpoint_.end_sequence) return;
   io::kill_point("checkpoint_durable");
   journal_.checkpoint_complete(checkpoint_.place);
   checkpoint_segment_ = checkpoint_.place.segment;

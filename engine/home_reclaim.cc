@@ -77,6 +77,16 @@ void Home::remove_reclaimable() {
   }
 }
 
+void Home::on_segment_removed(uint32_t segment, const absl::Status& status) {
+  if (!status.ok()) return;  // it is tried again after the next checkpoint
+  for (unsigned shard = 0; shard < shard_.exchange.shards(); ++shard) {
+    auto removed = std::make_unique<SegmentRemoved>();
+    removed->journal = number_;
+    removed->segment = segment;
+    shard_.exchange.post(shard, std::move(removed));
+  }
+}
+
 void Home::reclaim_some() {
   using Stage = Reclaim::Stage;
   remove_reclaimable();
@@ -94,6 +104,7 @@ void Home::reclaim_some() {
     case Stage::carrying:
       return carry_some();
     case Stage::durable:
+      if (io::is_planted(io::Planted::reclaim_early)) return remove_before_durable();
       if (!carried_.empty()) return;
       // What they held is elsewhere, durably.
       removable_.insert(removable_.end(), reclaim_.segments.begin(), reclaim_.segments.end());
@@ -108,6 +119,14 @@ void Home::reclaim_some() {
   }
 }
 
+// A planted defect.
+void Home::remove_before_durable() {
+  for (const uint32_t segment : reclaim_.segments) {
+    if (journal_.complete_segments().contains(segment)) journal_.remove_segment(segment);
+  }
+  reclaim_ = Reclaim{};
+}
+
 // Those that are out with a lane stay: what the ticket names must be there. So do those that stand
 // in their extent's list until they are woken.
 bool Home::may_move(const Record& record) const {
@@ -119,7 +138,7 @@ bool Home::may_move(const Record& record) const {
 // Whose extents lie in a segment that is to be emptied.
 void Home::sweep_for_carrying() {
   more_to_do_ = true;
-  reclaim_.slot = records_.visit(reclaim_.slot, kSweptPerTurn, [&](uint32_t slot) {
+  reclaim_.slot = records_.visit(reclaim_.slot, shard_.settings.swept_per_turn, [&](uint32_t slot) {
     const Record& record = records_[slot];
     const Extent& extent = extents_[record.extent];
     if (record.state == RecordState::ticketed || extent.batch == nullptr ||

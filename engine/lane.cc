@@ -152,6 +152,12 @@ void Lanes::on_work_ready(Work& work) {
   list(lane);
 }
 
+void Lanes::on_damage(const queue::Location& at, const std::string& what) {
+  shard_.exchange.answers().damage("journal " + std::to_string(at.journal) + ", segment " +
+                                   std::to_string(at.segment) + ", byte " +
+                                   std::to_string(at.offset) + ": " + what);
+}
+
 void Lanes::on_work_unreadable(Work& work, std::string_view why) {
   Counters::add(shard_.counters.unreadable);
   Returned& item = give_back(work);

@@ -111,6 +111,9 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void lease_granted(const LeaseMessage& message);
   void lease_recalled(const LeaseMessage& message);
   void announce(std::shared_ptr<const queue::LiveBatch> batch);
+  void segment_removed(uint16_t journal, uint32_t segment) {
+    store_.segment_removed(journal, segment);
+  }
 
   // Shutdown: what has not been offered goes home unsent, idle sessions quit, the others finish;
   // abort ends all.
@@ -150,6 +153,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   bool take_up(const queue::Ticket& ticket);
   void on_work_ready(Work& work) override;
   void on_work_unreadable(Work& work, std::string_view why) override;
+  void on_damage(const queue::Location& at, const std::string& what) override;
   void list(Lane& lane);
   Lane* lane_of(uint32_t site);
   Work* new_work();

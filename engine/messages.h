@@ -42,8 +42,9 @@ struct Message {
     lease_ask,
     lease_back,  // lane → the site's owner
     lease_granted,
-    lease_recalled,  // the site's owner → lane
-    site_announced,  // home → lane, ahead of its first ticket
+    lease_recalled,   // the site's owner → lane
+    site_announced,   // home → lane, ahead of its first ticket
+    segment_removed,  // home → all shards: whoever has it open lets go of it
     stop,
   };
   explicit Message(Kind message_kind) : kind(message_kind) {}
@@ -144,6 +145,11 @@ struct LeaseMessage : Message {
 struct SiteAnnounced : Message {
   SiteAnnounced() : Message(Kind::site_announced) {}
   std::shared_ptr<const Site> site;
+};
+struct SegmentRemoved : Message {
+  SegmentRemoved() : Message(Kind::segment_removed) {}
+  uint16_t journal = 0;
+  uint32_t segment = 0;
 };
 struct StopMessage : Message {
   StopMessage() : Message(Kind::stop) {}

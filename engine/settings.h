@@ -68,6 +68,7 @@ struct EngineSettings {
   uint64_t content_cache_bytes = 256u << 20;
   queue::JournalOptions journal;
   uint32_t attempt_marks = 65536;        // per shard: recipients whose outcome is not durable yet
+  uint32_t swept_per_turn = 32768;       // records that checkpoints and reclaim look at
   int64_t outcome_flush_ns = 5'000'000;  // outcomes wait at most that long for their sync
 };
 

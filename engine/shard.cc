@@ -158,6 +158,10 @@ void Shard::hear(Message& message) {
       return lanes_.lease_recalled(static_cast<LeaseMessage&>(message));
     case Message::Kind::site_announced:
       return lanes_.site_announced(std::move(static_cast<SiteAnnounced&>(message).site));
+    case Message::Kind::segment_removed: {
+      const auto& removed = static_cast<SegmentRemoved&>(message);
+      return lanes_.segment_removed(removed.journal, removed.segment);
+    }
     case Message::Kind::stop:
       drain();
       if (static_cast<StopMessage&>(message).abort) lanes_.abort();

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "queue/crc32c.h"
 #include "queue/journal.h"
 
 namespace veredus {
@@ -93,6 +94,17 @@ void Store::read_done(uint16_t journal, uint32_t segment) {
   --file.reads;
 }
 
+// The file is unlinked: its room is free when nobody has it open any more.
+void Store::segment_removed(uint16_t journal, uint32_t segment) {
+  const auto found = files_.find(uint64_t{journal} << 32 | segment);
+  if (found == files_.end()) return;
+  if (found->second->reads == 0 && !found->second->opening) {
+    files_.erase(found);
+  } else {
+    found->second->last_used = 0;  // the first to be closed
+  }
+}
+
 // Closes the file that was used longest ago and is not being read.
 void Store::make_room_for_file() {
   auto oldest = files_.end();
@@ -150,6 +162,8 @@ void Store::page_done(Page& page, int64_t result) {
 
 void Store::settle_page(Page& page, Page::State state, std::string_view why) {
   page.state = state;
+  if (state == Page::State::unreadable)
+    owner_.on_damage({page.journal, page.segment, page.offset, 0}, std::string(why));
   WorkList waiters = std::exchange(page.waiters, {});
   // The page could go when the last waiter lets go of it; hold it to the end.
   ++page.pins;
@@ -234,6 +248,11 @@ bool Store::take_up(StoredContent& content, int64_t result) {
     content.trouble = "the batch's message could not be read from the spool";
     return false;
   }
+  const uint32_t sum = content.batch->batch.content_sum;
+  if (sum != 0 && queue::crc32c(content.bytes) != sum) {
+    content.trouble = "the batch's message in the spool is damaged: its checksum is wrong";
+    return false;
+  }
   absl::StatusOr<mail::Template> compiled =
       mail::Template::compile(content.bytes, content.batch->batch.content_flags);
   if (!compiled.ok()) {
@@ -256,6 +275,10 @@ void Store::content_done(StoredContent& content, int64_t result) {
     return read(now_at.journal, now_at.segment, now_at.offset, room, content);
   }
   content.state = sound ? StoredContent::State::ready : StoredContent::State::unreadable;
+  if (!sound)
+    owner_.on_damage(content.at, "the message of batch " +
+                                     std::to_string(content.batch->batch.number) + ": " +
+                                     content.trouble);
   WorkList waiters = std::exchange(content.waiters, {});
   ++content.pins;
   while (!waiters.empty()) {

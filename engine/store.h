@@ -108,6 +108,8 @@ class Store {
     // The journal could not be read: the recipient is tried again later, and an operator must hear
     // of it.
     virtual void on_work_unreadable(Work& work, std::string_view why) = 0;
+    // What was read is not what was written, or could not be read: once for each time it is tried.
+    virtual void on_damage(const queue::Location& at, const std::string& what) = 0;
     virtual std::shared_ptr<const queue::LiveBatch> find_batch(uint32_t number) = 0;
   };
   // `disk` and `owner` outlive the store.
@@ -119,6 +121,7 @@ class Store {
   void fetch(Work& work);
   // Unpins.
   void release(Work& work);
+  void segment_removed(uint16_t journal, uint32_t segment);
   // The batch is finished: its content is let go. False: it is pinned still, ask again.
   bool forget(uint32_t batch);
 

@@ -28,6 +28,7 @@ enum Tag : uint64_t {
   kExpires = 16,
   kContent = 17,
   kContentFlags = 18,
+  kContentSum = 19,
   kCommitNumber = 100,
   kCommitAccepted = 101,
   kCommitRefused = 102,
@@ -151,6 +152,9 @@ bool read_batch_field(uint64_t tag, std::string_view value, Batch& batch) {
     case kContentFlags:
       batch.content_flags = static_cast<uint8_t>(as_number(value, sound, 255));
       break;
+    case kContentSum:
+      batch.content_sum = static_cast<uint32_t>(as_number(value, sound, UINT32_MAX));
+      break;
     default:
       break;  // of a later minor change: skipped
   }
@@ -247,6 +251,7 @@ void encode_batch(const Batch& batch, std::string& out) {
   if (batch.expires_wall_ns != 0) fields.time(kExpires, batch.expires_wall_ns);
   if (batch.content != Location()) fields.text(kContent, location_bytes(batch.content));
   if (batch.content_flags != 0) fields.number(kContentFlags, batch.content_flags);
+  if (batch.content_sum != 0) fields.number(kContentSum, batch.content_sum);
 }
 
 absl::StatusOr<Batch> decode_batch(std::string_view bytes) {

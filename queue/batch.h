@@ -52,6 +52,7 @@ struct Batch {
   int64_t expires_wall_ns = 0;
   Location content;           // the batch's message; length 0: every recipient carries its own
   uint8_t content_flags = 0;  // ContentFlags
+  uint32_t content_sum = 0;   // CRC-32C of the message's bytes
 };
 
 // Payload of a `batch` frame: version byte, then tagged fields; unknown tags are skipped on

@@ -28,7 +28,7 @@ enum class FrameType : uint8_t {
   commit = 4,
   abort = 5,  // payload: batch number u64
   outcomes = 6,
-  attempts = 7,    // attempt marks: recipients whose content is about to leave
+  witness = 7,     // empty: its group says that the one before it is durable
   refusals = 8,    // JSON lines: recipients refused at the door; batch number u64 in front
   checkpoint = 9,  // a part of one: checkpoint.h
   forgotten = 10,  // payload: batch number u64; the idempotency key of a finished batch is free
@@ -54,8 +54,8 @@ class JournalListener {
   virtual ~JournalListener() = default;
   // All groups up to `sequence` are durable.
   virtual void on_durable(uint64_t sequence) = 0;
-  // The group could not be made durable: its file is sealed and never synced again. Outcome and
-  // attempt frames of it were appended again to the next file by the journal itself (they are
+  // The group could not be made durable: its file is sealed and never synced again. Outcome
+  // frames of it were appended again to the next file by the journal itself (they are
   // durable when a later group is); every other frame of it is lost and must be refused. All groups
   // that were not durable by then are lost together, each is told in order. Told only when the next
   // file says durably that they are void: what was refused never comes back. Until then nothing is

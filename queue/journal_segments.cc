@@ -189,10 +189,9 @@ void Journal::Impl::seal(int64_t error) {
       const bool sound = read_frame(group.bytes, at, frame, at);
       assert(sound && "we wrote it");
       if (!sound) break;
-      if (frame.type != FrameType::outcomes && frame.type != FrameType::attempts) continue;
+      if (frame.type != FrameType::outcomes) continue;
       const std::string_view payload[] = {frame.payload};
-      append(frame.type, payload,
-             frame.type == FrameType::outcomes ? outcomes_in(frame.payload) : 0);
+      append(frame.type, payload, outcomes_in(frame.payload));
     }
     recycle(std::move(group.bytes));
   }

@@ -53,7 +53,7 @@ void Ledger::on_frame(FrameType type, const Location& at, std::string_view paylo
     case FrameType::checkpoint:
       return on_checkpoint(at, payload);
     case FrameType::content:  // found through its batch
-    case FrameType::attempts:
+    case FrameType::witness:
       return;
   }
   damaged(at, absl::FailedPreconditionError("a frame of type " +

@@ -218,7 +218,7 @@ void EventReader::collect(unsigned stream, const FramePlace& place, FrameType ty
     case FrameType::content:
     case FrameType::commit:
     case FrameType::outcomes:
-    case FrameType::attempts:
+    case FrameType::witness:
     case FrameType::refusals:
     case FrameType::checkpoint:
     case FrameType::forgotten:

@@ -84,7 +84,10 @@ void Intake::Job::append_answered(uint64_t bytes, uint32_t recipients, const App
   if (!answer.status.ok()) {
     return unavailable("the spool could not be written: " + std::string(answer.status.message()));
   }
-  if (answer.content.length != 0) content_at_ = answer.content;
+  if (answer.content.length != 0) {
+    content_at_ = answer.content;
+    content_sum_ = answer.content_sum;
+  }
   refusals_at_.insert(refusals_at_.end(), answer.refusals.begin(), answer.refusals.end());
   if (state_ == State::committing) return committed();
   if (state_ == State::waiting && outstanding_ == 0) commit();
@@ -418,6 +421,7 @@ void Intake::Job::committed() {
   auto live = std::make_shared<queue::LiveBatch>();
   live->batch = *batch_;
   live->batch.content = content_at_;
+  live->batch.content_sum = content_sum_;
   live->accepted = accepted_;
   live->refused = refused_;
   live->extents = extents_;

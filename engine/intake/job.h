@@ -98,6 +98,7 @@ class Intake::Job final : public FeedHandler {
   std::string answer_;
   std::array<uint8_t, 32> sha256_{};
   queue::Location content_at_;
+  uint32_t content_sum_ = 0;
   std::vector<queue::Location> refusals_at_;
   uint32_t outstanding_ = 0;  // appends without answer
   uint64_t unanswered_ = 0;   // their bytes

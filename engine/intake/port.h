@@ -36,6 +36,7 @@ struct AppendAnswer {
   uint64_t token = 0;
   absl::Status status;  // not ok: nothing of the request will come back after a crash as committed
   queue::Location content;                // with `begins`
+  uint32_t content_sum = 0;               // likewise
   std::vector<queue::Location> refusals;  // where the refusals frames of the request lie
 };
 

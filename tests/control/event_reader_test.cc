@@ -315,7 +315,7 @@ TEST(EventReader, ACommitWaitsForItsRecipients) {
   Spool spool(2);
   write_batch(spool, 0, 1);
   const std::string nothing(8, '\0');
-  for (int i = 0; i < 1000; ++i) spool.append(1, FrameType::attempts, nothing);
+  for (int i = 0; i < 1000; ++i) spool.append(1, FrameType::witness, nothing);
   write_extent(spool, 1, 1, 0, 10);
   write_commit(spool, 0, 1, 10, 1);
   EventReader reader(spool, "n", {});

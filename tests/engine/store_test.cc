@@ -56,6 +56,7 @@ class StoreTest : public testing::Test, protected Store::Owner {
     done_ = true;
     unreadable_ = why;
   }
+  void on_damage(const queue::Location&, const std::string&) override {}
   std::shared_ptr<const queue::LiveBatch> find_batch(uint32_t) override { return live_; }
 
   const std::string message_ = "A: b\r\n\r\nHello\r\n";

@@ -85,7 +85,7 @@ class History {
   void append(Journal& journal) {
     const uint64_t number = next_frame_++;
     static constexpr FrameType kTypes[] = {FrameType::batch, FrameType::content,
-                                           FrameType::outcomes, FrameType::attempts};
+                                           FrameType::outcomes, FrameType::witness};
     const FrameType type = kTypes[below(4)];
     std::string payload = std::to_string(number) + ":";
     const uint64_t length = below(20) == 0 ? below(3 * options_.segment_bytes) : below(900);
@@ -94,7 +94,7 @@ class History {
     Promise& promise = promises_[number];
     promise.sequence = appended.sequence;
     promise.location = appended.location;
-    promise.fact = type == FrameType::outcomes || type == FrameType::attempts;
+    promise.fact = type == FrameType::outcomes;
     EXPECT_EQ(appended.location.length, payload.size());
   }
 

@@ -211,7 +211,7 @@ TEST_P(JournalFailure, SealsTheFileAndCarriesOutcomesOn) {
       life.journal.append(FrameType::outcomes, "outcome under way");
       life.journal.flush();
       const Appended gathered = life.journal.append(FrameType::batch, "refused, too");
-      life.journal.append(FrameType::attempts, "mark gathered");
+      life.journal.append(FrameType::outcomes, "outcome gathered");
       work_until_failure(life, write_error(), sync_error());
       life.put("afterwards");
       EXPECT_THAT(life.heard.lost, ElementsAre(under_way.sequence, gathered.sequence));
@@ -225,7 +225,7 @@ TEST_P(JournalFailure, SealsTheFileAndCarriesOutcomesOn) {
       Life life(storage);
       life.open();
       EXPECT_THAT(life.visited.payloads(),
-                  ElementsAre("durable", "outcome under way", "mark gathered", "afterwards"));
+                  ElementsAre("durable", "outcome under way", "outcome gathered", "afterwards"));
       EXPECT_THAT(life.visited.damage, IsEmpty());
     }
   }

@@ -222,6 +222,11 @@ bool SimStorage::corrupt(std::string_view path, uint64_t offset) {
   return true;
 }
 
+uint64_t SimStorage::written(std::string_view path) const {
+  const std::shared_ptr<File> file = find(path);
+  return file == nullptr ? 0 : file->durable.size();
+}
+
 void SimStorage::put(std::string_view path, std::string bytes) {
   auto file = std::make_shared<File>();
   file->size = bytes.size();

@@ -94,6 +94,8 @@ class SimStorage {
 
   // Flips a bit on the disk, below everything (bit rot). False when there is no such byte.
   bool corrupt(std::string_view path, uint64_t offset);
+  // Up to where something was ever written to a file.
+  uint64_t written(std::string_view path) const;
   // Hand-made images and inspection. put() is durable at once; get() gives what a read would.
   void put(std::string_view path, std::string bytes);
   std::string get(std::string_view path) const;

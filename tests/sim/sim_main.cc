@@ -63,7 +63,6 @@ bool plant(std::string_view name, WorldOptions& options) {
       {"commit_not_restated", Planted::commit_not_restated},
       {"reclaim_early", Planted::reclaim_early},
       {"carried_early", Planted::carried_early},
-      {"content_early", Planted::content_early},
       {"content_mixed", Planted::content_mixed},
       {"wrong_recipient", Planted::wrong_recipient}};
   constexpr std::pair<std::string_view, Journal> of_journal[] = {
@@ -122,6 +121,7 @@ void print_replay(const Run& run, uint64_t seed) {
   if (run.world.shards != usual.shards) std::printf(" --shards %u", run.world.shards);
   if (run.world.recipients != usual.recipients)
     std::printf(" --recipients %u", run.world.recipients);
+  if (run.world.bit_rot) std::printf(" --rot");
   if (!run.planted.empty()) std::printf(" --plant %s", run.planted.c_str());
   std::printf("\n");
 }
@@ -139,9 +139,12 @@ struct Sums {
            after_acknowledgement = 0, at_start = 0, in_recovery = 0, torn_groups = 0,
            cut_groups = 0, seeds_cut = 0, checkpoints = 0, carried = 0, removed = 0,
            starts_at_checkpoint = 0;
+  uint64_t rotted = 0, rot_told = 0;
   PowerCuts cuts;
 
   void add(const WorldReport& report) {
+    rotted += report.rotted;
+    rot_told += report.rot_told;
     duplicates += report.duplicates;
     in_doubt += report.in_doubt;
     doubt_after_kill += report.doubt_after_kill;
@@ -174,6 +177,7 @@ struct Sums {
         seeds, seconds, crashes, after_acknowledgement, at_start, in_recovery, cuts.cuts, cuts.met,
         cuts.dropped, cuts.torn, cuts.reordered, torn_groups, cut_groups, seeds_cut, checkpoints,
         starts_at_checkpoint, carried, removed, resets, in_doubt, doubt_after_kill, duplicates);
+    if (rotted > 0) std::printf("%lu bits flipped, told in %lu seeds\n", rotted, rot_told);
   }
 };
 
@@ -247,6 +251,10 @@ int main(int argc, char** argv) {
   unsigned sharing = 0;
   for (int i = 1; i < argc; ++i) {
     const std::string option = argv[i];
+    if (option == "--rot") {
+      run.world.bit_rot = true;
+      continue;
+    }
     if (option == "--verbose") {
       run.verbose = true;
       continue;

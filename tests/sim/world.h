@@ -53,6 +53,9 @@ struct WorldOptions {
   uint32_t connections_per_site = 20;
   uint64_t waiting_max = 10'000'000;  // recipients; feeders are told 503 beyond it
   WorldDefect defect = WorldDefect::none;
+  // Bits flip in what is settled on the disk, at every crash. Once that is told, the world ends:
+  // until then everything must be as if nothing had happened.
+  bool bit_rot = false;
   // Members more of a batch line, and of the line of the nth recipient: ,"expires":"2s"
   std::string batch_more;
   std::function<std::string(uint32_t)> recipient_more;
@@ -78,6 +81,9 @@ struct WorldReport {
   PowerCuts power_cuts;
   // Of a DiskPlan: calls that failed, starts that were refused while they did, and what the last
   // of these said, damage that was told by a start with failing reads.
+  // Bits that flipped; whether that was told.
+  uint64_t rotted = 0;
+  bool rot_told = false;
   uint64_t disk_failures = 0, starts_refused = 0, damage_told = 0;
   std::string refusal;
   std::vector<SimStorage::Called> called;
@@ -147,9 +153,11 @@ class World {
   size_t acknowledged() const;
   void count_life();
   void die(bool power_cut);
+  void rot();
   void crash();
 
   void judge();
+  void judge_contents();
   void judge_world();
   void judge_durable_at_crash();
   void judge_batch(const Feeder& feeder, const queue::LiveBatch& live, const States& states);

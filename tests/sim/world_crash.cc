@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "queue/journal_format.h"
 #include "tests/sim/world.h"
 #include "tests/sim/world_life.h"
 
@@ -67,7 +68,7 @@ bool World::recover_life(size_t shards, std::vector<RecoveredHome>& found) {
 }
 
 void World::start_life() {
-  while (!try_start() && report_.violations.empty()) {
+  while (!try_start() && report_.violations.empty() && !report_.rot_told) {
   }
 }
 
@@ -221,11 +222,49 @@ unsigned World::shards_of_next_life() {
   return 1 + static_cast<unsigned>(random_.below(kShardsMax));
 }
 
+// In what is settled: groups that a later one calls durable. The very last one nobody vouches for.
+void World::rot() {
+  struct Group {
+    std::string path;
+    queue::GroupHeader header;
+  };
+  std::vector<Group> groups;
+  std::map<uint16_t, uint64_t> durable;  // by journal
+  for (const std::string& path : storage_.paths()) {
+    if (!path.ends_with(".vrj")) continue;
+    const std::string bytes = storage_.get(path);
+    queue::SegmentHeader segment;
+    if (!queue::parse_segment_header(bytes, segment).ok()) continue;
+    for (uint64_t at = queue::kSegmentHeaderBytes; at < bytes.size();) {
+      Group group{path, {}};
+      const auto state =
+          queue::parse_group(std::string_view(bytes).substr(at), segment.journal, segment.segment,
+                             static_cast<uint32_t>(at), group.header);
+      at += state == queue::GroupState::valid ? queue::group_extent(group.header)
+                                              : queue::kGroupAlign;
+      if (state != queue::GroupState::valid) continue;
+      uint64_t& known = durable[segment.journal];
+      known = std::max(known, group.header.durable_up_to);
+      groups.push_back(std::move(group));
+    }
+  }
+  std::erase_if(groups, [&](const Group& group) {
+    return group.header.sequence > durable[group.header.journal];
+  });
+  if (groups.empty()) return;
+  for (uint64_t flips = 1 + random_.below(3); flips > 0; --flips) {
+    const Group& group = groups[random_.below(groups.size())];
+    const uint64_t length = queue::kGroupHeaderBytes + group.header.length;
+    report_.rotted += storage_.corrupt(group.path, group.header.offset + random_.below(length));
+  }
+}
+
 // What the journals hold after it must never be repeated.
 void World::crash() {
   if (plan_.aim == CrashPlan::Aim::acknowledged) ++report_.after_acknowledgement;
   if (plan_.aim == CrashPlan::Aim::starting) ++report_.at_start;
   die(plan_.power_cut);
+  if (options_.bit_rot) rot();
   while (options_.disk_faults && random_.below(6) == 0) {
     if (const absl::Status made = make_life(); !made.ok())
       return violation("recovery failed: " + std::string(made.message()));
@@ -235,7 +274,7 @@ void World::crash() {
     die(random_.below(4) != 0);
   }
   start_life();
-  if (!report_.violations.empty()) return;
+  if (!report_.violations.empty() || report_.rot_told) return;
   if (!life_is_damaged_) judge_durable_at_crash();
   if (options_.kills_only || !options_.crashes_at_turn.empty() || random_.below(4) != 0)
     return plan_crash();

@@ -85,6 +85,26 @@ void World::judge_durable_at_crash() {
   }
 }
 
+// Whatever else is damaged: who got mail was to have it, and the right one.
+void World::judge_contents() {
+  std::map<std::string_view, std::string_view> marks;
+  for (const auto& feeder : feeders_) {
+    for (const Feeder::Line& line : feeder->lines) marks.emplace(line.to, line.mark);
+  }
+  for (const auto& [to, receipts] : internet_.ledger) {
+    const auto fed = marks.find(to);
+    if (fed == marks.end()) {
+      violation("a server took mail for " + to + ", whom nobody fed");
+      continue;
+    }
+    for (const Receipt& receipt : receipts) {
+      if (receipt.mark != fed->second)
+        violation(to + " got the content of " + receipt.mark + " instead of " +
+                  std::string(fed->second));
+    }
+  }
+}
+
 // What holds of the world as a whole.
 void World::judge_world() {
   count_life();
