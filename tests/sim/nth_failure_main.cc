@@ -80,12 +80,6 @@ struct Known {
   const char* reason;
 };
 constexpr Known kKnown[] = {
-    {"events told",
-     "JournalReader::window() takes bytes that cannot be read for zeros: up to the end of what is "
-     "durable nothing is found, and the reader goes past it without a word"},
-    {"the disk is called without end",
-     "JournalReader::seek() reads a segment that is not the last up to 4 GiB, and where reads fail "
-     "there is no end of the file"},
     {"",
      "recovery goes on where bytes cannot be read, and its new epoch voids the groups among them: "
      "a "
