@@ -147,6 +147,9 @@ absl::StatusOr<EngineSettings> engine_settings(const Config& config) {
   settings.content_cache_bytes = config.content_cache_bytes;
   settings.journal.segment_bytes = config.segment_bytes;
   settings.outcome_flush_ns = config.outcome_flush_ns;
+  settings.events.keep_ns = config.events_keep_ns;
+  settings.events.keep_bytes = config.events_keep_bytes;
+  settings.events.consumers_keep_ns = config.events_consumers_keep_ns;
   return settings;
 }
 
