@@ -154,7 +154,7 @@ queue::Appended Home::append_commit(uint64_t number, std::string_view payload) {
   const auto upload = coordinated_.find(number);
   if (commit.ok() && upload != coordinated_.end() && upload->second.upload != nullptr) {
     upload->second.upload->commit = *std::move(commit);
-    upload->second.upload->committed = true;
+    upload->second.upload->committed = !io::is_planted(io::Planted::commit_not_restated);
   }
   return appended;
 }
@@ -222,6 +222,10 @@ void Home::flush() {
       (urgent_flush_ || shard_.mono_ns - oldest_outcome_mono_ns_ >= outcome_flush_ns())) {
     append_outcomes();
     urgent_flush_ = true;
+  }
+  if (!journal_.healthy() && shard_.mono_ns - tried_again_mono_ns_ >= kTryAgainNs) {
+    tried_again_mono_ns_ = shard_.mono_ns;
+    journal_.try_again();
   }
   // Every turn: it is also what tries again to make a segment when the disk was full.
   journal_.flush();

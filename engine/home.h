@@ -105,6 +105,7 @@ class Home final : public queue::JournalListener {
       16384;  // records of new batches that become due or waiting
   static constexpr uint32_t kLoadedPerTurn = 16384;  // records made of what the journal held
   static constexpr uint32_t kSweptPerTurn = 32768;   // slots that a checkpoint or reclaim looks at
+  static constexpr int64_t kTryAgainNs = 1'000'000'000;
   static constexpr size_t kCheckpointBytesPerTurn = 64 * 1024;
   static constexpr size_t kCarriedBytesPerTurn = 512 * 1024;
   static constexpr uint32_t kTicketsPerTurn = 1024;
@@ -379,8 +380,9 @@ class Home final : public queue::JournalListener {
 
   ExtentReader reader_;
   bool more_to_load_ = false;
-  bool writes_ = false;      // its journal was started
-  uint32_t loads_left_ = 0;  // extents that are still to be read after the start
+  int64_t tried_again_mono_ns_ = 0;  // to make a segment
+  bool writes_ = false;              // its journal was started
+  uint32_t loads_left_ = 0;          // extents that are still to be read after the start
 
   Checkpoint checkpoint_;
   queue::WaitingWriter waiting_writer_;

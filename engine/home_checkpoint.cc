@@ -5,6 +5,8 @@
 #include <cassert>
 
 #include "engine/home.h"
+#include "engine/io/kill_point.h"
+#include "engine/io/planted.h"
 
 namespace veredus {
 
@@ -55,7 +57,7 @@ void Home::checkpoint_some() {
   if (checkpoint_.stage != Stage::ending) {
     if (stopping_) return abandon_checkpoint();
     if (!journal_.has_room()) return;
-    append_outcomes();
+    if (!io::is_planted(io::Planted::checkpoint_behind)) append_outcomes();
     more_to_do_ = true;
   }
   switch (checkpoint_.stage) {
@@ -109,6 +111,7 @@ void Home::checkpoint_waiting() {
   if (waiting_writer_.empty()) return;
   waiting_writer_.take(scratch_);
   journal_.append(FrameType::checkpoint, scratch_);
+  io::kill_point("checkpoint_waiting");
 }
 
 // What is known of a batch of ours, as it lies now.
@@ -167,6 +170,7 @@ bool Home::needs_content(Coordinated& batch) {
     return true;
   }
   if (batch.finished_mono_ns == 0) batch.finished_mono_ns = shard_.mono_ns;
+  if (io::is_planted(io::Planted::content_early)) return false;
   return shard_.exchange.durable_as_of() <= batch.finished_mono_ns;
 }
 
@@ -185,11 +189,15 @@ void Home::checkpoint_tallies() {
   queue::encode_checkpoint_end(checkpoint_.place, scratch_);
   checkpoint_.end_sequence = journal_.append(FrameType::checkpoint, scratch_).sequence;
   checkpoint_.stage = Checkpoint::Stage::ending;
+  io::kill_point("checkpoint_ended");
   urgent_flush_ = true;
 }
 
 void Home::end_checkpoint() {
-  if (journal_.durable_sequence() < checkpoint_.end_sequence) return;
+  if (journal_.durable_sequence() < checkpoint_.end_sequence &&
+      !io::is_planted(io::Planted::checkpoint_early))
+    return;
+  io::kill_point("checkpoint_durable");
   journal_.checkpoint_complete(checkpoint_.place);
   checkpoint_segment_ = checkpoint_.place.segment;
   checkpointed_at_ = journal_.appended_bytes();

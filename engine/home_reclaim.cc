@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "engine/home.h"
+#include "engine/io/kill_point.h"
+#include "engine/io/planted.h"
 
 namespace veredus {
 
@@ -69,7 +71,10 @@ void Home::find_reclaimable() {
 }
 
 void Home::remove_reclaimable() {
-  if (removable_.empty() || journal_.durable_sequence() < removable_after_) return;
+  if (removable_.empty()) return;
+  if (journal_.durable_sequence() < removable_after_ && !io::is_planted(io::Planted::reclaim_early))
+    return;
+  io::kill_point("segments_removable");
   for (const uint32_t segment : std::exchange(removable_, {})) {
     if (!journal_.complete_segments().contains(segment)) continue;
     const auto use = uses_.find(segment);
@@ -251,6 +256,8 @@ void Home::carry_extent(const Reclaim::Wanted& wanted, const ExtentReader::Got& 
   note_places(payload, carried);
   carried_.push_back(std::move(carried));
   Counters::add(shard_.counters.carried, waiting.size());
+  io::kill_point("carried_written");
+  if (io::is_planted(io::Planted::carried_early)) carried_durable(appended.sequence);
 }
 
 bool Home::still_in(uint32_t slot, uint32_t extent) {
@@ -326,6 +333,7 @@ void Home::carried_durable(uint64_t sequence) {
   while (!carried_.empty() && carried_.front().sequence <= sequence) {
     const Carried carried = std::move(carried_.front());
     carried_.pop_front();
+    io::kill_point("carried_durable");
     if (!carried.apply) {
       move_recipients(carried);
       continue;

@@ -21,7 +21,8 @@ constexpr unsigned kInterruptedMax = 16;  // -EINTR, -EAGAIN in a row: then a wr
 
 absl::StatusOr<Recovered> Journal::Impl::recover(JournalVisitor& visitor) {
   assert(!recovered_);
-  absl::StatusOr<RecoveredJournal> found = recover_journal(disk_, id_, directory_, visitor);
+  absl::StatusOr<RecoveredJournal> found =
+      recover_journal(disk_, id_, directory_, visitor, options_.accept_unreadable);
   if (!found.ok()) return found.status();
   mark_ = found->mark;
   next_sequence_ = mark_.first;
@@ -335,6 +336,9 @@ void Journal::checkpoint_complete(const CheckpointPlace& place) {
 }
 void Journal::flush() {
   impl_->flush();
+}
+void Journal::try_again() {
+  impl_->try_again();
 }
 bool Journal::has_room() const {
   return impl_->has_room();

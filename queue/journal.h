@@ -72,6 +72,8 @@ struct JournalOptions {
   uint32_t buffered_bytes = 64u << 20;  // gathered but not durable; beyond it has_room() is false
   // Of all its segment files together: no further one is made beyond it. 0: what the disk takes.
   uint64_t bytes_max = 0;
+  // At a start, what the disk would not give is lost (recover_journal); else the start fails.
+  bool accept_unreadable = false;
 };
 
 // What recovery hands over, in order of the journal. Views are valid during the call only.
@@ -127,6 +129,9 @@ class Journal {
   // itself when that one is durable). Cheap when there is nothing: call it every turn, for it also
   // counts the turns until a segment that could not be made is tried again.
   void flush();
+  // A segment that could not be made is tried again at the next flush(): flush() itself waits for
+  // more and more calls, and does not know how much time they take.
+  void try_again();
   bool has_room() const;  // false: intake must wait
   // Whether that many bytes can be appended so that a whole segment, made already, is left for
   // outcomes. False while that one is being made, and when the disk or bytes_max is full: intake

@@ -1,6 +1,7 @@
 #include "queue/journal_recovery.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <map>
 #include <utility>
 #include <vector>
@@ -36,8 +37,13 @@ struct Alarm {
 // frames over.
 class Recovery {
  public:
-  Recovery(Disk& disk, uint16_t journal, const std::string& directory, JournalVisitor& visitor)
-      : disk_(disk), journal_(journal), directory_(directory), visitor_(visitor) {}
+  Recovery(Disk& disk, uint16_t journal, const std::string& directory, JournalVisitor& visitor,
+           bool accept_unreadable)
+      : disk_(disk),
+        journal_(journal),
+        directory_(directory),
+        visitor_(visitor),
+        accept_unreadable_(accept_unreadable) {}
 
   absl::StatusOr<RecoveredJournal> run() {
     absl::Status done = read_headers();
@@ -48,8 +54,9 @@ class Recovery {
     if (!done.ok()) return done;
     kill_point("recovery_synced");
     for (const GroupAt& group : counting_) {
-      if (group.header.sequence >= checkpoint_.sequence) deliver(group);
+      if (done.ok() && group.header.sequence >= checkpoint_.sequence) done = deliver(group);
     }
+    if (!done.ok()) return done;
     kill_point("recovery_replayed");
     for (const Alarm& alarm : alarms_) visitor_.on_damage(alarm.segment, alarm.offset, alarm.what);
     return result();
@@ -81,13 +88,15 @@ class Recovery {
   void alarm_headers();
   void alarm(uint32_t segment, uint64_t offset, const std::string& what);
   absl::Status make_durable();
-  void deliver(const GroupAt& group);
+  absl::Status deliver(const GroupAt& group);
+  absl::Status refuse(const std::string& name, uint64_t offset, int64_t error) const;
   RecoveredJournal result();
 
   Disk& disk_;
   const uint16_t journal_;
   const std::string& directory_;
   JournalVisitor& visitor_;
+  const bool accept_unreadable_;
   std::vector<Segment> segments_;
   Epochs epochs_;
   CheckpointPlace from_;                // where reading began; segment 0: at the oldest
@@ -122,6 +131,8 @@ absl::Status Recovery::read_headers() {
     std::vector<Unreadable> unreadable;  // scan() meets them again, and tells
     read_range(disk_, opened.handle(), 0, kSegmentHeaderBytes, head, unreadable);
     segment.unreadable = !unreadable.empty();
+    if (segment.unreadable && !accept_unreadable_)
+      return refuse(name, unreadable.front().offset, unreadable.front().error);
     segment.header_state = parse_segment_header(head, segment.header);
     if (absl::IsFailedPrecondition(segment.header_state)) {
       return absl::FailedPreconditionError(name + " " +
@@ -212,6 +223,8 @@ absl::Status Recovery::scan(const Segment& segment) {
   const absl::Status loaded = load(segment.file, unreadable);
   if (!loaded.ok()) return loaded;
   // A torn write can be read; what cannot is damage wherever it lies.
+  if (!unreadable.empty() && !accept_unreadable_)
+    return refuse(path(segment.file.number), unreadable.front().offset, unreadable.front().error);
   for (const Unreadable& place : unreadable) {
     alarm(segment.file.number, place.offset,
           std::to_string(place.bytes) + " bytes cannot be read: " + error_text(place.error));
@@ -382,12 +395,21 @@ absl::Status Recovery::make_durable() {
   return absl::OkStatus();
 }
 
-void Recovery::deliver(const GroupAt& group) {
+absl::Status Recovery::refuse(const std::string& name, uint64_t offset, int64_t error) const {
+  return absl::UnavailableError(
+      name + " cannot be read at offset " + std::to_string(offset) + ": " + error_text(error) +
+      ": look at the disk, then start again; journal.accept_unreadable = true gives up what cannot "
+      "be read");
+}
+
+absl::Status Recovery::deliver(const GroupAt& group) {
   if (loaded_ != group.segment) {
     for (const Segment& segment : segments_) {
       if (segment.file.number != group.segment) continue;
-      std::vector<Unreadable> told_before;
-      if (!load(segment.file, told_before).ok()) bytes_.clear();
+      std::vector<Unreadable> unreadable;
+      if (absl::Status loaded = load(segment.file, unreadable); !loaded.ok()) return loaded;
+      if (!unreadable.empty() && !accept_unreadable_)
+        return refuse(path(group.segment), unreadable.front().offset, unreadable.front().error);
     }
   }
   GroupHeader header;
@@ -396,8 +418,11 @@ void Recovery::deliver(const GroupAt& group) {
   const std::string_view bytes = at_byte < all.size() ? all.substr(at_byte) : "";
   const GroupState state = parse_group(bytes, journal_, group.segment, group.offset, header);
   if (state != GroupState::valid && !is_planted(Planted::torn_group_counts)) {
-    return alarm(group.segment, group.offset,
-                 "group " + std::to_string(group.header.sequence) + " cannot be read any more");
+    // It was sound a moment ago.
+    if (!accept_unreadable_) return refuse(path(group.segment), group.offset, -EIO);
+    alarm(group.segment, group.offset,
+          "group " + std::to_string(group.header.sequence) + " cannot be read any more");
+    return absl::OkStatus();
   }
   ++summary_.groups;
   summary_.bytes += kGroupHeaderBytes + header.length;
@@ -406,14 +431,16 @@ void Recovery::deliver(const GroupAt& group) {
   for (uint32_t number = 0; number < header.frames; ++number) {
     Frame frame;
     if (!read_frame(whole, at, frame, at)) {
-      return alarm(group.segment, group.offset + at,
-                   "group " + std::to_string(header.sequence) + " holds no frame here");
+      alarm(group.segment, group.offset + at,
+            "group " + std::to_string(header.sequence) + " holds no frame here");
+      return absl::OkStatus();
     }
     ++summary_.frames;
     const Location location{journal_, group.segment, group.offset + frame.offset,
                             static_cast<uint32_t>(frame.payload.size())};
     visitor_.on_frame(frame.type, location, frame.payload);
   }
+  return absl::OkStatus();
 }
 
 RecoveredJournal Recovery::result() {
@@ -455,8 +482,8 @@ RecoveredJournal Recovery::result() {
 
 absl::StatusOr<RecoveredJournal> recover_journal(Disk& disk, uint16_t journal,
                                                  const std::string& directory,
-                                                 JournalVisitor& visitor) {
-  return Recovery(disk, journal, directory, visitor).run();
+                                                 JournalVisitor& visitor, bool accept_unreadable) {
+  return Recovery(disk, journal, directory, visitor, accept_unreadable).run();
 }
 
 }  // namespace veredus::queue

@@ -25,8 +25,13 @@ struct RecoveredJournal {
 // their frames to the visitor. When anything there is damaged, it goes back to the checkpoint
 // before that one, which says the same and more. Writes nothing, but makes durable what it read
 // (see Journal::recover).
+//
+// What the disk would not give (a read error, not wrong bytes) fails the start: the same bytes may
+// be there tomorrow, and the epoch that a start begins would void them for good. With
+// `accept_unreadable` it is an alarm, and they are lost.
 absl::StatusOr<RecoveredJournal> recover_journal(Disk& disk, uint16_t journal,
                                                  const std::string& directory,
-                                                 JournalVisitor& visitor);
+                                                 JournalVisitor& visitor,
+                                                 bool accept_unreadable = false);
 
 }  // namespace veredus::queue

@@ -9,6 +9,7 @@
 
 #include "queue/journal.h"
 #include "queue/journal_format.h"
+#include "queue/planted.h"
 
 namespace veredus::queue {
 
@@ -35,6 +36,7 @@ class Journal::Impl {
   void flush();
   void close();
 
+  void try_again() { wait_ = 0; }
   bool has_room() const { return gathered_ < options_.buffered_bytes; }
   bool has_space(uint64_t bytes) const;
   bool healthy() const { return healthy_; }
@@ -46,7 +48,9 @@ class Journal::Impl {
   uint64_t appended_sequence() const { return groups_.empty() ? durable_ : next_sequence_ - 1; }
   uint64_t appended_bytes() const { return appended_bytes_; }
   uint64_t file_bytes() const { return file_bytes_; }
-  uint32_t needed_from() const { return checkpoint_before_.segment; }
+  uint32_t needed_from() const {
+    return is_planted(Planted::needed_from_last) ? checkpoint_.segment : checkpoint_before_.segment;
+  }
   uint32_t checkpoint_segment() const { return checkpoint_.segment; }
   uint32_t current_segment() const { return place_segment_->number; }
   const std::map<uint32_t, uint64_t>& complete_segments() const { return complete_; }

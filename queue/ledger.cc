@@ -6,6 +6,7 @@
 #include "queue/bytes.h"
 #include "queue/extent.h"
 #include "queue/outcome.h"
+#include "queue/planted.h"
 
 namespace veredus::queue {
 namespace {
@@ -188,7 +189,7 @@ void Ledger::on_extent(const Location& at, std::string_view payload) {
         if (Run* const before = find(header->batch, entry.index, nullptr); before != nullptr) {
           const uint32_t ordinal = entry.index - before->extent.first_index;
           state = before->state(ordinal);
-          take(*before, ordinal);
+          if (!is_planted(Planted::carried_stays)) take(*before, ordinal);
         }
       }
       put(run_at(extent), entry.index - header->first_index, state);
@@ -276,6 +277,7 @@ void Ledger::on_tallies(const Location& at, std::string_view body) {
   while (reader.next(batch, settled)) {
     saw(batch);
     latest_wall_ns_ = std::max(latest_wall_ns_, settled.last_outcome_wall_ns);
+    if (is_planted(Planted::tallies_added)) settled.delivered += tallies_[batch].delivered;
     tallies_[batch] = settled;
   }
   if (!reader.status().ok()) damaged(at, reader.status());

@@ -10,6 +10,9 @@ enum class Planted {
   recovery_unsynced,  // what recovery read is acted upon though it may be on no disk
   epoch_kept,         // recovery goes on in the epoch that it found, and cuts nothing
   torn_group_counts,  // recovery takes a group whose checksum is wrong
+  needed_from_last,   // the checkpoint before the last one may be reclaimed
+  tallies_added,      // a checkpoint's tallies are added to what is known, instead of replacing it
+  carried_stays,      // who is carried forward waits at the old place, too
 };
 
 #ifdef VEREDUS_PLANTED

@@ -132,6 +132,7 @@ struct Config {
   // [journal]
   uint32_t segment_bytes = 64u << 20;
   int64_t outcome_flush_ns = 5'000'000;
+  bool accept_unreadable = false;
 
   // [events]: how long they are kept beyond what a start needs; what is reached first ends it
   int64_t events_keep_ns = 86400 * int64_t{1'000'000'000};

@@ -130,6 +130,8 @@ constexpr Setting kSettings[] = {
      "size of the journals' files"},
     {"journal", "outcome_flush", DurationSetting{&Config::outcome_flush_ns, 0, kSecond},
      "longest wait of an outcome for its sync"},
+    {"journal", "accept_unreadable", FlagSetting{&Config::accept_unreadable},
+     "start though parts of the journals cannot be read: what lies there is lost"},
 
     {"events", "keep", DurationSetting{&Config::events_keep_ns, 0, 90 * kDay},
      "how long they can be read, unless keep_bytes or a full disk ends it"},

@@ -22,6 +22,14 @@ enum class Planted {
   mark_not_written,     // content leaves without attempt marks
   mark_place_early,     // a mark's place is used again when the outcome is known, not yet durable
   marks_removed_early,  // those of earlier lives, before what they left in doubt is durable
+  checkpoint_early,     // a checkpoint counts as complete when its end is gathered
+  checkpoint_behind,  // what was settled meanwhile is journaled behind what the checkpoint says of
+                      // it
+  commit_not_restated,  // a checkpoint does not know of the commit of a batch that is not announced
+                        // yet
+  reclaim_early,        // segments are removed before what emptied them is durable
+  carried_early,        // who is carried forward lies at the new place before that is durable
+  content_early,        // a content may go when all are settled, though not durably
   wrong_recipient,      // now and then the address in the envelope lacks its first character
 };
 

@@ -172,6 +172,7 @@ void SimStorage::forget_operations(bool power_cut) {
         case SimDisk::Kind::open_now:
         case SimDisk::Kind::read_now:
         case SimDisk::Kind::sync_now:
+        case SimDisk::Kind::map_now:
           break;
       }
     }
@@ -407,6 +408,7 @@ int64_t SimDisk::effect(Pending& done) {
     case Kind::open_now:
     case Kind::read_now:
     case Kind::sync_now:
+    case Kind::map_now:
       break;
   }
   return -EINVAL;

@@ -58,13 +58,22 @@ bool plant(std::string_view name, WorldOptions& options) {
       {"mark_not_written", Planted::mark_not_written},
       {"mark_place_early", Planted::mark_place_early},
       {"marks_removed_early", Planted::marks_removed_early},
+      {"checkpoint_early", Planted::checkpoint_early},
+      {"checkpoint_behind", Planted::checkpoint_behind},
+      {"commit_not_restated", Planted::commit_not_restated},
+      {"reclaim_early", Planted::reclaim_early},
+      {"carried_early", Planted::carried_early},
+      {"content_early", Planted::content_early},
       {"content_mixed", Planted::content_mixed},
       {"wrong_recipient", Planted::wrong_recipient}};
   constexpr std::pair<std::string_view, Journal> of_journal[] = {
       {"sync_skipped", Journal::sync_skipped},
       {"recovery_unsynced", Journal::recovery_unsynced},
       {"epoch_kept", Journal::epoch_kept},
-      {"torn_group_counts", Journal::torn_group_counts}};
+      {"torn_group_counts", Journal::torn_group_counts},
+      {"needed_from_last", Journal::needed_from_last},
+      {"tallies_added", Journal::tallies_added},
+      {"carried_stays", Journal::carried_stays}};
   for (const auto& [known, defect] : of_engine) {
     if (known == name) return veredus::io::planted = defect, true;
   }
