@@ -62,6 +62,13 @@ RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
       spool.damage.push_back("journal " + std::to_string(home.home) + ", " + damage);
     }
   }
+  for (RecoveredHome& home : found) {
+    if (home.home == queue::kConsumersJournal) spool.consumers = std::move(home.consumers);
+  }
+  // Until the control side, which understands where they are, says how much is kept for them.
+  if (!spool.consumers.empty()) {
+    for (unsigned home = 0; home < homes(); ++home) exchange_.hold_events(home, 0);
+  }
   const int64_t now_mono_ns = clock_.mono_ns();
   const int64_t now_wall_ns = clock_.wall_ns();
   for (RecoveredHome& home : found) {
@@ -189,9 +196,19 @@ void EngineCore::publish(unsigned shard) {
     Published& published = *published_[home.number()];
     published.durable_end.store(uint64_t{end.segment} << 32 | end.offset,
                                 std::memory_order_release);
-    published.healthy.store(journal.healthy(), std::memory_order_relaxed);
+    published.durable_events.store(journal.durable_events(), std::memory_order_relaxed);
+    published.events_from.store(home.events_from(), std::memory_order_release);
+    published.healthy.store(journal.healthy() || home.makes_room(), std::memory_order_relaxed);
     published.has_room.store(journal.has_room(), std::memory_order_relaxed);
   }
+}
+
+uint32_t EngineCore::events_from(unsigned home) const {
+  return published_[home]->events_from.load(std::memory_order_acquire);
+}
+
+uint64_t EngineCore::durable_events(unsigned home) const {
+  return published_[home]->durable_events.load(std::memory_order_relaxed);
 }
 
 queue::Location EngineCore::durable_end(unsigned home) const {

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -20,6 +21,7 @@ namespace veredus {
 struct RecoveredSpool {
   std::vector<std::shared_ptr<const queue::LiveBatch>> batches;  // committed ones, by number
   std::vector<std::vector<queue::AttemptMark>> marks;            // by home; for resume()
+  std::map<std::string, queue::Consumer> consumers;              // of events, by name
   std::vector<std::string> damage;
   uint64_t next_batch = 1;
 };
@@ -56,6 +58,9 @@ class EngineCore : public intake::ShardPort {
   void publish(unsigned shard);
   unsigned homes() const { return exchange_.homes(); }
   queue::Location durable_end(unsigned home) const;
+  // The first segment that is kept for readers of events, and how many events a journal has had.
+  uint32_t events_from(unsigned home) const;
+  uint64_t durable_events(unsigned home) const;
 
   // A batch that exists. Control thread only, as what follows.
   std::shared_ptr<const queue::LiveBatch> find_batch(uint64_t number) const;
@@ -78,6 +83,8 @@ class EngineCore : public intake::ShardPort {
   // Written by the shard's thread after each turn.
   struct alignas(64) Published {
     std::atomic<uint64_t> durable_end{0};  // segment << 32 | offset
+    std::atomic<uint64_t> durable_events{0};
+    std::atomic<uint32_t> events_from{0};
     std::atomic<bool> healthy{true};
     std::atomic<bool> has_room{true};
   };

@@ -26,6 +26,7 @@ Message* Mailbox::take() {
 
 Exchange::Exchange(unsigned shards, unsigned homes, uint32_t tickets_per_band)
     : durable_as_of_(homes),
+      events_held_(homes),
       homes_(homes),
       durable_(std::make_unique<std::atomic<uint64_t>[]>(size_t{shards} * homes)),
       homes_in_doubt_(homes) {

@@ -87,6 +87,15 @@ class Exchange {
   void doubts_are_durable() { homes_in_doubt_.fetch_sub(1, std::memory_order_acq_rel); }
   bool all_doubts_durable() const { return homes_in_doubt_.load(std::memory_order_acquire) == 0; }
 
+  // From which segment on a journal's events are kept for consumers that have not read them: said
+  // by the control thread, asked by the home. UINT32_MAX: for nobody.
+  void hold_events(unsigned home, uint32_t segment) {
+    events_held_[home].from.store(segment, std::memory_order_release);
+  }
+  uint32_t events_held_from(unsigned home) const {
+    return events_held_[home].from.load(std::memory_order_acquire);
+  }
+
   Mailbox& mailbox(unsigned shard) { return places_[shard]->mailbox; }
   queue::TicketQueue& tickets(unsigned shard) { return places_[shard]->tickets; }
   // Asked by the shard itself: it is the queue's one consumer.
@@ -102,8 +111,12 @@ class Exchange {
   struct alignas(64) Moment {
     std::atomic<int64_t> ns{0};
   };
+  struct alignas(64) Held {
+    std::atomic<uint32_t> from{UINT32_MAX};
+  };
   std::vector<std::unique_ptr<Place>> places_;
   std::vector<Moment> durable_as_of_;  // by home
+  std::vector<Held> events_held_;      // by home
   const unsigned homes_;
   std::unique_ptr<std::atomic<uint64_t>[]> durable_;  // by shard, then home
   std::atomic<unsigned> homes_in_doubt_;

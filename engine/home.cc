@@ -77,9 +77,12 @@ void Home::append_held() {
     intake::AppendRequest& request = held_appends_.front()->request;
     uint64_t bytes = request.content.size();
     for (const intake::AppendRequest::Frame& frame : request.frames) bytes += frame.payload.size();
-    // What wants no answer gives something up, and is small.
-    if (request.token != 0 && !journal_.has_space(bytes)) {
-      if (journal_.healthy()) return;
+    // What wants no answer gives something up, and is small. So is what a consumer says, and lets
+    // segments go.
+    const bool small = request.token == 0 ||
+                       (!request.frames.empty() && request.frames[0].type == FrameType::consumer);
+    if (!small && !journal_.has_space(bytes)) {
+      if (journal_.healthy() || makes_room()) return;
       intake::AppendAnswer answer;
       answer.token = request.token;
       answer.status = absl::ResourceExhaustedError(
@@ -126,6 +129,7 @@ void Home::append_now(intake::AppendRequest& request) {
     note(appended);
     // At once: a checkpoint that begins behind the frame must not bring it back.
     if (frame.type == FrameType::forgotten) forget(queue::number_at(frame.payload));
+    if (frame.type == FrameType::consumer) note_consumer(frame.payload);
     if (frame.type == FrameType::extent) {
       const absl::Status loaded = load_extent(appended.location, frame.payload);
       if (!loaded.ok()) waits.status = loaded;
@@ -185,6 +189,7 @@ void Home::on_durable(uint64_t sequence) {
 void Home::on_lost(uint64_t sequence, const absl::Status& why) {
   abandon_checkpoint();
   carried_lost(sequence);
+  outcomes_moved();
   durable_as_of_.clear();
   for (auto waits = unanswered_.begin(); waits != unanswered_.end();) {
     if (waits->first_sequence > sequence || waits->sequence < sequence) {
@@ -210,6 +215,7 @@ void Home::append_outcomes() {
   outcomes_.take(scratch_);
   Counters::add(shard_.counters.journal_bytes, scratch_.size());
   const queue::Appended appended = journal_.append(FrameType::outcomes, scratch_, count);
+  outcomes_lie_in(appended.location.segment);
   flushed_.push_back({appended.sequence, returned_});
   if (std::exchange(doubt_unflushed_, false)) doubts_sequence_ = appended.sequence;
   io::kill_point("outcomes_appended");

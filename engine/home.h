@@ -32,6 +32,7 @@ struct RecoveredHome {
   uint16_t home = 0;                                  // the journal's number
   std::map<uint64_t, queue::KnownBatch> batches;      // whose meta or commit lies here, by number
   absl::flat_hash_map<uint64_t, uint64_t> accounted;  // by batch: settled and waiting ones here
+  std::map<std::string, queue::Consumer> consumers;   // of events, by name
   std::vector<std::string> damage;                    // places found damaged, in words
   std::vector<queue::AttemptMark> marks;              // of recipients of any home
   uint64_t highest_batch = 0;
@@ -86,6 +87,10 @@ class Home final : public queue::JournalListener {
   const queue::Journal& journal() const { return journal_; }
   // The number of the marks file of this life.
   uint32_t next_marks() const { return old_marks_.empty() ? 1 : old_marks_.back() + 1; }
+  // The first segment that is kept for readers of events; from there on all are there.
+  uint32_t events_from() const { return events_from_; }
+  // The disk is full, but not for long: what was kept for readers of events gives way.
+  bool makes_room() const;
   uint64_t record_bytes() const { return records_.memory_bytes(); }
 
  private:
@@ -121,6 +126,11 @@ class Home final : public queue::JournalListener {
     uint64_t live_bytes = 0;    // of these recipients, about
     uint32_t last_outcome = 0;  // segment of the last outcome that names an entry in this one
   };
+  static constexpr uint32_t kNotAppended = UINT32_MAX;  // last_outcome: it is gathered only
+  struct KeptSegment {
+    int64_t complete_mono_ns = 0;
+    uint64_t bytes = 0;
+  };
   // A run of recipients, as it lies in the journal. Kept while one of them waits.
   struct Extent {
     std::shared_ptr<const queue::LiveBatch> batch;  // null: not committed
@@ -155,6 +165,7 @@ class Home final : public queue::JournalListener {
     uint64_t batch = 0;            // likewise, in coordinated_, then in settled_
     uint64_t end_sequence = 0;     // of the group with its end
     uint64_t appended_before = 0;  // bytes of the journal when it began
+    bool complete = false;         // ended well: `contents` says all
     // What batches need, apart from their recipients, by segment.
     struct Contents {
       uint64_t bytes = 0;
@@ -274,6 +285,7 @@ class Home final : public queue::JournalListener {
 
   // home_reclaim.cc
   void reclaim_some();
+  void find_removable();
   void find_reclaimable();
   void remove_reclaimable();
   void remove_before_durable();
@@ -291,7 +303,17 @@ class Home final : public queue::JournalListener {
   bool needs_content(Coordinated& batch);
   void carried_durable(uint64_t sequence);
   void carried_lost(uint64_t sequence);
-  uint32_t events_from() const;
+
+  // home_events.cc
+  void events_found();
+  void note_complete_segments();
+  bool held_for_consumers(uint32_t segment, const KeptSegment& kept) const;
+  bool can_yield() const;
+  void keep_events();
+  void outcomes_lie_in(uint32_t segment);
+  void outcomes_moved();
+  void note_consumer(std::string_view payload);
+
   // home_marks.cc
   absl::Status read_old_marks(RecoveredHome& found);
   std::vector<queue::AttemptMark>::const_iterator mark_from(uint64_t batch, uint32_t index) const;
@@ -377,6 +399,16 @@ class Home final : public queue::JournalListener {
   std::deque<Carried> carried_;
   std::vector<uint32_t> removable_;  // segments, when what is appended by then is durable
   uint64_t removable_after_ = 0;
+
+  std::map<uint32_t, KeptSegment> kept_;  // complete segments that are kept for events
+  uint64_t kept_bytes_ = 0;
+  uint32_t events_from_ = 0;
+  uint32_t removed_for_ = 0;    // events_from_ when segments were last looked for
+  uint32_t complete_seen_ = 0;  // the last segment that was seen to be complete
+  int64_t next_yield_mono_ns_ = 0;
+  int64_t making_room_until_mono_ns_ = 0;
+  std::map<std::string, queue::Consumer> consumers_;
+  std::vector<SegmentUse*> named_;  // by outcomes that are gathered, not appended
 
   std::deque<Domain> domains_;
   absl::flat_hash_map<std::string_view, uint32_t> domain_ids_;      // keys view Domain::name

@@ -27,6 +27,7 @@ void Home::maintain() {
   if (!writes_) return;
   if (checkpoint_due()) begin_checkpoint();
   checkpoint_some();
+  keep_events();
   reclaim_some();
 }
 
@@ -37,6 +38,10 @@ void Home::begin_checkpoint() {
   append_outcomes();
   queue::encode_checkpoint_begin({highest_batch_, shard_.wall_ns}, scratch_);
   checkpoint_.place = journal_.append_checkpoint_begin(scratch_);
+  for (const auto& [name, consumer] : consumers_) {
+    queue::encode_checkpoint_consumer(consumer, scratch_);
+    journal_.append(FrameType::checkpoint, scratch_);
+  }
 }
 
 void Home::abandon_checkpoint() {
@@ -199,8 +204,10 @@ void Home::end_checkpoint() {
   checkpointed_at_ = journal_.appended_bytes();
   checkpoint_bytes_ = checkpointed_at_ - checkpoint_.appended_before;
   Counters::add(shard_.counters.checkpoints);
-  find_reclaimable();
   checkpoint_.stage = Checkpoint::Stage::none;
+  checkpoint_.complete = true;
+  keep_events();
+  find_reclaimable();
 }
 
 }  // namespace veredus

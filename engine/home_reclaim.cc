@@ -25,15 +25,30 @@ enum class Kind : uint8_t { extent, content, refusals };
 
 }  // namespace
 
-// Events are kept in one piece to the end: from this segment on. (Later: consumers, retention.)
-uint32_t Home::events_from() const {
-  return journal_.current_segment();
+// Those of which nothing is needed. Beside what is being carried, if anything is.
+void Home::find_removable() {
+  const uint32_t keep_from = events_from();
+  removed_for_ = keep_from;
+  removable_.clear();
+  for (const auto& [segment, bytes] : journal_.complete_segments()) {
+    if (segment >= keep_from) break;
+    const auto use = uses_.find(segment);
+    const auto content = checkpoint_.contents.find(segment);
+    if (content != checkpoint_.contents.end() && content->second.bytes != 0) continue;
+    if (use != uses_.end() &&
+        (use->second.extents != 0 || use->second.last_outcome >= events_from()))
+      continue;
+    removable_.push_back(segment);
+  }
+  // Who left these is settled, but perhaps not durably yet.
+  append_outcomes();
+  removable_after_ = journal_.appended_sequence();
 }
 
 void Home::find_reclaimable() {
-  const uint32_t keep_from = std::min(journal_.needed_from(), events_from());
+  const uint32_t keep_from = events_from();
   reclaim_ = Reclaim{};
-  removable_.clear();
+  find_removable();
   for (const auto& [segment, bytes] : journal_.complete_segments()) {
     if (segment >= keep_from) break;
     const auto found = uses_.find(segment);
@@ -41,15 +56,10 @@ void Home::find_reclaimable() {
     const auto content = checkpoint_.contents.find(segment);
     const uint64_t content_bytes =
         content == checkpoint_.contents.end() ? 0 : content->second.bytes;
-    if (use.extents == 0 && content_bytes == 0) {
-      removable_.push_back(segment);
-    } else if ((use.live_bytes + content_bytes) * kCarriedBelow < bytes) {
+    if (use.extents == 0 && content_bytes == 0) continue;
+    if ((use.live_bytes + content_bytes) * kCarriedBelow < bytes)
       reclaim_.segments.push_back(segment);
-    }
   }
-  // Who left these is settled, but perhaps not durably yet.
-  append_outcomes();
-  removable_after_ = journal_.appended_sequence();
   if (reclaim_.segments.empty()) return;
   reclaim_.stage = Reclaim::Stage::sweeping;
   for (const uint32_t segment : reclaim_.segments) {

@@ -20,6 +20,7 @@ absl::StatusOr<RecoveredHome> Home::recover() {
   found.home = number_;
   found.journal = *recovered;
   found.batches = ledger_->take_batches();
+  found.consumers = consumers_ = ledger_->consumers();
   found.damage = ledger_->damage();
   Counters::add(shard_.counters.spool_damage, found.damage.size());
   found.highest_batch = highest_batch_ = ledger_->highest_batch();
@@ -70,6 +71,7 @@ void Home::resume(
   for (const auto& [segment, bytes] : journal_.complete_segments())
     uses_[segment].last_outcome = journal_.current_segment();
   checkpoint_segment_ = journal_.checkpoint_segment();
+  events_found();
 }
 
 // They wait, as before, and are read in the order in which they lie.

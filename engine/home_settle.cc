@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 #include "engine/home.h"
 #include "engine/in_doubt.h"
@@ -58,6 +59,11 @@ void Home::settle(const Returned& item, const ReturnedMessage& message, uint16_t
   if (found != lanes_.end()) outcome.site = found->second->site->key;
   outcome.source = shard_.settings.sources[item.source].name;
   place_of(ticket.slot, outcome);
+  // The route's look-up is told once, with the first that had waited for it.
+  if (uint32_t& dns_us = domains_[record->domain].dns_us; dns_us != queue::kNotReached) {
+    if (outcome.timing.dns_us == queue::kNotReached) outcome.timing.dns_us = 0;
+    outcome.timing.dns_us += std::exchange(dns_us, queue::kNotReached);
+  }
 
   switch (item.verdict.result) {
     case smtp::Result::delivered:
@@ -99,7 +105,10 @@ void Home::write(queue::Outcome& outcome, const Extent& extent) {
   outcomes_.add(outcome);
   io::kill_point("outcome_gathered");
   extent.settled->count(outcome);
-  extent.use->last_outcome = journal_.current_segment();
+  if (extent.use->last_outcome != kNotAppended) {
+    extent.use->last_outcome = kNotAppended;
+    named_.push_back(extent.use);
+  }
   queue::Tally& tally = extent.batch->tally;
   tally.attempts.fetch_add(1, std::memory_order_relaxed);
   tally.last_outcome_wall_ns.store(outcome.wall_ns, std::memory_order_relaxed);

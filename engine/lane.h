@@ -66,7 +66,9 @@ class Lane {
   double recipients = 1;  // moving average per transaction
   int64_t no_growth_until_mono_ns = 0;  // a further connection was refused while others work
   int64_t resolved_until_mono_ns = 0;
-  io::Endpoint peer_spelled;  // the peer heard from last, and its address in text
+  int64_t resolve_begun_mono_ns = 0;
+  uint32_t resolve_us = queue::kNotReached;  // that the addresses took; not told yet
+  io::Endpoint peer_spelled;                 // the peer heard from last, and its address in text
   std::string peer_text;
   // The last thing that went wrong on the way to a greeting: what the waiting are told when no host
   // is left.

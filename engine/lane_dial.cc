@@ -207,6 +207,7 @@ void Lanes::resolve_more(Lane& lane) {
   const std::vector<dns::MxHost>& hosts = lane.site->hosts;
   const uint16_t preference = hosts[lane.hosts_resolved].preference;
   if (lane.hosts_resolved == 0) lane.failure = Returned{};
+  lane.resolve_begun_mono_ns = shard_.mono_ns;
   while (lane.hosts_resolved < hosts.size() &&
          hosts[lane.hosts_resolved].preference == preference) {
     const uint16_t host = lane.hosts_resolved++;
@@ -273,6 +274,7 @@ void Lanes::addresses_known(Lane& lane, uint16_t host, const dns::Addresses& add
         {endpoint_of(address, shard_.settings.smtp_port), host, mx.preference, 0});
   }
   if (lane.hosts_asked == 0) {
+    lane.resolve_us = static_cast<uint32_t>((shard_.mono_ns - lane.resolve_begun_mono_ns) / 1000);
     sort_targets(lane);
     list(lane);
   }

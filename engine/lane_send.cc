@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 #include "engine/io/kill_point.h"
 #include "engine/io/planted.h"
@@ -222,8 +223,20 @@ void Lanes::on_session_outcome(smtp::Session& session, smtp::Outgoing* outgoing,
   if (load.first_of_session) item.timing.connect_us = static_cast<uint32_t>(session.connect_us());
   item.timing.queued_us =
       us_of(moments.offered_ns - work.taken_up_mono_ns + int64_t{item.timing.queued_us} * 1000);
+  if (load.first_of_session && lane.resolve_us != queue::kNotReached)
+    item.timing.dns_us = std::exchange(lane.resolve_us, queue::kNotReached);
+  // Each to where the next one began, or to the end.
+  const bool at_data = outcome.stage >= smtp::Phase::data;
+  const int64_t mail_end_ns = moments.data_ns != 0        ? moments.data_ns
+                              : moments.body_sent_ns != 0 ? moments.body_sent_ns
+                                                          : shard_.mono_ns;
+  if (outcome.stage >= smtp::Phase::mail)
+    item.timing.mail_us = us_of(mail_end_ns - moments.offered_ns);
+  if (moments.data_ns != 0 && at_data) {
+    const int64_t data_end_ns = moments.go_ahead_ns != 0 ? moments.go_ahead_ns : shard_.mono_ns;
+    item.timing.data_us = us_of(data_end_ns - moments.data_ns);
+  }
   if (moments.body_sent_ns != 0) {
-    item.timing.mail_us = us_of(moments.body_sent_ns - moments.offered_ns);
     item.timing.dot_us = us_of(shard_.mono_ns - moments.body_sent_ns);
   }
   if (lane.peer_spelled != session.peer()) {

@@ -32,6 +32,14 @@ struct InDoubtRule {
   int64_t delay_ns = 600'000'000'000;
 };
 
+// How long segments are kept for readers of events, beside what a start needs: what is reached
+// first ends it.
+struct EventSettings {
+  int64_t keep_ns = 0;      // since a segment was complete
+  uint64_t keep_bytes = 0;  // per journal; 0: no bound of its own
+  int64_t consumers_keep_ns = 7 * 86400 * int64_t{1'000'000'000};  // not passed by a consumer
+};
+
 // Everything the shards are told at start. Read by all threads, changed by none.
 struct EngineSettings {
   std::string hostname = "localhost";  // EHLO name, `by` of the trace field
@@ -67,6 +75,7 @@ struct EngineSettings {
   uint64_t page_cache_bytes = 64u << 20;
   uint64_t content_cache_bytes = 256u << 20;
   queue::JournalOptions journal;
+  EventSettings events;
   uint32_t attempt_marks = 65536;        // per shard: recipients whose outcome is not durable yet
   uint32_t swept_per_turn = 32768;       // records that checkpoints and reclaim look at
   int64_t outcome_flush_ns = 5'000'000;  // outcomes wait at most that long for their sync

@@ -57,7 +57,7 @@ absl::Status read_checkpoint_part(std::string_view payload, CheckpointPart& part
                                          std::to_string(kCheckpointVersion));
   }
   const uint8_t number = in.u8();
-  if (!in.ok() || number < 1 || number > static_cast<uint8_t>(CheckpointPart::end)) {
+  if (!in.ok() || number < 1 || number > static_cast<uint8_t>(CheckpointPart::consumer)) {
     return damaged();
   }
   part = static_cast<CheckpointPart>(number);
@@ -78,6 +78,13 @@ absl::StatusOr<CheckpointBegin> decode_checkpoint_begin(std::string_view body) {
   begin.wall_ns = in.i64();
   if (!in.ok() || !in.at_end()) return damaged();
   return begin;
+}
+
+void encode_checkpoint_consumer(const Consumer& consumer, std::string& out) {
+  std::string body;
+  encode_consumer(consumer, body);
+  put_head(CheckpointPart::consumer, out);
+  out += body;
 }
 
 void encode_checkpoint_end(const CheckpointPlace& place, std::string& out) {

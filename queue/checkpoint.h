@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "queue/batch.h"
+#include "queue/consumer.h"
 #include "queue/journal.h"
 #include "queue/outcome.h"
 
@@ -22,11 +23,12 @@ namespace veredus::queue {
 //
 // Payload of a `checkpoint` frame: version u8, part u8, then what the part holds.
 enum class CheckpointPart : uint8_t {
-  begin = 1,    // what must not be forgotten with the batches themselves
-  waiting = 2,  // recipients that wait at this home
-  batch = 3,    // a batch that this journal coordinates: its meta, and its commit if it has one
-  tallies = 4,  // what became of recipients of this home, by batch
-  end = 5,      // where it began: with this frame durable, it is complete
+  begin = 1,     // what must not be forgotten with the batches themselves
+  waiting = 2,   // recipients that wait at this home
+  batch = 3,     // a batch that this journal coordinates: its meta, and its commit if it has one
+  tallies = 4,   // what became of recipients of this home, by batch
+  end = 5,       // where it began: with this frame durable, it is complete
+  consumer = 6,  // one of those that this journal knows: consumer.h
 };
 // DataLoss, or FailedPrecondition for another version. `body` is what follows.
 absl::Status read_checkpoint_part(std::string_view payload, CheckpointPart& part,
@@ -38,6 +40,8 @@ struct CheckpointBegin {
 };
 void encode_checkpoint_begin(const CheckpointBegin& begin, std::string& out);
 absl::StatusOr<CheckpointBegin> decode_checkpoint_begin(std::string_view body);
+// Read by decode_consumer().
+void encode_checkpoint_consumer(const Consumer& consumer, std::string& out);
 void encode_checkpoint_end(const CheckpointPlace& place, std::string& out);
 absl::StatusOr<CheckpointPlace> decode_checkpoint_end(std::string_view body);
 

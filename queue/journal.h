@@ -32,6 +32,7 @@ enum class FrameType : uint8_t {
   refusals = 8,    // JSON lines: recipients refused at the door; batch number u64 in front
   checkpoint = 9,  // a part of one: checkpoint.h
   forgotten = 10,  // payload: batch number u64; the idempotency key of a finished batch is free
+  consumer = 11,   // how far a reader of events has come: consumer.h
 };
 
 struct Appended {
@@ -181,9 +182,13 @@ class JournalReader {
   };
   // False when `end` (Journal::durable_end) is reached; go on when it has moved. The payload is
   // valid until the next call. Groups that do not count are passed over. DataLoss names what is
-  // missing before the position; call again to read on behind it.
+  // missing before the position; call again to read on behind it. Unavailable: the disk does not
+  // give what lies at the position; call again to try again.
   absl::StatusOr<bool> next(Position& position, const Location& end, FrameType& type,
                             Location& location, std::string_view& payload);
+  // Events of the journal before the first group of a segment, as its header says. NotFound: there
+  // is no such file, or no header in it yet.
+  absl::StatusOr<uint64_t> events_before(uint32_t segment);
   // Reads `length` bytes at a location (a page, a content); checks nothing.
   absl::Status read(const Location& location, std::string& out);
 

@@ -22,16 +22,19 @@ class JournalReader::Impl {
 
   absl::StatusOr<bool> next(Position& position, const Location& end, FrameType& type,
                             Location& location, std::string_view& payload);
+  absl::StatusOr<uint64_t> events_before(uint32_t segment);
   absl::Status read(const Location& location, std::string& out);
 
  private:
+  absl::StatusOr<SegmentHeader> read_header(uint32_t segment);
   absl::Status learn_epochs(uint32_t end_segment);
   absl::StatusOr<bool> next_segment(Position& position, const Location& end);
   absl::StatusOr<bool> seek(Position& position, const Location& end);
   absl::StatusOr<bool> take_frame(Position& position, Frame& frame);
   absl::Status open(uint32_t segment);
-  std::string_view window(uint32_t offset, uint64_t length);
-  bool load_group(Position& position);
+  absl::StatusOr<std::string_view> window(uint32_t offset, uint64_t length);
+  absl::StatusOr<bool> load_group(Position& position);
+  absl::StatusOr<uint64_t> size_of(uint32_t segment);
   absl::Status check_gap(const Position& position);
 
   Disk& disk_;
@@ -42,7 +45,8 @@ class JournalReader::Impl {
 
   std::unique_ptr<OpenFile> file_;
   uint32_t file_segment_ = 0;
-  uint64_t limit_ = 0;  // of the file, or what is durable of it
+  uint64_t file_bytes_ = 0;  // 0: not asked yet
+  uint64_t limit_ = 0;       // of the file, or what is durable of it
   std::string window_;
   uint64_t window_at_ = 0;
 
@@ -55,6 +59,40 @@ class JournalReader::Impl {
   Position left_at_;
 };
 
+// NotFound: the file is gone, or was never written to. DataLoss: damaged, or another file's.
+// Unavailable: it cannot be read now.
+absl::StatusOr<SegmentHeader> JournalReader::Impl::read_header(uint32_t segment) {
+  const std::string name = Journal::segment_path(directory_, segment);
+  OpenFile opened(disk_, name);
+  if (opened.error() == ENOENT) return absl::NotFoundError(name + " is gone");
+  if (!opened.ok()) {
+    return absl::UnavailableError(name + " cannot be opened: " + error_text(opened.error()));
+  }
+  std::string head;
+  std::vector<Unreadable> unreadable;
+  read_range(disk_, opened.handle(), 0, kSegmentHeaderBytes, head, unreadable);
+  if (!unreadable.empty()) {
+    return absl::UnavailableError(
+        name + ": its header cannot be read: " + error_text(unreadable.front().error));
+  }
+  SegmentHeader header;
+  const absl::Status parsed = parse_segment_header(head, header);
+  if (absl::IsFailedPrecondition(parsed)) {
+    return absl::FailedPreconditionError(name + " " + std::string(parsed.message()));
+  }
+  if (!parsed.ok()) return parsed;
+  if (header.journal != id_ || header.segment != segment) {
+    return absl::DataLossError(name + " has the header of another file");
+  }
+  return header;
+}
+
+absl::StatusOr<uint64_t> JournalReader::Impl::events_before(uint32_t segment) {
+  const absl::StatusOr<SegmentHeader> header = read_header(segment);
+  if (!header.ok()) return header.status();
+  return header->events_before;
+}
+
 // A group counts or not by what later epochs say, up to the end: their headers are small, and each
 // is read once.
 absl::Status JournalReader::Impl::learn_epochs(uint32_t end_segment) {
@@ -63,23 +101,11 @@ absl::Status JournalReader::Impl::learn_epochs(uint32_t end_segment) {
   if (!files.ok()) return files.status();
   for (const SegmentFile& file : *files) {
     if (file.number <= epochs_up_to_ || file.number > end_segment) continue;
-    const std::string name = Journal::segment_path(directory_, file.number);
-    OpenFile opened(disk_, name);
-    if (opened.error() == ENOENT) continue;  // reclaimed meanwhile
-    if (!opened.ok()) {
-      return absl::UnavailableError(name + " cannot be opened: " + error_text(opened.error()));
+    const absl::StatusOr<SegmentHeader> header = read_header(file.number);
+    if (absl::IsUnavailable(header.status()) || absl::IsFailedPrecondition(header.status())) {
+      return header.status();
     }
-    std::string head;
-    std::vector<Unreadable> unreadable;
-    read_range(disk_, opened.handle(), 0, kSegmentHeaderBytes, head, unreadable);
-    SegmentHeader header;
-    const absl::Status parsed = parse_segment_header(head, header);
-    if (absl::IsFailedPrecondition(parsed)) {
-      return absl::FailedPreconditionError(name + " " + std::string(parsed.message()));
-    }
-    if (parsed.ok() && header.journal == id_ && header.segment == file.number) {
-      epochs_.learn(header.mark);
-    }
+    if (header.ok()) epochs_.learn(header->mark);  // else its groups say the same, or it has none
   }
   epochs_up_to_ = end_segment;
   return absl::OkStatus();
@@ -102,6 +128,7 @@ absl::Status JournalReader::Impl::open(uint32_t segment) {
   const std::string name = Journal::segment_path(directory_, segment);
   file_ = std::make_unique<OpenFile>(disk_, name);
   file_segment_ = segment;
+  file_bytes_ = 0;
   window_.clear();
   group_segment_ = 0;
   if (file_->ok()) return absl::OkStatus();
@@ -112,35 +139,60 @@ absl::Status JournalReader::Impl::open(uint32_t segment) {
 }
 
 // `length` bytes at `offset` of the open file; fewer at its limit. Valid until the next call.
-std::string_view JournalReader::Impl::window(uint32_t offset, uint64_t length) {
-  if (offset >= limit_) return {};
+// Unavailable: the disk does not give them, now.
+absl::StatusOr<std::string_view> JournalReader::Impl::window(uint32_t offset, uint64_t length) {
+  if (offset >= limit_) return std::string_view();
   length = std::min(length, limit_ - offset);
   if (offset < window_at_ || offset + length > window_at_ + window_.size()) {
-    std::vector<Unreadable> unreadable;  // zero then: a gap, which is told
+    std::vector<Unreadable> unreadable;
     const uint64_t wanted = std::min(std::max(length, kWindowBytes), limit_ - offset);
     read_range(disk_, file_->handle(), offset, wanted, window_, unreadable);
     window_at_ = offset;
+    if (!unreadable.empty()) {
+      const Unreadable& first = unreadable.front();
+      window_.resize(first.offset - offset);
+      if (window_.size() < length) {
+        return absl::UnavailableError(Journal::segment_path(directory_, file_segment_) +
+                                      " cannot be read at offset " + std::to_string(first.offset) +
+                                      ": " + error_text(first.error));
+      }
+    }
   }
   return std::string_view(window_).substr(offset - window_at_, length);
 }
 
+// Of a file that is complete. One that was reclaimed meanwhile ends where reading it ends.
+absl::StatusOr<uint64_t> JournalReader::Impl::size_of(uint32_t segment) {
+  if (file_bytes_ != 0) return file_bytes_;
+  const absl::StatusOr<std::vector<SegmentFile>> files = list_segments(disk_, directory_);
+  if (!files.ok()) return files.status();
+  file_bytes_ = UINT32_MAX;
+  for (const SegmentFile& file : *files) {
+    if (file.number == segment) file_bytes_ = std::min<uint64_t>(file.bytes, UINT32_MAX);
+  }
+  return file_bytes_;
+}
+
 // Finds the next group that counts, at or behind the position; false at the limit.
-bool JournalReader::Impl::load_group(Position& position) {
+absl::StatusOr<bool> JournalReader::Impl::load_group(Position& position) {
+  group_segment_ = 0;
   while (position.offset < limit_) {
     GroupHeader header;
-    const std::string_view head = window(position.offset, kGroupHeaderBytes);
-    if (head.size() < kGroupHeaderBytes) break;
-    if (!parse_group_header(head, id_, position.segment, position.offset, header)) {
+    const absl::StatusOr<std::string_view> head = window(position.offset, kGroupHeaderBytes);
+    if (!head.ok()) return head.status();
+    if (head->size() < kGroupHeaderBytes) break;
+    if (!parse_group_header(*head, id_, position.segment, position.offset, header)) {
       position = {position.segment, position.offset + kGroupAlign, 0};
       continue;
     }
     epochs_.learn(header.mark);
-    const std::string_view whole =
+    const absl::StatusOr<std::string_view> whole =
         window(position.offset, uint64_t{kGroupHeaderBytes} + header.length);
+    if (!whole.ok()) return whole.status();
     const bool valid =
-        parse_group(whole, id_, position.segment, position.offset, header_) == GroupState::valid;
+        parse_group(*whole, id_, position.segment, position.offset, header_) == GroupState::valid;
     if (valid && !epochs_.is_void(header.mark.epoch, header.sequence)) {
-      group_ = whole;
+      group_ = *whole;
       group_segment_ = position.segment;
       group_offset_ = position.offset;
       frame_ = 0;
@@ -181,13 +233,22 @@ absl::StatusOr<bool> JournalReader::Impl::seek(Position& position, const Locatio
     if (group_segment_ == position.segment && group_offset_ == position.offset) return true;
     const absl::Status opened = open(position.segment);
     if (!opened.ok() && !absl::IsNotFound(opened)) return opened;
-    limit_ = last ? end.offset : UINT32_MAX;
-    if (opened.ok() && load_group(position)) {
-      const absl::Status whole = check_gap(position);
-      if (!whole.ok()) return whole;
-      return true;
-    }
     group_segment_ = 0;
+    if (opened.ok()) {
+      limit_ = end.offset;
+      if (!last) {
+        const absl::StatusOr<uint64_t> size = size_of(position.segment);
+        if (!size.ok()) return size.status();
+        limit_ = *size;
+      }
+      const absl::StatusOr<bool> loaded = load_group(position);
+      if (!loaded.ok()) return loaded;
+      if (*loaded) {
+        const absl::Status whole = check_gap(position);
+        if (!whole.ok()) return whole;
+        return true;
+      }
+    }
     if (last) {
       position = {position.segment, end.offset, 0};
       return false;
@@ -248,6 +309,7 @@ absl::StatusOr<bool> JournalReader::Impl::next(Position& position, const Locatio
 absl::Status JournalReader::Impl::read(const Location& location, std::string& out) {
   const std::string name = Journal::segment_path(directory_, location.segment);
   OpenFile opened(disk_, name);
+  if (opened.error() == ENOENT) return absl::NotFoundError(name + " is gone");
   if (!opened.ok()) {
     return absl::UnavailableError(name + " cannot be opened: " + error_text(opened.error()));
   }
@@ -270,6 +332,9 @@ JournalReader::~JournalReader() = default;
 absl::StatusOr<bool> JournalReader::next(Position& position, const Location& end, FrameType& type,
                                          Location& location, std::string_view& payload) {
   return impl_->next(position, end, type, location, payload);
+}
+absl::StatusOr<uint64_t> JournalReader::events_before(uint32_t segment) {
+  return impl_->events_before(segment);
 }
 absl::Status JournalReader::read(const Location& location, std::string& out) {
   return impl_->read(location, out);

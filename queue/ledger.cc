@@ -52,6 +52,8 @@ void Ledger::on_frame(FrameType type, const Location& at, std::string_view paylo
       return on_refusals(at, payload);
     case FrameType::checkpoint:
       return on_checkpoint(at, payload);
+    case FrameType::consumer:
+      return on_consumer(at, payload);
     case FrameType::content:  // found through its batch
     case FrameType::witness:
       return;
@@ -245,6 +247,7 @@ void Ledger::on_checkpoint(const Location& at, std::string_view payload) {
     }
   }
   if (read.ok() && part == CheckpointPart::tallies) return on_tallies(at, body);
+  if (read.ok() && part == CheckpointPart::consumer) return on_consumer(at, body);
   if (!read.ok()) damaged(at, read);
 }
 
@@ -253,6 +256,18 @@ void Ledger::on_waiting(const WaitingExtent& extent, uint32_t first_ordinal, uin
   saw(extent.batch);
   Run& run = run_at(extent);
   for (uint32_t i = 0; i < count; ++i) put(run, first_ordinal + i, state);
+}
+
+void Ledger::on_consumer(const Location& at, std::string_view payload) {
+  absl::StatusOr<Consumer> consumer = decode_consumer(payload);
+  if (!consumer.ok()) return damaged(at, consumer.status());
+  latest_wall_ns_ = std::max(latest_wall_ns_, consumer->acked_wall_ns);
+  const std::string name = consumer->name;
+  if (consumer->cursor.empty()) {
+    consumers_.erase(name);
+  } else {
+    consumers_[name] = *std::move(consumer);
+  }
 }
 
 void Ledger::on_tallies(const Location& at, std::string_view body) {

@@ -53,6 +53,8 @@ class Ledger final : public JournalVisitor, private WaitingHandler {
   std::map<uint64_t, KnownBatch> take_batches() { return std::move(batches_); }
   // What became of recipients of this home, by batch.
   const std::map<uint64_t, Settled>& tallies() const { return tallies_; }
+  // Who reads events, by name.
+  const std::map<std::string, Consumer>& consumers() const { return consumers_; }
   const std::vector<std::string>& damage() const { return damage_; }
   uint64_t highest_batch() const { return highest_batch_; }
   // The latest time found: when this journal was last worked on. 0: none.
@@ -66,6 +68,7 @@ class Ledger final : public JournalVisitor, private WaitingHandler {
   void on_outcomes(const Location& at, std::string_view payload);
   void on_refusals(const Location& at, std::string_view payload);
   void on_checkpoint(const Location& at, std::string_view payload);
+  void on_consumer(const Location& at, std::string_view payload);
   void on_tallies(const Location& at, std::string_view body);
   void on_waiting(const WaitingExtent& extent, uint32_t first_ordinal, uint32_t count,
                   const WaitingState& state) override;
@@ -83,6 +86,7 @@ class Ledger final : public JournalVisitor, private WaitingHandler {
   absl::flat_hash_map<uint64_t, std::vector<uint64_t>> keys_;  // batch → runs
   std::map<uint64_t, KnownBatch> batches_;
   std::map<uint64_t, Settled> tallies_;
+  std::map<std::string, Consumer> consumers_;
   std::vector<std::string> damage_;
   uint64_t highest_batch_ = 0;
   int64_t latest_wall_ns_ = 0;

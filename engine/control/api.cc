@@ -4,8 +4,10 @@
 #include <charconv>
 #include <deque>
 
+#include "engine/control/api_consumers.h"
 #include "engine/control/api_events.h"
 #include "engine/control/api_in_doubt.h"
+#include "engine/control/consumers.h"
 #include "engine/control/metrics.h"
 #include "engine/intake/json_writer.h"
 
@@ -142,7 +144,8 @@ Api::Api(EngineView& view, intake::Intake& intake, const intake::ShardPort& port
       intake_(intake),
       port_(port),
       node_(std::move(node)),
-      started_wall_ns_(started_wall_ns) {}
+      started_wall_ns_(started_wall_ns),
+      consumers_(std::make_unique<Consumers>(view)) {}
 
 Api::~Api() = default;
 
@@ -163,6 +166,7 @@ std::unique_ptr<HttpHandler> Api::route(const HttpRequest& request, HttpCall& ca
     return refuse(call, {405, "wrong_method", request.method + " is not for " + request.path,
                          "use GET to list, POST to decide"});
   }
+  if (v1 && parts[1] == "consumers") return consumers(parts, request, call);
   const bool known = request.path == "/metrics" || request.path == "/healthz" ||
                      (v1 && parts.size() == 2 &&
                       (parts[1] == "batches" || parts[1] == "events" || parts[1] == "limits")) ||
@@ -174,7 +178,7 @@ std::unique_ptr<HttpHandler> Api::route(const HttpRequest& request, HttpCall& ca
         {404, "no_such_call", "there is no " + request.path,
          "calls: POST /v1/batches, /v1/in_doubt; GET /v1/batches, "
          "/v1/batches/TENANT/BATCH[/refused], /v1/events, /v1/in_doubt, /v1/limits, /metrics, "
-         "/healthz"});
+         "/healthz, /v1/consumers; POST /v1/consumers/NAME/ack; DELETE /v1/consumers/NAME"});
   }
   if (!get) {
     return refuse(call, {405, "wrong_method", request.method + " is not for " + request.path,
@@ -247,6 +251,19 @@ std::unique_ptr<HttpHandler> Api::events(const HttpRequest& request, HttpCall& c
   auto made = EventsHandler::make(*this, request, call);
   if (made.handler != nullptr) return std::move(made.handler);
   return refuse(call, made.error);
+}
+
+std::unique_ptr<HttpHandler> Api::consumers(const std::vector<std::string>& parts,
+                                            const HttpRequest& request, HttpCall& call) {
+  const std::string& method = request.method;
+  if (parts.size() == 2 && method == "GET") return ConsumerHandler::list(*this, call);
+  if (parts.size() == 3 && method == "DELETE")
+    return ConsumerHandler::remove(*this, parts[2], call);
+  if (parts.size() == 4 && parts[3] == "ack" && method == "POST")
+    return ConsumerHandler::acknowledge(*this, parts[2], call);
+  return refuse(call, {405, "wrong_method", method + " is not for " + request.path,
+                       "GET /v1/consumers lists, POST /v1/consumers/NAME/ack acknowledges, DELETE "
+                       "/v1/consumers/NAME removes"});
 }
 
 std::unique_ptr<HttpHandler> Api::metrics(HttpCall& call) {

@@ -12,6 +12,7 @@
 
 namespace veredus::control {
 
+class Consumers;
 class EventsHandler;
 class UploadHandler;
 
@@ -36,6 +37,7 @@ class Api {
   void set_connections(size_t open) { connections_ = open; }
 
  private:
+  friend class ConsumerHandler;
   friend class EventsHandler;
   friend class InDoubtHandler;
   friend class UploadHandler;
@@ -51,6 +53,8 @@ class Api {
   std::unique_ptr<HttpHandler> events(const HttpRequest& request, HttpCall& call);
   std::unique_ptr<HttpHandler> metrics(HttpCall& call);
   std::unique_ptr<HttpHandler> health(HttpCall& call);
+  std::unique_ptr<HttpHandler> consumers(const std::vector<std::string>& parts,
+                                         const HttpRequest& request, HttpCall& call);
   std::vector<queue::Location> durable_ends() const;
 
   EngineView& view_;
@@ -58,6 +62,7 @@ class Api {
   const intake::ShardPort& port_;
   const std::string node_;
   const int64_t started_wall_ns_;
+  const std::unique_ptr<Consumers> consumers_;
   size_t connections_ = 0;
   bool stopping_ = false;
   std::vector<EventsHandler*> followers_;

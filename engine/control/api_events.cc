@@ -4,6 +4,8 @@
 #include <array>
 #include <limits>
 
+#include "engine/control/api_consumers.h"
+#include "engine/control/consumers.h"
 #include "engine/control/event_line.h"
 #include "engine/control/log.h"
 #include "engine/intake/json_writer.h"
@@ -34,11 +36,11 @@ EventsHandler::Made EventsHandler::make(Api& api, const HttpRequest& request, Ht
   made.error = {400, "bad_parameter", "", ""};
   for (const auto& [name, value] : request.query) {
     if (name == "after" || name == "follow" || name == "limit" || name == "type" ||
-        name == "tenant" || name == "batch" || name == "campaign") {
+        name == "tenant" || name == "batch" || name == "campaign" || name == "consumer") {
       continue;
     }
     made.error.reason = "there is no parameter " + name;
-    made.error.hint = "known: after follow limit type tenant batch campaign";
+    made.error.hint = "known: after consumer follow limit type tenant batch campaign";
     return made;
   }
   EventFilter filter;
@@ -58,9 +60,27 @@ EventsHandler::Made EventsHandler::make(Api& api, const HttpRequest& request, Ht
     made.error.reason = "limit is a number above 0, follow is 0 or 1";
     return made;
   }
+  const std::string consumer(request.param("consumer"));
+  if (!consumer.empty()) {
+    HttpError wrong = ConsumerHandler::check(api, consumer);
+    if (wrong.status != 0) {
+      made.error = std::move(wrong);
+      return made;
+    }
+  }
   auto reader = std::make_unique<EventReader>(api.view_, api.node_, std::move(filter));
-  if (const std::string_view after = request.param("after"); !after.empty()) {
-    const absl::StatusOr<EventCursor> cursor = decode_cursor(after);
+  absl::StatusOr<EventCursor> cursor = EventCursor{};
+  const std::string_view after = request.param("after");
+  if (!after.empty()) cursor = decode_cursor(after);
+  if (!consumer.empty() && cursor.ok()) {
+    const Consumers::Known* known = api.consumers_->find(consumer);
+    if (known == nullptr && cursor->streams.size() <= api.view_.journals()) {
+      known =
+          &api.consumers_->begin(consumer, after.empty() ? nullptr : &*cursor, api.port_.wall_ns());
+    }
+    if (after.empty()) cursor = known->cursor;
+  }
+  if (!after.empty() || !consumer.empty()) {
     const absl::Status status = cursor.ok() ? reader->seek(*cursor) : cursor.status();
     if (!status.ok()) {
       made.error.code = "bad_cursor";

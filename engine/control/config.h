@@ -134,6 +134,12 @@ struct Config {
   int64_t outcome_flush_ns = 5'000'000;
   bool accept_unreadable = false;
 
+  // [events]: how long they are kept beyond what a start needs; what is reached first ends it
+  int64_t events_keep_ns = 86400 * int64_t{1'000'000'000};
+  uint64_t events_keep_bytes = 1ull << 30;  // per journal; 0: no bound of its own
+  // That a consumer has not acknowledged.
+  int64_t events_consumers_keep_ns = 7 * 86400 * int64_t{1'000'000'000};
+
   // [cache], per shard
   uint64_t page_cache_bytes = 64ull << 20;
   uint64_t content_cache_bytes = 256ull << 20;

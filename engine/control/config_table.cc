@@ -133,6 +133,13 @@ constexpr Setting kSettings[] = {
     {"journal", "accept_unreadable", FlagSetting{&Config::accept_unreadable},
      "start though parts of the journals cannot be read: what lies there is lost"},
 
+    {"events", "keep", DurationSetting{&Config::events_keep_ns, 0, 90 * kDay},
+     "how long they can be read, unless keep_bytes or a full disk ends it"},
+    {"events", "keep_bytes", BytesSetting{&Config::events_keep_bytes, 0, 1000 * 1000 * kGiB},
+     "per journal, 0: no bound of its own"},
+    {"events", "consumers_keep", DurationSetting{&Config::events_consumers_keep_ns, 0, 90 * kDay},
+     "how long those are kept that a consumer has not acknowledged"},
+
     {"cache", "pages", BytesSetting{&Config::page_cache_bytes, kMiB, 64 * kGiB},
      "per shard, of recipients read back"},
     {"cache", "contents", BytesSetting{&Config::content_cache_bytes, kMiB, 64 * kGiB},

@@ -41,6 +41,7 @@ absl::StatusOr<std::unique_ptr<EngineHost>> EngineHost::start(const Config& conf
   host->first_batch_of_run_ = spool.next_batch;
   host->recovered_batches_ = spool.batches.size();
   host->damage_ = std::move(spool.damage);
+  for (auto& [name, consumer] : spool.consumers) host->consumers_.push_back(std::move(consumer));
   return host;
 }
 
@@ -71,7 +72,13 @@ void EngineHost::take_answers() {
     log_line(LogLevel::error, "damage in the spool: " + place);
     if (damage_.size() < kDamageToldMax) damage_.push_back(std::move(place));
   }
-  for (const intake::AppendAnswer& answer : engine_->take_answers()) intake_->on_answer(answer);
+  for (const intake::AppendAnswer& answer : engine_->take_answers()) {
+    if (answer.token < kConsumerTokens) {
+      intake_->on_answer(answer);
+    } else if (auto stored = storing_.extract(answer.token)) {
+      stored.mapped()(answer.status);
+    }
+  }
   for (InDoubtAnswer& answer : engine_->take_in_doubt_answers()) {
     const auto asked = in_doubt_asked_.find(answer.token);
     if (asked == in_doubt_asked_.end()) continue;
@@ -79,6 +86,16 @@ void EngineHost::take_answers() {
     if (--asked->second.open == 0) in_doubt_asked_.erase(asked);
     on_answer(std::move(answer));
   }
+}
+
+void EngineHost::store_consumer(const queue::Consumer& consumer,
+                                std::function<void(absl::Status)> on_stored) {
+  intake::AppendRequest request;
+  request.token = next_consumer_token_++;
+  storing_[request.token] = std::move(on_stored);
+  request.frames.push_back({queue::FrameType::consumer, {}});
+  queue::encode_consumer(consumer, request.frames.back().payload);
+  engine_->append(queue::kConsumersJournal, std::move(request));
 }
 
 void EngineHost::ask_in_doubt(const InDoubtQuestion& question,

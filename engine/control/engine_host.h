@@ -43,6 +43,16 @@ class EngineHost final : public EngineView, private io::Wake {
   queue::Location durable_end(unsigned journal) const override {
     return engine_->durable_end(journal);
   }
+  uint32_t events_from(unsigned journal) const override { return engine_->events_from(journal); }
+  uint64_t durable_events(unsigned journal) const override {
+    return engine_->durable_events(journal);
+  }
+  void hold_events(unsigned journal, uint32_t segment) override {
+    engine_->exchange().hold_events(journal, segment);
+  }
+  void store_consumer(const queue::Consumer& consumer,
+                      std::function<void(absl::Status)> on_stored) override;
+  std::vector<queue::Consumer> consumers_at_start() const override { return consumers_; }
   queue::Disk& disk() override { return *disk_; }
   std::shared_ptr<const queue::LiveBatch> find_batch(uint64_t number) const override;
   uint64_t first_batch_of_run() const override { return first_batch_of_run_; }
@@ -70,6 +80,11 @@ class EngineHost final : public EngineView, private io::Wake {
   };
   std::map<uint64_t, InDoubtAsked> in_doubt_asked_;  // by token
   uint64_t next_in_doubt_token_ = 1;
+  std::vector<queue::Consumer> consumers_;
+  // Intake's tokens are small numbers.
+  static constexpr uint64_t kConsumerTokens = uint64_t{1} << 63;
+  std::map<uint64_t, std::function<void(absl::Status)>> storing_;  // by token
+  uint64_t next_consumer_token_ = kConsumerTokens;
   uint64_t first_batch_of_run_ = 1;
   uint64_t recovered_batches_ = 0;
 };

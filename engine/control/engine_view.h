@@ -8,6 +8,7 @@
 
 #include "engine/context.h"
 #include "engine/in_doubt.h"
+#include "queue/consumer.h"
 #include "queue/disk.h"
 #include "queue/journal.h"
 #include "queue/live_batch.h"
@@ -29,6 +30,17 @@ class EngineView {
   // End of what is durable: nothing behind it may be shown to anybody. Published by the journal's
   // shard after its sync.
   virtual queue::Location durable_end(unsigned journal) const = 0;
+  // The first segment that is kept for readers of events: from there on all are there.
+  virtual uint32_t events_from(unsigned journal) const = 0;
+  // Events of the journal from its beginning to the end of what is durable, or a little less.
+  virtual uint64_t durable_events(unsigned journal) const = 0;
+  // From that segment on the journal's events are kept for consumers, as long as is configured.
+  // UINT32_MAX: for none. Segments that have gone do not come back.
+  virtual void hold_events(unsigned journal, uint32_t segment) = 0;
+  // Makes it durable; `on_stored` is called on the control thread, in the order of the calls.
+  virtual void store_consumer(const queue::Consumer& consumer,
+                              std::function<void(absl::Status)> on_stored) = 0;
+  virtual std::vector<queue::Consumer> consumers_at_start() const = 0;
   // For blocking reads on the control thread; its own, no shard uses it.
   virtual queue::Disk& disk() = 0;
 

@@ -164,10 +164,12 @@ void append_outcome(const EventHead& head, const queue::Batch* batch, const queu
   json.end_object().newline();
 }
 
-void append_gap(const EventHead& head, std::string_view reason, std::string& out) {
+void append_gap(const EventHead& head, uint64_t from_seq, std::string_view reason,
+                std::string& out) {
   JsonWriter json(out);
   json.begin_object().field("v", kEventVersion).field("node", head.node);
   json.field("stream", head.stream).field("seq", head.seq).field("type", "gap");
+  if (from_seq != 0) json.field("from_seq", from_seq).field("to_seq", head.seq);
   json.field("reason", reason).end_object().newline();
 }
 

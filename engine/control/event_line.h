@@ -24,8 +24,10 @@ void append_accepted(const EventHead& head, const queue::Batch* batch, const que
                      std::string_view sender, std::string& out);
 void append_outcome(const EventHead& head, const queue::Batch* batch, const queue::Entry* entry,
                     std::string_view sender, const queue::Outcome& outcome, std::string& out);
-// What could not be read: events behind `head.seq` are missing, nobody knows how many.
-void append_gap(const EventHead& head, std::string_view reason, std::string& out);
+// What is missing: the events from `from_seq` to `head.seq`; or, with 0, some behind `head.seq`,
+// and nobody knows how many.
+void append_gap(const EventHead& head, uint64_t from_seq, std::string_view reason,
+                std::string& out);
 // Where to go on: `{"v":1,"type":"cursor","cursor":"…"}`.
 void append_cursor_line(std::string_view cursor, std::string& out);
 

@@ -10,6 +10,8 @@
 namespace veredus::control {
 namespace {
 
+constexpr std::string_view kNotKept = "these events are not kept any more";
+
 using queue::FrameType;
 using queue::JournalReader;
 
@@ -73,6 +75,7 @@ struct EventReader::Pending {
     queue::Location at;  // of the extent
     uint32_t first_index = 0;
     uint32_t count = 0;
+    bool missing = false;  // they lie nowhere any more
   };
   std::vector<Run> runs;
   std::vector<std::pair<unsigned, FramePlace>> begins;  // its first frame in each stream
@@ -196,7 +199,8 @@ void EventReader::collect(unsigned stream, const FramePlace& place, FrameType ty
     }
     case FrameType::extent: {
       const absl::StatusOr<queue::ExtentHeader> header = queue::read_extent_header(payload);
-      if (!header.ok() || aborted_.contains(header->batch)) return;
+      // Carried ones were in another extent before, and their batch is committed.
+      if (!header.ok() || header->carried || aborted_.contains(header->batch)) return;
       Pending& of = pending(header->batch);
       of.runs.push_back({location, header->first_index, header->count});
       const auto begun = std::find_if(of.begins.begin(), of.begins.end(),
@@ -222,27 +226,69 @@ void EventReader::collect(unsigned stream, const FramePlace& place, FrameType ty
     case FrameType::refusals:
     case FrameType::checkpoint:
     case FrameType::forgotten:
+    case FrameType::consumer:
       return;
   }
 }
 
+// Before that some segments are gone.
+void EventReader::begin_where_kept(Stream& stream) const {
+  const FramePlace kept{view_.events_from(stream.id), 0, 0};
+  stream.scanned = std::max(stream.scanned, kept);
+  if (stream.cursor.next >= kept) return;
+  stream.cursor.next = kept;
+  stream.cursor.within = 0;
+}
+
+// The next `events` of the stream cannot be given.
+void EventReader::give_gap(Stream& stream, uint64_t events, std::string_view reason,
+                           Output& output) {
+  const uint64_t from = stream.cursor.seq + 1;
+  stream.cursor.seq += events;
+  append_gap({node_, stream.id, stream.cursor.seq}, from, reason, output.out);
+  output.gave_one();
+}
+
+// At the beginning of a segment: its header says how many events lie before it. True: that is more
+// than were given, and a gap was told.
+absl::StatusOr<bool> EventReader::count_from(Stream& stream, uint32_t segment, Output& output) {
+  const absl::StatusOr<uint64_t> before = stream.aside.events_before(segment);
+  if (absl::IsNotFound(before.status()) || absl::IsDataLoss(before.status())) return false;
+  if (!before.ok()) return before.status();
+  if (*before <= stream.cursor.seq) return false;
+  give_gap(stream, *before - stream.cursor.seq, kNotKept, output);
+  stream.cursor.next = {segment, 0, 0};
+  stream.cursor.within = 0;
+  stream.scanned = std::max(stream.scanned, stream.cursor.next);
+  return true;
+}
+
 absl::StatusOr<bool> EventReader::next_frame(Stream& stream, Output& output) {
   const queue::Location end = view_.durable_end(stream.id);
+  begin_where_kept(stream);
   JournalReader::Position position = position_of(stream.cursor.next);
   queue::Location location;
   const absl::StatusOr<bool> got =
       stream.frames.next(position, end, stream.type, location, stream.payload);
+  const bool new_segment =
+      stream.cursor.next.offset == 0 || position.segment != stream.cursor.next.segment;
   if (absl::IsDataLoss(got.status())) {
-    // How many events are gone nobody can say; the numbers go on.
-    append_gap({node_, stream.id, stream.cursor.seq}, std::string(got.status().message()),
+    // How many events are gone nobody can say before the next segment; the numbers go on.
+    append_gap({node_, stream.id, stream.cursor.seq}, 0, std::string(got.status().message()),
                output.out);
     output.gave_one();
-    stream.cursor.next = place_of(position);
+    stream.cursor.next = new_segment ? FramePlace{position.segment, 0, 0} : place_of(position);
+    stream.cursor.within = 0;
     stream.scanned = std::max(stream.scanned, stream.cursor.next);
     return true;
   }
   if (!got.ok()) return got.status();
   if (!*got) return false;
+  if (new_segment) {
+    const absl::StatusOr<bool> gap = count_from(stream, position.segment, output);
+    if (!gap.ok() || *gap) return gap;
+    if (position.segment != stream.cursor.next.segment) stream.cursor.within = 0;
+  }
   stream.after = place_of(position);
   if (stream.cursor.next >= stream.scanned) {
     collect(stream.id, stream.cursor.next, stream.type, location, stream.payload);
@@ -355,6 +401,10 @@ absl::StatusOr<bool> EventReader::scan_ahead(Stream& stream, const queue::Commit
   unsigned frames = 0;
   for (const auto& other : streams_) {
     if (other->id == stream.id) continue;
+    // What is ahead would push out what is next.
+    if (pending_.size() >= kPendingAhead) return true;
+    const FramePlace kept{view_.events_from(other->id), 0, 0};
+    other->scanned = std::max(other->scanned, kept);
     // Later than the commit, so it covers every extent of the batch.
     const queue::Location end = view_.durable_end(other->id);
     JournalReader::Position position = position_of(other->scanned);
@@ -392,12 +442,8 @@ absl::Status EventReader::open_page(OpenCommit& open) {
   return absl::OkStatus();
 }
 
-// The rest of a run cannot be read, or is not wanted: its events keep their numbers.
-void EventReader::skip_run(Stream& stream) {
+void EventReader::end_run(Stream& stream) {
   OpenCommit& open = *stream.commit;
-  const uint32_t left = open.runs[open.run].count - open.given_of_run;
-  stream.cursor.seq += left;
-  stream.cursor.within += left;
   ++open.run;
   open.given_of_run = 0;
   open.page_offset = queue::kExtentHeaderBytes;
@@ -411,7 +457,12 @@ absl::Status EventReader::skip_within(Stream& stream) {
   while (open.run < open.runs.size() && left >= open.runs[open.run].count) {
     left -= open.runs[open.run++].count;
   }
-  while (left > 0 && open.run < open.runs.size()) {
+  if (open.run == open.runs.size()) return absl::OkStatus();
+  if (open.runs[open.run].missing) {
+    open.given_of_run = left;
+    return absl::OkStatus();
+  }
+  while (left > 0) {
     if (absl::Status status = open_page(open); !status.ok()) return status;
     const uint32_t in_page = queue::load_number<uint32_t>(open.page->data() + 12);
     if (in_page <= left) {
@@ -433,38 +484,82 @@ absl::Status EventReader::skip_within(Stream& stream) {
   return absl::OkStatus();
 }
 
+// Its recipients in the order of their indexes. Where extents are gone, the others' numbers are
+// known only if no line was refused: then a recipient's index is its place. Else all of it is gone.
+absl::Status EventReader::begin_commit(Stream& stream, const queue::Commit& commit) {
+  stream.commit = std::make_unique<OpenCommit>();
+  OpenCommit& open = *stream.commit;
+  open.number = commit.number;
+  open.batch = batch_of(commit.number);
+  std::vector<Pending::Run> found = pending(commit.number).runs;
+  std::sort(found.begin(), found.end(),
+            [](const auto& a, const auto& b) { return a.first_index < b.first_index; });
+  uint64_t known = 0;
+  for (const Pending::Run& run : found) known += run.count;
+  if (known == commit.accepted) {
+    open.runs = std::move(found);
+  } else {
+    const auto lack = [&open](uint32_t from, uint32_t to) {
+      if (from < to) open.runs.push_back({{}, from, to - from, true});
+    };
+    uint32_t behind = 0;
+    for (const Pending::Run& run : found) {
+      const bool fits =
+          run.first_index >= behind && run.first_index + uint64_t{run.count} <= commit.accepted;
+      if (commit.refused > 0 || !fits) continue;
+      lack(behind, run.first_index);
+      open.runs.push_back(run);
+      behind = run.first_index + run.count;
+    }
+    lack(behind, commit.accepted);
+  }
+  stream.began = true;
+  const absl::Status skipped = skip_within(stream);
+  if (skipped.ok()) return skipped;
+  if (absl::IsUnavailable(skipped)) {
+    stream.began = false;
+    return skipped;
+  }
+  uint32_t before = 0;
+  for (size_t run = 0; run < open.run; ++run) before += open.runs[run].count;
+  open.given_of_run = stream.cursor.within - before;
+  open.runs[open.run].missing = true;
+  return absl::OkStatus();
+}
+
 absl::StatusOr<bool> EventReader::emit_commit(Stream& stream, Output& output) {
   if (!stream.began) {
     const absl::StatusOr<queue::Commit> commit = queue::decode_commit(stream.payload);
     if (!commit.ok()) return true;  // recovery has raised the alarm
     const absl::StatusOr<bool> gathered = gather_extents(stream, *commit);
     if (!gathered.ok() || !*gathered) return gathered;
-    stream.commit = std::make_unique<OpenCommit>();
-    stream.commit->number = commit->number;
-    stream.commit->batch = batch_of(commit->number);
-    stream.commit->runs = pending(commit->number).runs;
-    std::sort(stream.commit->runs.begin(), stream.commit->runs.end(),
-              [](const auto& a, const auto& b) { return a.first_index < b.first_index; });
-    stream.began = true;
-    if (!skip_within(stream).ok()) skip_run(stream);
+    if (absl::Status begun = begin_commit(stream, *commit); !begun.ok()) return begun;
   }
   OpenCommit& open = *stream.commit;
   const queue::Batch* batch = open.batch.get();
   const bool show = wanted(batch, "accepted");
   while (open.run < open.runs.size()) {
-    const Pending::Run& run = open.runs[open.run];
-    if (!show || open.given_of_run >= run.count) {
-      skip_run(stream);
+    Pending::Run& run = open.runs[open.run];
+    const uint32_t left = run.count - open.given_of_run;
+    if (!show || left == 0) {
+      stream.cursor.seq += left;
+      stream.cursor.within += left;
+      end_run(stream);
       continue;
     }
     if (output.full()) return false;
-    if (open.entry_offset == 0 && !open_page(open).ok()) {
-      skip_run(stream);
-      continue;
-    }
     uint32_t next = 0;
-    if (!queue::read_entry(*open.page, open.entry_offset, entry_, next).ok()) {
-      skip_run(stream);
+    if (!run.missing && open.entry_offset == 0) {
+      const absl::Status opened = open_page(open);
+      if (absl::IsUnavailable(opened)) return opened;
+      run.missing = !opened.ok();
+    }
+    if (!run.missing)
+      run.missing = !queue::read_entry(*open.page, open.entry_offset, entry_, next).ok();
+    if (run.missing) {
+      give_gap(stream, left, "these recipients cannot be read any more", output);
+      stream.cursor.within += left;
+      end_run(stream);
       continue;
     }
     ++stream.cursor.seq;
@@ -494,15 +589,21 @@ absl::StatusOr<bool> EventReader::emit_outcomes(Stream& stream, Output& output) 
   for (;;) {
     if (output.full()) return false;
     if (!stream.outcomes->next(outcome)) return true;  // the end, or damage: recovery has told
+    const std::shared_ptr<const queue::Batch> batch = batch_of(outcome.batch);
     ++stream.cursor.seq;
     ++stream.cursor.within;
-    const std::shared_ptr<const queue::Batch> batch = batch_of(outcome.batch);
     if (!wanted(batch.get(), type_name(outcome.type))) continue;
     const queue::Location at{static_cast<uint16_t>(stream.id), outcome.segment, outcome.page_offset,
                              0};
     const queue::Entry* entry = nullptr;
     uint32_t next = 0;
     const absl::StatusOr<PageCache::Bytes> page = pages_->get(stream.aside, at);
+    if (absl::IsUnavailable(page.status())) {  // once more, when it is asked for again
+      --stream.cursor.seq;
+      --stream.cursor.within;
+      stream.began = false;
+      return page.status();
+    }
     if (page.ok() && queue::read_entry(**page, outcome.entry_offset, entry_, next).ok() &&
         entry_.index == outcome.index) {
       entry = &entry_;

@@ -33,7 +33,9 @@ struct EventFilter {
 // A stream is a journal; its events are numbered from 1 without gaps, by what the journal holds and
 // nothing else. The `accepted` events of a batch belong to the stream that holds its commit, in the
 // order of their indexes; an outcome belongs to the stream of the recipient's home. Between streams
-// there is no order. A recipient that cannot be read back (damage) leaves a hole in `seq`.
+// there is no order. What is not there any more, or cannot be read, leaves a hole in `seq` and a
+// `gap` event that says from where to where. The numbers are the journal's own: a reader that
+// begins in the middle, or comes to a hole, takes them from the header of the next segment.
 //
 // Blocking reads, on one thread, in bounded pieces: each call of read() looks at a bounded amount
 // and comes back.
@@ -56,8 +58,9 @@ class EventReader {
 
  private:
   static constexpr unsigned kFramesPerRead = 256;
-  static constexpr size_t kPendingMax = 2048;  // uncommitted batches remembered
-  static constexpr size_t kBatchesMax = 1024;  // batch lines remembered
+  static constexpr size_t kPendingMax = 2048;               // uncommitted batches remembered
+  static constexpr size_t kPendingAhead = kPendingMax / 2;  // nothing is looked for further ahead
+  static constexpr size_t kBatchesMax = 1024;               // batch lines remembered
   static constexpr size_t kPageCacheBytes = 8u << 20;
   static constexpr uint32_t kPageBytesMax = 1u << 30;
 
@@ -68,6 +71,10 @@ class EventReader {
   class PageCache;
 
   absl::StatusOr<bool> next_frame(Stream& stream, Output& output);
+  void begin_where_kept(Stream& stream) const;
+  absl::StatusOr<bool> count_from(Stream& stream, uint32_t segment, Output& output);
+  absl::Status begin_commit(Stream& stream, const queue::Commit& commit);
+  void give_gap(Stream& stream, uint64_t events, std::string_view reason, Output& output);
   absl::Status look_back(Stream& stream, const FramePlace& from, const EventCursor& cursor);
   void collect(unsigned stream, const FramePlace& place, queue::FrameType type,
                const queue::Location& location, std::string_view payload);
@@ -76,7 +83,7 @@ class EventReader {
   absl::StatusOr<bool> emit_commit(Stream& stream, Output& output);
   absl::StatusOr<bool> emit_outcomes(Stream& stream, Output& output);
   absl::Status open_page(OpenCommit& open);
-  void skip_run(Stream& stream);
+  void end_run(Stream& stream);
   absl::Status skip_within(Stream& stream);
   void finish_frame(Stream& stream);
   void drop_dead();

@@ -72,7 +72,27 @@ void Session::on_received(std::string_view bytes) {
   const uint16_t owed = dialogue_.replies_owed();
   const Step step = feed(dialogue_, parser_, bytes, world_.output);
   if (step.act != Step::Act::closing && dialogue_.replies_owed() == owed) return;
+  note_data(step);
   act(step);
+}
+
+// With BDAT neither happens.
+void Session::note_data(const Step& step) {
+  if (step.act == Step::Act::send_content) {
+    Outgoing::Moments& moments = outgoing_of(step.transaction)->moments;
+    if (moments.data_ns == 0) moments.data_ns = world_.mono_ns;  // all in one answer
+    moments.go_ahead_ns = world_.mono_ns;
+    return;
+  }
+  if (dialogue_.phase() != Phase::data) return;
+  Outgoing* first = nullptr;
+  for (Outgoing* const outgoing : places_) {
+    if (outgoing == nullptr || outgoing->unsettled == 0 || outgoing->moments.go_ahead_ns != 0)
+      continue;
+    if (first == nullptr || outgoing->moments.offered_ns < first->moments.offered_ns)
+      first = outgoing;
+  }
+  if (first != nullptr && first->moments.data_ns == 0) first->moments.data_ns = world_.mono_ns;
 }
 
 void Session::on_ended(int) {

@@ -31,6 +31,8 @@ struct Outgoing {
   // When things happened on its way, monotonic; 0: not reached. The session's to write.
   struct Moments {
     int64_t offered_ns = 0;
+    int64_t data_ns = 0;       // only DATA is still to be answered
+    int64_t go_ahead_ns = 0;   // … and was, with 354
     int64_t body_sent_ns = 0;  // last byte of the content submitted
   } moments;
 };
@@ -120,6 +122,7 @@ class Session final : public io::SocketEvents, private io::Timer {
   void send_block();
   void submitted();
   void settle_outcomes();
+  void note_data(const Step& step);
   void free_outgoings();
   void announce_ready();
   void rearm();

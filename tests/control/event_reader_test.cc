@@ -4,6 +4,7 @@
 #include <random>
 #include <set>
 
+#include "engine/control/consumers.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "simdjson.h"
@@ -52,8 +53,10 @@ class Spool final : public EngineView {
     }
     ASSERT_TRUE(journals_[journal]->idle());
   }
-  queue::Location append(unsigned journal, FrameType type, const std::string& payload) {
-    const queue::Appended made = journals_[journal]->append(type, std::string_view(payload));
+  queue::Location append(unsigned journal, FrameType type, const std::string& payload,
+                         uint32_t events = 0) {
+    const queue::Appended made =
+        journals_[journal]->append(type, std::string_view(payload), events);
     settle(journal);
     return made.location;
   }
@@ -67,6 +70,31 @@ class Spool final : public EngineView {
   queue::Location durable_end(unsigned journal) const override {
     return journals_[journal]->durable_end();
   }
+  uint32_t events_from(unsigned journal) const override {
+    const auto found = from_of.find(journal);
+    return found == from_of.end() ? 0 : found->second;
+  }
+  void hold_events(unsigned journal, uint32_t segment) override { held[journal] = segment; }
+  void store_consumer(const queue::Consumer& consumer,
+                      std::function<void(absl::Status)> on_stored) override {
+    stored.emplace_back(consumer, std::move(on_stored));
+  }
+  std::vector<queue::Consumer> consumers_at_start() const override { return found; }
+  uint64_t durable_events(unsigned journal) const override {
+    return journals_[journal]->durable_events();
+  }
+  // As reclaim does it.
+  void remove(unsigned journal, uint32_t segment) {
+    journals_[journal]->remove_segment(segment);
+    settle(journal);
+  }
+  uint32_t segment(unsigned journal) const { return journals_[journal]->current_segment(); }
+  std::vector<uint32_t> complete(unsigned journal) const {
+    std::vector<uint32_t> numbers;
+    for (const auto& [number, bytes] : journals_[journal]->complete_segments())
+      numbers.push_back(number);
+    return numbers;
+  }
   queue::Disk& disk() override { return reading_; }
   std::shared_ptr<const queue::LiveBatch> find_batch(uint64_t number) const override {
     const auto found = batches.find(number);
@@ -77,6 +105,9 @@ class Spool final : public EngineView {
   std::vector<std::string> damage() const override { return {}; }
 
   uint64_t first_of_run = 1;
+  std::map<unsigned, uint32_t> from_of, held;
+  std::vector<std::pair<queue::Consumer, std::function<void(absl::Status)>>> stored;
+  std::vector<queue::Consumer> found;
   std::map<uint64_t, std::shared_ptr<queue::LiveBatch>> batches;
   sim::SimStorage& storage() { return storage_; }
 
@@ -101,7 +132,7 @@ std::string address_of(uint64_t batch, uint32_t index) {
 }
 
 std::vector<Placed> write_extent(Spool& spool, unsigned journal, uint64_t batch, uint32_t first,
-                                 uint32_t count) {
+                                 uint32_t count, bool carried = false) {
   queue::ExtentWriter writer(batch, first);
   for (uint32_t i = first; i < first + count; ++i) {
     const std::string to = address_of(batch, i), id = "id" + std::to_string(i);
@@ -112,7 +143,7 @@ std::vector<Placed> write_extent(Spool& spool, unsigned journal, uint64_t batch,
     entry.meta_json = R"({"n":1})";
     EXPECT_TRUE(writer.add(entry));
   }
-  const std::string payload = writer.finish();
+  const std::string payload = writer.finish(carried);
   const queue::Location at = spool.append(journal, FrameType::extent, payload);
   std::vector<Placed> placed;
   for (uint32_t offset = queue::kExtentHeaderBytes; offset < payload.size();) {
@@ -148,8 +179,9 @@ void write_batch(Spool& spool, unsigned journal, uint64_t number) {
 }
 
 void write_commit(Spool& spool, unsigned journal, uint64_t number, uint32_t accepted,
-                  uint32_t extents) {
+                  uint32_t extents, uint32_t refused = 0) {
   queue::Commit commit;
+  commit.refused = refused;
   commit.number = number;
   commit.accepted = accepted;
   commit.extents = extents;
@@ -157,7 +189,7 @@ void write_commit(Spool& spool, unsigned journal, uint64_t number, uint32_t acce
   commit.answer_json = "{}";
   std::string payload;
   queue::encode_commit(commit, payload);
-  spool.append(journal, FrameType::commit, payload);
+  spool.append(journal, FrameType::commit, payload, accepted);
 }
 
 void write_outcomes(Spool& spool, const std::vector<Placed>& of, uint64_t batch,
@@ -186,7 +218,7 @@ void write_outcomes(Spool& spool, const std::vector<Placed>& of, uint64_t batch,
   }
   std::string payload;
   writer.take(payload);
-  spool.append(of.front().journal, FrameType::outcomes, payload);
+  spool.append(of.front().journal, FrameType::outcomes, payload, static_cast<uint32_t>(of.size()));
 }
 
 // What a reader got: every line must be JSON; `seq` without gaps per stream.
@@ -195,6 +227,7 @@ struct Got {
     unsigned stream;
     uint64_t seq;
     std::string type, batch, to;
+    uint64_t from_seq = 0;  // of a gap
     bool operator==(const Event&) const = default;
     auto operator<=>(const Event&) const = default;
   };
@@ -216,6 +249,7 @@ Got parse(const std::string& text) {
     if (line["type"].get(view) == simdjson::SUCCESS) event.type = view;
     if (line["batch"].get(view) == simdjson::SUCCESS) event.batch = view;
     if (line["to"].get(view) == simdjson::SUCCESS) event.to = view;
+    static_cast<void>(line["from_seq"].get(event.from_seq));
     got.events.push_back(std::move(event));
   }
   return got;
@@ -235,7 +269,9 @@ std::string read_all(EventReader& reader, size_t bytes_max = 1 << 20,
 void expect_gap_free(const std::vector<Got::Event>& events) {
   std::map<unsigned, uint64_t> last;
   for (const Got::Event& event : events) {
-    EXPECT_EQ(event.seq, last[event.stream] + 1) << "stream " << event.stream;
+    // A gap stands for all that it says.
+    EXPECT_EQ(event.from_seq == 0 ? event.seq : event.from_seq, last[event.stream] + 1)
+        << "stream " << event.stream;
     last[event.stream] = event.seq;
   }
 }
@@ -405,6 +441,11 @@ TEST(EventReader, ShowsNothingBeyondWhatIsDurable) {
     unsigned journals() const override { return of.journals(); }
     std::string journal_directory(unsigned j) const override { return of.journal_directory(j); }
     queue::Location durable_end(unsigned) const override { return at; }
+    uint32_t events_from(unsigned) const override { return 0; }
+    uint64_t durable_events(unsigned j) const override { return of.durable_events(j); }
+    void hold_events(unsigned, uint32_t) override {}
+    void store_consumer(const queue::Consumer&, std::function<void(absl::Status)>) override {}
+    std::vector<queue::Consumer> consumers_at_start() const override { return {}; }
     queue::Disk& disk() override { return of.disk(); }
     std::shared_ptr<const queue::LiveBatch> find_batch(uint64_t n) const override {
       return of.find_batch(n);
@@ -460,6 +501,148 @@ TEST(EventReader, DeadUploadsAreForgotten) {
   EXPECT_EQ(other.cursor().pending, std::vector<uint64_t>{3});
 }
 
+// Some batches in small segments: the oldest ones go, with whatever they held.
+struct Reclaimed {
+  Reclaimed() : spool(1, 64u << 10) {
+    for (uint64_t number = 1; number <= 20; ++number) {
+      write_batch(spool, 0, number);
+      const auto placed = write_extent(spool, 0, number, 0, 200);
+      write_commit(spool, 0, number, 200, 1);
+      write_outcomes(spool, placed, number);
+    }
+    EventReader reader(spool, "n", {});
+    all = parse(read_all(reader)).events;
+  }
+  void remove_until(uint32_t end) {
+    for (const uint32_t number : spool.complete(0)) {
+      if (number < end) spool.remove(0, number);
+    }
+  }
+  Spool spool;
+  std::vector<Got::Event> all;
+};
+
+// What is told under a number is what a reader from the beginning was told under it; the rest is
+// gaps.
+void expect_part_of(const std::vector<Got::Event>& got, const std::vector<Got::Event>& all) {
+  uint64_t gone = 0;
+  for (const Got::Event& event : got) {
+    if (event.type == "gap") {
+      gone += event.seq - event.from_seq + 1;
+    } else {
+      EXPECT_EQ(event, all[event.seq - 1]);
+    }
+  }
+  EXPECT_GT(gone, 0u);
+}
+
+TEST(EventReader, TheNumbersAreTheJournalsOwn) {
+  Reclaimed of;
+  EXPECT_EQ(of.all.size(), of.spool.durable_events(0));
+  EXPECT_EQ(of.all.back().seq, of.spool.durable_events(0));
+}
+
+TEST(EventReader, BeginsWhereEventsAreKeptAndSaysHowManyAreGone) {
+  for (const bool removed : {false, true}) {
+    Reclaimed of;
+    const uint32_t kept = of.spool.segment(0) - 3;
+    of.spool.from_of[0] = kept;
+    if (removed) of.remove_until(kept);
+    EventReader reader(of.spool, "n", {});
+    const std::string text = read_all(reader);
+    const std::vector<Got::Event> got = parse(text).events;
+    ASSERT_EQ(got.front().type, "gap") << text.substr(0, 300);
+    EXPECT_EQ(got.front().from_seq, 1u);
+    EXPECT_THAT(text, HasSubstr(R"("to_seq":)" + std::to_string(got.front().seq)));
+    expect_gap_free(got);
+    expect_part_of(got, of.all);
+    EXPECT_EQ(got.back().seq, of.spool.durable_events(0));
+  }
+}
+
+TEST(EventReader, ACursorInWhatIsGoneGetsOneGapAndTheRightNumbers) {
+  for (uint64_t before = 0; before < 4000; before += 97) {
+    Reclaimed of;
+    EventReader first(of.spool, "n", {});
+    std::string text;
+    uint64_t events = 0;
+    while (events < before) {
+      ASSERT_TRUE(first.read(text, SIZE_MAX, before - events, events).ok());
+    }
+    of.spool.from_of[0] = of.spool.segment(0) - 3;
+    of.remove_until(of.spool.from_of[0]);
+    EventReader second(of.spool, "n", {});
+    ASSERT_TRUE(second.seek(first.cursor()).ok());
+    std::vector<Got::Event> got = parse(text).events;
+    for (Got::Event& event : parse(read_all(second)).events) got.push_back(std::move(event));
+    expect_gap_free(got);
+    EXPECT_EQ(got.back().seq, of.spool.durable_events(0));
+    for (const Got::Event& event : got) {
+      if (event.type != "gap") {
+        ASSERT_EQ(event, of.all[event.seq - 1]);
+      }
+    }
+  }
+}
+
+// Files in the middle are gone, older ones are kept for other reasons.
+TEST(EventReader, AHoleInTheMiddleIsOneGap) {
+  Reclaimed of;
+  const std::vector<uint32_t> there = of.spool.complete(0);
+  of.spool.remove(0, there[3]);
+  of.spool.remove(0, there[4]);
+  EventReader reader(of.spool, "n", {});
+  const std::vector<Got::Event> got = parse(read_all(reader)).events;
+  expect_gap_free(got);
+  expect_part_of(got, of.all);
+}
+
+TEST(EventReader, CarriedRecipientsAreNotAcceptedAgain) {
+  Spool spool(1);
+  write_batch(spool, 0, 1);
+  write_extent(spool, 0, 1, 0, 10);
+  write_commit(spool, 0, 1, 10, 1);
+  const auto carried = write_extent(spool, 0, 1, 4, 6, true);
+  write_outcomes(spool, carried, 1);
+  EventReader reader(spool, "n", {});
+  const std::vector<Got::Event> got = parse(read_all(reader)).events;
+  expect_gap_free(got);
+  ASSERT_EQ(got.size(), 16u);
+  EXPECT_EQ(got.back().to, address_of(1, 9));
+  EXPECT_TRUE(reader.cursor().pending.empty());
+}
+
+// The commit is in a journal that is kept, its recipients were in another's segments.
+TEST(EventReader, AcceptedEventsAreGivenAsFarAsTheyCanBeRead) {
+  for (const uint32_t refused : {0u, 1u}) {
+    Spool spool(2, 64u << 10);
+    write_batch(spool, 0, 1);
+    write_extent(spool, 1, 1, 0, 100);
+    const std::string filling(60'000, '.');
+    spool.append(1, FrameType::attempts, filling);
+    spool.append(1, FrameType::attempts, filling);
+    write_extent(spool, 1, 1, 100, 50);
+    spool.append(1, FrameType::attempts, filling);
+    spool.append(1, FrameType::attempts, filling);
+    write_extent(spool, 1, 1, 150, 50);
+    write_commit(spool, 0, 1, 200, 3, refused);
+    const std::vector<uint32_t> there = spool.complete(1);
+    spool.remove(1, there[0]);
+    EventReader reader(spool, "n", {});
+    const std::vector<Got::Event> got = parse(read_all(reader)).events;
+    expect_gap_free(got);
+    ASSERT_EQ(got.front().type, "gap");
+    // With refused lines nobody knows which of the numbers are theirs.
+    EXPECT_EQ(got.front().seq, refused == 0 ? 100u : 200u);
+    EXPECT_EQ(got.size(), refused == 0 ? 101u : 1u);
+    EXPECT_EQ(spool.durable_events(0), 200u);
+    EXPECT_EQ(reader.cursor().streams[0].seq, 200u);
+    if (refused == 0) {
+      EXPECT_EQ(got[1].to, address_of(1, 100));
+    }
+  }
+}
+
 TEST(EventReader, ADamagedPageLeavesAHole) {
   Spool spool(1);
   write_batch(spool, 0, 1);
@@ -475,11 +658,58 @@ TEST(EventReader, ADamagedPageLeavesAHole) {
   EventReader reader(spool, "n", {});
   const Got got = parse(read_all(reader));
   EXPECT_LT(got.events.size(), 2001u);
+  expect_gap_free(got.events);
   for (const Got::Event& event : got.events) {
     if (event.type == "accepted") {
       EXPECT_FALSE(event.to.empty());
     }
   }
+}
+
+// Nothing is let go before it is durable that the consumer has read it.
+TEST(Consumers, HoldWhatTheyHaveNotAcknowledgedDurably) {
+  Spool spool(2);
+  spool.from_of = {{0, 3}, {1, 2}};
+  Consumers consumers(spool);
+  EXPECT_EQ(spool.held[0], UINT32_MAX);
+  consumers.begin("a", nullptr, 1);
+  EXPECT_EQ(spool.held[0], 3u);
+  EXPECT_EQ(spool.held[1], 2u);
+  ASSERT_EQ(spool.stored.size(), 1u);
+  EventCursor cursor;
+  cursor.streams = {{{9, 4096, 0}, 0, 70, {7, 4096, 0}}};  // the second stream it does not know
+  absl::Status told = absl::UnknownError("");
+  consumers.acknowledge("a", encode_cursor(cursor), cursor, 2,
+                        [&](const absl::Status& status) { told = status; });
+  EXPECT_EQ(spool.held[0], 3u);
+  EXPECT_FALSE(told.ok());
+  spool.stored[1].second(absl::UnavailableError("lost"));
+  EXPECT_TRUE(absl::IsUnavailable(told));
+  EXPECT_EQ(spool.held[0], 3u);
+  consumers.acknowledge("a", encode_cursor(cursor), cursor, 2,
+                        [&](const absl::Status& status) { told = status; });
+  spool.stored[2].second(absl::OkStatus());
+  EXPECT_TRUE(told.ok());
+  EXPECT_EQ(spool.held[0], 7u) << "what it looks back to is kept";
+  EXPECT_EQ(spool.held[1], 0u);
+  // Another life knows it.
+  spool.found = {spool.stored[2].first};
+  Consumers again(spool);
+  EXPECT_EQ(spool.held[0], 7u);
+  EXPECT_EQ(again.find("a")->cursor, cursor);
+  again.remove("a", 3, [](const absl::Status&) {});
+  EXPECT_NE(again.find("a"), nullptr);
+  EXPECT_EQ(spool.stored[3].first.cursor, "");
+  spool.stored[3].second(absl::OkStatus());
+  EXPECT_EQ(again.find("a"), nullptr);
+  EXPECT_EQ(spool.held[0], UINT32_MAX);
+}
+
+TEST(Consumers, HaveNames) {
+  for (const char* good : {"a", "A-1._:@", "9"}) EXPECT_TRUE(Consumers::is_name(good));
+  EXPECT_TRUE(Consumers::is_name(std::string(128, 'a')));
+  EXPECT_FALSE(Consumers::is_name(std::string(129, 'a')));
+  for (const char* bad : {"", "a b", "a/b", "\xc3\xa4"}) EXPECT_FALSE(Consumers::is_name(bad));
 }
 
 TEST(EventCursor, ReadsBackAndRefusesOthers) {

@@ -4,6 +4,7 @@
 Usage: walk_test.py VEREDUS SINK [unittest arguments]
 """
 
+import glob
 import json
 import os
 import shutil
@@ -461,6 +462,108 @@ class OtherShards(Case):
         self.check_gap_free(events)
         self.assertEqual({e["stream"] for e in events}, {0, 1, 2})
         self.check_stored(fed)
+
+
+class Consumers(Case):
+    """Segments go when events have been read, and not before; what is gone is told."""
+    settings = {"node": {"shards": 1}, "journal": {"segment": "1MiB"}, "events": {"keep": "0s"}}
+    size = 300
+
+    def feed_batches(self, names):
+        for name in names:
+            lines = lines_of(name, self.size)
+            for line in lines[1:]:
+                line["meta"] = {"pad": "x" * 3000}  # a batch is about a segment
+            self.assertEqual(self.walk.feed(lines)[0], 200)
+        for name in names:
+            self.assertEqual(self.walk.wait_settled(name)["delivered"], self.size)
+
+    def segments(self):
+        paths = glob.glob(os.path.join(self.directory, "spool", "*", "seg-*.vrj"))
+        return sorted(os.path.basename(path) for path in paths)
+
+    def lines(self, query):
+        status, text = self.walk.get("/v1/events?" + query)
+        self.assertEqual(status, 200, text)
+        lines = [json.loads(line) for line in text.splitlines()]
+        return [e for e in lines if e["type"] != "cursor"], lines[-1]["cursor"]
+
+    def ack(self, name, cursor):
+        body = json.dumps({"cursor": cursor}).encode()
+        status, text, _ = self.walk.request("POST", "/v1/consumers/%s/ack" % name, body)
+        return status, text
+
+    def consumers(self):
+        return {c["consumer"]: c for c in json.loads(self.walk.get("/v1/consumers")[1])["consumers"]}
+
+    def wait_gone(self, segment):
+        end = time.monotonic() + 20
+        while segment in self.segments():
+            self.assertLess(time.monotonic(), end, "%s is still there: %s" % (segment, self.segments()))
+            time.sleep(0.1)
+
+    def check_all_told(self, events):
+        """All there are from the first, each once; a gap stands for what it says."""
+        at = 0
+        for event in events:
+            self.assertEqual(event.get("from_seq", event["seq"]), at + 1, event)
+            at = event["seq"]
+        return at
+
+    def test_what_a_consumer_has_not_read_is_kept(self):
+        self.assertEqual(self.lines("consumer=slow")[0], [])
+        first = ["a%d" % i for i in range(8)]
+        self.feed_batches(first)
+        time.sleep(1)  # for what must not go
+        self.assertIn("seg-00000001.vrj", self.segments())
+        self.assertEqual(self.consumers()["slow"]["lag"], len(first) * self.size * 2)
+        part, cursor = self.lines("consumer=slow&limit=1000")
+        self.assertEqual(self.ack("slow", cursor)[0], 200)
+        self.walk.stop_engine()
+        self.walk.start_engine()
+        self.assertEqual(self.consumers()["slow"]["lag"], len(first) * self.size * 2 - 1000)
+        more = ["b%d" % i for i in range(4)]
+        self.feed_batches(more)
+        rest, end = self.lines("consumer=slow")
+        told = part + rest
+        self.assertEqual(self.check_all_told(told), len(first + more) * self.size * 2)
+        fed = sorted(to for name in first + more for to in recipients(name, self.size))
+        for kind in ("accepted", "delivered"):
+            self.assertEqual(sorted(e["to"] for e in told if e["type"] == kind), fed, kind)
+        # Read, but not acknowledged: all of it comes again.
+        self.assertEqual(self.lines("consumer=slow")[0], rest)
+        self.assertEqual(self.ack("slow", end)[0], 200)
+        self.assertEqual(self.consumers()["slow"]["lag"], 0)
+
+        # From now on nobody wants them.
+        self.feed_batches(["c%d" % i for i in range(4)])
+        self.wait_gone("seg-00000004.vrj")
+        events, _ = self.lines("")
+        self.assertEqual(events[0]["type"], "gap", events[0])
+        self.assertEqual((events[0]["from_seq"], events[0]["to_seq"]), (1, events[0]["seq"]))
+        self.assertEqual(self.check_all_told(events), 16 * self.size * 2)
+        late, _ = self.lines("after=" + cursor)
+        self.assertEqual((late[0]["type"], late[0]["from_seq"]), ("gap", 1001), late[0])
+        self.assertEqual(late[1:], events[1:])
+        # The consumer itself misses nothing, also after a restart.
+        before, _ = self.lines("consumer=slow")
+        self.walk.stop_engine()
+        self.walk.start_engine()
+        again, _ = self.lines("consumer=slow")
+        self.assertEqual(again[:len(before)], before)
+        self.assertEqual(self.check_all_told(told + again), 16 * self.size * 2)
+
+        done = self.run_veredus("events", "--consumer", "tool", "-n", "50")
+        self.assertEqual((done.returncode, len(done.stdout.splitlines())), (0, 50), done.stderr)
+        rest = self.run_veredus("events", "--consumer", "tool").stdout.splitlines()
+        self.assertEqual(len(rest) + 50, len(self.lines("")[0]))
+        self.assertEqual(self.consumers()["tool"]["lag"], 0)
+        self.assertEqual(self.walk.request("DELETE", "/v1/consumers/tool")[0], 200)
+        self.assertEqual(self.walk.request("DELETE", "/v1/consumers/tool")[0], 404)
+        self.assertEqual(sorted(self.consumers()), ["slow"])
+        self.assertEqual(self.ack("slow", "nonsense")[0], 400)
+        self.assertEqual(self.walk.get("/v1/events?consumer=a%20b")[0], 400)
+        self.assertEqual(self.walk.request("PUT", "/v1/consumers/slow")[0], 405)
 
 
 class WithoutIoUring(unittest.TestCase):

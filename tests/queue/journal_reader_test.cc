@@ -121,6 +121,59 @@ TEST(JournalReader, AReclaimedSegmentIsPassedOver) {
   EXPECT_THAT(reading.all({0, 3, 32768, 0}), ElementsAre("c"));
 }
 
+// A disk that fails for a moment must not look like a journal without groups.
+TEST(JournalReader, WhatCannotBeReadIsToldAndTriedAgainAtTheSamePlace) {
+  sim::SimStorage storage(1);
+  Life life(storage);
+  life.open();
+  std::vector<std::string> wanted;
+  for (int n = 0; n < 300; ++n) {
+    wanted.push_back(std::to_string(n) + std::string(400, '.'));
+    life.put(wanted.back());
+  }
+  const Location end = life.journal.durable_end();
+  ASSERT_GT(end.segment, 2u);
+  unsigned told = 0;
+  for (uint64_t call = 1;; ++call) {
+    Reading reading(storage);
+    storage.faults.fail_call = call;
+    storage.faults.fail_count = 3;  // lasts: once for all of it, once for each half
+    storage.faults.fail_errno = EIO;
+    const uint64_t injected = storage.faults_injected;
+    std::vector<std::string> got;
+    for (int tries = 0; tries < 10; ++tries) {
+      for (std::string& each : reading.all(end)) got.push_back(std::move(each));
+      if (reading.status.ok()) break;
+      ASSERT_TRUE(absl::IsUnavailable(reading.status)) << reading.status;
+      EXPECT_THAT(std::string(reading.status.message()), HasSubstr("Input/output error"));
+      ++told;
+    }
+    ASSERT_TRUE(reading.status.ok());
+    ASSERT_EQ(got, wanted) << "call " << call;
+    storage.faults.fail_call = 0;
+    if (storage.faults_injected == injected) break;
+  }
+  EXPECT_GT(told, 10u);
+}
+
+TEST(JournalReader, SaysHowManyEventsLieBeforeASegment) {
+  sim::SimStorage storage(1);
+  Life life(storage);
+  life.open();
+  for (int n = 0; n < 300; ++n) {
+    life.journal.append(FrameType::outcomes, std::string(400, '.'), 3);
+    life.settle();
+  }
+  Reading reading(storage);
+  EXPECT_EQ(*reading.reader.events_before(1), 0u);
+  const auto before = reading.reader.events_before(2);
+  ASSERT_TRUE(before.ok());
+  EXPECT_GT(*before, 0u);
+  EXPECT_EQ(*before % 3, 0u);
+  EXPECT_EQ(life.journal.durable_events(), 900u);
+  EXPECT_TRUE(absl::IsNotFound(reading.reader.events_before(99).status()));
+}
+
 TEST(JournalReader, ReadsAtALocation) {
   sim::SimStorage storage(1);
   Life life(storage);

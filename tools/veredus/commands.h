@@ -36,7 +36,7 @@ struct StatusOptions {
 struct EventsOptions {
   bool follow = false;
   bool cursors = false;  // print those lines, too
-  std::string after, state_file, type, tenant, batch, campaign;
+  std::string after, consumer, state_file, type, tenant, batch, campaign;
   uint64_t limit = 0;  // 0: all
 };
 

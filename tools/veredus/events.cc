@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <fstream>
 #include <thread>
@@ -17,8 +18,8 @@ constexpr std::string_view kCursorHead = "{\"v\":1,\"type\":\"cursor\",\"cursor\
 // Prints lines as they become complete, and keeps the last cursor.
 class Printer {
  public:
-  Printer(const EventsOptions& options, std::string cursor)
-      : options_(options), cursor_(std::move(cursor)) {}
+  Printer(const EventsOptions& options, std::string socket, std::string cursor)
+      : options_(options), socket_(std::move(socket)), cursor_(std::move(cursor)) {}
 
   bool take(std::string_view bytes) {
     rest_ += bytes;
@@ -33,6 +34,26 @@ class Printer {
   }
   const std::string& cursor() const { return cursor_; }
   uint64_t events() const { return events_; }
+  // Says as the consumer up to where all is printed.
+  bool acknowledge() {
+    if (options_.consumer.empty() || cursor_ == acknowledged_) return true;
+    const std::string body = "{\"cursor\":\"" + cursor_ + "\"}";
+    const std::string path = "/v1/consumers/" + url_escape(options_.consumer) + "/ack";
+    absl::StatusOr<Client> client = Client::connect(socket_);
+    const absl::StatusOr<Response> answer =
+        client.ok()
+            ? client->post(
+                  path, body.size(), [&] { return std::string_view(body); }, [](uint64_t) {})
+            : client.status();
+    last_ack_ = std::chrono::steady_clock::now();
+    if (answer.ok() && answer->status == 200) {
+      acknowledged_ = cursor_;
+      return true;
+    }
+    complain("consumer " + options_.consumer + ": not acknowledged: " +
+             (answer.ok() ? error_text(answer->body) : std::string(answer.status().message())));
+    return false;
+  }
   // A lost connection may have cut a line.
   void forget_rest() { rest_.clear(); }
 
@@ -46,8 +67,10 @@ class Printer {
       ++events_;
     }
     if (is_cursor && !options_.cursors) {
-      if (std::fflush(stdout) != 0) return false;
-      return save();
+      if (std::fflush(stdout) != 0 || !save()) return false;
+      if (std::chrono::steady_clock::now() - last_ack_ >= std::chrono::seconds(1))
+        static_cast<void>(acknowledge());  // the next one says more
+      return true;
     }
     return std::fwrite(line.data(), 1, line.size(), stdout) == line.size();
   }
@@ -67,7 +90,10 @@ class Printer {
   }
 
   const EventsOptions& options_;
+  const std::string socket_;
   std::string cursor_;
+  std::string acknowledged_;
+  std::chrono::steady_clock::time_point last_ack_{};
   std::string rest_;
   uint64_t events_ = 0;
 };
@@ -78,6 +104,7 @@ std::string path_of(const EventsOptions& options, const std::string& cursor, uin
     if (!value.empty()) path += std::string("&") + name + "=" + url_escape(value);
   };
   add("after", cursor);
+  add("consumer", options.consumer);
   add("tenant", options.tenant);
   add("batch", options.batch);
   add("campaign", options.campaign);
@@ -96,7 +123,7 @@ int run_events(const Common& common, const EventsOptions& options) {
     std::ifstream in(options.state_file);
     std::getline(in, after);
   }
-  Printer printer(options, after);
+  Printer printer(options, socket, after);
   for (;;) {
     absl::StatusOr<Client> client = Client::connect(socket);
     absl::StatusOr<Response> answer =
@@ -106,12 +133,13 @@ int run_events(const Common& common, const EventsOptions& options) {
     printer.forget_rest();
     std::fflush(stdout);
     if (std::ferror(stdout) != 0) return EX_IOERR;
+    const bool acknowledged = printer.acknowledge();
     if (answer.ok() && answer->status != 200) {
       complain(error_text(answer->body));
       return answer->status == 400 ? EX_USAGE : answer->status == 403 ? EX_NOPERM : EX_UNAVAILABLE;
     }
     if (!options.follow || (options.limit != 0 && printer.events() >= options.limit)) {
-      if (answer.ok()) return EX_OK;
+      if (answer.ok()) return acknowledged ? EX_OK : EX_UNAVAILABLE;
       complain(std::string(answer.status().message()));
       return exit_status_of(answer.status());
     }

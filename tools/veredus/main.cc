@@ -53,6 +53,8 @@ int run(int argc, char** argv) {
   CLI::App* events_app = app.add_subcommand("events", "what happens, one JSON object a line");
   events_app->add_flag("-f,--follow", events.follow, "go on, over restarts of the engine");
   events_app->add_option("--after", events.after, "go on behind this cursor");
+  events_app->add_option("--consumer", events.consumer,
+                         "as this consumer: from where it was, and kept until it is printed");
   events_app->add_option("--state", events.state_file, "file that keeps the cursor between runs");
   events_app->add_flag("--cursors", events.cursors, "print the lines with cursors, too");
   events_app->add_option("--type", events.type, "only these, separated by commas");

@@ -1,0 +1,137 @@
+#include "engine/control/api_consumers.h"
+
+#include <simdjson.h>
+
+#include "engine/control/consumers.h"
+#include "engine/intake/json_writer.h"
+
+namespace veredus::control {
+namespace {
+
+void append_consumer(const std::string& name, const Consumers::Known& known, EngineView& view,
+                     intake::JsonWriter& json) {
+  json.begin_object().field("consumer", name).time_field("acked", known.acked_wall_ns);
+  uint64_t lag = 0;
+  const auto behind = [&](unsigned journal) {
+    const auto& streams = known.cursor.streams;
+    const uint64_t seq = journal < streams.size() ? streams[journal].seq : 0;
+    const uint64_t events = view.durable_events(journal);
+    return events > seq ? events - seq : 0;
+  };
+  for (unsigned journal = 0; journal < view.journals(); ++journal) lag += behind(journal);
+  json.field("lag", lag).key("streams").begin_array();
+  for (unsigned journal = 0; journal < view.journals(); ++journal) {
+    json.begin_object().field("stream", journal).field("lag", behind(journal)).end_object();
+  }
+  json.end_array().field("cursor", known.cursor_text).end_object();
+}
+
+class Listed final : public HttpHandler {
+ public:
+  Listed(HttpCall& call, std::string body) {
+    HttpAnswer answer;
+    answer.body = std::move(body);
+    call.answer(std::move(answer));
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<HttpHandler> ConsumerHandler::list(Api& api, HttpCall& call) {
+  std::string body;
+  intake::JsonWriter json(body);
+  json.begin_object().key("consumers").begin_array();
+  for (const auto& [name, known] : api.consumers_->all())
+    append_consumer(name, known, api.view_, json);
+  json.end_array().end_object().newline();
+  return std::make_unique<Listed>(call, std::move(body));
+}
+
+HttpError ConsumerHandler::check(Api& api, const std::string& name) {
+  HttpError error;
+  error.status = 0;
+  if (!Consumers::is_name(name)) {
+    return {400, "bad_parameter", "the consumer's name is not 1–128 of A–Z a–z 0–9 . _ : @ -",
+            "choose one for each program that reads events"};
+  }
+  if (api.consumers_->find(name) == nullptr && !api.consumers_->has_room()) {
+    return {503, "too_many_consumers",
+            "there are " + std::to_string(Consumers::kConsumersMax) + " consumers already",
+            "GET /v1/consumers lists them, DELETE /v1/consumers/NAME removes one that is gone"};
+  }
+  return error;
+}
+
+std::unique_ptr<HttpHandler> ConsumerHandler::acknowledge(Api& api, const std::string& name,
+                                                          HttpCall& call) {
+  if (const HttpError error = check(api, name); error.status != 0) return refuse(call, error);
+  std::unique_ptr<ConsumerHandler> handler(new ConsumerHandler(api, call, name));
+  handler->acknowledges_ = true;
+  return handler;
+}
+
+std::unique_ptr<HttpHandler> ConsumerHandler::remove(Api& api, const std::string& name,
+                                                     HttpCall& call) {
+  if (api.consumers_->find(name) == nullptr) {
+    return refuse(call, {404, "no_such_consumer", "there is no consumer " + name,
+                         "GET /v1/consumers lists those there are"});
+  }
+  std::unique_ptr<ConsumerHandler> handler(new ConsumerHandler(api, call, name));
+  api.consumers_->remove(name, api.port_.wall_ns(),
+                         [self = handler->self_](const absl::Status& status) {
+                           if (*self != nullptr) (*self)->stored(status);
+                         });
+  return handler;
+}
+
+bool ConsumerHandler::on_body(std::string_view bytes) {
+  if (!acknowledges_ || answered_) return true;
+  body_ += bytes;
+  if (body_.size() > kBodyMax) {
+    say({413, "too_large", "the body is more than " + std::to_string(kBodyMax) + " bytes", ""});
+  }
+  return true;
+}
+
+void ConsumerHandler::on_end() {
+  if (!acknowledges_ || answered_) return;
+  simdjson::dom::parser parser;
+  simdjson::dom::element body;
+  std::string_view text;
+  const bool fine = parser.parse(body_).get(body) == simdjson::SUCCESS &&
+                    body["cursor"].get(text) == simdjson::SUCCESS &&
+                    text.size() <= Consumers::kCursorBytesMax;
+  if (!fine) {
+    return say({400, "bad_parameter", "the body does not say up to which cursor",
+                R"(as in {"cursor":"…"}, with the cursor of the last `cursor` line that is done)"});
+  }
+  absl::StatusOr<EventCursor> cursor = decode_cursor(text);
+  if (!cursor.ok()) return say({400, "bad_cursor", std::string(cursor.status().message()), ""});
+  if (cursor->streams.size() > api_.view_.journals()) {
+    return say({400, "bad_cursor", "this cursor is of another spool", "begin without one"});
+  }
+  if (const HttpError error = check(api_, name_); error.status != 0) return say(error);
+  api_.consumers_->acknowledge(name_, std::string(text), *std::move(cursor), api_.port_.wall_ns(),
+                               [self = self_](const absl::Status& status) {
+                                 if (*self != nullptr) (*self)->stored(status);
+                               });
+}
+
+void ConsumerHandler::stored(const absl::Status& status) {
+  if (answered_) return;
+  if (!status.ok()) {
+    return say({503, "not_stored", std::string(status.message()), "say it again later"});
+  }
+  answered_ = true;
+  HttpAnswer answer;
+  intake::JsonWriter json(answer.body);
+  json.begin_object().field("consumer", name_).end_object().newline();
+  call_.answer(std::move(answer));
+}
+
+void ConsumerHandler::say(const HttpError& error) {
+  answered_ = true;
+  call_.answer(error_answer(error));
+}
+
+}  // namespace veredus::control
