@@ -30,7 +30,16 @@ absl::Status Home::read_old_marks(RecoveredHome& found) {
                         unreadable);
     }
     if (!file.ok() || !unreadable.empty()) {
-      found.damage.push_back(path + " cannot be read: who was in doubt may be sent to twice");
+      const std::string why =
+          queue::error_text(file.ok() ? unreadable.front().error : file.error());
+      if (!shard_.settings.journal.accept_unreadable) {
+        return absl::UnavailableError(
+            path + " cannot be read: " + why +
+            ": it says who was being sent to. Look at the disk, then start again; "
+            "journal.accept_unreadable = true goes on without");
+      }
+      found.damage.push_back(path + " cannot be read: " + why +
+                             ": who was in doubt may be sent to twice");
       Counters::add(shard_.counters.spool_damage);
     }
     if (absl::Status read = queue::read_marks(bytes, found.marks); !read.ok())

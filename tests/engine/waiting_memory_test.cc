@@ -56,6 +56,7 @@ class NoAnswers final : public Exchange::Answers {
     EXPECT_TRUE(answer.status.ok()) << answer.status;
     ++count;
   }
+  void damage(std::string what) override { ADD_FAILURE() << what; }
   uint64_t count = 0;
 };
 
@@ -105,13 +106,16 @@ TEST(WaitingMemory, FiveMillionRecipientsCostAtMost32BytesEach) {
   }
   const std::string payload = writer.finish();
   const auto append = [&] {
-    AppendMessage message;
-    message.request.batch = 1;
-    message.request.token = 1;
-    message.request.frames.push_back({queue::FrameType::extent, payload});
-    home.append(message);
-    home.flush();
-    disk.run();
+    auto message = std::make_unique<AppendMessage>();
+    message->request.batch = 1;
+    message->request.token = 1;
+    message->request.frames.push_back({queue::FrameType::extent, payload});
+    home.append(std::move(message));
+    // It waits while a segment is made.
+    for (int turn = 0; turn < 4; ++turn) {
+      home.flush();
+      disk.run();
+    }
   };
   append();  // buffers, domains and the first chunk are there from now on
   malloc_trim(0);
