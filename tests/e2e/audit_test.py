@@ -256,20 +256,23 @@ class Load(SpoolCase):
         self.addCleanup(self.stop.set)
 
     def feed_on(self):
+        """Until the engine dies."""
+        with contextlib.suppress(OSError, ValueError, walk.http.client.HTTPException):
+            self.feed_batches()
+
+    def feed_batches(self):
         while not self.stop.is_set():
             self.fed += 1
             number = self.fed
-            try:
-                status, answer = self.walk.feed(lines_of("b%d" % number, self.size))
-            except (OSError, ValueError, walk.http.client.HTTPException):
-                return
+            status, answer = self.walk.feed(lines_of("b%d" % number, self.size))
             if status == 200 and answer["accepted"] == self.size:
                 self.acknowledged.append("b%d" % number)
             while number > 3 and not self.stop.is_set():
-                with contextlib.suppress(OSError, RuntimeError, ValueError,
-                                         walk.http.client.HTTPException):
-                    if self.walk.tally("b%d" % (number - 2))["waiting"] < self.size / 2:
-                        break
+                behind = "b%d" % (number - 2)
+                if behind not in self.acknowledged:  # lost with a kill, or not
+                    break
+                if self.walk.tally(behind)["waiting"] < self.size / 2:
+                    break
                 time.sleep(0.02)
 
     def wait_for(self, batches):
