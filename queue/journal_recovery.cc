@@ -38,19 +38,20 @@ struct Alarm {
 class Recovery {
  public:
   Recovery(Disk& disk, uint16_t journal, const std::string& directory, JournalVisitor& visitor,
-           bool accept_unreadable)
+           bool accept_unreadable, ReadFor reason)
       : disk_(disk),
         journal_(journal),
         directory_(directory),
         visitor_(visitor),
-        accept_unreadable_(accept_unreadable) {}
+        accept_unreadable_(accept_unreadable || reason == ReadFor::looking),
+        reason_(reason) {}
 
   absl::StatusOr<RecoveredJournal> run() {
     absl::Status done = read_headers();
     kill_point("recovery_headers_read");
     if (done.ok()) done = find_all();
     kill_point("recovery_scanned");
-    if (done.ok()) done = make_durable();
+    if (done.ok() && reason_ == ReadFor::resuming) done = make_durable();
     if (!done.ok()) return done;
     kill_point("recovery_synced");
     for (const GroupAt& group : counting_) {
@@ -97,6 +98,7 @@ class Recovery {
   const std::string& directory_;
   JournalVisitor& visitor_;
   const bool accept_unreadable_;
+  const ReadFor reason_;
   std::vector<Segment> segments_;
   Epochs epochs_;
   CheckpointPlace from_;                // where reading began; segment 0: at the oldest
@@ -482,8 +484,9 @@ RecoveredJournal Recovery::result() {
 
 absl::StatusOr<RecoveredJournal> recover_journal(Disk& disk, uint16_t journal,
                                                  const std::string& directory,
-                                                 JournalVisitor& visitor, bool accept_unreadable) {
-  return Recovery(disk, journal, directory, visitor, accept_unreadable).run();
+                                                 JournalVisitor& visitor, bool accept_unreadable,
+                                                 ReadFor reason) {
+  return Recovery(disk, journal, directory, visitor, accept_unreadable, reason).run();
 }
 
 }  // namespace veredus::queue

@@ -21,6 +21,10 @@ struct RecoveredJournal {
   std::vector<uint32_t> never_used;   // of these, such as have not even a header
 };
 
+enum class ReadFor : uint8_t {
+  resuming,  // what is read will be acted upon: it is made durable before
+  looking,   // nothing is synced, no read error fails; an engine may be writing meanwhile
+};
 // Reads the segments from the last complete checkpoint on and decides which groups count; hands
 // their frames to the visitor. When anything there is damaged, it goes back to the checkpoint
 // before that one, which says the same and more. Writes nothing, but makes durable what it read
@@ -32,6 +36,7 @@ struct RecoveredJournal {
 absl::StatusOr<RecoveredJournal> recover_journal(Disk& disk, uint16_t journal,
                                                  const std::string& directory,
                                                  JournalVisitor& visitor,
-                                                 bool accept_unreadable = false);
+                                                 bool accept_unreadable = false,
+                                                 ReadFor reason = ReadFor::resuming);
 
 }  // namespace veredus::queue

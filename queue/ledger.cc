@@ -151,11 +151,11 @@ void Ledger::take(Run& run, uint32_t ordinal) {
 // The run in which this recipient waits: where it is said to lie, if it is known there, else
 // wherever it is: an outcome that was written while its recipient was carried elsewhere names the
 // old place.
-Ledger::Run* Ledger::find(uint64_t batch, uint32_t index, const Location* at) {
+const Ledger::Run* Ledger::find(uint64_t batch, uint32_t index, const Location* at) const {
   if (at != nullptr) {
     auto behind = runs_.upper_bound(key(*at));
     if (behind != runs_.begin()) {
-      Run& run = (--behind)->second;
+      const Run& run = (--behind)->second;
       const uint32_t ordinal = index - run.extent.first_index;
       if (run.extent.batch == batch && run.extent.at.segment == at->segment &&
           index >= run.extent.first_index && run.has(ordinal))
@@ -165,7 +165,7 @@ Ledger::Run* Ledger::find(uint64_t batch, uint32_t index, const Location* at) {
   const auto keys = keys_.find(batch);
   if (keys == keys_.end()) return nullptr;
   for (const uint64_t place : keys->second) {
-    Run& run = runs_.find(place)->second;
+    const Run& run = runs_.find(place)->second;
     if (index >= run.extent.first_index && run.has(index - run.extent.first_index)) return &run;
   }
   return nullptr;

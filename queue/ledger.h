@@ -48,6 +48,10 @@ class Ledger final : public JournalVisitor, private WaitingHandler {
   // Runs in which somebody waits, by place. May be taken apart by the caller.
   absl::btree_map<uint64_t, Run>& runs() { return runs_; }
   const absl::btree_map<uint64_t, Run>& runs() const { return runs_; }
+  // Whether this recipient waits; `at`: where an outcome says that it lies.
+  bool waits(uint64_t batch, uint32_t index, const Location& at) const {
+    return find(batch, index, &at) != nullptr;
+  }
   // Batches whose meta or commit lies in this journal, by number.
   const std::map<uint64_t, KnownBatch>& batches() const { return batches_; }
   std::map<uint64_t, KnownBatch> take_batches() { return std::move(batches_); }
@@ -75,7 +79,10 @@ class Ledger final : public JournalVisitor, private WaitingHandler {
   void apply(const Outcome& outcome);
   void forget(std::string_view payload);
   Run& run_at(const WaitingExtent& extent);
-  Run* find(uint64_t batch, uint32_t index, const Location* at);
+  const Run* find(uint64_t batch, uint32_t index, const Location* at) const;
+  Run* find(uint64_t batch, uint32_t index, const Location* at) {
+    return const_cast<Run*>(std::as_const(*this).find(batch, index, at));
+  }
   void put(Run& run, uint32_t ordinal, const WaitingState& state);
   void take(Run& run, uint32_t ordinal);
   void damaged(const Location& at, const absl::Status& why);

@@ -40,10 +40,25 @@ struct EventsOptions {
   uint64_t limit = 0;  // 0: all
 };
 
+struct SpoolOptions {
+  std::string what = "list";
+  std::string spool;  // empty: that of the configuration
+  std::string batch;  // as for status; of any tenant when it names none
+  bool final_only = false;
+  bool segments = false;
+};
+
+struct AuditOptions {
+  std::string batch, spool;  // as above
+  bool compare = false;
+};
+
 int run_serve(const Common& common);
 int run_send(const Common& common, const SendOptions& options);
 int run_status(const Common& common, const StatusOptions& options);
 int run_events(const Common& common, const EventsOptions& options);
+int run_spool(const Common& common, const SpoolOptions& options);
+int run_audit(const Common& common, const AuditOptions& options);
 int run_check_config(const Common& common, const std::string& file);
 int run_doctor(const Common& common);
 

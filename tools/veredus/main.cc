@@ -63,6 +63,26 @@ int run(int argc, char** argv) {
   events_app->add_option("--campaign", events.campaign, "only of this campaign");
   events_app->add_option("-n,--limit", events.limit, "stop after so many");
 
+  SpoolOptions spool;
+  CLI::App* spool_app = app.add_subcommand("spool", "look into the journals, read only");
+  spool_app
+      ->add_option("WHAT", spool.what,
+                   "list: journals and segments; verify: read and check all that is needed "
+                   "(65: damage); outcomes: those still in the journals; waiting: who waits, "
+                   "all others are settled")
+      ->check(CLI::IsMember({"list", "verify", "outcomes", "waiting"}));
+  spool_app->add_option("--spool", spool.spool, "directory (default: of the configuration)");
+  spool_app->add_option("--batch", spool.batch, "only of this batch, as NAME or TENANT/NAME");
+  spool_app->add_flag("--final", spool.final_only, "outcomes: only those that are final");
+  spool_app->add_flag("--segments", spool.segments, "list: each segment, too");
+
+  AuditOptions audit;
+  CLI::App* audit_app =
+      app.add_subcommand("audit", "whether the journals account for every recipient (65: not so)");
+  audit_app->add_option("BATCH", audit.batch, "one batch, as NAME or TENANT/NAME");
+  audit_app->add_option("--spool", audit.spool, "directory (default: of the configuration)");
+  audit_app->add_flag("--compare", audit.compare, "with the running engine's tallies, too");
+
   std::string checked;
   CLI::App* check_app = app.add_subcommand("check-config", "read a configuration and explain it");
   check_app->add_option("FILE", checked, "default: that of --config");
@@ -77,6 +97,8 @@ int run(int argc, char** argv) {
   if (app.got_subcommand(send_app)) return run_send(common, send);
   if (app.got_subcommand(status_app)) return run_status(common, status);
   if (app.got_subcommand(events_app)) return run_events(common, events);
+  if (app.got_subcommand(spool_app)) return run_spool(common, spool);
+  if (app.got_subcommand(audit_app)) return run_audit(common, audit);
   if (app.got_subcommand(check_app)) return run_check_config(common, checked);
   if (app.got_subcommand(doctor_app)) return run_doctor(common);
   return run_serve(common);

@@ -86,7 +86,13 @@ absl::StatusOr<int> lock_spool(const std::string& spool) {
     return absl::PermissionDeniedError(path + ": " + std::generic_category().message(errno) +
                                        "; make " + spool + " and give it to the engine's user");
   }
-  if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+  // Who only looks whether an engine runs (spool, audit) holds it for an instant.
+  int locked = flock(fd, LOCK_EX | LOCK_NB);
+  for (int tries = 0; locked != 0 && tries < 10; ++tries) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    locked = flock(fd, LOCK_EX | LOCK_NB);
+  }
+  if (locked != 0) {
     close(fd);
     return absl::FailedPreconditionError("another engine uses the spool " + spool +
                                          ": stop it, or set node.spool");

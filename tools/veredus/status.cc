@@ -9,6 +9,7 @@
 #include "simdjson.h"
 #include "tools/veredus/client.h"
 #include "tools/veredus/commands.h"
+#include "tools/veredus/table.h"
 
 namespace veredus::tools {
 namespace {
@@ -29,24 +30,6 @@ std::string text_of(element object, const char* key) {
   std::array<char, 32> out{};
   std::snprintf(out.data(), out.size(), "%.0f", number);
   return out.data();
-}
-
-// Columns as wide as their longest cell; the first one to the left, numbers to the right.
-void print_table(const std::vector<std::vector<std::string>>& rows) {
-  std::vector<size_t> widths;
-  for (const auto& row : rows) {
-    widths.resize(std::max(widths.size(), row.size()));
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  }
-  for (const auto& row : rows) {
-    std::string line;
-    for (size_t i = 0; i < row.size(); ++i) {
-      const std::string pad(widths[i] - row[i].size(), ' ');
-      if (i > 0) line += "  ";
-      line += i == 0 ? row[i] + pad : pad + row[i];
-    }
-    std::puts(line.c_str());
-  }
 }
 
 void print_list(element answer) {
