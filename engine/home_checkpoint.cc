@@ -54,9 +54,6 @@ void Home::abandon_checkpoint() {
 void Home::checkpoint_some() {
   using Stage = Checkpoint::Stage;
   if (checkpoint_.stage == Stage::none) return;
-  if (io::is_planted(io::Planted::checkpoint_early) && checkpoint_.stage != Stage::ending &&
-      journal_.durable_sequence() >= checkpoint_.place.sequence)
-    journal_.checkpoint_complete(checkpoint_.place);
   if (checkpoint_.stage != Stage::ending) {
     if (stopping_) return abandon_checkpoint();
     if (!journal_.has_room()) return;
@@ -99,6 +96,7 @@ void Home::checkpoint_waiting() {
         waiting_writer_.add(extent.serial, {extent.number, extent.first_index, at}, record.ordinal,
                             state_of(record));
       });
+  if (io::is_planted(io::Planted::checkpoint_short)) checkpoint_.slot = queue::kNoSlot;
   if (checkpoint_.slot == queue::kNoSlot) {
     // Those that could not be read have no records, and wait all the same.
     for (const Extent& extent : extents_) {

@@ -22,7 +22,7 @@ enum class Planted {
   mark_not_written,     // content leaves without attempt marks
   mark_place_early,     // a mark's place is used again when the outcome is known, not yet durable
   marks_removed_early,  // those of earlier lives, before what they left in doubt is durable
-  checkpoint_early,     // a checkpoint counts as complete when its begin is durable
+  checkpoint_short,     // a checkpoint ends after the first turn's share of records
   checkpoint_behind,  // what was settled meanwhile is journaled behind what the checkpoint says of
                       // it
   commit_not_restated,  // a checkpoint does not know of the commit of a batch that is not announced

@@ -58,7 +58,7 @@ bool plant(std::string_view name, WorldOptions& options) {
       {"mark_not_written", Planted::mark_not_written},
       {"mark_place_early", Planted::mark_place_early},
       {"marks_removed_early", Planted::marks_removed_early},
-      {"checkpoint_early", Planted::checkpoint_early},
+      {"checkpoint_short", Planted::checkpoint_short},
       {"checkpoint_behind", Planted::checkpoint_behind},
       {"commit_not_restated", Planted::commit_not_restated},
       {"reclaim_early", Planted::reclaim_early},
