@@ -14,6 +14,7 @@ struct Counters {
   using Count = std::atomic<uint64_t>;
   Count loaded{0};    // recipients taken in (dormant ones included)
   Count waiting{0};   // gauge: records at home
+  Count unread{0};    // gauge: of these, such as have no record yet after a start
   Count ticketed{0};  // gauge: of these, out with a lane
   Count delivered{0};
   Count deferred{0};

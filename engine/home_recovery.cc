@@ -90,6 +90,7 @@ void Home::resume_run(queue::Ledger::Run& run, std::shared_ptr<const queue::Live
   extent.unread = std::make_unique<queue::Ledger::Run>(std::move(run));
   Counters::add(shard_.counters.loaded, extent.live);
   Counters::add(shard_.counters.waiting, extent.live);
+  Counters::add(shard_.counters.unread, extent.live);
   reader_.want(number, at);
   ++loads_left_;
 }
@@ -161,6 +162,7 @@ absl::Status Home::load_page(uint32_t number, std::string_view page, uint32_t of
     const queue::WaitingState state = run.state(ordinal);
     run.waits[ordinal / 64] &= ~(uint64_t{1} << ordinal % 64);
     --run.live;
+    Counters::take(shard_.counters.unread);
     if (!state.untouched()) restore(records_[*slot], state);
     if (!state.held) extent.dormant.push_back(records_, *slot);
   }

@@ -85,7 +85,7 @@ int64_t delay_on_load_ns(const RetryPolicy& policy, uint32_t attempts, bool in_d
     const int64_t longest = longest_delay_ns(policy, attempts);
     return std::min(left, in_doubt ? std::max(longest, policy.in_doubt_ns) : longest);
   }
-  if (in_doubt) return policy.in_doubt_ns;
+  if (in_doubt) return std::min(policy.in_doubt_ns, kOverdueInDoubtNs);
   return static_cast<int64_t>(static_cast<double>(policy.initial_ns) * unit(random));
 }
 

@@ -14,6 +14,10 @@ inline constexpr int64_t kDayNs = 24 * kHourNs;
 // After an attempt in doubt (RFC 1047) the far side may still be at work on the message: not sooner
 // than this, unless the operator knows better.
 inline constexpr int64_t kInDoubtDelayNs = 10 * kMinuteNs;
+// What is left of it when its time passed while we did not run: the clock may be wrong a little,
+// but an engine that is started again and again must come to send, and an operator's decision to
+// count.
+inline constexpr int64_t kOverdueInDoubtNs = kMinuteNs;
 
 // When to try again, and when to give up (RFC 5321 §4.5.4.1). Everything here is pure: time and
 // randomness are passed in.
@@ -65,8 +69,8 @@ int64_t age_on_load_ns(const RetryPolicy& policy, int64_t lifetime_ns, int64_t a
 // Remaining delay of a recipient whose next attempt was set for `next_due_wall_ns`, `attempts` ≥ 1
 // made. Never longer than the policy would have given, so a clock put back holds nothing up. What
 // is overdue is spread over the policy's initial delay, so that neither a clock put forward nor a
-// long stop floods the sites that said "later". In doubt and overdue: in_doubt_ns, for nobody
-// knows how long ago the attempt was.
+// long stop floods the sites that said "later". In doubt and overdue:
+// kOverdueInDoubtNs, or in_doubt_ns if that is shorter.
 int64_t delay_on_load_ns(const RetryPolicy& policy, uint32_t attempts, bool in_doubt,
                          int64_t next_due_wall_ns, int64_t now_wall_ns, uint64_t random);
 

@@ -32,6 +32,7 @@ from walk_case import ROOT, SINK, VEREDUS, lines_of, recipient, recipients, walk
 SIZE = 300            # recipients a batch
 FEEDERS = 3
 BEHIND = 3            # batches that a feeder is ahead of the deliveries
+PAUSE_S = 0.05        # between two batches: all that is fed is looked at after each kill
 KILLS_SHORT = 30
 KILLS_A_ROUND = 60    # then everything settles, is judged, and begins anew in an empty spool
 HELD_SENT = 2         # batches of which, at a start, the held ones are sent again by hand
@@ -83,6 +84,7 @@ class Feeder(threading.Thread):
             self.ledger.flush()
             os.fsync(self.ledger.fileno())
             self.acknowledged.append(batch)
+            time.sleep(PAUSE_S)
             while len(self.acknowledged) > BEHIND and not self.stop.is_set():
                 with contextlib.suppress(OSError, RuntimeError, ValueError,
                                          walk.http.client.HTTPException):
@@ -169,7 +171,9 @@ class Round:
     # Small segments: one begins often, and each start begins one.
     settings = {"retry": {"initial": "1s", "cap": "1s"}, "journal": {"segment": "1MiB"},
                 # What is in doubt would wait for ten minutes: it is held, and sent again by hand.
-                "in_doubt": {"policy": "hold"}}
+                "in_doubt": {"policy": "hold"},
+                # Enough for what a life tells; what is older may be reclaimed.
+                "events": {"keep_bytes": "4MiB"}}
     # The ledger is ahead of the reply. Slow enough that there is always something under way.
     sink_options = ("--ledger-sync", "--delay", "dot=10", "--fail", "rcpt=550:0.02", "--fail",
                     "mail=451:0.01")

@@ -187,7 +187,7 @@ TEST(Retry, DelayOnLoad) {
   EXPECT_EQ(delay(1, false, 0, kMiddle), 5 * kMinuteNs);
   EXPECT_EQ(delay(9, false, -3650 * kDayNs, kMiddle), 5 * kMinuteNs);
   EXPECT_EQ(delay(1, true, 3 * kMinuteNs, kMiddle), 3 * kMinuteNs);
-  EXPECT_EQ(delay(1, true, -kDayNs, kLowest), kInDoubtDelayNs);
+  EXPECT_EQ(delay(1, true, -kDayNs, kLowest), kOverdueInDoubtNs);
   RetryPolicy hasty;
   hasty.initial_ns = kSecondNs;
   EXPECT_EQ(delay_on_load_ns(hasty, 1, true, kNow + kDayNs, kNow, 0), kInDoubtDelayNs);
