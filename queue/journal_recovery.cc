@@ -452,12 +452,18 @@ RecoveredJournal Recovery::result() {
     recovered.end = {journal_, group.segment,
                      static_cast<uint32_t>(group.offset + group_extent(group.header)), 0};
   }
+  // How many events there were so far the last header says, whatever is gone or damaged before it.
+  const Segment* counted = nullptr;
+  for (const Segment& segment : segments_) {
+    if (segment.header_state.ok()) counted = &segment;
+  }
+  summary_.events = counted != nullptr ? counted->header.events_before : checkpoint_.events_before;
   for (const GroupAt& group : counting_) {
     if (group.header.sequence < checkpoint_.sequence) continue;
-    summary_.events += group.header.events;
+    if (counted == nullptr || group.segment >= counted->file.number)
+      summary_.events += group.header.events;
     summary_.replayed_bytes += group_extent(group.header);
   }
-  summary_.events += checkpoint_.events_before;
   summary_.checkpoint = checkpoint_;
   recovered.checkpoint_before = checkpoint_before_;
   for (const Segment& segment : segments_) {

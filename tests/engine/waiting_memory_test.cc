@@ -56,6 +56,7 @@ class NoAnswers final : public Exchange::Answers {
     EXPECT_TRUE(answer.status.ok()) << answer.status;
     ++count;
   }
+  void damage(std::string what) override { ADD_FAILURE() << what; }
   uint64_t count = 0;
 };
 
@@ -105,11 +106,11 @@ TEST(WaitingMemory, FiveMillionRecipientsCostAtMost32BytesEach) {
   }
   const std::string payload = writer.finish();
   const auto append = [&] {
-    AppendMessage message;
-    message.request.batch = 1;
-    message.request.token = 1;
-    message.request.frames.push_back({queue::FrameType::extent, payload});
-    home.append(message);
+    auto message = std::make_unique<AppendMessage>();
+    message->request.batch = 1;
+    message->request.token = 1;
+    message->request.frames.push_back({queue::FrameType::extent, payload});
+    home.append(std::move(message));
     home.flush();
     disk.run();
   };
