@@ -459,9 +459,10 @@ RecoveredJournal Recovery::result() {
   }
   summary_.events = counted != nullptr ? counted->header.events_before : checkpoint_.events_before;
   for (const GroupAt& group : counting_) {
-    if (group.header.sequence < checkpoint_.sequence) continue;
-    if (counted == nullptr || group.segment >= counted->file.number)
+    const bool behind = group.header.sequence >= checkpoint_.sequence;
+    if (counted != nullptr ? group.segment >= counted->file.number : behind)
       summary_.events += group.header.events;
+    if (!behind) continue;
     summary_.replayed_bytes += group_extent(group.header);
   }
   summary_.checkpoint = checkpoint_;
