@@ -467,7 +467,8 @@ class OtherShards(Case):
 class Consumers(Case):
     """Segments go when events have been read, and not before; what is gone is told."""
     fed = acked = 0  # events; acknowledged by the consumer
-    settings = {"node": {"shards": 1}, "journal": {"segment": "1MiB"}, "events": {"keep": "0s"}}
+    settings = {"node": {"shards": 1}, "journal": {"segment": "1MiB"}, "events": {"keep": "0s"},
+                "smtp": {"use_chunking": False}}
     size = 300
 
     def feed_batches(self, names):
@@ -536,6 +537,10 @@ class Consumers(Case):
         fed = sorted(to for name in first + more for to in recipients(name, self.size))
         for kind in ("accepted", "delivered"):
             self.assertEqual(sorted(e["to"] for e in told if e["type"] == kind), fed, kind)
+        timings = [e["timing"] for e in told if e["type"] == "delivered"]
+        self.assertTrue(all({"queued", "mail", "data", "dot"} <= t.keys() for t in timings), timings[0])
+        for phase in ("dns", "connect"):
+            self.assertIn(sum(phase in t for t in timings), range(1, len(timings)), phase)
         # Read, but not acknowledged: all of it comes again.
         self.assertEqual(self.lines("consumer=slow")[0], rest)
         self.assertEqual(self.ack("slow", end)[0], 200)
