@@ -230,6 +230,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   std::vector<uint64_t> returned_number_;                   // of the last one, by home
   queue::Disk& disk_;
   std::span<uint8_t> marks_memory_;
+  std::vector<uint8_t> marks_without_file_;  // instead, when the disk was full
   queue::AttemptMarks marks_;
   std::vector<Lane*> without_place_;  // have something to offer, and no place for its marks
 

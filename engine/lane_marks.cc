@@ -1,6 +1,8 @@
 // Attempt marks: nothing of a content leaves before a mark says for whom, and a mark stays until
 // the outcome is durable at home.
 
+#include <cerrno>
+
 #include "engine/io/planted.h"
 #include "engine/lane.h"
 #include "queue/journal_files.h"
@@ -13,6 +15,14 @@ absl::Status Lanes::open_marks(uint32_t number) {
   const std::string path = queue::marks_path(Store::journal_directory(shard_.id), number);
   const uint64_t bytes = queue::marks_bytes(shard_.settings.attempt_marks);
   const int64_t mapped = disk_.map_now(path, bytes, marks_memory_);
+  if (mapped == -ENOSPC || mapped == -EDQUOT) {
+    // A full disk is no reason not to deliver: that is what makes room on it.
+    marks_without_file_.resize(bytes);
+    marks_ = AttemptMarks(marks_without_file_, shard_.id, number, shard_.exchange.homes());
+    shard_.exchange.answers().damage(path + " could not be made, the disk is full: what a kill " +
+                                     "repeats until the next start is not said to be in doubt");
+    return absl::OkStatus();
+  }
   if (mapped < 0) {
     return absl::FailedPreconditionError("the file of attempt marks " + path +
                                          " could not be made (" + std::to_string(bytes) +

@@ -32,6 +32,7 @@ absl::StatusOr<Recovered> Journal::Impl::recover(JournalVisitor& visitor) {
   events_ = appended_events_ = found->summary.events;
   checkpoint_ = found->summary.checkpoint;
   checkpoint_before_ = found->checkpoint_before;
+  headed_checkpoint_ = found->headed_checkpoint;
   for (const SegmentFile& file : found->files) {
     complete_.emplace(file.number, file.bytes);
     file_bytes_ += file.bytes;
@@ -200,7 +201,7 @@ void Journal::Impl::write_header(Segment& segment) {
   header.first_sequence = groups_.empty() ? next_sequence_ : groups_.front().sequence;
   header.durable_up_to = durable_;
   header.events_before = events_;
-  header.checkpoint = checkpoint_;
+  header.checkpoint = header_checkpoint_ = checkpoint_;
   header.checkpoint_before = checkpoint_before_;
   encode_segment_header(header, header_);
   segment.headed = true;
@@ -252,6 +253,7 @@ void Journal::Impl::step_done(int64_t result) {
       return written(result);
     case Step::header_sync:
       if (result < 0) return step_failed(result);
+      headed_checkpoint_ = header_checkpoint_;
       step_ = Step::none;
       kill_point("header_synced");
       remove_dead();

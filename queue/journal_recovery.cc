@@ -81,6 +81,7 @@ class Recovery {
   absl::Status scan(const Segment& segment);
   void look_for_checkpoint(const GroupAt& group, std::string_view bytes);
   void choose_checkpoint();
+  bool is_there(const CheckpointPlace& place) const;
   void decide();
   uint64_t begin(const std::vector<GroupAt>& live) const;
   void find_durable_mark();
@@ -107,7 +108,7 @@ class Recovery {
   std::map<uint64_t, GroupAt> broken_;  // header sound, payload not; by sequence
   std::map<uint64_t, CheckpointPlace>
       ends_;  // of complete ones, by the sequence of their last group
-  CheckpointPlace checkpoint_, checkpoint_before_;
+  CheckpointPlace checkpoint_, checkpoint_before_, headed_checkpoint_;
   uint64_t durable_up_to_ = 0;
   uint64_t highest_seen_ = 0;
   Recovered summary_;
@@ -168,15 +169,24 @@ absl::Status Recovery::find_all() {
     last = segment.header.checkpoint;
     before = segment.header.checkpoint_before;
   }
+  headed_checkpoint_ = last;
   absl::Status found = find_from(last);
-  if (!found.ok() || alarms_.empty() || last.segment == 0) {
-    checkpoint_before_ = before;
+  const bool again = found.ok() && !alarms_.empty() && last.segment != 0 && is_there(before);
+  if (!again) {
+    if (is_there(before)) checkpoint_before_ = before;
     if (found.ok()) choose_checkpoint();
     return found;
   }
   found = find_from(before);
   checkpoint_ = before;
   return found;
+}
+
+// Segment 0, the beginning, is there as long as nothing was reclaimed.
+bool Recovery::is_there(const CheckpointPlace& place) const {
+  const uint32_t wanted = std::max(place.segment, 1u);
+  return std::any_of(segments_.begin(), segments_.end(),
+                     [wanted](const Segment& segment) { return segment.file.number == wanted; });
 }
 
 // The last one that is complete and counts.
@@ -454,14 +464,22 @@ RecoveredJournal Recovery::result() {
     recovered.end = {journal_, group.segment,
                      static_cast<uint32_t>(group.offset + group_extent(group.header)), 0};
   }
+  // How many events there were so far the last header says, whatever is gone or damaged before it.
+  const Segment* counted = nullptr;
+  for (const Segment& segment : segments_) {
+    if (segment.header_state.ok()) counted = &segment;
+  }
+  summary_.events = counted != nullptr ? counted->header.events_before : checkpoint_.events_before;
   for (const GroupAt& group : counting_) {
-    if (group.header.sequence < checkpoint_.sequence) continue;
-    summary_.events += group.header.events;
+    const bool behind = group.header.sequence >= checkpoint_.sequence;
+    if (counted != nullptr ? group.segment >= counted->file.number : behind)
+      summary_.events += group.header.events;
+    if (!behind) continue;
     summary_.replayed_bytes += group_extent(group.header);
   }
-  summary_.events += checkpoint_.events_before;
   summary_.checkpoint = checkpoint_;
   recovered.checkpoint_before = checkpoint_before_;
+  recovered.headed_checkpoint = headed_checkpoint_;
   for (const Segment& segment : segments_) {
     recovered.files.push_back(segment.file);
     // Zeros alone say nothing of a file that could not be read, or that lies among used ones.

@@ -17,6 +17,7 @@ struct RecoveredJournal {
   uint32_t next_segment = 1;
   Location end;                       // of the last group that counts
   CheckpointPlace checkpoint_before;  // the complete one before summary.checkpoint
+  CheckpointPlace headed_checkpoint;  // that the newest sound header names
   std::vector<SegmentFile> files;     // all there are, ascending
   std::vector<uint32_t> never_used;   // of these, such as have not even a header
 };

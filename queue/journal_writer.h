@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <memory>
@@ -49,7 +50,9 @@ class Journal::Impl {
   uint64_t appended_bytes() const { return appended_bytes_; }
   uint64_t file_bytes() const { return file_bytes_; }
   uint32_t needed_from() const {
-    return is_planted(Planted::needed_from_last) ? checkpoint_.segment : checkpoint_before_.segment;
+    if (is_planted(Planted::needed_from_last)) return checkpoint_.segment;
+    // A start begins where the last durable header says, whatever was completed since.
+    return std::min(checkpoint_before_.segment, headed_checkpoint_.segment);
   }
   uint32_t checkpoint_segment() const { return checkpoint_.segment; }
   uint32_t current_segment() const { return place_segment_->number; }
@@ -149,6 +152,8 @@ class Journal::Impl {
   uint64_t events_ = 0;           // durable
   uint64_t appended_events_ = 0;  // with those that are not
   CheckpointPlace checkpoint_, checkpoint_before_;
+  CheckpointPlace header_checkpoint_;  // that the header under way names
+  CheckpointPlace headed_checkpoint_;  // that the last durable header names
   uint64_t flush_to_ = 0;
   std::deque<uint64_t> lost_;  // void once the front segment's header is durable; then told
   absl::Status lost_why_;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <list>
 
 #include "engine/control/event_line.h"
 #include "queue/bytes.h"
@@ -23,51 +22,6 @@ JournalReader::Position position_of(const FramePlace& at) {
 }
 
 }  // namespace
-
-// Pages read back for their recipients' fields; the least lately used go first.
-class EventReader::PageCache {
- public:
-  using Bytes = std::shared_ptr<const std::string>;
-
-  // `at.length`: the most that the page can have, if known; else 0.
-  absl::StatusOr<Bytes> get(JournalReader& reader, queue::Location at) {
-    const Key key{at.journal, at.segment, at.offset};
-    if (const auto found = pages_.find(key); found != pages_.end()) {
-      order_.splice(order_.begin(), order_, found->second.used);
-      return found->second.bytes;
-    }
-    const uint32_t room = at.length == 0 ? kPageBytesMax : at.length;
-    auto bytes = std::make_shared<std::string>();
-    at.length = queue::kPageHeaderBytes;
-    if (absl::Status status = reader.read(at, *bytes); !status.ok()) return status;
-    if (bytes->size() < queue::kPageHeaderBytes) return absl::DataLossError("page cut off");
-    at.length = queue::load_number<uint32_t>(bytes->data() + 4);
-    if (at.length < queue::kPageHeaderBytes || at.length > room) {
-      return absl::DataLossError("page with an impossible length");
-    }
-    if (absl::Status status = reader.read(at, *bytes); !status.ok()) return status;
-    if (absl::Status status = queue::check_page(*bytes); !status.ok()) return status;
-    order_.push_front(key);
-    pages_[key] = {bytes, order_.begin()};
-    held_ += bytes->size();
-    while (held_ > kPageCacheBytes && order_.size() > 1) {
-      held_ -= pages_[order_.back()].bytes->size();
-      pages_.erase(order_.back());
-      order_.pop_back();
-    }
-    return Bytes(bytes);
-  }
-
- private:
-  using Key = std::tuple<uint16_t, uint32_t, uint32_t>;
-  struct Held {
-    Bytes bytes;
-    std::list<Key>::iterator used;
-  };
-  absl::flat_hash_map<Key, Held> pages_;
-  std::list<Key> order_;
-  size_t held_ = 0;
-};
 
 // A batch whose commit has not been given yet: where its recipients lie.
 struct EventReader::Pending {
@@ -129,7 +83,7 @@ EventReader::EventReader(EngineView& view, std::string node, EventFilter filter)
     : view_(view),
       node_(std::move(node)),
       filter_(std::move(filter)),
-      pages_(std::make_unique<PageCache>()) {
+      pages_(std::make_unique<PageCache>(kPageCacheBytes)) {
   for (unsigned journal = 0; journal < view_.journals(); ++journal) {
     streams_.push_back(
         std::make_unique<Stream>(view_.disk(), journal, view_.journal_directory(journal)));

@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "engine/control/engine_view.h"
 #include "engine/control/event_cursor.h"
+#include "engine/control/page_cache.h"
 #include "engine/mail/template.h"
 #include "queue/batch.h"
 #include "queue/extent.h"
@@ -62,13 +63,11 @@ class EventReader {
   static constexpr size_t kPendingAhead = kPendingMax / 2;  // nothing is looked for further ahead
   static constexpr size_t kBatchesMax = 1024;               // batch lines remembered
   static constexpr size_t kPageCacheBytes = 8u << 20;
-  static constexpr uint32_t kPageBytesMax = 1u << 30;
 
   struct Stream;
   struct Pending;
   struct OpenCommit;
   struct Output;
-  class PageCache;
 
   absl::StatusOr<bool> next_frame(Stream& stream, Output& output);
   void begin_where_kept(Stream& stream) const;

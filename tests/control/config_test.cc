@@ -164,7 +164,7 @@ TEST(Config, RulesForThoseInDoubt) {
               AllOf(StartsWith("a.toml:2:9: "), HasSubstr("no host name")));
   EXPECT_THAT(error_of(head + "match = \"a.b\"\npolicy = \"wait\"\n"),
               AllOf(StartsWith("a.toml:3:10: "), HasSubstr("in_doubt.rules[0].policy")));
-  EXPECT_THAT(error_of(head + "domain = \"a.b\"\ndelay = \"1m\"\n"), HasSubstr("\"10m\""));
+  EXPECT_THAT(error_of(head + "domain = \"a.b\"\ndelay = \"500ms\"\n"), HasSubstr("\"1s\""));
   EXPECT_THAT(error_of(head + "mach = \"a.b\"\n"), HasSubstr("did you mean \"match\"?"));
 }
 

@@ -42,7 +42,8 @@ def mounts_work():
 
 class Exhausting(Case):
     """A walk whose engine meets limits that are set up before it starts."""
-    settings = {"retry": {"initial": "1s", "cap": "1s"}, "journal": {"segment": "1MiB"},
+    settings = {"retry": {"initial": "1s", "cap": "1s"}, "in_doubt": {"delay": "1s"},
+                "journal": {"segment": "1MiB"},
                 "node": {"shards": 2}}
     padding = 0  # bytes of each recipient's own lines
 

@@ -466,7 +466,9 @@ class OtherShards(Case):
 
 class Consumers(Case):
     """Segments go when events have been read, and not before; what is gone is told."""
-    settings = {"node": {"shards": 1}, "journal": {"segment": "1MiB"}, "events": {"keep": "0s"}}
+    fed = acked = 0  # events; acknowledged by the consumer
+    settings = {"node": {"shards": 1}, "journal": {"segment": "1MiB"}, "events": {"keep": "0s"},
+                "smtp": {"use_chunking": False}}
     size = 300
 
     def feed_batches(self, names):
@@ -477,6 +479,10 @@ class Consumers(Case):
             self.assertEqual(self.walk.feed(lines)[0], 200)
         for name in names:
             self.assertEqual(self.walk.wait_settled(name)["delivered"], self.size)
+        self.fed += len(names) * self.size * 2
+        end = time.monotonic() + 10  # events wait for the disk, tallies do not
+        while self.consumers()["slow"]["lag"] < self.fed - self.acked and time.monotonic() < end:
+            time.sleep(0.05)
 
     def segments(self):
         paths = glob.glob(os.path.join(self.directory, "spool", "*", "seg-*.vrj"))
@@ -519,6 +525,7 @@ class Consumers(Case):
         self.assertEqual(self.consumers()["slow"]["lag"], len(first) * self.size * 2)
         part, cursor = self.lines("consumer=slow&limit=1000")
         self.assertEqual(self.ack("slow", cursor)[0], 200)
+        self.acked = 1000
         self.walk.stop_engine()
         self.walk.start_engine()
         self.assertEqual(self.consumers()["slow"]["lag"], len(first) * self.size * 2 - 1000)
@@ -530,9 +537,14 @@ class Consumers(Case):
         fed = sorted(to for name in first + more for to in recipients(name, self.size))
         for kind in ("accepted", "delivered"):
             self.assertEqual(sorted(e["to"] for e in told if e["type"] == kind), fed, kind)
+        timings = [e["timing"] for e in told if e["type"] == "delivered"]
+        self.assertTrue(all({"queued", "mail", "data", "dot"} <= t.keys() for t in timings), timings[0])
+        for phase in ("dns", "connect"):
+            self.assertIn(sum(phase in t for t in timings), range(1, len(timings)), phase)
         # Read, but not acknowledged: all of it comes again.
         self.assertEqual(self.lines("consumer=slow")[0], rest)
         self.assertEqual(self.ack("slow", end)[0], 200)
+        self.acked = self.fed
         self.assertEqual(self.consumers()["slow"]["lag"], 0)
 
         # From now on nobody wants them.

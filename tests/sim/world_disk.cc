@@ -125,11 +125,14 @@ void World::follow_events() {
   }
 }
 
-// Each outcome was told once; if a gap was told, at most once.
+// Each outcome was told once; if a gap was told, at most once. What could not be read while the
+// disk failed is told when it works again.
 void World::judge_follower(const States& states) {
   if (follower_ == nullptr) return;
   follow_events();
   if (storage_.spun > 0) return violation("the disk is called without end while it fails");
+  lift_disk_plan();
+  follow_events();
   if (follower_->gaps > 0 && storage_.faults_injected == 0)
     violation("a reader of events was told of a gap, though no call had failed");
   for (const auto& [key, state] : states) {
