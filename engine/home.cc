@@ -57,8 +57,11 @@ int64_t Home::next_due_mono_ns() const {
   if (oldest_outcome_mono_ns_ != 0) {
     next = std::min(next, oldest_outcome_mono_ns_ + outcome_flush_ns());
   }
-  if (writes_ && journal_.idle() && durable_ > witnessed_)
+  if (writes_ && !journal_.healthy()) {
+    next = std::min(next, tried_again_mono_ns_ + kTryAgainNs);
+  } else if (writes_ && journal_.idle() && durable_ > witnessed_) {
     next = std::min(next, durable_mono_ns_ + kWitnessNs);
+  }
   return next;
 }
 

@@ -143,7 +143,7 @@ TEST(EventGaps, NumbersAgreeOverCheckpointsReclaimAndRestarts) {
       if (random() % 3 == 0) write_extent(spool, 0, number, 0, first, true);
       write_outcomes(spool, there, number);
       const std::string filling(random() % 30'000, '.');
-      spool.append(random() % 2, FrameType::attempts, filling);
+      spool.append(random() % 2, FrameType::witness, filling);
       const unsigned journal = random() % 2;
       if (random() % 4 == 0) spool.checkpoint(journal);
       if (random() % 3 == 0) {
@@ -199,11 +199,11 @@ TEST(EventGaps, AcceptedEventsAreGivenAsFarAsTheyCanBeRead) {
     write_batch(spool, 0, 1);
     write_extent(spool, 1, 1, 0, 100);
     const std::string filling(60'000, '.');
-    spool.append(1, FrameType::attempts, filling);
-    spool.append(1, FrameType::attempts, filling);
+    spool.append(1, FrameType::witness, filling);
+    spool.append(1, FrameType::witness, filling);
     write_extent(spool, 1, 1, 100, 50);
-    spool.append(1, FrameType::attempts, filling);
-    spool.append(1, FrameType::attempts, filling);
+    spool.append(1, FrameType::witness, filling);
+    spool.append(1, FrameType::witness, filling);
     write_extent(spool, 1, 1, 150, 50);
     write_commit(spool, 0, 1, 200, 3, refused);
     const std::vector<uint32_t> there = spool.complete(1);

@@ -466,10 +466,9 @@ class OtherShards(Case):
 
 class Consumers(Case):
     """Segments go when events have been read, and not before; what is gone is told."""
-    fed = acked = 0  # events; acknowledged by the consumer
+    size, fed, acked = 300, 0, 0  # recipients a batch; events; acknowledged by the consumer
     settings = {"node": {"shards": 1}, "journal": {"segment": "1MiB"}, "events": {"keep": "0s"},
                 "smtp": {"use_chunking": False}}
-    size = 300
 
     def feed_batches(self, names):
         for name in names:
@@ -485,27 +484,26 @@ class Consumers(Case):
             time.sleep(0.05)
 
     def segments(self):
-        paths = glob.glob(os.path.join(self.directory, "spool", "*", "seg-*.vrj"))
-        return sorted(os.path.basename(path) for path in paths)
+        return sorted(map(os.path.basename,
+                          glob.glob(os.path.join(self.directory, "spool", "*", "seg-*.vrj"))))
 
     def lines(self, query):
         status, text = self.walk.get("/v1/events?" + query)
         self.assertEqual(status, 200, text)
-        lines = [json.loads(line) for line in text.splitlines()]
-        return [e for e in lines if e["type"] != "cursor"], lines[-1]["cursor"]
+        *events, last = map(json.loads, text.splitlines())
+        return [e for e in events if e["type"] != "cursor"], last["cursor"]
 
     def ack(self, name, cursor):
-        body = json.dumps({"cursor": cursor}).encode()
-        status, text, _ = self.walk.request("POST", "/v1/consumers/%s/ack" % name, body)
-        return status, text
+        return self.walk.request("POST", "/v1/consumers/%s/ack" % name,
+                                 json.dumps({"cursor": cursor}).encode())[:2]
 
     def consumers(self):
         return {c["consumer"]: c for c in json.loads(self.walk.get("/v1/consumers")[1])["consumers"]}
 
     def wait_gone(self, segment):
         end = time.monotonic() + 20
-        while segment in self.segments():
-            self.assertLess(time.monotonic(), end, "%s is still there: %s" % (segment, self.segments()))
+        while segment in (there := self.segments()):
+            self.assertLess(time.monotonic(), end, "%s is still there: %s" % (segment, there))
             time.sleep(0.1)
 
     def check_all_told(self, events):
@@ -518,8 +516,7 @@ class Consumers(Case):
 
     def test_what_a_consumer_has_not_read_is_kept(self):
         self.assertEqual(self.lines("consumer=slow")[0], [])
-        first = ["a%d" % i for i in range(8)]
-        self.feed_batches(first)
+        self.feed_batches(first := ["a%d" % i for i in range(8)])
         time.sleep(1)  # for what must not go
         self.assertIn("seg-00000001.vrj", self.segments())
         self.assertEqual(self.consumers()["slow"]["lag"], len(first) * self.size * 2)
