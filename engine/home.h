@@ -391,9 +391,8 @@ class Home final : public queue::JournalListener {
 
   Checkpoint checkpoint_;
   queue::WaitingWriter waiting_writer_;
-  uint32_t checkpoint_segment_ = 0;  // where the last complete one began
-  uint64_t checkpoint_bytes_ = 0;    // that it took
-  uint64_t checkpointed_at_ = 0;     // bytes of the journal when it was complete
+  uint64_t checkpoint_bytes_ = 0;  // that it took
+  uint64_t checkpointed_at_ = 0;   // bytes of the journal when it was complete
 
   Reclaim reclaim_;
   std::deque<Carried> carried_;

@@ -19,7 +19,7 @@ using queue::RecordState;
 bool Home::checkpoint_due() const {
   if (checkpoint_.stage != Checkpoint::Stage::none || stopping_ || !loaded()) return false;
   if (reclaim_.stage != Reclaim::Stage::none || !removable_.empty()) return false;
-  if (journal_.current_segment() == checkpoint_segment_) return false;
+  if (journal_.current_segment() == journal_.checkpoint_segment()) return false;
   return journal_.appended_bytes() - checkpointed_at_ >= checkpoint_bytes_;
 }
 
@@ -198,7 +198,6 @@ void Home::end_checkpoint() {
   if (journal_.durable_sequence() < checkpoint_.end_sequence) return;
   io::kill_point("checkpoint_durable");
   journal_.checkpoint_complete(checkpoint_.place);
-  checkpoint_segment_ = checkpoint_.place.segment;
   checkpointed_at_ = journal_.appended_bytes();
   checkpoint_bytes_ = checkpointed_at_ - checkpoint_.appended_before;
   Counters::add(shard_.counters.checkpoints);

@@ -71,9 +71,7 @@ void Home::find_reclaimable() {
 }
 
 void Home::remove_reclaimable() {
-  if (removable_.empty()) return;
-  if (journal_.durable_sequence() < removable_after_ && !io::is_planted(io::Planted::reclaim_early))
-    return;
+  if (removable_.empty() || journal_.durable_sequence() < removable_after_) return;
   io::kill_point("segments_removable");
   for (const uint32_t segment : std::exchange(removable_, {})) {
     if (!journal_.complete_segments().contains(segment)) continue;

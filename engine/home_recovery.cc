@@ -70,7 +70,6 @@ void Home::resume(
   // named them.
   for (const auto& [segment, bytes] : journal_.complete_segments())
     uses_[segment].last_outcome = journal_.current_segment();
-  checkpoint_segment_ = journal_.checkpoint_segment();
   events_found();
 }
 

@@ -5,24 +5,11 @@
 #include "engine/engine_core.h"
 #include "engine/home.h"
 #include "queue/extent.h"
+#include "tests/engine/lone_home.h"
 #include "tests/sim/sim_disk.h"
 
 namespace veredus {
 namespace {
-
-class NoAnswers final : public Exchange::Answers {
- public:
-  void answer(intake::AppendAnswer answer) override {
-    EXPECT_TRUE(answer.status.ok()) << answer.status;
-    ++count;
-  }
-  void damage(std::string what) override { ADD_FAILURE() << what; }
-  unsigned count = 0;
-};
-class NoWake final : public io::Wake {
- public:
-  void wake() override {}
-};
 
 // A home alone, life after life on the same disk.
 class ForgottenTest : public testing::Test {
@@ -84,7 +71,7 @@ class ForgottenTest : public testing::Test {
   EngineSettings settings_;
   sim::SimStorage storage_;
   Exchange exchange_;
-  NoAnswers answers_;
+  SoundAnswers answers_;
   NoWake wake_;
   io::Random random_;
   Counters counters_;

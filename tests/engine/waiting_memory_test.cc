@@ -12,6 +12,7 @@
 
 #include "engine/home.h"
 #include "queue/extent.h"
+#include "tests/engine/lone_home.h"
 
 namespace veredus {
 namespace {
@@ -50,21 +51,6 @@ class NullDisk final : public queue::Disk {
   std::deque<std::pair<queue::DiskOperation*, int64_t>> done_;
 };
 
-class NoAnswers final : public Exchange::Answers {
- public:
-  void answer(intake::AppendAnswer answer) override {
-    EXPECT_TRUE(answer.status.ok()) << answer.status;
-    ++count;
-  }
-  void damage(std::string what) override { ADD_FAILURE() << what; }
-  uint64_t count = 0;
-};
-
-class NoWake final : public io::Wake {
- public:
-  void wake() override {}
-};
-
 uint64_t resident_bytes() {
   std::ifstream statm("/proc/self/statm");
   uint64_t total = 0, resident = 0;
@@ -80,7 +66,7 @@ TEST(WaitingMemory, FiveMillionRecipientsCostAtMost32BytesEach) {
 
   EngineSettings settings;
   Exchange exchange(1, 1, 64);
-  NoAnswers answers;
+  SoundAnswers answers;
   NoWake wake;
   exchange.set_answers(&answers);
   exchange.set_wake(0, &wake);
