@@ -57,7 +57,7 @@ absl::Status read_checkpoint_part(std::string_view payload, CheckpointPart& part
                                          std::to_string(kCheckpointVersion));
   }
   const uint8_t number = in.u8();
-  if (!in.ok() || number < 1 || number > static_cast<uint8_t>(CheckpointPart::consumer)) {
+  if (!in.ok() || number < 1 || number > static_cast<uint8_t>(CheckpointPart::erasure)) {
     return damaged();
   }
   part = static_cast<CheckpointPart>(number);
@@ -84,6 +84,13 @@ void encode_checkpoint_consumer(const Consumer& consumer, std::string& out) {
   std::string body;
   encode_consumer(consumer, body);
   put_head(CheckpointPart::consumer, out);
+  out += body;
+}
+
+void encode_checkpoint_erasure(const Erasure& erasure, std::string& out) {
+  std::string body;
+  encode_erasure(erasure, body);
+  put_head(CheckpointPart::erasure, out);
   out += body;
 }
 

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "queue/batch.h"
 #include "queue/consumer.h"
+#include "queue/erasure.h"
 #include "queue/journal.h"
 #include "queue/outcome.h"
 
@@ -29,6 +30,7 @@ enum class CheckpointPart : uint8_t {
   tallies = 4,   // what became of recipients of this home, by batch
   end = 5,       // where it began: with this frame durable, it is complete
   consumer = 6,  // one of those that this journal knows: consumer.h
+  erasure = 7,   // segments of this journal that must be gone by a time: erasure.h
 };
 // DataLoss, or FailedPrecondition for another version. `body` is what follows.
 absl::Status read_checkpoint_part(std::string_view payload, CheckpointPart& part,
@@ -42,6 +44,8 @@ void encode_checkpoint_begin(const CheckpointBegin& begin, std::string& out);
 absl::StatusOr<CheckpointBegin> decode_checkpoint_begin(std::string_view body);
 // Read by decode_consumer().
 void encode_checkpoint_consumer(const Consumer& consumer, std::string& out);
+// Read by decode_erasure().
+void encode_checkpoint_erasure(const Erasure& erasure, std::string& out);
 void encode_checkpoint_end(const CheckpointPlace& place, std::string& out);
 absl::StatusOr<CheckpointPlace> decode_checkpoint_end(std::string_view body);
 

@@ -28,7 +28,7 @@ absl::StatusOr<Recovered> Journal::Impl::recover(JournalVisitor& visitor) {
   next_sequence_ = mark_.first;
   durable_ = found->summary.last_sequence;
   durable_end_ = found->end;
-  next_segment_ = found->next_segment;
+  next_number_ = found->next_segment;
   events_ = appended_events_ = found->summary.events;
   checkpoint_ = found->summary.checkpoint;
   checkpoint_before_ = found->checkpoint_before;
@@ -109,17 +109,25 @@ Journal::Impl::Group& Journal::Impl::group_for(uint64_t frame_bytes) {
   return group;
 }
 
+void Journal::Impl::next_segment() {
+  const bool untouched = place_offset_ == kSegmentHeaderBytes && !place_segment_->headed;
+  if (untouched) return;
+  if (place_segment_ == segments_.back().get()) add_segment();
+  auto at = segments_.begin();
+  while (at->get() != place_segment_) ++at;
+  place_segment_ = (++at)->get();
+  place_offset_ = kSegmentHeaderBytes;
+}
+
+void Journal::Impl::end_segment() {
+  if (!groups_.empty() && !groups_.back().closed) close_group(groups_.back());
+  next_segment();
+}
+
 // Makes sure that a group of that many bytes fits at place_offset_.
 void Journal::Impl::place(uint64_t group_bytes) {
   if (place_offset_ + group_bytes <= place_segment_->bytes) return;
-  const bool untouched = place_offset_ == kSegmentHeaderBytes && !place_segment_->headed;
-  if (!untouched) {
-    if (place_segment_ == segments_.back().get()) add_segment();
-    auto at = segments_.begin();
-    while (at->get() != place_segment_) ++at;
-    place_segment_ = (++at)->get();
-    place_offset_ = kSegmentHeaderBytes;
-  }
+  next_segment();
   Segment& segment = *place_segment_;
   if (place_offset_ + group_bytes > segment.bytes) {
     // Larger than a segment: it gets one of its own size. A spare that is there already is made
@@ -341,6 +349,9 @@ void Journal::flush() {
 }
 void Journal::try_again() {
   impl_->try_again();
+}
+void Journal::end_segment() {
+  impl_->end_segment();
 }
 bool Journal::has_room() const {
   return impl_->has_room();

@@ -33,6 +33,7 @@ enum class FrameType : uint8_t {
   checkpoint = 9,  // a part of one: checkpoint.h
   forgotten = 10,  // payload: batch number u64; the idempotency key of a finished batch is free
   consumer = 11,   // how far a reader of events has come: consumer.h
+  erasure = 12,    // segments that must be gone by a time: erasure.h
 };
 
 struct Appended {
@@ -132,6 +133,9 @@ class Journal {
   // A segment that could not be made is tried again at the next flush(): flush() itself waits for
   // more and more calls, and does not know how much time they take.
   void try_again();
+  // What is appended from now on goes to the next segment. With nothing in the one in use: nothing
+  // happens.
+  void end_segment();
   bool has_room() const;  // false: intake must wait
   // Whether that many bytes can be appended so that a whole segment, made already, is left for
   // outcomes. False while that one is being made, and when the disk or bytes_max is full: intake

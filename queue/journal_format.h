@@ -11,7 +11,7 @@
 // of memory. No I/O.
 namespace veredus::queue {
 
-inline constexpr uint32_t kJournalVersion = 2;
+inline constexpr uint32_t kJournalVersion = 3;
 inline constexpr uint32_t kSegmentHeaderBytes = 4096;
 inline constexpr uint32_t kGroupAlign = 512;  // no sector holds bytes of two groups
 inline constexpr uint32_t kGroupHeaderBytes = 72;

@@ -20,7 +20,7 @@ constexpr unsigned kBackOffMax = 64;
 
 Journal::Impl::Segment& Journal::Impl::add_segment() {
   Segment& segment = *segments_.emplace_back(std::make_unique<Segment>(*this));
-  segment.number = next_segment_++;
+  segment.number = next_number_++;
   segment.bytes = options_.segment_bytes;
   return segment;
 }

@@ -34,6 +34,7 @@ class Journal::Impl {
   CheckpointPlace append_checkpoint_begin(std::string_view payload);
   void checkpoint_complete(const CheckpointPlace& place);
   void remove_segment(uint32_t segment);
+  void end_segment();
   void flush();
   void close();
 
@@ -96,6 +97,7 @@ class Journal::Impl {
   };
 
   Group& group_for(uint64_t frame_bytes);
+  void next_segment();
   void place(uint64_t group_bytes);
   void close_group(Group& group);
   Segment& add_segment();
@@ -136,7 +138,7 @@ class Journal::Impl {
   std::deque<std::unique_ptr<Segment>> segments_;  // front: where the next write goes
   Segment* place_segment_ = nullptr;               // where the next group is placed
   uint64_t place_offset_ = 0;
-  uint32_t next_segment_ = 1;
+  uint32_t next_number_ = 1;  // of a segment
   Segment* creating_ = nullptr;
   std::vector<std::unique_ptr<Segment>> dead_;      // sealed without a durable group in it
   std::vector<std::unique_ptr<Segment>> removing_;  // files on their way out

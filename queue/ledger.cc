@@ -54,6 +54,8 @@ void Ledger::on_frame(FrameType type, const Location& at, std::string_view paylo
       return on_checkpoint(at, payload);
     case FrameType::consumer:
       return on_consumer(at, payload);
+    case FrameType::erasure:
+      return on_erasure(at, payload);
     case FrameType::content:  // found through its batch
     case FrameType::witness:
       return;
@@ -248,6 +250,7 @@ void Ledger::on_checkpoint(const Location& at, std::string_view payload) {
   }
   if (read.ok() && part == CheckpointPart::tallies) return on_tallies(at, body);
   if (read.ok() && part == CheckpointPart::consumer) return on_consumer(at, body);
+  if (read.ok() && part == CheckpointPart::erasure) return on_erasure(at, body);
   if (!read.ok()) damaged(at, read);
 }
 
@@ -267,6 +270,16 @@ void Ledger::on_consumer(const Location& at, std::string_view payload) {
     consumers_.erase(name);
   } else {
     consumers_[name] = *std::move(consumer);
+  }
+}
+
+// The earliest time holds.
+void Ledger::on_erasure(const Location& at, std::string_view payload) {
+  const absl::StatusOr<Erasure> erasure = decode_erasure(payload);
+  if (!erasure.ok()) return damaged(at, erasure.status());
+  for (const uint32_t segment : erasure->segments) {
+    const auto [known, fresh] = erasures_.try_emplace(segment, erasure->due_wall_ns);
+    if (!fresh) known->second = std::min(known->second, erasure->due_wall_ns);
   }
 }
 

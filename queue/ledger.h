@@ -59,6 +59,9 @@ class Ledger final : public JournalVisitor, private WaitingHandler {
   const std::map<uint64_t, Settled>& tallies() const { return tallies_; }
   // Who reads events, by name.
   const std::map<std::string, Consumer>& consumers() const { return consumers_; }
+  // By when segments of this journal must be gone, as somebody asked who wants to be forgotten;
+  // some of them may be gone.
+  const std::map<uint32_t, int64_t>& erasures() const { return erasures_; }
   const std::vector<std::string>& damage() const { return damage_; }
   uint64_t highest_batch() const { return highest_batch_; }
   // The latest time found: when this journal was last worked on. 0: none.
@@ -73,6 +76,7 @@ class Ledger final : public JournalVisitor, private WaitingHandler {
   void on_refusals(const Location& at, std::string_view payload);
   void on_checkpoint(const Location& at, std::string_view payload);
   void on_consumer(const Location& at, std::string_view payload);
+  void on_erasure(const Location& at, std::string_view payload);
   void on_tallies(const Location& at, std::string_view body);
   void on_waiting(const WaitingExtent& extent, uint32_t first_ordinal, uint32_t count,
                   const WaitingState& state) override;
@@ -94,6 +98,7 @@ class Ledger final : public JournalVisitor, private WaitingHandler {
   std::map<uint64_t, KnownBatch> batches_;
   std::map<uint64_t, Settled> tallies_;
   std::map<std::string, Consumer> consumers_;
+  std::map<uint32_t, int64_t> erasures_;  // wall time by segment
   std::vector<std::string> damage_;
   uint64_t highest_batch_ = 0;
   int64_t latest_wall_ns_ = 0;

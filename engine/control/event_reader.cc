@@ -181,6 +181,7 @@ void EventReader::collect(unsigned stream, const FramePlace& place, FrameType ty
     case FrameType::checkpoint:
     case FrameType::forgotten:
     case FrameType::consumer:
+    case FrameType::erasure:
       return;
   }
 }
