@@ -20,6 +20,8 @@ struct Counters {
   Count deferred{0};
   Count failed{0};
   Count expired{0};
+  Count cancelled{0};
+  Count erasures_pending{0};  // gauge: segments to be emptied for somebody's sake
   Count in_doubt{0};
   Count unsent{0};  // tickets that came back without an attempt
   Count stale{0};   // returns whose slot had another generation: a bug, or a planted one

@@ -283,6 +283,19 @@ std::vector<InDoubtAnswer> Engine::take_in_doubt_answers() {
   return std::exchange(in_doubt_answers_, {});
 }
 
+void Engine::answer_erasure(ErasureAnswer answer) {
+  {
+    std::unique_lock lock(mutex_);
+    erasure_answers_.push_back(std::move(answer));
+  }
+  control_.wake();
+}
+
+std::vector<ErasureAnswer> Engine::take_erasure_answers() {
+  std::unique_lock lock(mutex_);
+  return std::exchange(erasure_answers_, {});
+}
+
 std::vector<intake::AppendAnswer> Engine::take_answers() {
   std::unique_lock lock(mutex_);
   return std::exchange(answers_, {});

@@ -95,7 +95,7 @@ RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
       std::copy_n(known.commit.body_sha256.begin(),
                   std::min(known.commit.body_sha256.size(), live->body_sha256.size()),
                   live->body_sha256.begin());
-      live->answer_json = std::move(known.commit.answer_json);
+      live->answer_json = std::make_shared<const std::string>(std::move(known.commit.answer_json));
       if (!known.refusals.empty()) {
         live->refusals =
             std::make_shared<const std::vector<queue::Location>>(std::move(known.refusals));
@@ -162,6 +162,14 @@ void EngineCore::forget(uint64_t batch) {
 void EngineCore::ask_in_doubt(const InDoubtQuestion& question) {
   for (unsigned home = 0; home < exchange_.homes(); ++home) {
     auto message = std::make_unique<InDoubtAsk>();
+    message->question = question;
+    exchange_.post_home(home, std::move(message));
+  }
+}
+
+void EngineCore::ask_erasure(const ErasureQuestion& question) {
+  for (unsigned home = 0; home < exchange_.homes(); ++home) {
+    auto message = std::make_unique<ErasureAsk>();
     message->question = question;
     exchange_.post_home(home, std::move(message));
   }

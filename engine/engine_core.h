@@ -67,6 +67,7 @@ class EngineCore : public intake::ShardPort {
 
   // Every shard answers once, by Exchange::Answers.
   void ask_in_doubt(const InDoubtQuestion& question);
+  void ask_erasure(const ErasureQuestion& question);
 
   // intake::ShardPort, callable from the control thread
   unsigned shards() const override { return exchange_.shards(); }

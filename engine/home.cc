@@ -62,7 +62,7 @@ int64_t Home::next_due_mono_ns() const {
   } else if (writes_ && journal_.idle() && durable_ > witnessed_) {
     next = std::min(next, durable_mono_ns_ + kWitnessNs);
   }
-  return next;
+  return std::min(next, next_erase_mono_ns());
 }
 
 // ----------------------------------------------------------------------------------------------
@@ -193,6 +193,7 @@ void Home::on_lost(uint64_t sequence, const absl::Status& why) {
   abandon_checkpoint();
   carried_lost(sequence);
   outcomes_moved();
+  if (erase_.stage != Erase::Stage::none) end_erase(why);
   durable_as_of_.clear();
   for (auto waits = unanswered_.begin(); waits != unanswered_.end();) {
     if (waits->first_sequence > sequence || waits->sequence < sequence) {
@@ -512,7 +513,9 @@ void Home::run_due() {
   walk_in_doubt();
   while (!due.empty()) {
     const uint32_t slot = due.pop_front(records_);
-    if (expires_mono_ns(slot) <= shard_.mono_ns) {
+    if ((records_[slot].flags & kRecordGone) != 0) {
+      drop_gone(slot);
+    } else if (expires_mono_ns(slot) <= shard_.mono_ns) {
       expire(slot);
     } else {
       make_ready(slot, false);

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,11 +15,14 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "engine/context.h"
+#include "engine/erasure.h"
 #include "engine/extent_reader.h"
 #include "engine/messages.h"
 #include "engine/own_expiry.h"
+#include "queue/address_finder.h"
 #include "queue/attempt_marks.h"
 #include "queue/due_wheel.h"
+#include "queue/erasure.h"
 #include "queue/extent.h"
 #include "queue/journal.h"
 #include "queue/ledger.h"
@@ -64,6 +68,7 @@ class Home final : public queue::JournalListener {
   // Intake remembers the batch no longer; all of its recipients were settled long ago.
   void forget(uint64_t batch);
   void in_doubt_asked(const InDoubtQuestion& question);
+  void erasure_asked(ErasureQuestion question);
   void route_told(RouteTold& told);
   void returned(ReturnedMessage& message);
   void window(const WindowMessage& message);
@@ -72,7 +77,7 @@ class Home final : public queue::JournalListener {
   void load_some();
   void run_due();
   void dispatch();
-  void maintain();  // checkpoints and reclaim
+  void maintain();  // erasure, checkpoints and reclaim
   void flush();
   // True when dispatch() stopped at its budget, or at a full queue: another turn soon.
   bool more_to_do() const { return more_to_do_ || more_to_load_; }
@@ -94,7 +99,12 @@ class Home final : public queue::JournalListener {
   uint64_t record_bytes() const { return records_.memory_bytes(); }
 
  private:
-  static constexpr uint8_t kRecordDeferred = 0x80;  // flag: counted in Tally::deferred_now
+  // Flags of a record, beside queue::RecordFlags.
+  static constexpr uint8_t kRecordDeferred = 0x80;  // counted in Tally::deferred_now
+  // Settled, and in nobody's extent any more, but still in the list that its state names: whoever
+  // takes it out there drops it.
+  static constexpr uint8_t kRecordGone = 0x40;
+  static constexpr uint8_t kRecordCancelled = 0x20;  // ticketed: to be cancelled when it comes back
   static constexpr uint8_t kBatchPriority =
       255;  // of a dormant record: the batch's, which is not known yet
   static constexpr uint64_t kMarksBytesMax = 1u << 30;  // of a file, read at start
@@ -204,6 +214,42 @@ class Home final : public queue::JournalListener {
     uint64_t batch = 0;
     std::function<void(const queue::LiveBatch&)> apply;
   };
+  // Somebody is being forgotten: home_erase.cc.
+  struct Erase {
+    enum class Stage : uint8_t { none, closing, looking, reading, sweeping, in_flight, durable };
+    struct Asked {
+      ErasureQuestion question;
+      int64_t asked_mono_ns = 0;
+    };
+    // Of the reader: an extent, or refusals of a batch.
+    struct Wanted {
+      uint32_t extent = 0, serial = 0;
+      uint64_t batch = 0;  // 0: an extent
+      queue::Location at;
+    };
+    struct Found {
+      uint32_t serial = 0;
+      std::vector<uint16_t> ordinals;  // ascending
+    };
+    std::deque<Asked> asked;  // for the next pass
+    // Of the pass under way.
+    Stage stage = Stage::none;
+    std::vector<uint64_t> tokens;
+    queue::AddressFinder finder;
+    uint32_t last = 0;    // segment: this one and those before are looked through
+    bool closed = false;  // it was in use until now
+    std::set<uint32_t> hits;
+    std::vector<Wanted> wanted;
+    absl::flat_hash_map<uint32_t, Found> found;  // by extent
+    uint32_t slot = 0;
+    uint32_t cancelled = 0, in_flight = 0;
+    uint64_t sequence = 0;  // with it all is durable
+    // Of all passes.
+    uint64_t passes = 0;
+    int64_t began_mono_ns = 0;             // the last one
+    std::map<uint32_t, int64_t> to_empty;  // segments, and from when on (monotonic)
+    int64_t hastened_mono_ns = 0;
+  };
   struct HomeLane;
   enum class RouteState : uint8_t { unknown, listed, asking, known, failed };
   struct Domain {
@@ -295,6 +341,8 @@ class Home final : public queue::JournalListener {
   void carry_extent(const Reclaim::Wanted& wanted, const ExtentReader::Got& got);
   void carry_content(const Reclaim::Wanted& wanted, const ExtentReader::Got& got);
   void carry_refusals(const Reclaim::Wanted& wanted, const ExtentReader::Got& got);
+  void replace_refusals(uint64_t number, Coordinated& batch, const queue::Location& from,
+                        std::string_view payload);
   bool may_move(const queue::Record& record) const;
   bool still_in(uint32_t slot, uint32_t extent);
   void note_places(std::string_view payload, Carried& carried);
@@ -303,6 +351,31 @@ class Home final : public queue::JournalListener {
   bool needs_content(Coordinated& batch);
   void carried_durable(uint64_t sequence);
   void carried_lost(uint64_t sequence);
+
+  // home_erase.cc
+  void erase_some();
+  void begin_erase();
+  void look_through_segments();
+  void look_for_address();
+  void want_recipients();
+  void find_recipients();
+  absl::Status find_in_extent(const Erase::Wanted& wanted, std::string_view payload);
+  void cancel_found();
+  void cancel(uint32_t slot);
+  void finish_cancelled(uint32_t slot);
+  queue::Outcome cancelled_outcome(uint32_t slot) const;
+  void drop_gone(uint32_t slot);
+  void erase_from_answer(uint64_t number, Coordinated& batch);
+  void erase_from_refusals(const Erase::Wanted& wanted, std::string_view payload);
+  void await_in_flight();
+  void end_erase(absl::Status status);
+  int64_t next_erase_mono_ns() const;
+  void note_erasure(const std::vector<uint32_t>& segments, int64_t left_ns);
+  std::vector<queue::Erasure> erasures() const;
+  void erasures_found(const std::map<uint32_t, int64_t>& due_wall_ns);
+  bool must_be_emptied(uint32_t segment) const;
+  void hasten_erasure();
+  int64_t hasten_ns() const;
 
   // home_events.cc
   void events_found();
@@ -339,6 +412,7 @@ class Home final : public queue::JournalListener {
   // home_settle.cc
   void settle(const Returned& item, const ReturnedMessage& message, uint16_t from);
   void finish(uint32_t slot, queue::Outcome& outcome);
+  void count_final(uint32_t slot, queue::Outcome& outcome);
   void postpone(uint32_t slot, queue::Outcome& outcome, int64_t delay_ns);
   void doubt(uint32_t slot, queue::Outcome& outcome);
   void expire(uint32_t slot);
@@ -398,6 +472,9 @@ class Home final : public queue::JournalListener {
   std::deque<Carried> carried_;
   std::vector<uint32_t> removable_;  // segments, when what is appended by then is durable
   uint64_t removable_after_ = 0;
+
+  Erase erase_;
+  uint32_t being_cancelled_ = 0;  // ticketed
 
   std::map<uint32_t, KeptSegment> kept_;  // complete segments that are kept for events
   uint64_t kept_bytes_ = 0;

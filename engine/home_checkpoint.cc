@@ -18,12 +18,14 @@ using queue::RecordState;
 // written since, so that checkpoints are at most half of what is written.
 bool Home::checkpoint_due() const {
   if (checkpoint_.stage != Checkpoint::Stage::none || stopping_ || !loaded()) return false;
+  if (erase_.stage != Erase::Stage::none) return false;
   if (reclaim_.stage != Reclaim::Stage::none || !removable_.empty()) return false;
   if (journal_.current_segment() == journal_.checkpoint_segment()) return false;
   return journal_.appended_bytes() - checkpointed_at_ >= checkpoint_bytes_;
 }
 
 void Home::maintain() {
+  erase_some();
   if (!writes_) return;
   if (checkpoint_due()) begin_checkpoint();
   checkpoint_some();
@@ -40,6 +42,10 @@ void Home::begin_checkpoint() {
   checkpoint_.place = journal_.append_checkpoint_begin(scratch_);
   for (const auto& [name, consumer] : consumers_) {
     queue::encode_checkpoint_consumer(consumer, scratch_);
+    journal_.append(FrameType::checkpoint, scratch_);
+  }
+  for (const queue::Erasure& erasure : erasures()) {
+    queue::encode_checkpoint_erasure(erasure, scratch_);
     journal_.append(FrameType::checkpoint, scratch_);
   }
 }
@@ -91,6 +97,7 @@ void Home::checkpoint_waiting() {
   checkpoint_.slot =
       records_.visit(checkpoint_.slot, shard_.settings.swept_per_turn, [&](uint32_t slot) {
         const Record& record = records_[slot];
+        if ((record.flags & kRecordGone) != 0) return;
         const Extent& extent = extents_[record.extent];
         const queue::Location at{number_, extent.segment, extent.offset, extent.bytes};
         waiting_writer_.add(extent.serial, {extent.number, extent.first_index, at}, record.ordinal,
@@ -132,7 +139,8 @@ queue::KnownBatch Home::known_of(const Coordinated& batch) const {
   known.commit.extent_bytes = live.extent_bytes;
   known.commit.body_sha256.assign(reinterpret_cast<const char*>(live.body_sha256.data()),
                                   live.body_sha256.size());
-  known.commit.answer_json = live.answer_json;
+  if (const queue::LiveBatch::Text answer = live.answer_json.load())
+    known.commit.answer_json = *answer;
   if (const queue::LiveBatch::Locations refusals = live.refusals.load()) known.refusals = *refusals;
   return known;
 }

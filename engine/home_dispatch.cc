@@ -125,6 +125,10 @@ void Home::fail_routes() {
         --budget;
         const uint32_t slot = fifo.pop_front(records_);
         Record& record = records_[slot];
+        if ((record.flags & kRecordGone) != 0) {
+          drop_gone(slot);
+          continue;
+        }
         record.attempts = queue::attempts_plus_one(record.attempts);
         queue::Outcome outcome;
         outcome.kind = static_cast<uint8_t>(failure.verdict.kind);
@@ -229,6 +233,11 @@ Home::Dispatched Home::dispatch_domain(HomeLane& lane, uint32_t id, unsigned ban
     const int slice = slice_with_room(lane, band);
     if (slice < 0) return Dispatched::no_window;
     const uint32_t slot = fifo.pop_front(records_);
+    if ((records_[slot].flags & kRecordGone) != 0) {
+      drop_gone(slot);
+      --lane.ready;
+      continue;
+    }
     if (!send_ticket(lane, static_cast<unsigned>(slice), slot)) {
       fifo.push_front(records_, slot);
       return Dispatched::queue_full;

@@ -57,7 +57,7 @@ void Home::find_reclaimable() {
     const uint64_t content_bytes =
         content == checkpoint_.contents.end() ? 0 : content->second.bytes;
     if (use.extents == 0 && content_bytes == 0) continue;
-    if ((use.live_bytes + content_bytes) * kCarriedBelow < bytes)
+    if ((use.live_bytes + content_bytes) * kCarriedBelow < bytes || must_be_emptied(segment))
       reclaim_.segments.push_back(segment);
   }
   if (reclaim_.segments.empty()) return;
@@ -87,6 +87,7 @@ void Home::remove_reclaimable() {
 
 void Home::on_segment_removed(uint32_t segment, const absl::Status& status) {
   if (!status.ok()) return;  // it is tried again after the next checkpoint
+  if (erase_.to_empty.erase(segment) > 0) Counters::take(shard_.counters.erasures_pending);
   for (unsigned shard = 0; shard < shard_.exchange.shards(); ++shard) {
     auto removed = std::make_unique<SegmentRemoved>();
     removed->journal = number_;
@@ -138,6 +139,7 @@ void Home::remove_before_durable() {
 // Those that are out with a lane stay: what the ticket names must be there. So do those that stand
 // in their extent's list until they are woken.
 bool Home::may_move(const Record& record) const {
+  if ((record.flags & kRecordGone) != 0) return false;
   if (record.state == RecordState::dormant)
     return (record.flags & queue::kRecordInDoubt) != 0 && held(record);
   return record.state != RecordState::ticketed;
@@ -148,6 +150,7 @@ void Home::sweep_for_carrying() {
   more_to_do_ = true;
   reclaim_.slot = records_.visit(reclaim_.slot, shard_.settings.swept_per_turn, [&](uint32_t slot) {
     const Record& record = records_[slot];
+    if ((record.flags & kRecordGone) != 0) return;
     const Extent& extent = extents_[record.extent];
     if (record.state == RecordState::ticketed || extent.batch == nullptr ||
         extent.unread != nullptr || extent.damaged)
@@ -315,12 +318,17 @@ void Home::carry_content(const Reclaim::Wanted& wanted, const ExtentReader::Got&
 void Home::carry_refusals(const Reclaim::Wanted& wanted, const ExtentReader::Got& got) {
   const auto found = coordinated_.find(wanted.number);
   if (!got.status.ok() || found == coordinated_.end()) return;
-  const queue::Location at = journal_.append(FrameType::refusals, got.payload).location;
-  const auto replace = [from = wanted.at, at](std::vector<queue::Location>& places) {
+  replace_refusals(wanted.number, found->second, wanted.at, got.payload);
+}
+
+void Home::replace_refusals(uint64_t number, Coordinated& batch, const queue::Location& from,
+                            std::string_view payload) {
+  const queue::Location at = journal_.append(FrameType::refusals, payload).location;
+  const auto replace = [from, at](std::vector<queue::Location>& places) {
     std::replace(places.begin(), places.end(), from, at);
   };
-  replace(moving(found->second).refusals);
-  carry_known(wanted.number, found->second, wanted.at, [replace](const queue::LiveBatch& live) {
+  replace(moving(batch).refusals);
+  carry_known(number, batch, from, [replace](const queue::LiveBatch& live) {
     auto places = std::make_shared<std::vector<queue::Location>>(*live.refusals.load());
     replace(*places);
     live.refusals.store(std::move(places));
@@ -355,7 +363,8 @@ void Home::carried_durable(uint64_t sequence) {
       move_recipients(carried);
       continue;
     }
-    --reclaim_.contents_left[carried.at.segment];
+    const auto left = reclaim_.contents_left.find(carried.at.segment);
+    if (left != reclaim_.contents_left.end()) --left->second;
     const auto found = coordinated_.find(carried.batch);
     if (found == coordinated_.end()) continue;
     carried.apply(*found->second.live);

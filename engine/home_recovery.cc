@@ -57,6 +57,7 @@ void Home::resume(
     const auto found = committed.find(run.extent.batch);
     if (found != committed.end()) resume_run(run, found->second);
   }
+  const std::map<uint32_t, int64_t> erasures = ledger_->erasures();
   ledger_.reset();
   if (loaded()) marks_applied();
   // An old journal of which nobody waits, and no batch is known, is not written any more.
@@ -70,6 +71,7 @@ void Home::resume(
   // named them.
   for (const auto& [segment, bytes] : journal_.complete_segments())
     uses_[segment].last_outcome = journal_.current_segment();
+  erasures_found(erasures);
   events_found();
 }
 

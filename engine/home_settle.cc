@@ -37,6 +37,12 @@ void Home::settle(const Returned& item, const ReturnedMessage& message, uint16_t
     Counters::add(shard_.counters.stale);
     return;
   }
+  const bool cancelled = (record->flags & kRecordCancelled) != 0;
+  if (cancelled) {
+    record->flags &= static_cast<uint8_t>(~kRecordCancelled);
+    --being_cancelled_;
+  }
+  if (cancelled && item.unsent) return finish_cancelled(ticket.slot);
   if (item.unsent) {
     Counters::add(shard_.counters.unsent);
     return make_ready(ticket.slot, true);
@@ -63,6 +69,14 @@ void Home::settle(const Returned& item, const ReturnedMessage& message, uint16_t
   if (uint32_t& dns_us = domains_[record->domain].dns_us; dns_us != queue::kNotReached) {
     if (outcome.timing.dns_us == queue::kNotReached) outcome.timing.dns_us = 0;
     outcome.timing.dns_us += std::exchange(dns_us, queue::kNotReached);
+  }
+
+  // What the host said is not kept: it may repeat the address.
+  if (cancelled && item.verdict.result == smtp::Result::later) return finish_cancelled(ticket.slot);
+  if (cancelled && item.verdict.result == smtp::Result::in_doubt) {
+    doubt(ticket.slot, outcome);
+    if (records_.find(ticket.slot, ticket.generation) != nullptr) cancel(ticket.slot);
+    return;
   }
 
   switch (item.verdict.result) {
@@ -123,6 +137,11 @@ static void leave_waiting(const Record& record, bool tried_before, queue::Tally&
 }
 
 void Home::finish(uint32_t slot, queue::Outcome& outcome) {
+  count_final(slot, outcome);
+  release_record(slot);
+}
+
+void Home::count_final(uint32_t slot, queue::Outcome& outcome) {
   const Extent& extent = extents_[records_[slot].extent];
   queue::Tally& tally = extent.batch->tally;
   leave_waiting(records_[slot], (records_[slot].flags & kRecordDeferred) != 0, tally);
@@ -145,6 +164,7 @@ void Home::finish(uint32_t slot, queue::Outcome& outcome) {
       break;
     case OutcomeType::cancelled:
       tally.cancelled.fetch_add(1, std::memory_order_relaxed);
+      Counters::add(shard_.counters.cancelled);
       break;
     case OutcomeType::suppressed:
       tally.suppressed.fetch_add(1, std::memory_order_relaxed);
@@ -155,7 +175,6 @@ void Home::finish(uint32_t slot, queue::Outcome& outcome) {
       break;
   }
   write(outcome, extent);
-  release_record(slot);
 }
 
 void Home::postpone(uint32_t slot, queue::Outcome& outcome, int64_t delay_ns) {

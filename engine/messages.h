@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "dns/router.h"
+#include "engine/erasure.h"
 #include "engine/in_doubt.h"
 #include "engine/intake/port.h"
 #include "engine/smtp/verdict.h"
@@ -34,6 +35,7 @@ struct Message {
     discard,       // intake → home
     forget,        // intake → home
     in_doubt_ask,  // control → home
+    erasure_ask,   // control → home
     route_ask,     // home → the domain's shard
     site_ask,      // the domain's shard → the site's owner
     route_told,    // either → home
@@ -77,6 +79,11 @@ struct ForgetMessage : Message {
 struct InDoubtAsk : Message {
   InDoubtAsk() : Message(Kind::in_doubt_ask) {}
   InDoubtQuestion question;
+};
+
+struct ErasureAsk : Message {
+  ErasureAsk() : Message(Kind::erasure_ask) {}
+  ErasureQuestion question;
 };
 
 // "Where does this domain's mail go?" `domain_id` is the asking home's own number.

@@ -75,6 +75,9 @@ struct EngineSettings {
   uint64_t page_cache_bytes = 64u << 20;
   uint64_t content_cache_bytes = 256u << 20;
   queue::JournalOptions journal;
+  // Somebody who asked to be forgotten is gone from the journals in that time, or when the events
+  // of him need not be kept any more, if that is later.
+  int64_t erase_within_ns = 86400 * int64_t{1'000'000'000};
   EventSettings events;
   uint32_t attempt_marks = 65536;        // per shard: recipients whose outcome is not durable yet
   uint32_t swept_per_turn = 32768;       // records that checkpoints and reclaim look at

@@ -138,6 +138,8 @@ void Shard::hear(Message& message) {
       return;
     case Message::Kind::in_doubt_ask:
       return home_of(message).in_doubt_asked(static_cast<InDoubtAsk&>(message).question);
+    case Message::Kind::erasure_ask:
+      return home_of(message).erasure_asked(std::move(static_cast<ErasureAsk&>(message).question));
     case Message::Kind::route_ask:
       return routes_.ask(static_cast<RouteAsk&>(message));
     case Message::Kind::site_ask:

@@ -52,7 +52,6 @@ struct LiveBatch {
   uint64_t extent_bytes = 0;              // of their payloads
   uint16_t coordinator = 0;               // the journal that holds its commit
   std::array<uint8_t, 32> body_sha256{};  // of the request that brought it
-  std::string answer_json;                // as it was given, with "replayed":false
 
   // Where its message lies now: reclaim carries it forward within its journal. A reader that fails
   // at one place asks again.
@@ -72,6 +71,15 @@ struct LiveBatch {
   // Where its refusals frames (batch number u64, then JSON lines) lie now; in the order in which
   // they were written. Null: there are none.
   mutable std::atomic<Locations> refusals;
+
+  // As it was given, with "replayed":false. What somebody asked to have erased is masked in it: as
+  // long as before. Null: none.
+  using Text = std::shared_ptr<const std::string>;
+  mutable std::atomic<Text> answer_json;
+  size_t answer_bytes() const {
+    const Text answer = answer_json.load();
+    return answer == nullptr ? 0 : answer->size();
+  }
 
   // What it takes up in the journals while somebody of it waits: message and recipients.
   uint64_t stored_bytes() const { return batch.content.length + extent_bytes; }

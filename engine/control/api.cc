@@ -4,6 +4,7 @@
 #include <charconv>
 #include <deque>
 
+#include "engine/control/api_cancel.h"
 #include "engine/control/api_consumers.h"
 #include "engine/control/api_events.h"
 #include "engine/control/api_in_doubt.h"
@@ -166,6 +167,11 @@ std::unique_ptr<HttpHandler> Api::route(const HttpRequest& request, HttpCall& ca
     return refuse(call, {405, "wrong_method", request.method + " is not for " + request.path,
                          "use GET to list, POST to decide"});
   }
+  if (v1 && parts[1] == "cancel" && parts.size() == 2) {
+    if (request.method == "POST") return std::make_unique<CancelHandler>(*this, call);
+    return refuse(call, {405, "wrong_method", request.method + " is not for " + request.path,
+                         "use POST with the address in the body"});
+  }
   if (v1 && parts[1] == "consumers") return consumers(parts, request, call);
   const bool known = request.path == "/metrics" || request.path == "/healthz" ||
                      (v1 && parts.size() == 2 &&
@@ -176,7 +182,7 @@ std::unique_ptr<HttpHandler> Api::route(const HttpRequest& request, HttpCall& ca
     return refuse(
         call,
         {404, "no_such_call", "there is no " + request.path,
-         "calls: POST /v1/batches, /v1/in_doubt; GET /v1/batches, "
+         "calls: POST /v1/batches, /v1/cancel, /v1/in_doubt; GET /v1/batches, "
          "/v1/batches/TENANT/BATCH[/refused], /v1/events, /v1/in_doubt, /v1/limits, /metrics, "
          "/healthz, /v1/consumers; POST /v1/consumers/NAME/ack; DELETE /v1/consumers/NAME"});
   }

@@ -37,6 +37,7 @@ class Api {
   void set_connections(size_t open) { connections_ = open; }
 
  private:
+  friend class CancelHandler;
   friend class ConsumerHandler;
   friend class EventsHandler;
   friend class InDoubtHandler;

@@ -125,6 +125,8 @@ constexpr Setting kSettings[] = {
      "of one tenant's unfinished batches in the spool, 0: no bound; likewise"},
     {"limits", "remember", DurationSetting{&Config::remember_ns, kHour, 90 * kDay},
      "how long after its last outcome a batch sent again gets the stored answer"},
+    {"limits", "erase_within", DurationSetting{&Config::erase_within_ns, 10 * kSecond, 30 * kDay},
+     "by when the journals have forgotten whom POST /v1/cancel names; longer if events are kept"},
 
     {"journal", "segment", SmallBytesSetting{&Config::segment_bytes, kMiB, kGiB},
      "size of the journals' files"},

@@ -79,13 +79,10 @@ void EngineHost::take_answers() {
       stored.mapped()(answer.status);
     }
   }
-  for (InDoubtAnswer& answer : engine_->take_in_doubt_answers()) {
-    const auto asked = in_doubt_asked_.find(answer.token);
-    if (asked == in_doubt_asked_.end()) continue;
-    const std::function<void(InDoubtAnswer)> on_answer = asked->second.on_answer;
-    if (--asked->second.open == 0) in_doubt_asked_.erase(asked);
-    on_answer(std::move(answer));
-  }
+  for (InDoubtAnswer& answer : engine_->take_in_doubt_answers())
+    in_doubt_.answered(std::move(answer));
+  for (ErasureAnswer& answer : engine_->take_erasure_answers())
+    erasures_.answered(std::move(answer));
 }
 
 void EngineHost::store_consumer(const queue::Consumer& consumer,
@@ -101,9 +98,22 @@ void EngineHost::store_consumer(const queue::Consumer& consumer,
 void EngineHost::ask_in_doubt(const InDoubtQuestion& question,
                               std::function<void(InDoubtAnswer)> on_answer) {
   InDoubtQuestion asked = question;
-  asked.token = next_in_doubt_token_++;
-  in_doubt_asked_[asked.token] = {std::move(on_answer), journals()};
+  asked.token = in_doubt_.asked(std::move(on_answer), journals());
   engine_->ask_in_doubt(asked);
+}
+
+void EngineHost::ask_erasure(const ErasureQuestion& question,
+                             std::function<void(ErasureAnswer)> on_answer) {
+  ErasureQuestion asked = question;
+  asked.token = erasures_.asked(std::move(on_answer), journals());
+  engine_->ask_erasure(asked);
+}
+
+// Events of it are kept as all others are. A registered consumer may hold them longer.
+int64_t EngineHost::erased_after_ns() const {
+  const EventSettings& events = settings_.events;
+  return settings_.erase_within_ns +
+         (consumers_.empty() ? events.keep_ns : std::max(events.keep_ns, events.consumers_keep_ns));
 }
 
 }  // namespace veredus::control

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "engine/control/config.h"
 #include "engine/control/engine_view.h"
+#include "engine/control/questions.h"
 #include "engine/engine.h"
 #include "engine/intake/intake.h"
 #include "engine/io/ring_disk.h"
@@ -59,6 +60,9 @@ class EngineHost final : public EngineView, private io::Wake {
   std::vector<std::string> damage() const override { return damage_; }
   void ask_in_doubt(const InDoubtQuestion& question,
                     std::function<void(InDoubtAnswer)> on_answer) override;
+  void ask_erasure(const ErasureQuestion& question,
+                   std::function<void(ErasureAnswer)> on_answer) override;
+  int64_t erased_after_ns() const override;
 
  private:
   EngineHost(EngineSettings settings, Post post)
@@ -73,13 +77,8 @@ class EngineHost final : public EngineView, private io::Wake {
   std::unique_ptr<intake::Intake> intake_;
   std::unique_ptr<io::BlockingDisk> disk_;
   std::vector<std::string> damage_;
-  // Questions that not every shard has answered yet.
-  struct InDoubtAsked {
-    std::function<void(InDoubtAnswer)> on_answer;
-    unsigned open = 0;  // shards
-  };
-  std::map<uint64_t, InDoubtAsked> in_doubt_asked_;  // by token
-  uint64_t next_in_doubt_token_ = 1;
+  Questions<InDoubtAnswer> in_doubt_;
+  Questions<ErasureAnswer> erasures_;
   std::vector<queue::Consumer> consumers_;
   // Intake's tokens are small numbers.
   static constexpr uint64_t kConsumerTokens = uint64_t{1} << 63;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/context.h"
+#include "engine/erasure.h"
 #include "engine/in_doubt.h"
 #include "queue/consumer.h"
 #include "queue/disk.h"
@@ -53,6 +54,12 @@ class EngineView {
   // Asks every shard's home; `on_answer` is called on the control thread, once for each shard.
   virtual void ask_in_doubt(const InDoubtQuestion& question,
                             std::function<void(InDoubtAnswer)> on_answer) = 0;
+
+  // Likewise: somebody asks to be forgotten.
+  virtual void ask_erasure(const ErasureQuestion& question,
+                           std::function<void(ErasureAnswer)> on_answer) = 0;
+  // How long from now on the journals may hold what is asked to be erased now.
+  virtual int64_t erased_after_ns() const = 0;
 
   // Places of the journals found damaged below the durable mark when the engine started, in words;
   // empty: none.

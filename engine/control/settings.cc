@@ -148,6 +148,7 @@ absl::StatusOr<EngineSettings> engine_settings(const Config& config) {
   settings.journal.segment_bytes = config.segment_bytes;
   settings.journal.accept_unreadable = config.accept_unreadable;
   settings.outcome_flush_ns = config.outcome_flush_ns;
+  settings.erase_within_ns = config.erase_within_ns;
   settings.events.keep_ns = config.events_keep_ns;
   settings.events.keep_bytes = config.events_keep_bytes;
   settings.events.consumers_keep_ns = config.events_consumers_keep_ns;

@@ -111,7 +111,7 @@ void Intake::resume_some() {
 
 void Intake::remember(Remembered entry) {
   const queue::Batch& batch = entry.live->batch;
-  answers_bytes_ += entry.live->answer_json.size();
+  answers_bytes_ += entry.live->answer_bytes();
   tenants_.add(entry.live);
   keys_[key_of(batch.tenant, batch.name)] = entry.live;
   batches_[batch.number] = std::move(entry);
@@ -181,7 +181,7 @@ void Intake::forget(uint64_t number) {
   if (found == batches_.end()) return;
   const BatchPtr live = std::move(found->second.live);
   batches_.erase(found);
-  answers_bytes_ -= live->answer_json.size();
+  answers_bytes_ -= live->answer_bytes();
   tenants_.remove(*live);
   const auto key = keys_.find(key_of(live->batch.tenant, live->batch.name));
   if (key != keys_.end() && key->second == live) keys_.erase(key);

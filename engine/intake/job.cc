@@ -428,7 +428,7 @@ void Intake::Job::committed() {
   live->extent_bytes = extent_bytes_;
   live->coordinator = static_cast<uint16_t>(coordinator_);
   live->body_sha256 = sha256_;
-  live->answer_json = answer_;
+  live->answer_json = std::make_shared<const std::string>(answer_);
   if (!refusals_at_.empty()) {
     live->refusals = std::make_shared<const std::vector<queue::Location>>(std::move(refusals_at_));
   }
@@ -440,7 +440,8 @@ void Intake::Job::committed() {
 
 void Intake::Job::compare() {
   if (digest() == known_->body_sha256) {
-    std::string body = known_->answer_json;
+    const queue::LiveBatch::Text answer = known_->answer_json.load();
+    std::string body = answer == nullptr ? std::string() : *answer;
     if (body.ends_with(kNotReplayed)) {
       body.resize(body.size() - kNotReplayed.size());
       body += "true}";

@@ -29,7 +29,10 @@ enum class Planted {
                         // yet
   reclaim_early,        // segments are removed when what was in them is written, not yet durable
   carried_early,        // who is carried forward lies at the new place before that is durable
-  wrong_recipient,      // now and then the address in the envelope lacks its first character
+  tickets_not_cancelled,  // who is being sent to goes on when it comes back, though he was to be
+                          // forgotten
+  erasure_not_restated,   // a checkpoint does not know of the segments that are to be emptied
+  wrong_recipient,        // now and then the address in the envelope lacks its first character
 };
 
 #ifdef VEREDUS_PLANTED

@@ -186,6 +186,8 @@ TEST(EventReader, ShowsNothingBeyondWhatIsDurable) {
       return of.find_batch(n);
     }
     void ask_in_doubt(const InDoubtQuestion&, std::function<void(InDoubtAnswer)>) override {}
+    void ask_erasure(const ErasureQuestion&, std::function<void(ErasureAnswer)>) override {}
+    int64_t erased_after_ns() const override { return 0; }
     uint64_t first_batch_of_run() const override { return 1; }
     std::vector<std::string> damage() const override { return {}; }
     Spool& of;

@@ -121,6 +121,8 @@ class Spool final : public EngineView {
     return found == batches.end() ? nullptr : found->second;
   }
   void ask_in_doubt(const InDoubtQuestion&, std::function<void(InDoubtAnswer)>) override {}
+  void ask_erasure(const ErasureQuestion&, std::function<void(ErasureAnswer)>) override {}
+  int64_t erased_after_ns() const override { return 0; }
   uint64_t first_batch_of_run() const override { return first_of_run; }
   std::vector<std::string> damage() const override { return {}; }
 

@@ -393,12 +393,12 @@ TEST(Intake, RestoredBatchesAreKnown) {
       live->batch.name = "b1";
       live->accepted = commit.accepted;
       std::copy_n(commit.body_sha256.begin(), live->body_sha256.size(), live->body_sha256.begin());
-      live->answer_json = commit.answer_json;
+      live->answer_json = std::make_shared<const std::string>(commit.answer_json);
       intake.restore(live);
     }
   }
   ASSERT_EQ(intake.batches(), 1u);
-  EXPECT_EQ(intake.find("default", "b1")->answer_json, answer);
+  EXPECT_EQ(*intake.find("default", "b1")->answer_json.load(), answer);
   Fed again(intake, body);
   EXPECT_EQ(again.listener.answer.status, 200);
   EXPECT_NE(again.listener.answer.body.find("\"replayed\":true"), std::string::npos);

@@ -63,6 +63,8 @@ bool plant(std::string_view name, WorldOptions& options) {
       {"commit_not_restated", Planted::commit_not_restated},
       {"reclaim_early", Planted::reclaim_early},
       {"carried_early", Planted::carried_early},
+      {"tickets_not_cancelled", Planted::tickets_not_cancelled},
+      {"erasure_not_restated", Planted::erasure_not_restated},
       {"content_mixed", Planted::content_mixed},
       {"wrong_recipient", Planted::wrong_recipient}};
   constexpr std::pair<std::string_view, Journal> of_journal[] = {
@@ -138,7 +140,7 @@ struct Sums {
   uint64_t duplicates = 0, in_doubt = 0, doubt_after_kill = 0, resets = 0, crashes = 0,
            after_acknowledgement = 0, at_start = 0, in_recovery = 0, torn_groups = 0,
            cut_groups = 0, seeds_cut = 0, checkpoints = 0, carried = 0, removed = 0,
-           starts_at_checkpoint = 0;
+           starts_at_checkpoint = 0, erased = 0, cancelled = 0;
   uint64_t rotted = 0, rot_told = 0;
   PowerCuts cuts;
 
@@ -158,6 +160,8 @@ struct Sums {
     checkpoints += report.checkpoints;
     carried += report.carried;
     removed += report.segments_removed;
+    erased += report.erased;
+    cancelled += report.cancelled;
     starts_at_checkpoint += report.starts_at_checkpoint;
     seeds_cut += report.torn_groups + report.cut_groups > 0;
     cuts.cuts += report.power_cuts.cuts;
@@ -173,10 +177,12 @@ struct Sums {
         "%lu reordered; groups cut at recovery: %lu torn, %lu behind one, in %lu seeds; %lu "
         "checkpoints, %lu starts at one, %lu recipients carried, %lu segments removed; %lu "
         "connection resets, %lu in doubt (%lu because a kill came between), %lu duplicates (each "
-        "in doubt, or lost at a power cut)\n",
+        "in doubt, or lost at a power cut); %lu asked to be forgotten, %lu of them were "
+        "cancelled\n",
         seeds, seconds, crashes, after_acknowledgement, at_start, in_recovery, cuts.cuts, cuts.met,
         cuts.dropped, cuts.torn, cuts.reordered, torn_groups, cut_groups, seeds_cut, checkpoints,
-        starts_at_checkpoint, carried, removed, resets, in_doubt, doubt_after_kill, duplicates);
+        starts_at_checkpoint, carried, removed, resets, in_doubt, doubt_after_kill, duplicates,
+        erased, cancelled);
     if (rotted > 0) std::printf("%lu bits flipped, told in %lu seeds\n", rotted, rot_told);
   }
 };
@@ -186,6 +192,7 @@ int run_seeds(Run& run) {
   Sums sums;
   for (uint64_t seed = run.from; seed < run.from + run.seeds; ++seed) {
     run.world.seed = seed;
+    run.world.erasures = seed % 3 == 0 ? 8 : 0;
     const WorldReport report = World(run.world).run();
     sums.add(report);
     const bool failed = says_what_is_expected(run, report);

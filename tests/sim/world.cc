@@ -32,7 +32,8 @@ World::World(const WorldOptions& options)
     : options_(options),
       random_(options.seed * 2 + 1),
       internet_(options.seed, clock_),
-      storage_(options.seed + 77) {
+      storage_(options.seed + 77),
+      erasure_random_(options.seed * 5 + 3) {
   storage_.keep_removed = true;
   shards_ = options.shards != 0 ? options.shards : 2 + static_cast<unsigned>(random_.below(3));
   report_.shards = shards_;
@@ -54,6 +55,7 @@ World::World(const WorldOptions& options)
   settings_.address_policy = dns::AddressPolicy({*dns::parse_cidr("10.0.0.0/8")}, {});
   settings_.messages_per_connection = random_.below(2) == 0 ? 0 : 5;
   settings_.dialogue.use_chunking = random_.below(2) == 0;
+  settings_.erase_within_ns = (20 + static_cast<int64_t>(erasure_random_.below(600))) * kSecond;
   internet_.pipelining = random_.below(5) != 0;
   internet_.chunking = random_.below(2) == 0;
   if (options.faults) {
@@ -181,6 +183,8 @@ bool World::step() {
       life_->intake->on_answer(answer);
   }
   feed();
+  hear_erasures();
+  ask_erasures();
   std::vector<Life::Place*> runnable;
   for (const auto& place : life_->places) {
     if (place->runnable(clock_.mono)) runnable.push_back(place.get());
@@ -201,7 +205,7 @@ bool World::step() {
     if (!feeder->acknowledged)
       next = std::min(next, std::max(feeder->not_before_mono_ns, clock_.mono + 1'000'000));
   }
-  if (!life_->answers.empty()) next = clock_.mono + 1000;
+  if (!life_->answers.empty() || !life_->erasure_answers.empty()) next = clock_.mono + 1000;
   if (next == INT64_MAX) return false;
   clock_.mono = std::max(clock_.mono + 1, next);
   return true;
@@ -211,7 +215,7 @@ bool World::all_settled() const {
   for (const auto& feeder : feeders_) {
     if (!feeder->acknowledged) return false;
   }
-  bool settled = true;
+  bool settled = erasures_done();
   life_->intake->for_each([&](const intake::Intake::BatchPtr& live) {
     if (live->tally.settled() < live->accepted) settled = false;
   });
@@ -276,6 +280,7 @@ WorldReport World::run() {
     if (all_durable() && !disk_plan_works()) break;
     step();
   }
+  await_erased();
   if (report_.rot_told) {
     judge_contents();
   } else if (life_ != nullptr && life_->intake != nullptr && storage_.spun == 0) {

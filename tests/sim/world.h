@@ -61,6 +61,7 @@ struct WorldOptions {
   std::function<std::string(uint32_t)> recipient_more;
   DiskPlan disk_plan;
   bool notes_disk_calls = false;          // WorldReport::called
+  uint32_t erasures = 0;                  // recipients that ask to be forgotten, at some time
   std::vector<uint64_t> crashes_at_turn;  // ascending; beside those of crashes_max
   bool crashes_cut_power = false;         // those at a turn
   bool follows_events = false;            // somebody reads the journals while they are written
@@ -89,6 +90,8 @@ struct WorldReport {
   std::vector<SimStorage::Called> called;
   // What recovery found beyond the cut (queue::Recovered).
   uint64_t cut_groups = 0, torn_groups = 0;
+  // Recipients that were forgotten, and of these such as were cancelled for it.
+  uint64_t erased = 0, cancelled = 0;
   // Of all lives; and how often a start began at a checkpoint.
   uint64_t checkpoints = 0, carried = 0, segments_removed = 0, starts_at_checkpoint = 0;
   unsigned shards = 0, shards_at_end = 0, homes_at_end = 0;
@@ -112,6 +115,7 @@ class World {
   struct Feeder;  // one batch, fed until it is acknowledged
   struct FinalState;
   struct Follower;
+  struct Erasure;
   using States = std::map<std::pair<uint64_t, uint32_t>, FinalState>;
 
   // The next crash, and the moment that it waits for.
@@ -140,6 +144,12 @@ class World {
   void damage_told(const std::string& what);
   void follow_events();
   void judge_follower(const States& states);
+
+  void ask_erasures();
+  void hear_erasures();
+  bool erasures_done() const;
+  void await_erased();
+  void judge_erasures(const States& states);
 
   absl::Status make_life();
   bool try_start();
@@ -181,6 +191,9 @@ class World {
   uint32_t recipients_fed_ = 0;
   std::unique_ptr<Life> life_;
   std::unique_ptr<Follower> follower_;
+  std::vector<std::unique_ptr<Erasure>> erasures_;
+  int64_t next_erasure_mono_ns_ = 0;
+  io::Random erasure_random_;
   std::map<std::string, uint32_t>
       settled_at_life_;  // recipient → life from which on nothing may reach it
   std::vector<int64_t> life_ended_mono_ns_;  // of the lives that are over

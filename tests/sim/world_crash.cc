@@ -201,6 +201,7 @@ void World::die(bool power_cut) {
     storage_.crash();
   }
   life_ended_mono_ns_.push_back(clock_.mono);
+  for (const auto& erasure : erasures_) erasure->asked = erasure->refused = false;
   if (follower_ != nullptr) {
     for (Follower::Stream& stream : follower_->streams) {
       stream.reader.reset();

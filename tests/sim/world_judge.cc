@@ -148,6 +148,7 @@ void World::judge() {
   judge_world();
   const auto states = read_journals();
   judge_follower(states);
+  judge_erasures(states);
   std::map<std::string, intake::Intake::BatchPtr> known_by_name;
   life_->intake->for_each(
       [&](const intake::Intake::BatchPtr& live) { known_by_name[live->batch.name] = live; });
@@ -167,19 +168,24 @@ void World::judge_batch(const Feeder& feeder, const queue::LiveBatch& live,
                         const std::map<std::pair<uint64_t, uint32_t>, FinalState>& states) {
   if (live.accepted != feeder.lines.size())
     violation("batch " + feeder.name + ": not all lines were accepted");
-  uint32_t delivered = 0, failed = 0;
+  uint32_t delivered = 0, failed = 0, cancelled = 0;
   for (uint32_t index = 0; index < feeder.lines.size(); ++index) {
     const auto found = states.find({live.batch.number, index});
     const FinalState state = found == states.end() ? FinalState{} : found->second;
     if (state.finals == 1 && state.type == queue::OutcomeType::delivered) ++delivered;
     if (state.finals == 1 && state.type == queue::OutcomeType::failed) ++failed;
+    if (state.finals == 1 && state.type == queue::OutcomeType::cancelled) ++cancelled;
     if (state.finals == 1 && state.type == queue::OutcomeType::expired) ++report_.expired;
     judge_recipient(feeder.lines[index].to, feeder.lines[index].mark, state);
   }
-  if (live.tally.delivered != delivered || live.tally.failed != failed) {
+  report_.cancelled += cancelled;
+  if (live.tally.delivered != delivered || live.tally.failed != failed ||
+      live.tally.cancelled != cancelled) {
     violation("batch " + feeder.name + ": tallies say " + std::to_string(live.tally.delivered) +
-              " delivered, " + std::to_string(live.tally.failed) + " failed; the journals " +
-              std::to_string(delivered) + ", " + std::to_string(failed));
+              " delivered, " + std::to_string(live.tally.failed) + " failed, " +
+              std::to_string(live.tally.cancelled) + " cancelled; the journals " +
+              std::to_string(delivered) + ", " + std::to_string(failed) + ", " +
+              std::to_string(cancelled));
   }
   if (live.tally.settled() != live.accepted) {
     violation("batch " + feeder.name + ": " + std::to_string(live.tally.settled()) +

@@ -60,6 +60,16 @@ struct World::Follower {
   uint64_t gaps = 0;
 };
 
+// Somebody asks to be forgotten, until every home has said that he is.
+struct World::Erasure {
+  std::string to;
+  uint64_t token = 0;
+  unsigned open = 0;  // homes that have not answered; 0 before it is asked in this life
+  bool asked = false, refused = false, done = false;
+  uint32_t in_flight = 0;
+  int64_t done_mono_ns = 0;
+};
+
 // -------------------------------------------------------------------------------------------------
 // a life
 
@@ -108,12 +118,14 @@ struct World::Life final : Exchange::Answers {
   }
   void answer(intake::AppendAnswer one) override { answers.push_back(std::move(one)); }
   void damage(std::string what) override { world.damage_told(what); }
+  void answer_erasure(ErasureAnswer one) override { erasure_answers.push_back(std::move(one)); }
 
   World& world;
   std::unique_ptr<EngineCore> core;
   std::vector<std::unique_ptr<Place>> places;
   std::unique_ptr<intake::Intake> intake;
   std::vector<intake::AppendAnswer> answers;
+  std::vector<ErasureAnswer> erasure_answers;
 };
 
 }  // namespace veredus::sim

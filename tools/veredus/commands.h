@@ -53,11 +53,16 @@ struct AuditOptions {
   bool compare = false;
 };
 
+struct CancelOptions {
+  std::vector<std::string> recipients;
+};
+
 int run_serve(const Common& common);
 int run_send(const Common& common, const SendOptions& options);
 int run_status(const Common& common, const StatusOptions& options);
 int run_events(const Common& common, const EventsOptions& options);
 int run_spool(const Common& common, const SpoolOptions& options);
+int run_cancel(const Common& common, const CancelOptions& options);
 int run_audit(const Common& common, const AuditOptions& options);
 int run_check_config(const Common& common, const std::string& file);
 int run_doctor(const Common& common);

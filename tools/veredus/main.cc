@@ -63,6 +63,12 @@ int run(int argc, char** argv) {
   events_app->add_option("--campaign", events.campaign, "only of this campaign");
   events_app->add_option("-n,--limit", events.limit, "stop after so many");
 
+  CancelOptions cancel;
+  CLI::App* cancel_app = app.add_subcommand(
+      "cancel", "send nothing more to an address, and have the journals forget it");
+  cancel_app->add_option("--recipient", cancel.recipients, "address; may be given several times")
+      ->required();
+
   SpoolOptions spool;
   CLI::App* spool_app = app.add_subcommand("spool", "look into the journals, read only");
   spool_app
@@ -97,6 +103,7 @@ int run(int argc, char** argv) {
   if (app.got_subcommand(send_app)) return run_send(common, send);
   if (app.got_subcommand(status_app)) return run_status(common, status);
   if (app.got_subcommand(events_app)) return run_events(common, events);
+  if (app.got_subcommand(cancel_app)) return run_cancel(common, cancel);
   if (app.got_subcommand(spool_app)) return run_spool(common, spool);
   if (app.got_subcommand(audit_app)) return run_audit(common, audit);
   if (app.got_subcommand(check_app)) return run_check_config(common, checked);

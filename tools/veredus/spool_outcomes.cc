@@ -59,6 +59,8 @@ class FilesView final : public control::EngineView {
   }
   uint64_t first_batch_of_run() const override { return UINT64_MAX; }
   void ask_in_doubt(const InDoubtQuestion&, std::function<void(InDoubtAnswer)>) override {}
+  void ask_erasure(const ErasureQuestion&, std::function<void(ErasureAnswer)>) override {}
+  int64_t erased_after_ns() const override { return 0; }
   std::vector<std::string> damage() const override { return {}; }
 
  private:

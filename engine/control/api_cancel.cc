@@ -1,0 +1,108 @@
+#include "engine/control/api_cancel.h"
+
+#include <algorithm>
+
+#include <simdjson.h>
+
+#include "engine/intake/json_writer.h"
+#include "engine/mail/address.h"
+
+namespace veredus::control {
+namespace {
+
+constexpr const char* kHint =
+    R"(as in {"recipient":"ada@example.org"}, or {"recipient":["ada@example.org","bob@example.net"]})";
+
+// Empty: it was added; else what is wrong with it.
+std::string add_address(std::string_view text, ErasureQuestion& question) {
+  mail::Address address;
+  const mail::AddressFault fault = mail::check_address(text, address);
+  if (fault != mail::AddressFault::none) {
+    return "\"" + std::string(text.substr(0, mail::kAddressBytesMax)) +
+           "\" is no address: " + std::string(mail::reason_of(fault));
+  }
+  question.addresses.emplace_back(text);
+  return "";
+}
+
+// Empty: it is a question; else what is wrong with it.
+std::string read_question(const std::string& body, ErasureQuestion& question) {
+  simdjson::dom::parser parser;
+  simdjson::dom::object object;
+  if (parser.parse(body).get(object) != simdjson::SUCCESS) return "the body is no JSON object";
+  for (const auto& [key, value] : object) {
+    if (key != "recipient") {
+      return "\"" + std::string(key) + "\" is not known: recipients are cancelled by address today";
+    }
+    std::string_view text;
+    simdjson::dom::array list;
+    std::string wrong;
+    if (value.get(text) == simdjson::SUCCESS) {
+      wrong = add_address(text, question);
+    } else if (value.get(list) == simdjson::SUCCESS) {
+      for (const auto& item : list) {
+        if (item.get(text) != simdjson::SUCCESS) return "\"recipient\" holds what is no text";
+        if (wrong = add_address(text, question); !wrong.empty()) break;
+      }
+    } else {
+      return "\"recipient\" is no text and no list of texts";
+    }
+    if (!wrong.empty()) return wrong;
+  }
+  return question.addresses.empty() ? "\"recipient\" is missing, or empty" : "";
+}
+
+}  // namespace
+
+bool CancelHandler::on_body(std::string_view bytes) {
+  if (answered_) return true;
+  body_ += bytes;
+  if (body_.size() > kBodyMax)
+    say({413, "too_large", "the body is more than " + std::to_string(kBodyMax) + " bytes", kHint});
+  return true;
+}
+
+void CancelHandler::on_end() {
+  if (answered_) return;
+  ErasureQuestion question;
+  const std::string wrong = read_question(body_, question);
+  if (!wrong.empty()) return say({400, "bad_parameter", wrong, kHint});
+  if (question.addresses.size() > kAddressesMax) {
+    return say({413, "too_many", "more than " + std::to_string(kAddressesMax) + " addresses",
+                "send them in several calls"});
+  }
+  if (api_.stopping_)
+    return say({503, "stopping", "the engine is being stopped", "ask again when it is back"});
+  open_ = api_.view_.journals();
+  api_.view_.ask_erasure(question, [self = self_](ErasureAnswer answer) {
+    if (*self != nullptr) (*self)->told(answer);
+  });
+}
+
+void CancelHandler::told(const ErasureAnswer& answer) {
+  total_.cancelled += answer.cancelled;
+  total_.in_flight += answer.in_flight;
+  if (!answer.status.ok()) total_.status = answer.status;
+  if (--open_ > 0) return;
+  answered_ = true;
+  if (!total_.status.ok()) {
+    HttpError error{503, "not_done", std::string(total_.status.message()),
+                    "ask again: what was done already stays so"};
+    HttpAnswer out = error_answer(error);
+    out.headers.emplace_back("Retry-After", "30");
+    return call_.answer(std::move(out));
+  }
+  HttpAnswer out;
+  intake::JsonWriter json(out.body);
+  json.begin_object().field("cancelled", total_.cancelled).field("in_flight", total_.in_flight);
+  json.time_field("erased_by", api_.port_.wall_ns() + api_.view_.erased_after_ns());
+  json.end_object().newline();
+  call_.answer(std::move(out));
+}
+
+void CancelHandler::say(const HttpError& error) {
+  answered_ = true;
+  call_.answer(error_answer(error));
+}
+
+}  // namespace veredus::control
