@@ -306,6 +306,7 @@ class Home final : public queue::JournalListener {
   int64_t outcome_flush_ns() const;
 
   // home_recovery.cc
+  void begin_writing();
   void resume_run(queue::Ledger::Run& run, std::shared_ptr<const queue::LiveBatch> batch);
   void load_run(uint32_t number, const ExtentReader::Got& got);
   absl::Status load_pages(uint32_t number, std::string_view payload);

@@ -90,7 +90,9 @@ void Home::begin_erase() {
     }
     return;
   }
-  if (!writes_) {  // an old journal in which nothing is left
+  // An old journal of which nobody waits: its files go when it is written again.
+  if (!writes_ && !journal_.complete_segments().empty()) return begin_writing();
+  if (!writes_) {
     for (Erase::Asked& asked : std::exchange(erase_.asked, {}))
       shard_.exchange.answers().answer_erasure({asked.question.token, {}, 0, 0});
     return;

@@ -62,8 +62,13 @@ void Home::resume(
   if (loaded()) marks_applied();
   // An old journal of which nobody waits, and no batch is known, is not written any more.
   if (number_ >= shard_.exchange.shards() && extents_.empty() && coordinated_.empty() &&
-      settled_.empty())
+      settled_.empty() && erasures.empty())
     return;
+  begin_writing();
+  erasures_found(erasures);
+}
+
+void Home::begin_writing() {
   writes_ = true;
   journal_.start();
   io::kill_point("recovery_resumed");
@@ -71,7 +76,6 @@ void Home::resume(
   // named them.
   for (const auto& [segment, bytes] : journal_.complete_segments())
     uses_[segment].last_outcome = journal_.current_segment();
-  erasures_found(erasures);
   events_found();
 }
 

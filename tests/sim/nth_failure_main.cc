@@ -107,6 +107,7 @@ WorldOptions small_world(uint64_t number) {
   options.crashes_at_turn = {300 + number % 5 * 40};
   if (number % 2 == 1) options.crashes_at_turn.push_back(700);
   options.follows_events = true;
+  options.erasures = 2;
   options.turns_max = 1'000'000;
   options.change = [](veredus::EngineSettings& settings, veredus::sim::Faults&) {
     settings.journal.segment_bytes = 16 * 1024;
