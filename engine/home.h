@@ -216,7 +216,16 @@ class Home final : public queue::JournalListener {
   };
   // Somebody is being forgotten: home_erase.cc.
   struct Erase {
-    enum class Stage : uint8_t { none, closing, looking, reading, sweeping, in_flight, durable };
+    enum class Stage : uint8_t {
+      none,
+      closing,
+      looking,
+      choosing,
+      reading,
+      sweeping,
+      in_flight,
+      durable
+    };
     struct Asked {
       ErasureQuestion question;
       int64_t asked_mono_ns = 0;
@@ -239,7 +248,9 @@ class Home final : public queue::JournalListener {
     uint32_t last = 0;    // segment: this one and those before are looked through
     bool closed = false;  // it was in use until now
     std::set<uint32_t> hits;
-    std::vector<Wanted> wanted;
+    uint32_t next_extent = 0;                    // to be looked at
+    uint64_t next_batch = 0;                     // likewise
+    std::map<uint64_t, Wanted> wanted;           // by place: segment << 32 | offset
     absl::flat_hash_map<uint32_t, Found> found;  // by extent
     uint32_t slot = 0;
     uint32_t cancelled = 0, in_flight = 0;

@@ -22,6 +22,8 @@ namespace {
 
 constexpr uint32_t kPieceBytes = 256 * 1024;  // of a segment, looked through at a time
 constexpr size_t kLookedThroughPerTurn = 1024 * 1024;
+constexpr uint32_t kExtentsPerTurn = 16384;  // looked at
+constexpr size_t kBatchCost = 256;           // of looking at a batch, as bytes
 constexpr int64_t kBetweenPassesNs = 2'000'000'000;
 constexpr int64_t kWaitForPassNs = 120'000'000'000;     // then: not now
 constexpr int64_t kWaitForInFlightNs = 20'000'000'000;  // then they are told as such
@@ -61,6 +63,8 @@ void Home::erase_some() {
       return look_through_segments();
     case Stage::looking:
       return look_for_address();
+    case Stage::choosing:
+      return want_recipients();
     case Stage::reading:
       return find_recipients();
     case Stage::sweeping:
@@ -143,7 +147,10 @@ void Home::look_through_segments() {
 void Home::look_for_address() {
   ExtentReader::Got got;
   for (size_t bytes = 0; bytes < kLookedThroughPerTurn;) {
-    if (reader_.empty()) return want_recipients();
+    if (reader_.empty()) {
+      erase_.stage = Erase::Stage::choosing;
+      break;
+    }
     if (!reader_.next(got)) return;
     bytes += got.payload.size();
     const uint32_t segment = static_cast<uint32_t>(got.token);
@@ -153,35 +160,38 @@ void Home::look_for_address() {
   more_to_do_ = true;
 }
 
+// Extents and refusals that lie in these segments, and the answers that a feeder would get again.
 void Home::want_recipients() {
-  std::vector<uint32_t> extents;
-  for (uint32_t number = 0; number < extents_.size(); ++number) {
-    const Extent& extent = extents_[number];
-    if (extent.live > 0 && extent.batch != nullptr && extent.dormant.empty() &&
-        erase_.hits.contains(extent.segment))
-      extents.push_back(number);
-  }
-  std::sort(extents.begin(), extents.end(), [this](uint32_t a, uint32_t b) {
-    return std::pair(extents_[a].segment, extents_[a].offset) <
-           std::pair(extents_[b].segment, extents_[b].offset);
-  });
-  const auto want = [this](Erase::Wanted wanted, const queue::Location& at) {
-    erase_.wanted.push_back(wanted);
-    reader_.want(erase_.wanted.size() - 1, at);
-  };
-  for (const uint32_t number : extents) {
-    const Extent& extent = extents_[number];
-    want({number, extent.serial, 0, {}}, {number_, extent.segment, extent.offset, extent.bytes});
-  }
-  for (auto& [number, batch] : coordinated_) {
-    if (batch.live == nullptr) continue;
-    erase_from_answer(number, batch);
-    for (const queue::Location& at : known_of(batch).refusals) {
-      if (erase_.hits.contains(at.segment)) want({0, 0, number, at}, at);
-    }
-  }
-  erase_.stage = Erase::Stage::reading;
   more_to_do_ = true;
+  const auto want = [this](Erase::Wanted wanted) {
+    const uint64_t place = uint64_t{wanted.at.segment} << 32 | wanted.at.offset;
+    if (erase_.hits.contains(wanted.at.segment)) erase_.wanted.emplace(place, wanted);
+  };
+  for (uint32_t left = kExtentsPerTurn; left > 0 && erase_.next_extent < extents_.size(); --left) {
+    const uint32_t number = erase_.next_extent++;
+    const Extent& extent = extents_[number];
+    if (extent.live == 0 || extent.batch == nullptr || !extent.dormant.empty()) continue;
+    want({number, extent.serial, 0, {number_, extent.segment, extent.offset, extent.bytes}});
+  }
+  if (erase_.next_extent < extents_.size()) return;
+  auto at = coordinated_.lower_bound(erase_.next_batch);
+  size_t bytes = 0;
+  for (; at != coordinated_.end() && bytes < kLookedThroughPerTurn; ++at) {
+    bytes += kBatchCost;
+    if (at->second.live == nullptr) continue;
+    const queue::LiveBatch& live = *at->second.live;
+    bytes += live.answer_bytes();
+    if (const queue::LiveBatch::Locations refusals = live.refusals.load()) {
+      for (const queue::Location& place : *refusals) want({0, 0, at->first, place});
+    }
+    erase_from_answer(at->first, at->second);
+  }
+  if (at != coordinated_.end()) {
+    erase_.next_batch = at->first;
+    return;
+  }
+  for (const auto& [place, wanted] : erase_.wanted) reader_.want(place, wanted.at);
+  erase_.stage = Erase::Stage::reading;
 }
 
 void Home::find_recipients() {
@@ -194,7 +204,7 @@ void Home::find_recipients() {
     }
     if (!journal_.has_room() || !reader_.next(got)) return;
     bytes += got.payload.size();
-    const Erase::Wanted& wanted = erase_.wanted[got.token];
+    const Erase::Wanted& wanted = erase_.wanted.at(got.token);
     if (!got.status.ok()) return end_erase(got.status);
     if (wanted.batch != 0) {
       erase_from_refusals(wanted, got.payload);
