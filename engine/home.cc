@@ -191,6 +191,7 @@ void Home::on_durable(uint64_t sequence) {
 // refused. Parts of a checkpoint, or what was to be carried, may be among what is lost, too.
 void Home::on_lost(uint64_t sequence, const absl::Status& why) {
   abandon_checkpoint();
+  decisions_durable(sequence);
   carried_lost(sequence);
   outcomes_moved();
   durable_as_of_.clear();
@@ -221,6 +222,9 @@ void Home::append_outcomes() {
   outcomes_lie_in(appended.location.segment);
   flushed_.push_back({appended.sequence, returned_});
   if (std::exchange(doubt_unflushed_, false)) doubts_sequence_ = appended.sequence;
+  for (Decided& decided : decided_) {
+    if (decided.sequence <= sequence) decided.sequence = journal_.appended_sequence();
+  }
   io::kill_point("outcomes_appended");
   oldest_outcome_mono_ns_ = 0;
 }

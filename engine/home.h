@@ -355,6 +355,8 @@ class Home final : public queue::JournalListener {
   void list_in_doubt(uint32_t slot, InDoubtWalk& walk) const;
   void let_go(uint32_t slot, InDoubtQuestion::Action action);
   void place_of(uint32_t slot, queue::Outcome& outcome) const;
+  void answer_in_doubt(InDoubtWalk& walk);
+  void decisions_durable(uint64_t sequence);
   void write(queue::Outcome& outcome, const Extent& extent);
 
   ShardContext& shard_;
@@ -424,6 +426,11 @@ class Home final : public queue::JournalListener {
   // Appends that intake waits for, by group.
   struct Unanswered {
     uint64_t first_sequence = 0, sequence = 0;  // of the groups that hold its frames
+  struct Decided {
+    uint64_t sequence = 0;  // of the last group that says what was decided
+    InDoubtAnswer answer;
+  };
+  std::deque<Decided> decided_;  // by an operator, who is told when it is durable
     intake::AppendAnswer answer;
     absl::Status status;
   };
