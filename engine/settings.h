@@ -58,7 +58,8 @@ struct EngineSettings {
   int64_t host_down_ns =
       60'000'000'000;  // a host that could not be reached is passed over that long
   std::vector<std::string>
-      early_mail_hosts;  // MX suffixes known to take a next MAIL before the end-of-data reply
+      early_mail_hosts;  // MX hosts known to take a next MAIL before the end-of-data reply; a name,
+                         // or with a dot in front all below it
   smtp::DialogueSettings dialogue;
   std::vector<SourceSettings> sources = {SourceSettings{}};
 
