@@ -76,6 +76,7 @@ struct EngineSettings {
   uint64_t page_cache_bytes = 64u << 20;
   uint64_t content_cache_bytes = 256u << 20;
   queue::JournalOptions journal;
+  uint64_t spool_bytes_max = 0;  // of all journals together, each its share; 0: no bound
   EventSettings events;
   uint32_t attempt_marks = 65536;        // per shard: recipients whose outcome is not durable yet
   uint32_t swept_per_turn = 32768;       // records that checkpoints and reclaim look at

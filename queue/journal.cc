@@ -17,6 +17,12 @@ constexpr unsigned kSpareBuffers = 4;
 constexpr uint64_t kCachePageBytes = 4096;
 constexpr unsigned kInterruptedMax = 16;  // -EINTR, -EAGAIN in a row: then a write has failed
 
+// What intake's frames of that many bytes take at most.
+uint64_t group_of(uint64_t bytes) {
+  const uint64_t frames = align_up(bytes, kFrameAlign) + uint64_t{kFrameHeaderBytes} * 16;
+  return align_up(kGroupHeaderBytes + frames, kGroupAlign);
+}
+
 }  // namespace
 
 absl::StatusOr<Recovered> Journal::Impl::recover(JournalVisitor& visitor) {
@@ -28,7 +34,7 @@ absl::StatusOr<Recovered> Journal::Impl::recover(JournalVisitor& visitor) {
   next_sequence_ = mark_.first;
   durable_ = found->summary.last_sequence;
   durable_end_ = found->end;
-  next_segment_ = found->next_segment;
+  next_number_ = found->next_segment;
   events_ = appended_events_ = found->summary.events;
   checkpoint_ = found->summary.checkpoint;
   checkpoint_before_ = found->checkpoint_before;
@@ -109,17 +115,25 @@ Journal::Impl::Group& Journal::Impl::group_for(uint64_t frame_bytes) {
   return group;
 }
 
+void Journal::Impl::next_segment() {
+  const bool untouched = place_offset_ == kSegmentHeaderBytes && !place_segment_->headed;
+  if (untouched) return;
+  if (place_segment_ == segments_.back().get()) add_segment();
+  auto at = segments_.begin();
+  while (at->get() != place_segment_) ++at;
+  place_segment_ = (++at)->get();
+  place_offset_ = kSegmentHeaderBytes;
+}
+
+void Journal::Impl::end_segment() {
+  if (!groups_.empty() && !groups_.back().closed) close_group(groups_.back());
+  next_segment();
+}
+
 // Makes sure that a group of that many bytes fits at place_offset_.
 void Journal::Impl::place(uint64_t group_bytes) {
   if (place_offset_ + group_bytes <= place_segment_->bytes) return;
-  const bool untouched = place_offset_ == kSegmentHeaderBytes && !place_segment_->headed;
-  if (!untouched) {
-    if (place_segment_ == segments_.back().get()) add_segment();
-    auto at = segments_.begin();
-    while (at->get() != place_segment_) ++at;
-    place_segment_ = (++at)->get();
-    place_offset_ = kSegmentHeaderBytes;
-  }
+  next_segment();
   Segment& segment = *place_segment_;
   if (place_offset_ + group_bytes > segment.bytes) {
     // Larger than a segment: it gets one of its own size. A spare that is there already is made
@@ -133,15 +147,25 @@ void Journal::Impl::place(uint64_t group_bytes) {
 }
 
 bool Journal::Impl::has_space(uint64_t bytes) const {
-  const uint64_t frames = align_up(bytes, kFrameAlign) + uint64_t{kFrameHeaderBytes} * 16;
+  if (over_bytes_max() || beyond_bytes_max(bytes)) return false;
   uint64_t at = place_offset_;
   if (!groups_.empty() && !groups_.back().closed)
     at = align_up(groups_.back().offset + groups_.back().bytes.size(), kGroupAlign);
-  const bool here = at + align_up(kGroupHeaderBytes + frames, kGroupAlign) <= place_segment_->bytes;
+  const bool here = at + group_of(bytes) <= place_segment_->bytes;
   // A single group that is larger than a segment has the next spare made again.
   if (spares_made() >= (here ? 1u : 2u)) return true;
   space_wanted_ = true;
   return false;
+}
+
+bool Journal::Impl::at_bytes_max() const {
+  if (options_.bytes_max == 0 || !started_) return false;
+  return over_bytes_max() || (ahead() < 2 && second_wanted() && !may_grow(options_.segment_bytes));
+}
+
+bool Journal::Impl::beyond_bytes_max(uint64_t bytes) const {
+  const uint64_t alone = kSegmentHeaderBytes + group_of(bytes);
+  return alone > options_.segment_bytes && !may_grow(alone);
 }
 
 void Journal::Impl::close_group(Group& group) {
@@ -342,8 +366,17 @@ void Journal::flush() {
 void Journal::try_again() {
   impl_->try_again();
 }
+void Journal::end_segment() {
+  impl_->end_segment();
+}
 bool Journal::has_room() const {
   return impl_->has_room();
+}
+bool Journal::at_bytes_max() const {
+  return impl_->at_bytes_max();
+}
+bool Journal::beyond_bytes_max(uint64_t bytes) const {
+  return impl_->beyond_bytes_max(bytes);
 }
 bool Journal::has_space(uint64_t bytes) const {
   return impl_->has_space(bytes);

@@ -34,12 +34,15 @@ class Journal::Impl {
   CheckpointPlace append_checkpoint_begin(std::string_view payload);
   void checkpoint_complete(const CheckpointPlace& place);
   void remove_segment(uint32_t segment);
+  void end_segment();
   void flush();
   void close();
 
   void try_again() { wait_ = 0; }
   bool has_room() const { return gathered_ < options_.buffered_bytes; }
   bool has_space(uint64_t bytes) const;
+  bool at_bytes_max() const;
+  bool beyond_bytes_max(uint64_t bytes) const;
   bool healthy() const { return healthy_; }
   bool idle() const {
     return groups_.empty() && lost_.empty() && step_ == Step::none && creating_ == nullptr &&
@@ -96,10 +99,17 @@ class Journal::Impl {
   };
 
   Group& group_for(uint64_t frame_bytes);
+  void next_segment();
   void place(uint64_t group_bytes);
   void close_group(Group& group);
   Segment& add_segment();
   size_t spares_made() const;
+  size_t ahead() const;
+  bool second_wanted() const;
+  bool over_bytes_max() const {
+    return options_.bytes_max != 0 && file_bytes_ > options_.bytes_max;
+  }
+  bool may_grow(uint64_t bytes) const;
   void make_segments();
   void segment_made(Segment& segment, int64_t result);
   void remove_dead();
@@ -136,7 +146,7 @@ class Journal::Impl {
   std::deque<std::unique_ptr<Segment>> segments_;  // front: where the next write goes
   Segment* place_segment_ = nullptr;               // where the next group is placed
   uint64_t place_offset_ = 0;
-  uint32_t next_segment_ = 1;
+  uint32_t next_number_ = 1;  // of a segment
   Segment* creating_ = nullptr;
   std::vector<std::unique_ptr<Segment>> dead_;      // sealed without a durable group in it
   std::vector<std::unique_ptr<Segment>> removing_;  // files on their way out
