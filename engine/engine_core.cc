@@ -51,6 +51,7 @@ RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
   uint64_t highest = 0;
   int64_t latest_wall_ns = 0;
   for (const RecoveredHome& home : found) {
+    spool.file_bytes += home.file_bytes;
     highest = std::max(highest, home.highest_batch);
     latest_wall_ns = std::max(latest_wall_ns, home.latest_wall_ns);
     for (const auto& [number, count] : home.accounted)
@@ -189,6 +190,11 @@ bool EngineCore::accepting(std::string& reason) const {
       reason = "journal " + std::to_string(i) + " cannot be written (disk full or failing)";
       return false;
     }
+    if (published_[i]->full.load(std::memory_order_relaxed)) {
+      reason = "the spool takes up what limits.spool allows: journal " + std::to_string(i) +
+               " keeps what is left for what becomes of the mail that waits";
+      return false;
+    }
     if (!published_[i]->has_room.load(std::memory_order_relaxed)) {
       reason = "journal " + std::to_string(i) + " is behind: its disk takes less than what is fed";
       return false;
@@ -207,6 +213,8 @@ void EngineCore::publish(unsigned shard) {
     published.durable_events.store(journal.durable_events(), std::memory_order_relaxed);
     published.events_from.store(home.events_from(), std::memory_order_release);
     published.healthy.store(journal.healthy() || home.makes_room(), std::memory_order_relaxed);
+    published.full.store(journal.at_bytes_max() && !journal.has_space(0) && !home.makes_room(),
+                         std::memory_order_relaxed);
     published.has_room.store(journal.has_room(), std::memory_order_relaxed);
   }
 }

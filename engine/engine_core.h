@@ -24,6 +24,7 @@ struct RecoveredSpool {
   std::map<std::string, queue::Consumer> consumers;              // of events, by name
   std::vector<std::string> damage;
   uint64_t next_batch = 1;
+  uint64_t file_bytes = 0;  // of all journals
 };
 
 constexpr unsigned kJournalsMax = 256;
@@ -87,6 +88,7 @@ class EngineCore : public intake::ShardPort {
     std::atomic<uint64_t> durable_events{0};
     std::atomic<uint32_t> events_from{0};
     std::atomic<bool> healthy{true};
+    std::atomic<bool> full{false};  // of what limits.spool allows
     std::atomic<bool> has_room{true};
   };
 

@@ -15,11 +15,24 @@ using queue::FrameType;
 using queue::Record;
 using queue::RecordState;
 
+namespace {
+
+// Each journal's share of the spool. One of fewer segments would never take mail again.
+queue::JournalOptions journal_options(const ShardContext& shard) {
+  queue::JournalOptions options = shard.settings.journal;
+  if (shard.settings.spool_bytes_max == 0) return options;
+  options.bytes_max = std::max(shard.settings.spool_bytes_max / shard.exchange.homes(),
+                               uint64_t{queue::kSegmentsMin} * options.segment_bytes);
+  return options;
+}
+
+}  // namespace
+
 Home::Home(ShardContext& shard, queue::Disk& disk, uint16_t number)
     : shard_(shard),
       disk_(disk),
       number_(number),
-      journal_(disk, *this, number, Store::journal_directory(number), shard.settings.journal),
+      journal_(disk, *this, number, Store::journal_directory(number), journal_options(shard)),
       // Intake keeps to limits.waiting. Here what is in the journal must fit, whatever that says
       // now.
       records_(kRecordsMax),
@@ -57,11 +70,9 @@ int64_t Home::next_due_mono_ns() const {
   if (oldest_outcome_mono_ns_ != 0) {
     next = std::min(next, oldest_outcome_mono_ns_ + outcome_flush_ns());
   }
-  if (writes_ && !journal_.healthy()) {
-    next = std::min(next, tried_again_mono_ns_ + kTryAgainNs);
-  } else if (writes_ && journal_.idle() && durable_ > witnessed_) {
+  if (writes_ && short_of_space()) next = std::min(next, tried_again_mono_ns_ + kTryAgainNs);
+  if (writes_ && journal_.healthy() && journal_.idle() && durable_ > witnessed_)
     next = std::min(next, durable_mono_ns_ + kWitnessNs);
-  }
   return std::min(next, next_erase_mono_ns());
 }
 
@@ -85,12 +96,15 @@ void Home::append_held() {
     const bool small = request.token == 0 ||
                        (!request.frames.empty() && request.frames[0].type == FrameType::consumer);
     if (!small && !journal_.has_space(bytes)) {
-      if (journal_.healthy() || makes_room()) return;
+      const bool full = journal_.at_bytes_max() || journal_.beyond_bytes_max(bytes);
+      if ((journal_.healthy() && !full) || makes_room()) return;
       intake::AppendAnswer answer;
       answer.token = request.token;
       answer.status = absl::ResourceExhaustedError(
-          "the disk is full, or fails: what is left is kept for what becomes of the mail that "
-          "waits");
+          full ? "it takes up what limits.spool allows: what is left of that is kept for what "
+                 "becomes of the mail that waits"
+               : "the disk is full, or fails: what is left is kept for what becomes of the mail "
+                 "that waits");
       shard_.exchange.answers().answer(std::move(answer));
     } else {
       append_now(request);
@@ -177,6 +191,7 @@ void Home::on_durable(uint64_t sequence) {
   }
   Counters::add(shard_.counters.journal_syncs);
   carried_durable(sequence);
+  decisions_durable(sequence);
   durable_ = sequence;
   durable_mono_ns_ = shard_.mono_ns;
   while (!flushed_.empty() && flushed_.front().sequence <= sequence) {
@@ -208,6 +223,9 @@ void Home::on_lost(uint64_t sequence, const absl::Status& why) {
   for (Flushed& flushed : flushed_) {
     if (flushed.sequence <= sequence) flushed.sequence = journal_.appended_sequence();
   }
+  for (Decided& decided : decided_) {
+    if (decided.sequence <= sequence) decided.sequence = journal_.appended_sequence();
+  }
   if (doubts_sequence_ != 0 && doubts_sequence_ > durable_ && doubts_sequence_ <= sequence)
     doubts_sequence_ = journal_.appended_sequence();
 }
@@ -234,7 +252,7 @@ void Home::flush() {
     urgent_flush_ = true;
   }
   bear_witness();
-  if (!journal_.healthy() && shard_.mono_ns - tried_again_mono_ns_ >= kTryAgainNs) {
+  if (short_of_space() && shard_.mono_ns - tried_again_mono_ns_ >= kTryAgainNs) {
     tried_again_mono_ns_ = shard_.mono_ns;
     journal_.try_again();
   }

@@ -42,6 +42,7 @@ struct RecoveredHome {
   uint64_t highest_batch = 0;
   int64_t latest_wall_ns = 0;  // the latest time found: when this spool was last worked on
   queue::Recovered journal;
+  uint64_t file_bytes = 0;  // of its segments
 };
 
 // The home of the recipients of one journal: their records, their clocks, and what became of them.
@@ -94,7 +95,10 @@ class Home final : public queue::JournalListener {
   uint32_t next_marks() const { return old_marks_.empty() ? 1 : old_marks_.back() + 1; }
   // The first segment that is kept for readers of events; from there on all are there.
   uint32_t events_from() const { return events_from_; }
-  // The disk is full, but not for long: what was kept for readers of events gives way.
+  // No segment can be made for intake: the disk is full or fails, or the spool has come to its
+  // limit.
+  bool short_of_space() const { return !journal_.healthy() || journal_.at_bytes_max(); }
+  // That, but not for long: what was kept for readers of events gives way.
   bool makes_room() const;
   uint64_t record_bytes() const { return records_.memory_bytes(); }
 
@@ -395,6 +399,7 @@ class Home final : public queue::JournalListener {
   bool held_for_consumers(uint32_t segment, const KeptSegment& kept) const;
   bool can_yield() const;
   void keep_events();
+  void end_segment_for_room();
   void outcomes_lie_in(uint32_t segment);
   void outcomes_moved();
   void note_consumer(std::string_view payload);
@@ -436,6 +441,8 @@ class Home final : public queue::JournalListener {
     uint32_t next_slot = 0;
   };
   void walk_in_doubt();
+  void answer_in_doubt(InDoubtWalk& walk);
+  void decisions_durable(uint64_t sequence);
   bool held(const queue::Record& record) const;
   void look_at(uint32_t slot, InDoubtWalk& walk);
   void list_in_doubt(uint32_t slot, InDoubtWalk& walk) const;
@@ -495,6 +502,8 @@ class Home final : public queue::JournalListener {
   uint32_t complete_seen_ = 0;  // the last segment that was seen to be complete
   int64_t next_yield_mono_ns_ = 0;
   int64_t making_room_until_mono_ns_ = 0;
+  int64_t next_end_mono_ns_ = 0, end_wait_ns_ = 0;  // of a segment, for the sake of room
+  size_t empty_at_end_ = 0;                         // segments, when that was done last
   std::map<std::string, queue::Consumer> consumers_;
   std::vector<SegmentUse*> named_;  // by outcomes that are gathered, not appended
 
@@ -507,6 +516,11 @@ class Home final : public queue::JournalListener {
   uint32_t routes_asked_ = 0;
   uint32_t tickets_out_ = 0;
   std::deque<InDoubtWalk> in_doubt_walks_;  // the first one is under way
+  struct Decided {
+    uint64_t sequence = 0;  // of the last group that says what was decided
+    InDoubtAnswer answer;
+  };
+  std::deque<Decided> decided_;  // by an operator, who is told when it is durable
   bool more_to_do_ = false;
   bool stopping_ = false;
 

@@ -14,6 +14,10 @@ namespace {
 constexpr int64_t kYieldNs = 100'000'000;         // between two steps while the disk is full
 constexpr size_t kYieldPart = 4;                  // of what is kept, a step
 constexpr int64_t kMakingRoomNs = 5'000'000'000;  // that removing files and making one may take
+constexpr uint64_t kSparse = 4;                   // live bytes of a segment: less than a quarter
+// Between two segments that are ended for the sake of room, longer each time: each costs zeros for
+// a further one, and who waits may keep all of it for long.
+constexpr int64_t kEndFirstNs = 1'000'000'000, kEndLastNs = 20'000'000'000;
 
 }  // namespace
 
@@ -45,7 +49,7 @@ bool Home::can_yield() const {
 }
 
 bool Home::makes_room() const {
-  return writes_ && !journal_.healthy() &&
+  return writes_ && short_of_space() &&
          (can_yield() || shard_.mono_ns < making_room_until_mono_ns_);
 }
 
@@ -54,7 +58,7 @@ void Home::keep_events() {
   note_complete_segments();
   const EventSettings& settings = shard_.settings.events;
   size_t yield = 0;
-  if (!journal_.healthy() && removable_.empty() && shard_.mono_ns >= next_yield_mono_ns_) {
+  if (short_of_space() && removable_.empty() && shard_.mono_ns >= next_yield_mono_ns_) {
     yield = std::max<size_t>(1, kept_.size() / kYieldPart);
     next_yield_mono_ns_ = shard_.mono_ns + kYieldNs;
   }
@@ -76,8 +80,36 @@ void Home::keep_events() {
   const bool idle = checkpoint_.complete && removable_.empty();
   if (!idle || events_from_ == removed_for_) return;
   find_removable();
-  if (!journal_.healthy() && !removable_.empty())
+  if (short_of_space() && !removable_.empty())
     making_room_until_mono_ns_ = shard_.mono_ns + kMakingRoomNs;
+}
+
+// At the spool's limit, with mail settled since the last checkpoint: older segments go only with
+// two further ones, and those only with further segments, which nothing fills while nothing is
+// taken.
+void Home::end_segment_for_room() {
+  if (!journal_.at_bytes_max()) end_wait_ns_ = 0;
+  if (stopping_ || !journal_.at_bytes_max()) return;
+  const uint32_t current = journal_.current_segment();
+  if (!checkpoint_.complete || checkpoint_.stage != Checkpoint::Stage::none ||
+      reclaim_.stage != Reclaim::Stage::none || !removable_.empty())
+    return;
+  size_t empty = 0;  // or nearly so: carried forward with the next checkpoint
+  for (const auto& [segment, bytes] : journal_.complete_segments()) {
+    const auto use = uses_.find(segment);
+    const auto kept = kept_.find(segment);
+    if (kept != kept_.end() && held_for_consumers(segment, kept->second)) continue;
+    if (use == uses_.end() || use->second.live_bytes * kSparse < bytes) ++empty;
+  }
+  // The one with the checkpoint before the last would be empty for ever.
+  if (empty < 2) return;
+  // The last one that was ended is empty, too.
+  if (shard_.mono_ns < next_end_mono_ns_ && empty <= empty_at_end_ + 1) return;
+  empty_at_end_ = empty;
+  end_wait_ns_ = std::clamp(2 * end_wait_ns_, kEndFirstNs, kEndLastNs);
+  next_end_mono_ns_ = shard_.mono_ns + end_wait_ns_;
+  if (current == journal_.checkpoint_segment()) journal_.end_segment();
+  checkpoint_bytes_ = 0;  // the next one is due, however little was written since
 }
 
 // What a checkpoint must say again.

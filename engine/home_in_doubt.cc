@@ -26,10 +26,32 @@ void Home::walk_in_doubt() {
       records_.visit(walk.next_slot, kWalkedPerTurn, [&](uint32_t slot) { look_at(slot, walk); });
   const bool enough = walk.answer.items.size() >= walk.question.limit;
   if (enough || walk.next_slot == queue::kNoSlot) {
-    shard_.exchange.answers().answer_in_doubt(std::move(walk.answer));
+    answer_in_doubt(walk);
     in_doubt_walks_.pop_front();
   }
   more_to_do_ = more_to_do_ || !in_doubt_walks_.empty();
+}
+
+// What was decided is told when it is durable, this time or an earlier one: a decision that came a
+// second time finds nobody who is held.
+void Home::answer_in_doubt(InDoubtWalk& walk) {
+  const bool decides = walk.question.action != InDoubtQuestion::Action::list;
+  if (decides) {
+    append_outcomes();
+    urgent_flush_ = true;
+  }
+  if (decides && journal_.appended_sequence() > journal_.durable_sequence()) {
+    decided_.push_back({journal_.appended_sequence(), std::move(walk.answer)});
+  } else {
+    shard_.exchange.answers().answer_in_doubt(std::move(walk.answer));
+  }
+}
+
+void Home::decisions_durable(uint64_t sequence) {
+  while (!decided_.empty() && decided_.front().sequence <= sequence) {
+    shard_.exchange.answers().answer_in_doubt(std::move(decided_.front().answer));
+    decided_.pop_front();
+  }
 }
 
 // In no list until somebody decides. One that will be tried again counts as deferred, too, and one

@@ -4,6 +4,7 @@
 #include <cassert>
 #include <utility>
 
+#include "engine/in_doubt.h"
 #include "engine/io/kill_point.h"
 #include "engine/io/planted.h"
 #include "engine/lane.h"
@@ -347,12 +348,9 @@ smtp::Session* Lanes::new_session() {
 
 bool Lanes::early_mail(const Lane& lane, uint16_t host) const {
   const std::string_view name = lane.site->hosts[host].name;
-  return std::any_of(
-      shard_.settings.early_mail_hosts.begin(), shard_.settings.early_mail_hosts.end(),
-      [&](const std::string& suffix) {
-        return name.ends_with(suffix) &&
-               (name.size() == suffix.size() || name[name.size() - suffix.size() - 1] == '.');
-      });
+  return std::any_of(shard_.settings.early_mail_hosts.begin(),
+                     shard_.settings.early_mail_hosts.end(),
+                     [name](const std::string& pattern) { return fits_name(pattern, name); });
 }
 
 }  // namespace veredus

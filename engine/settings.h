@@ -58,7 +58,8 @@ struct EngineSettings {
   int64_t host_down_ns =
       60'000'000'000;  // a host that could not be reached is passed over that long
   std::vector<std::string>
-      early_mail_hosts;  // MX suffixes known to take a next MAIL before the end-of-data reply
+      early_mail_hosts;  // MX hosts known to take a next MAIL before the end-of-data reply; a name,
+                         // or with a dot in front all below it
   smtp::DialogueSettings dialogue;
   std::vector<SourceSettings> sources = {SourceSettings{}};
 
@@ -75,6 +76,7 @@ struct EngineSettings {
   uint64_t page_cache_bytes = 64u << 20;
   uint64_t content_cache_bytes = 256u << 20;
   queue::JournalOptions journal;
+  uint64_t spool_bytes_max = 0;  // of all journals together, each its share; 0: no bound
   // Somebody who asked to be forgotten is gone from the journals in that time, or when the events
   // of him need not be kept any more, if that is later.
   int64_t erase_within_ns = 86400 * int64_t{1'000'000'000};

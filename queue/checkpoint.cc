@@ -10,6 +10,8 @@ namespace veredus::queue {
 namespace {
 
 constexpr uint8_t kCheckpointVersion = 1;
+// The latest moment, either way, that has nanoseconds.
+constexpr int64_t kDueMsMax = INT64_MAX / kDueGrainNs;
 
 // What begins an item of a `waiting` part.
 enum Item : uint8_t {
@@ -146,7 +148,8 @@ void WaitingWriter::add(uint64_t key, const WaitingExtent& extent, uint16_t ordi
   put_number(bytes_, state.attempts);
   written_to_ = next_ordinal_ = ordinal + 1u;
   if (state.held) return;
-  const int64_t due_ms = (state.due_wall_ns + kDueGrainNs - 1) / kDueGrainNs;
+  const int64_t due_ms = std::min(
+      state.due_wall_ns / kDueGrainNs + (state.due_wall_ns % kDueGrainNs > 0 ? 1 : 0), kDueMsMax);
   put_varint(bytes_, zigzag(due_ms - last_due_ms_));
   last_due_ms_ = due_ms;
 }
@@ -195,7 +198,10 @@ absl::Status read_waiting(std::string_view body, uint16_t journal, WaitingHandle
       state.in_doubt = item != kTried;
       state.held = item == kHeld;
       if (!state.held) {
-        due_ms += unzigzag(in.varint());
+        // Without a sign, for it may be any number.
+        due_ms = static_cast<int64_t>(static_cast<uint64_t>(due_ms) +
+                                      static_cast<uint64_t>(unzigzag(in.varint())));
+        if (due_ms < -kDueMsMax || due_ms > kDueMsMax) return damaged();
         state.due_wall_ns = due_ms * kDueGrainNs;
       }
     }
@@ -292,7 +298,9 @@ void TalliesWriter::take(std::string& out) {
 bool TalliesReader::next(uint64_t& batch, Settled& settled) {
   if (rest_.empty()) return false;
   ByteReader in(rest_);
-  batch = last_batch_ += in.varint();
+  batch = last_batch_ + in.varint();
+  if (batch <= last_batch_) in.fail();  // they ascend
+  last_batch_ = batch;
   for (uint32_t* const count : {&settled.delivered, &settled.failed, &settled.expired,
                                 &settled.cancelled, &settled.suppressed}) {
     *count = static_cast<uint32_t>(in.varint(UINT32_MAX));

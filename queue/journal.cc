@@ -17,6 +17,12 @@ constexpr unsigned kSpareBuffers = 4;
 constexpr uint64_t kCachePageBytes = 4096;
 constexpr unsigned kInterruptedMax = 16;  // -EINTR, -EAGAIN in a row: then a write has failed
 
+// What intake's frames of that many bytes take at most.
+uint64_t group_of(uint64_t bytes) {
+  const uint64_t frames = align_up(bytes, kFrameAlign) + uint64_t{kFrameHeaderBytes} * 16;
+  return align_up(kGroupHeaderBytes + frames, kGroupAlign);
+}
+
 }  // namespace
 
 absl::StatusOr<Recovered> Journal::Impl::recover(JournalVisitor& visitor) {
@@ -141,15 +147,25 @@ void Journal::Impl::place(uint64_t group_bytes) {
 }
 
 bool Journal::Impl::has_space(uint64_t bytes) const {
-  const uint64_t frames = align_up(bytes, kFrameAlign) + uint64_t{kFrameHeaderBytes} * 16;
+  if (over_bytes_max() || beyond_bytes_max(bytes)) return false;
   uint64_t at = place_offset_;
   if (!groups_.empty() && !groups_.back().closed)
     at = align_up(groups_.back().offset + groups_.back().bytes.size(), kGroupAlign);
-  const bool here = at + align_up(kGroupHeaderBytes + frames, kGroupAlign) <= place_segment_->bytes;
+  const bool here = at + group_of(bytes) <= place_segment_->bytes;
   // A single group that is larger than a segment has the next spare made again.
   if (spares_made() >= (here ? 1u : 2u)) return true;
   space_wanted_ = true;
   return false;
+}
+
+bool Journal::Impl::at_bytes_max() const {
+  if (options_.bytes_max == 0 || !started_) return false;
+  return over_bytes_max() || (ahead() < 2 && second_wanted() && !may_grow(options_.segment_bytes));
+}
+
+bool Journal::Impl::beyond_bytes_max(uint64_t bytes) const {
+  const uint64_t alone = kSegmentHeaderBytes + group_of(bytes);
+  return alone > options_.segment_bytes && !may_grow(alone);
 }
 
 void Journal::Impl::close_group(Group& group) {
@@ -355,6 +371,12 @@ void Journal::end_segment() {
 }
 bool Journal::has_room() const {
   return impl_->has_room();
+}
+bool Journal::at_bytes_max() const {
+  return impl_->at_bytes_max();
+}
+bool Journal::beyond_bytes_max(uint64_t bytes) const {
+  return impl_->beyond_bytes_max(bytes);
 }
 bool Journal::has_space(uint64_t bytes) const {
   return impl_->has_space(bytes);

@@ -71,11 +71,19 @@ struct JournalOptions {
   uint32_t segment_bytes = 64u << 20;   // a larger single group gets a segment of its own size
   uint32_t group_bytes = 4u << 20;      // a group this large is not added to any more
   uint32_t buffered_bytes = 64u << 20;  // gathered but not durable; beyond it has_room() is false
-  // Of all its segment files together: no further one is made beyond it. 0: what the disk takes.
+  // Of all its segment files together, as far as intake goes: has_space() keeps kSegmentsKept of
+  // them free. What becomes of the mail that waits is written all the same, were it beyond. 0: what
+  // the disk takes.
   uint64_t bytes_max = 0;
   // At a start, what the disk would not give is lost (recover_journal); else the start fails.
   bool accept_unreadable = false;
 };
+
+// Within bytes_max, in segments: one that outcomes go on to, and two for checkpoints, with which
+// older ones go.
+inline constexpr uint32_t kSegmentsKept = 3;
+// With fewer, what a start finds and begins may leave none for intake for good.
+inline constexpr uint32_t kSegmentsMin = 8;
 
 // What recovery hands over, in order of the journal. Views are valid during the call only.
 class JournalVisitor {
@@ -141,6 +149,11 @@ class Journal {
   // outcomes. False while that one is being made, and when the disk or bytes_max is full: intake
   // must wait then, outcomes and checkpoints are appended all the same.
   bool has_space(uint64_t bytes) const;
+  // No further segment for intake, for there is no room for it within bytes_max: it goes on to the
+  // end of the one in use, unless a start has found more than that.
+  bool at_bytes_max() const;
+  // That many bytes need a segment of their own size, and that has no room within bytes_max.
+  bool beyond_bytes_max(uint64_t bytes) const;
   bool healthy()
       const;  // false: no segment can be made now (disk full, I/O errors); flush() tries again
   bool idle() const;  // nothing gathered, nothing under way

@@ -33,19 +33,34 @@ size_t Journal::Impl::spares_made() const {
   return made;
 }
 
-// One at a time, in order. One is always ahead, kept for outcomes; a second one from the time when
-// the last one in use is half full, or when intake asks for it.
-void Journal::Impl::make_segments() {
-  if (creating_ != nullptr || wait_ > 0 || closed_) return;
+size_t Journal::Impl::ahead() const {
   size_t ahead = 0;
   for (auto at = segments_.rbegin(); at->get() != place_segment_; ++at) ++ahead;
-  const bool two = space_wanted_ || place_offset_ > place_segment_->bytes / 2;
-  if (ahead < (two ? 2u : 1u)) add_segment();
+  return ahead;
+}
+
+bool Journal::Impl::second_wanted() const {
+  return space_wanted_ || place_offset_ > place_segment_->bytes / 2;
+}
+
+// By that much for intake.
+bool Journal::Impl::may_grow(uint64_t bytes) const {
+  if (options_.bytes_max == 0) return true;
+  uint64_t then = file_bytes_ + bytes + uint64_t{kSegmentsKept} * options_.segment_bytes;
+  for (const std::unique_ptr<Segment>& segment : segments_) {
+    if (segment->file < 0) then += segment->bytes;
+  }
+  return then <= options_.bytes_max;
+}
+
+// One at a time, in order. One is always ahead, kept for outcomes; a second one, for intake, from
+// the time when the last one in use is half full, or when intake asks for it.
+void Journal::Impl::make_segments() {
+  if (creating_ != nullptr || wait_ > 0 || closed_) return;
+  const bool two = second_wanted() && may_grow(options_.segment_bytes);
+  if (ahead() < (two ? 2u : 1u)) add_segment();
   for (const std::unique_ptr<Segment>& segment : segments_) {
     if (segment->file >= 0) continue;
-    if (options_.bytes_max != 0 && file_bytes_ + segment->bytes > options_.bytes_max) {
-      return cannot_make();
-    }
     creating_ = segment.get();
     segment->bytes_asked = segment->bytes;
     disk_.create(segment_path(directory_, segment->number), segment->bytes, *segment);

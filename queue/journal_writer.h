@@ -41,6 +41,8 @@ class Journal::Impl {
   void try_again() { wait_ = 0; }
   bool has_room() const { return gathered_ < options_.buffered_bytes; }
   bool has_space(uint64_t bytes) const;
+  bool at_bytes_max() const;
+  bool beyond_bytes_max(uint64_t bytes) const;
   bool healthy() const { return healthy_; }
   bool idle() const {
     return groups_.empty() && lost_.empty() && step_ == Step::none && creating_ == nullptr &&
@@ -102,6 +104,12 @@ class Journal::Impl {
   void close_group(Group& group);
   Segment& add_segment();
   size_t spares_made() const;
+  size_t ahead() const;
+  bool second_wanted() const;
+  bool over_bytes_max() const {
+    return options_.bytes_max != 0 && file_bytes_ > options_.bytes_max;
+  }
+  bool may_grow(uint64_t bytes) const;
   void make_segments();
   void segment_made(Segment& segment, int64_t result);
   void remove_dead();

@@ -186,6 +186,9 @@ void Ledger::on_extent(const Location& at, std::string_view payload) {
     for (uint32_t at_entry = kPageHeaderBytes, next = 0; at_entry != 0; at_entry = next) {
       const absl::Status read = read_entry_head(page->bytes, at_entry, entry, next);
       if (!read.ok()) return damaged(at, read);
+      if (entry.index < header->first_index ||
+          entry.index - header->first_index >= kExtentRecipientsMax)
+        return damaged(at, absl::DataLossError("a recipient outside its extent"));
       WaitingState state;
       if (header->carried) {
         if (Run* const before = find(header->batch, entry.index, nullptr); before != nullptr) {
@@ -210,6 +213,7 @@ void Ledger::on_outcomes(const Location& at, std::string_view payload) {
 // Every final outcome counts, also of a recipient that is not known here: its extent lies before
 // the checkpoint, and the checkpoint, which comes behind, does not name who is settled by then.
 void Ledger::apply(const Outcome& outcome) {
+  saw(outcome.batch);
   latest_wall_ns_ = std::max(latest_wall_ns_, outcome.wall_ns);
   tallies_[outcome.batch].count(outcome);
   const Location at{journal_, outcome.segment, outcome.page_offset, 0};

@@ -119,7 +119,8 @@ struct Config {
   // Of each tenant; 0: no bound.
   uint64_t tenant_waiting_max = 0;
   uint64_t tenant_bytes_max = 0;
-  unsigned uploads_max = 64;  // batches being fed at a time
+  uint64_t spool_bytes_max = 0;  // of all journals; 0: no bound
+  unsigned uploads_max = 64;     // batches being fed at a time
   int64_t erase_within_ns = 86400 * int64_t{1'000'000'000};
   int64_t remember_ns = 7 * 86400 * int64_t{1'000'000'000};  // idempotency, after the last outcome
 

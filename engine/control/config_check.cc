@@ -6,6 +6,8 @@
 
 #include "dns/address_policy.h"
 #include "engine/control/config_table.h"
+#include "engine/control/settings.h"
+#include "queue/journal.h"
 
 // What the types alone do not say.
 
@@ -215,6 +217,14 @@ class Checker {
     }
     if (config_.connections_total < config_.shards) {
       fault("smtp.connections_total", "is less than node.shards: each shard needs one at least");
+    }
+    const uint64_t spool_min =
+        uint64_t{queue::kSegmentsMin} * config_.segment_bytes * std::max(1u, shards_of(config_));
+    if (config_.spool_bytes_max != 0 && config_.spool_bytes_max < spool_min) {
+      fault("limits.spool", bytes_text(config_.spool_bytes_max) + " is less than " +
+                                bytes_text(spool_min) + ": each journal, one per shard, needs " +
+                                std::to_string(queue::kSegmentsMin) +
+                                " files of journal.segment; raise it, or lower that");
     }
     if (config_.message_bytes_max > config_.batch_line_bytes_max) {
       fault("limits.message", "is more than limits.batch_line, which has to hold it");

@@ -118,6 +118,8 @@ constexpr Setting kSettings[] = {
     {"limits", "message", BytesSetting{&Config::message_bytes_max, kKiB, kGiB}, "one message"},
     {"limits", "uploads", CountSetting{&Config::uploads_max, 1, 1024, nullptr},
      "batches being fed at a time; further ones are told 503"},
+    {"limits", "spool", BytesSetting{&Config::spool_bytes_max, 0, kSpoolBytesMax},
+     "of the journals on disk, 0: what the disk takes; beyond it feeders are told 503"},
     {"limits", "tenant_waiting",
      BigCountSetting{&Config::tenant_waiting_max, 0, kTenantWaitingMax, "no bound"},
      "recipients of one tenant in the engine; beyond it its feeder is told 429"},

@@ -23,6 +23,7 @@ inline constexpr int64_t kDay = 24 * kHour;
 inline constexpr uint64_t kKiB = 1024;
 inline constexpr uint64_t kMiB = 1024 * kKiB;
 inline constexpr uint64_t kGiB = 1024 * kMiB;
+inline constexpr uint64_t kSpoolBytesMax = 1'000'000 * kGiB;
 inline constexpr uint64_t kTenantBytesMax = 1'000'000 * kGiB;
 inline constexpr uint64_t kTenantWaitingMax = 1'000'000'000;
 

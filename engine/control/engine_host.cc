@@ -40,6 +40,7 @@ absl::StatusOr<std::unique_ptr<EngineHost>> EngineHost::start(const Config& conf
   for (const auto& live : spool.batches) host->intake_->restore(live);
   host->first_batch_of_run_ = spool.next_batch;
   host->recovered_batches_ = spool.batches.size();
+  host->recovered_bytes_ = spool.file_bytes;
   host->damage_ = std::move(spool.damage);
   for (auto& [name, consumer] : spool.consumers) host->consumers_.push_back(std::move(consumer));
   return host;

@@ -32,6 +32,8 @@ class EngineHost final : public EngineView, private io::Wake {
   intake::ShardPort& port() { return *engine_; }
   const EngineSettings& settings() const { return settings_; }
   uint64_t recovered_batches() const { return recovered_batches_; }
+  // Of the journals on disk, as the start found them.
+  uint64_t recovered_bytes() const { return recovered_bytes_; }
 
   // Lets open transactions finish within the limit, then ends them. True: all finished. Blocks; the
   // control thread must not be needed meanwhile.
@@ -86,6 +88,7 @@ class EngineHost final : public EngineView, private io::Wake {
   uint64_t next_consumer_token_ = kConsumerTokens;
   uint64_t first_batch_of_run_ = 1;
   uint64_t recovered_batches_ = 0;
+  uint64_t recovered_bytes_ = 0;
 };
 
 }  // namespace veredus::control

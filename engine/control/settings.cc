@@ -147,6 +147,7 @@ absl::StatusOr<EngineSettings> engine_settings(const Config& config) {
   settings.content_cache_bytes = config.content_cache_bytes;
   settings.journal.segment_bytes = config.segment_bytes;
   settings.journal.accept_unreadable = config.accept_unreadable;
+  settings.spool_bytes_max = config.spool_bytes_max;
   settings.outcome_flush_ns = config.outcome_flush_ns;
   settings.erase_within_ns = config.erase_within_ns;
   settings.events.keep_ns = config.events_keep_ns;

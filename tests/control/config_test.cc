@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "engine/control/config_table.h"
+#include "engine/control/settings.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -138,6 +139,18 @@ TEST(Config, DescriptionReadsBackAsTheSameConfiguration) {
   EXPECT_EQ(again->idle_close_ns, 1500 * kMs);
   EXPECT_EQ(again->message_bytes_max, 1000000u);
   EXPECT_EQ(again->sources[0].name, "x");
+}
+
+TEST(Config, TheSpoolHasRoomForEachJournal) {
+  const std::string two = "[node]\nshards = 2\n[journal]\nsegment = \"1MiB\"\n[limits]\nspool = ";
+  EXPECT_EQ(default_config().spool_bytes_max, 0u);
+  EXPECT_EQ(good(two + "\"16MiB\"\n").spool_bytes_max, 16u << 20);
+  EXPECT_EQ(good(two + "0\n").spool_bytes_max, 0u);
+  EXPECT_THAT(error_of(two + "16777215\n"),
+              AllOf(StartsWith("a.toml:6:"), HasSubstr("less than 16MiB"), HasSubstr("8 files")));
+  EXPECT_THAT(error_of("[node]\nshards = 2\n[limits]\nspool = \"1GB\"\n"),
+              HasSubstr("less than 1GiB"));
+  EXPECT_EQ(engine_settings(good(two + "\"20MiB\"\n"))->spool_bytes_max, 20u << 20);
 }
 
 TEST(Config, RulesForThoseInDoubt) {

@@ -24,6 +24,8 @@ MIB = 1 << 20
 NOT_YET = {
     "taken_up_soon": "a journal that could not make a segment tries again after up to 256 flushes, "
                      "and an idle shard flushes once a second",
+    "shrinks_after_a_start": "with more than limits.spool allows found by a start and all of it "
+                             "settled since, no further checkpoint lets the old segments go",
 }
 
 
@@ -252,6 +254,76 @@ class FullExt4(Full, Exhausting):
         if done.returncode != 0:
             self.skipTest("no loop devices here: " + done.stderr.strip())
         self.prepared.callback(self.unmount, spool)
+
+
+# --- what the spool is allowed -------------------------------------------------------------------
+
+class SpoolLimit(Exhausting):
+    """The disk has room, limits.spool has none."""
+    settings = dict(Exhausting.settings, retry={"initial": "3s", "cap": "3s"},
+                    smtp={"host_down": "1s"}, limits={"spool": "32MiB"})
+    limit = 32 * MIB
+    padding = 1000
+
+    def spool_bytes(self):
+        spool = os.path.join(self.directory, "spool")
+        return sum(os.path.getsize(os.path.join(place, name))
+                   for place, _, names in os.walk(spool) for name in names
+                   if name.endswith(".vrj"))
+
+    def fill(self):
+        """With mail that nobody takes."""
+        self.walk.stop_sink()
+        status, answer, headers = self.feed_until_refused(200)
+        self.check_named(status, answer, headers)
+        self.assertGreater(len(self.acknowledged), 5)
+
+    def check_named(self, status, answer, headers):
+        self.check_refusal(status, answer, headers)
+        self.assertIn("limits.spool", answer["error"]["reason"])
+
+    def check_all_settled(self):
+        count = len(self.acknowledged)
+        self.assertEqual(self.settled(60), count, "deliveries stand still")
+
+    def check_taken_up(self):
+        status, answer = self.feed_until_taken(60)
+        listed = self.run_veredus("spool", "list", "--segments").stdout
+        self.assertEqual(status, 200, "%s\n%s" % (answer, listed))
+        self.check_all_settled()
+
+    def wait_shrunk(self, limit):
+        """Outcomes and checkpoints may go beyond it for a while."""
+        end = time.monotonic() + 30
+        while self.spool_bytes() > limit and time.monotonic() < end:
+            time.sleep(0.1)
+        self.assertLessEqual(self.spool_bytes(), limit)
+
+    def test_mail_is_refused_in_time_and_taken_again_without_a_start(self):
+        self.fill()
+        self.assertLessEqual(self.spool_bytes(), self.limit)
+        self.assertEqual(self.walk.get("/healthz")[0], 200)
+        self.walk.start_sink()
+        self.check_all_settled()
+        self.check_taken_up()
+        self.wait_shrunk(self.limit)
+        self.check_after_kill()
+
+    def test_a_start_that_finds_more_says_so_and_delivers(self):
+        self.fill()
+        self.assertEqual(self.walk.stop_engine(), 0)
+        # The least that may be set for two journals.
+        self.walk.settings = dict(self.settings, limits={"spool": "16MiB"},
+                                  journal={"segment": "1MiB"})
+        self.walk.write_config()
+        self.walk.start_engine()
+        self.assertIn("limits.spool allows 16MiB", self.walk.engine_log())
+        self.check_named(*self.feed_one())
+        self.walk.start_sink()
+        self.check_all_settled()
+        status, answer = self.feed_until_taken(10)
+        self.holds("shrinks_after_a_start", status == 200, str(answer))
+        self.check_all_arrive()
 
 
 # --- descriptors ----------------------------------------------------------------------------------

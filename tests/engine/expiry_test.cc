@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/own_expiry.h"
+#include "tests/engine/few.h"
 #include "tests/sim/world.h"
 
 namespace veredus::sim {
@@ -23,16 +24,8 @@ std::string expires(const std::string& when) {
 }
 
 // 60 recipients in two batches; those with an odd number have a time of their own.
-WorldOptions few(const std::string& batch, const std::string& even, const std::string& odd) {
-  WorldOptions options;
-  options.shards = 2;
-  options.recipients = 60;
-  options.batches = 2;
-  options.domains = 6;
-  options.sites = 3;
-  options.crashes_max = 0;
-  options.faults = options.disk_faults = false;
-  options.turns_max = 300'000;
+WorldOptions expiring(const std::string& batch, const std::string& even, const std::string& odd) {
+  WorldOptions options = few();
   options.batch_more = expires(batch);
   options.recipient_more = [even, odd](uint32_t recipient) {
     return expires(recipient % 2 == 0 ? even : odd);
@@ -54,7 +47,7 @@ void everybody_later(EngineSettings&, Faults& faults) {
 // session when its time ends, and it is the lane that sees it.
 TEST(ExpiryTest, WhatWaitsForASessionExpiresInABatchWithoutATime) {
   for (const std::string batch : {"", "1h"}) {
-    WorldOptions options = few(batch, "2s", "2s");
+    WorldOptions options = expiring(batch, "2s", "2s");
     options.sites = 1;
     options.recipients = 400;
     options.change = [](EngineSettings& settings, Faults&) {
@@ -74,7 +67,7 @@ TEST(ExpiryTest, WhatWaitsForASessionExpiresInABatchWithoutATime) {
 
 // The servers say "later" to all for two hours: who may wait longer gets its mail.
 TEST(ExpiryTest, ItsOwnTimeWinsInABatchWithoutATime) {
-  WorldOptions options = few("", "", "1h");
+  WorldOptions options = expiring("", "", "1h");
   options.change = everybody_later;
   const WorldReport report = World(options).run();
   EXPECT_THAT(report.violations, IsEmpty());
@@ -84,7 +77,7 @@ TEST(ExpiryTest, ItsOwnTimeWinsInABatchWithoutATime) {
 
 // No session ever exists, and the retry would come minutes after the end of its time.
 TEST(ExpiryTest, AShorterTimeEndsWhileNoHostCanBeReached) {
-  WorldOptions options = few("1h", "2s", "2s");
+  WorldOptions options = expiring("1h", "2s", "2s");
   options.change = nobody_reachable;
   const WorldReport report = World(options).run();
   EXPECT_THAT(report.violations, IsEmpty());
@@ -94,7 +87,7 @@ TEST(ExpiryTest, AShorterTimeEndsWhileNoHostCanBeReached) {
 }
 
 TEST(ExpiryTest, AShorterTimeEndsWithoutARoute) {
-  WorldOptions options = few("1h", "2s", "2s");
+  WorldOptions options = expiring("1h", "2s", "2s");
   options.change = nobody_routed;
   const WorldReport report = World(options).run();
   EXPECT_THAT(report.violations, IsEmpty());
@@ -105,7 +98,7 @@ TEST(ExpiryTest, AShorterTimeEndsWithoutARoute) {
 // Nobody needs to hear in an hour that it was over after two seconds.
 TEST(ExpiryTest, AShorterTimeEndsBeforeItIsDue) {
   for (const bool whole_batch : {false, true}) {
-    WorldOptions options = few("", "", "");
+    WorldOptions options = expiring("", "", "");
     const std::string more = ",\"not_before\":\"1h\",\"expires\":\"2s\"";
     if (whole_batch) {
       options.batch_more = more;
@@ -120,7 +113,7 @@ TEST(ExpiryTest, AShorterTimeEndsBeforeItIsDue) {
 }
 
 TEST(ExpiryTest, ALongerTimeOutlivesTheBatch) {
-  WorldOptions options = few("3s", "", "1d");
+  WorldOptions options = expiring("3s", "", "1d");
   options.change = nobody_reachable;
   const WorldReport report = World(options).run();
   EXPECT_THAT(report.violations, IsEmpty());
@@ -135,7 +128,7 @@ TEST(ExpiryTest, ALongerTimeOutlivesTheBatch) {
 TEST(ExpiryTest, ItsOwnTimeIsKnownAgainAfterACrash) {
   uint64_t crashes = 0;
   for (uint64_t seed = 1; seed <= 20; ++seed) {
-    WorldOptions options = few("30m", "10m", "1d");
+    WorldOptions options = expiring("30m", "10m", "1d");
     options.seed = seed;
     options.crashes_max = 2;
     options.change = nobody_reachable;

@@ -4,25 +4,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/engine/few.h"
 #include "tests/sim/world.h"
 
 namespace veredus::sim {
 namespace {
 
 using testing::IsEmpty;
-
-WorldOptions few() {
-  WorldOptions options;
-  options.shards = 2;
-  options.recipients = 60;
-  options.batches = 2;
-  options.domains = 6;
-  options.sites = 3;
-  options.crashes_max = 0;
-  options.faults = options.disk_faults = false;
-  options.turns_max = 300'000;
-  return options;
-}
 
 // Two hours long every server says 421 right behind its reply to EHLO. That is a failure of the
 // host like a refused greeting: it is passed over for a while, and what waits is told to come
@@ -167,6 +155,34 @@ TEST(LaneTest, EarlyMail) {
     const WorldReport report = World(options).run();
     EXPECT_THAT(report.violations, IsEmpty()) << "seed " << seed;
   }
+}
+
+// Which hosts take the next MAIL early is said by their names, or by what these end in. The world
+// runs the same way exactly where nobody is meant.
+TEST(LaneTest, HostsThatTakeMailEarly) {
+  const auto run = [](const std::vector<std::string>& hosts) {
+    WorldOptions options = few();
+    options.sites = 1;
+    options.recipients = 300;
+    options.connections_per_site = 1;
+    options.change = [&hosts](EngineSettings& settings, Faults&) {
+      settings.early_mail_hosts = hosts;
+      settings.recipients_per_transaction = 1;
+    };
+    const WorldReport report = World(options).run();
+    EXPECT_THAT(report.violations, IsEmpty());
+    EXPECT_EQ(report.receipts, options.recipients);
+    return report;
+  };
+  const WorldReport late = run({});
+  for (const std::vector<std::string>& hosts :
+       {std::vector<std::string>{".sim"}, {"mx1.sim", ".SIM"}}) {
+    const WorldReport early = run(hosts);
+    EXPECT_NE(early.trace, late.trace) << hosts[0];
+    EXPECT_LT(early.simulated_ns, late.simulated_ns) << hosts[0];
+  }
+  for (const char* const host : {"sim", ".mx0.sim", "x0.sim", ".0.sim", ".example"})
+    EXPECT_EQ(run({host}).trace, late.trace) << host;
 }
 
 }  // namespace

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <ctime>
@@ -12,7 +13,9 @@
 #include <unistd.h>
 
 #include "engine/control/settings.h"
+#include "engine/engine_core.h"
 #include "engine/io/ring.h"
+#include "engine/io/ring_disk.h"
 #include "tools/veredus/doctor.h"
 
 namespace veredus::tools {
@@ -25,6 +28,15 @@ long long sysctl_number(const std::string& path) {
   std::ifstream in("/proc/sys/" + path);
   long long value = -1;
   return in >> value ? value : -1;
+}
+
+// As many as the engine will write: one a shard, and those that an earlier number of shards left.
+unsigned journals_of(const control::Config& config) {
+  const unsigned shards = control::shards_of(config);
+  absl::StatusOr<io::SpoolFiles> files = io::SpoolFiles::open(config.spool);
+  if (!files.ok()) return shards;
+  io::BlockingDisk disk(*std::move(files));
+  return std::max(shards, journals_in(disk).value_or(0u));
 }
 
 }  // namespace
@@ -122,7 +134,7 @@ void check_spool(const control::Config& config, Findings& out) {
   statvfs(spool.c_str(), &space);
   const uint64_t free_bytes = uint64_t{space.f_bavail} * space.f_frsize;
   // Three segments a journal: the one being written, the next, and one for outcomes.
-  const uint64_t needed = uint64_t{3} * config.segment_bytes * control::shards_of(config);
+  const uint64_t needed = uint64_t{3} * config.segment_bytes * journals_of(config);
   const std::string text = spool + ", " + std::to_string(free_bytes >> 20) + " MiB free";
   if (free_bytes < needed) {
     out.push_back({"spool", State::fail,

@@ -184,6 +184,12 @@ class Service {
     for (const std::string& place : host_->damage()) {
       log_line(LogLevel::error, "damage in the spool: " + place);
     }
+    if (config_.spool_bytes_max != 0 && host_->recovered_bytes() > config_.spool_bytes_max) {
+      log_line(LogLevel::error,
+               "the spool takes up " + control::bytes_text(host_->recovered_bytes()) +
+                   ", limits.spool allows " + control::bytes_text(config_.spool_bytes_max) +
+                   ": mail is delivered, and none is taken until it has shrunk");
+    }
     log_line(LogLevel::notice, "ready: " + std::to_string(host_->shards()) + " shards, " +
                                    std::to_string(host_->recovered_batches()) +
                                    " batches in the spool, feed socket " + config_.feed_socket);
