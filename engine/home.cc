@@ -142,10 +142,15 @@ void Home::append_now(intake::AppendRequest& request) {
       note(append_commit(request.batch, frame.payload));
       continue;
     }
+    if (frame.type == FrameType::forgotten && io::is_planted(io::Planted::forgotten_unwritten)) {
+      note(journal_.append(FrameType::witness, std::string_view()));
+      continue;
+    }
     const queue::Appended appended = journal_.append(frame.type, frame.payload);
     note(appended);
     // At once: a checkpoint that begins behind the frame must not bring it back.
-    if (frame.type == FrameType::forgotten) forget(queue::number_at(frame.payload));
+    if (frame.type == FrameType::forgotten && !io::is_planted(io::Planted::forgotten_restated))
+      forget(queue::number_at(frame.payload));
     if (frame.type == FrameType::consumer) note_consumer(frame.payload);
     if (frame.type == FrameType::extent) {
       const absl::Status loaded = load_extent(appended.location, frame.payload);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/home.h"
+#include "engine/io/planted.h"
 
 namespace veredus {
 
@@ -74,6 +75,7 @@ void Home::keep_events() {
     kept_bytes_ -= kept.bytes;
     kept_.erase(kept_.begin());
   }
+  if (io::is_planted(io::Planted::events_not_kept)) kept_.clear();
   // What is written to is always kept, and what a start needs is there all the same.
   const uint32_t from = kept_.empty() ? complete_seen_ + 1 : kept_.begin()->first;
   events_from_ = std::max(events_from_, std::min(from, journal_.needed_from()));

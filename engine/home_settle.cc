@@ -115,6 +115,7 @@ void Home::place_of(uint32_t slot, queue::Outcome& outcome) const {
 
 // The one place where an outcome goes to the journal and into the tallies.
 void Home::write(queue::Outcome& outcome, const Extent& extent) {
+  if (io::is_planted(io::Planted::expiry_unwritten) && outcome.type == OutcomeType::expired) return;
   if (outcomes_.empty()) oldest_outcome_mono_ns_ = shard_.mono_ns;
   outcomes_.add(outcome);
   io::kill_point("outcome_gathered");

@@ -221,6 +221,7 @@ void Ledger::apply(const Outcome& outcome) {
   if (run == nullptr) return;
   const uint32_t ordinal = outcome.index - run->extent.first_index;
   if (is_final(outcome.type)) {
+    if (is_planted(Planted::expired_waits) && outcome.type == OutcomeType::expired) return;
     take(*run, ordinal);
   } else {
     put(*run, ordinal, state_after(outcome));

@@ -2,8 +2,8 @@
 
 namespace veredus::queue {
 
-// Defects of the journal that the simulated world must find, as engine/io/planted.h has them of the
-// engine: only builds with VEREDUS_PLANTED can plant one.
+// Defects of the journal and of intake that the simulated world must find, as engine/io/planted.h
+// has them of the engine: only builds with VEREDUS_PLANTED can plant one.
 enum class Planted {
   none,
   sync_skipped,       // a group counts as durable when it is written
@@ -13,6 +13,9 @@ enum class Planted {
   needed_from_last,   // the checkpoint before the last one may be reclaimed
   tallies_added,      // a checkpoint's tallies are added to what is known, instead of replacing it
   carried_stays,      // who is carried forward waits at the old place, too
+  expired_waits,      // after a start who had expired waits again
+  forgotten_early,    // a batch is forgotten as soon as it is finished
+  forgotten_held,     // those held in doubt count as finished
 };
 
 #ifdef VEREDUS_PLANTED

@@ -6,6 +6,7 @@
 #include "engine/intake/job.h"
 #include "engine/intake/json_writer.h"
 #include "engine/intake/memory.h"
+#include "queue/planted.h"
 
 namespace veredus::intake {
 namespace {
@@ -144,7 +145,10 @@ int64_t finished_age_on_load_ns(int64_t remember_ns, int64_t finished_wall_ns, i
 }
 
 bool Intake::may_go(Remembered& entry, int64_t now_mono_ns) const {
-  if (entry.live->tally.finals() < entry.live->accepted) return false;
+  const queue::Tally& tally = entry.live->tally;
+  const bool held_count = queue::is_planted(queue::Planted::forgotten_held);
+  if ((held_count ? tally.settled() : tally.finals()) < entry.live->accepted) return false;
+  if (queue::is_planted(queue::Planted::forgotten_early)) return true;
   if (!entry.finished_mono_ns) entry.finished_mono_ns = now_mono_ns;
   return now_mono_ns - *entry.finished_mono_ns >= settings_.remember_ns;
 }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string_view>
+
 namespace veredus::io {
 
 // Defects that the simulated world must find: it is run with one of them planted, to see that it
@@ -33,6 +35,10 @@ enum class Planted {
                           // forgotten
   erasure_not_restated,   // a checkpoint does not know of the segments that are to be emptied
   wrong_recipient,        // now and then the address in the envelope lacks its first character
+  forgotten_unwritten,    // a batch is forgotten, and the journal does not hear of it
+  forgotten_restated,     // … or hears of it, and the next checkpoint brings it back
+  expiry_unwritten,       // who expires leaves without an outcome
+  events_not_kept,        // however long they are to be
 };
 
 #ifdef VEREDUS_PLANTED
@@ -40,7 +46,18 @@ extern Planted planted;
 inline bool is_planted(Planted defect) {
   return planted == defect;
 }
+// The defect of that name, of the engine or of the journal (queue/planted.h). False: there is none.
+bool plant(std::string_view name);
+// The one that the environment names, in VEREDUS_PLANT: for tests of whole processes. False: none
+// is of that name.
+bool plant_what_is_told();
 #else
+constexpr bool plant(std::string_view) {
+  return false;
+}
+constexpr bool plant_what_is_told() {
+  return true;
+}
 constexpr bool is_planted(Planted) {
   return false;
 }

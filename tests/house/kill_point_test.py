@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""A release holds nothing of the points at which tests kill it; other builds hold all of them.
+"""A release holds nothing of the points at which tests kill it, and of the defects that they plant;
+other builds hold all of the points.
 
 Usage: kill_point_test.py BUILD_TYPE PROGRAM
 """
@@ -29,6 +30,7 @@ class KillPoints(unittest.TestCase):
             # A name alone may be some function's, too; the question is not.
             self.assertNotIn(words[0], held)
             self.assertNotIn(b"kill_point", program)
+            self.assertNotIn(b"VEREDUS_PLANT\0", program)
         else:
             self.assertEqual(held, set(words))
 

@@ -255,8 +255,18 @@ void SimStorage::erase(std::string_view path) {
 void SimStorage::remove_file(std::string_view path) {
   const auto at = files_.find(path);
   if (at == files_.end()) return;
-  if (keep_removed) removed_[at->first] = at->second;
+  const auto [gone, file] = *at;
+  if (keep_removed) removed_[gone] = file;
   files_.erase(at);
+  if (on_removed) on_removed(gone, file->cached);
+}
+
+std::map<std::string, uint64_t> SimStorage::sizes_ever() const {
+  std::map<std::string, uint64_t> sizes;
+  for (const auto* files : {&files_, &removed_}) {
+    for (const auto& [path, file] : *files) sizes.emplace(path, file->size);
+  }
+  return sizes;
 }
 
 std::vector<std::string> SimStorage::paths() const {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <random>
@@ -105,6 +106,10 @@ class SimStorage {
 
   // Files that were removed are kept for who looks back (SimDisk::look_back).
   bool keep_removed = false;
+  // Told of each, with its bytes.
+  std::function<void(const std::string& path, const std::string& bytes)> on_removed;
+  // Sizes of all files there ever were, by path.
+  std::map<std::string, uint64_t> sizes_ever() const;
 
   uint64_t calls = 0;  // that could have failed
   // Where they came from, in the order of their numbers, if `notes_calls`.

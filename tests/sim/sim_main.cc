@@ -21,7 +21,6 @@
 #include <utility>
 
 #include "engine/io/planted.h"
-#include "queue/planted.h"
 #include "tests/sim/world.h"
 
 namespace {
@@ -40,48 +39,16 @@ struct Run {
   std::string planted, expected;
 };
 
+void print_times(uint64_t forgotten, uint64_t fed_again, uint64_t expired, uint64_t assumed,
+                 uint64_t audits) {
+  std::printf(
+      "  %lu batches forgotten, %lu fed again; %lu recipients expired, %lu in doubt taken for "
+      "delivered; %lu audits\n",
+      forgotten, fed_again, expired, assumed, audits);
+}
+
 bool plant(std::string_view name, WorldOptions& options) {
-#ifdef VEREDUS_PLANTED
-  using veredus::io::Planted;
-  using Journal = veredus::queue::Planted;
-  constexpr std::pair<std::string_view, Planted> of_engine[] = {
-      {"ack_before_sync", Planted::ack_before_sync},
-      {"double_settle", Planted::double_settle},
-      {"stale_ticket", Planted::stale_ticket},
-      {"lost_ticket", Planted::lost_ticket},
-      {"reply_shift", Planted::reply_shift},
-      {"doubt_is_later", Planted::doubt_is_later},
-      {"doubt_is_delivered", Planted::doubt_is_delivered},
-      {"doubt_is_failed", Planted::doubt_is_failed},
-      {"outcomes_late", Planted::outcomes_late},
-      {"journals_left_out", Planted::journals_left_out},
-      {"mark_not_written", Planted::mark_not_written},
-      {"mark_place_early", Planted::mark_place_early},
-      {"marks_removed_early", Planted::marks_removed_early},
-      {"checkpoint_short", Planted::checkpoint_short},
-      {"checkpoint_behind", Planted::checkpoint_behind},
-      {"commit_not_restated", Planted::commit_not_restated},
-      {"reclaim_early", Planted::reclaim_early},
-      {"carried_early", Planted::carried_early},
-      {"tickets_not_cancelled", Planted::tickets_not_cancelled},
-      {"erasure_not_restated", Planted::erasure_not_restated},
-      {"content_mixed", Planted::content_mixed},
-      {"wrong_recipient", Planted::wrong_recipient}};
-  constexpr std::pair<std::string_view, Journal> of_journal[] = {
-      {"sync_skipped", Journal::sync_skipped},
-      {"recovery_unsynced", Journal::recovery_unsynced},
-      {"epoch_kept", Journal::epoch_kept},
-      {"torn_group_counts", Journal::torn_group_counts},
-      {"needed_from_last", Journal::needed_from_last},
-      {"tallies_added", Journal::tallies_added},
-      {"carried_stays", Journal::carried_stays}};
-  for (const auto& [known, defect] : of_engine) {
-    if (known == name) return veredus::io::planted = defect, true;
-  }
-  for (const auto& [known, defect] : of_journal) {
-    if (known == name) return veredus::queue::planted = defect, true;
-  }
-#endif
+  if (veredus::io::plant(name)) return true;
   constexpr std::pair<std::string_view, WorldDefect> of_world[] = {
       {"mild_disk", WorldDefect::mild_disk},
       {"calm_wires", WorldDefect::calm_wires},
@@ -110,6 +77,7 @@ void print(uint64_t seed, const WorldReport& report) {
       report.crashes, report.after_acknowledgement, report.at_start, report.in_recovery, cuts.cuts,
       cuts.met, cuts.dropped, cuts.torn, cuts.reordered, report.torn_groups, report.cut_groups,
       report.checkpoints, report.starts_at_checkpoint, report.carried, report.segments_removed);
+  print_times(report.forgotten, report.fed_again, report.expired, report.assumed, report.audits);
   constexpr size_t kPrinted = 20;
   for (size_t i = 0; i < std::min(report.violations.size(), kPrinted); ++i)
     std::printf("  VIOLATION: %s\n", report.violations[i].c_str());
@@ -142,10 +110,16 @@ struct Sums {
            cut_groups = 0, seeds_cut = 0, checkpoints = 0, carried = 0, removed = 0,
            starts_at_checkpoint = 0, erased = 0, cancelled = 0;
   uint64_t rotted = 0, rot_told = 0;
+  uint64_t forgotten = 0, fed_again = 0, expired = 0, assumed = 0, audits = 0;
   PowerCuts cuts;
 
   void add(const WorldReport& report) {
     rotted += report.rotted;
+    forgotten += report.forgotten;
+    fed_again += report.fed_again;
+    expired += report.expired;
+    assumed += report.assumed;
+    audits += report.audits;
     rot_told += report.rot_told;
     duplicates += report.duplicates;
     in_doubt += report.in_doubt;
@@ -183,6 +157,7 @@ struct Sums {
         cuts.dropped, cuts.torn, cuts.reordered, torn_groups, cut_groups, seeds_cut, checkpoints,
         starts_at_checkpoint, carried, removed, resets, in_doubt, doubt_after_kill, duplicates,
         erased, cancelled);
+    print_times(forgotten, fed_again, expired, assumed, audits);
     if (rotted > 0) std::printf("%lu bits flipped, told in %lu seeds\n", rotted, rot_told);
   }
 };
@@ -255,6 +230,7 @@ int run_sharing(unsigned shards, const Run& run) {
 int main(int argc, char** argv) {
   Run run;
   run.program = argv[0];
+  run.world.short_times = true;
   unsigned sharing = 0;
   for (int i = 1; i < argc; ++i) {
     const std::string option = argv[i];

@@ -91,6 +91,7 @@ World::World(const WorldOptions& options)
   if (options.defect == WorldDefect::mild_disk) storage_.faults.power_cuts_keep = true;
   if (options.defect == WorldDefect::calm_wires)
     internet_.faults.reset_anywhere = internet_.faults.reset_before_reply = 0;
+  if (options.short_times) choose_times();
   if (options.change) options.change(settings_, internet_.faults);
   for (uint32_t number = 0; number < options_.batches; ++number)
     make_batch(options_.recipients / options_.batches);
@@ -106,9 +107,11 @@ uint32_t World::site_of(uint32_t domain) const {
   return domain == 0 ? 0 : domain % options_.sites;
 }
 
-void World::make_batch(uint32_t recipients) {
+// `again`: once more under the name of that one.
+void World::make_batch(uint32_t recipients, const Feeder* again) {
   auto feeder = std::make_unique<Feeder>();
-  feeder->name = "b" + std::to_string(feeders_.size());
+  feeder->name = again == nullptr ? "b" + std::to_string(feeders_.size()) : again->name;
+  feeder->tenant = again == nullptr ? "t" + std::to_string(random_.below(3)) : again->tenant;
   feeder->not_before_mono_ns = clock_.mono + static_cast<int64_t>(random_.below(3 * kSecond));
   const bool merged = random_.below(2) == 0;
   const bool own = !merged && random_.below(3) == 0;
@@ -116,9 +119,10 @@ void World::make_batch(uint32_t recipients) {
   raw += merged ? "X-Mark: {{id}}\\r\\n\\r\\nHello {{to}}\\r\\n.dot\\r\\n"
                 : "X-Mark: " + feeder->name + "\\r\\n\\r\\nHello\\r\\n..\\r\\n";
   feeder->body =
-      "{\"batch\":\"" + feeder->name + "\",\"tenant\":\"t" + std::to_string(random_.below(3)) +
+      "{\"batch\":\"" + feeder->name + "\",\"tenant\":\"" + feeder->tenant +
       "\",\"sender\":\"bounce@b.sim\",\"priority\":" + std::to_string(random_.below(101)) +
       (merged ? ",\"merge\":true" : "") + options_.batch_more;
+  if (expires_ && random_.below(2) == 0) feeder->body += own_times(feeder->lifetime_ns);
   if (!own) feeder->body += ",\"message\":{\"raw\":\"" + raw + "\"}";
   feeder->body += "}\n";
   for (uint32_t i = 0; i < recipients; ++i) {
@@ -137,6 +141,7 @@ void World::make_batch(uint32_t recipients) {
                       "\\r\\n\\r\\nown\\r\\n\"}";
     }
     if (options_.recipient_more) feeder->body += options_.recipient_more(recipient);
+    if (expires_ && random_.below(4) == 0) feeder->body += own_times(line.lifetime_ns);
     feeder->body += "}\n";
     feeder->lines.push_back(std::move(line));
   }
@@ -182,6 +187,13 @@ bool World::step() {
     for (const intake::AppendAnswer& answer : std::exchange(life_->answers, {}))
       life_->intake->on_answer(answer);
   }
+  if (clock_.mono >= next_tick_mono_ns_) {
+    next_tick_mono_ns_ = clock_.mono + kSecond;
+    life_->intake->tick();
+    watch_batches(clock_.mono);
+  } else if (remember_ns_ != 0 && life_->intake->batches() != batches_seen_) {
+    watch_batches(clock_.mono);
+  }
   feed();
   hear_erasures();
   ask_erasures();
@@ -199,7 +211,7 @@ bool World::step() {
     clock_.mono += 1000 + static_cast<int64_t>(random_.below(30'000));
     return true;
   }
-  int64_t next = internet_.next_event();
+  int64_t next = std::min(internet_.next_event(), next_tick_mono_ns_);
   for (const auto& place : life_->places) next = std::min(next, place->due());
   for (const auto& feeder : feeders_) {
     if (!feeder->acknowledged)
@@ -250,6 +262,8 @@ WorldReport World::run() {
     crashes_left_ = options_.crashes_min +
                     static_cast<uint32_t>(
                         random_.below(options_.crashes_max - options_.crashes_min + uint64_t{1}));
+  if (options_.crashes_max != 0 && remember_ns_ != 0)
+    crashes_left_ += 1 + static_cast<uint32_t>(random_.below(2));
   plan_crash();
   // Faults for a while, then everything must come to its end.
   const int64_t calm_at = clock_.mono + 2 * 3600 * kSecond;
@@ -257,9 +271,9 @@ WorldReport World::run() {
     if (report_.turns % kFollowEveryTurns == 0) follow_events();
     run_disk_plan();
     if (all_settled() && !disk_plan_works() && !life_is_damaged_) {
-      if (!damage_owed()) break;
+      if (!damage_owed() && !more_to_forget()) break;
       // Nothing will be written any more that a power cut could take away.
-      make_batch(kRecipientsMore);
+      if (damage_owed()) make_batch(kRecipientsMore);
     }
     if (crash_due()) {
       crash();

@@ -59,6 +59,9 @@ struct WorldOptions {
   // Members more of a batch line, and of the line of the nth recipient: ,"expires":"2s"
   std::string batch_more;
   std::function<std::string(uint32_t)> recipient_more;
+  // As the seed has it: batches are forgotten after seconds and fed again, recipients expire,
+  // events are kept for a while, doubts are held or taken for deliveries.
+  bool short_times = false;
   DiskPlan disk_plan;
   bool notes_disk_calls = false;          // WorldReport::called
   uint32_t erasures = 0;                  // recipients that ask to be forgotten, at some time
@@ -76,6 +79,10 @@ struct WorldReport {
   std::vector<uint64_t> delivered_by_shard;
   uint64_t turns = 0, receipts = 0, acknowledged = 0, connections = 0, resets = 0, in_doubt = 0,
            expired = 0, duplicates = 0, doubt_after_kill = 0;
+  uint64_t assumed = 0;  // in doubt, and called delivered as the policy has it
+  // Batches; those of them whose name was fed once more. Audits of the whole disk. Segments that
+  // were given back although outcomes in them were to be kept: for want of space, as told.
+  uint64_t forgotten = 0, fed_again = 0, audits = 0;
   // Crashes are kills of the process and power cuts; these of them came just after an
   // acknowledgement, before a new life had done much, or in the midst of recovery.
   uint64_t crashes = 0, after_acknowledgement = 0, at_start = 0, in_recovery = 0;
@@ -120,7 +127,15 @@ class World {
 
   // The next crash, and the moment that it waits for.
   struct CrashPlan {
-    enum class Aim : uint8_t { none, any_time, unsynced, acknowledged, taken, starting };
+    enum class Aim : uint8_t {
+      none,
+      any_time,
+      unsynced,
+      acknowledged,
+      taken,
+      forgetting,
+      starting
+    };
     Aim aim = Aim::none;
     bool power_cut = true;  // else the process is killed, and the host lives on
     int64_t not_before_mono_ns = 0;
@@ -129,12 +144,24 @@ class World {
     uint64_t taken = 0;       // receipts, when its time came
   };
 
-  void make_batch(uint32_t recipients);
+  void make_batch(uint32_t recipients, const Feeder* again = nullptr);
   bool step();
   void feed();
   bool all_settled() const;
   bool all_durable() const;
   void calm();  // no more faults: from here on everything must come to its end
+
+  void choose_times();
+  std::string own_times(int64_t& lifetime_ns);
+  void look_up_batches();
+  void watch_batches(int64_t gone_by_mono_ns);
+  void forgotten(Feeder& feeder, int64_t gone_by_mono_ns);
+  void judge_none_is_back();
+  bool may_go(const Feeder& feeder) const;
+  bool forgetting() const;
+  bool more_to_forget() const;
+  void judge_removed(const std::string& path, const std::string& bytes);
+  int64_t ends_mono_ns(const Feeder& feeder, uint32_t index) const;
 
   void begin_disk_plan();
   void lift_disk_plan();
@@ -167,10 +194,11 @@ class World {
   void crash();
 
   void judge();
+  void audit(bool at_rest);
   void judge_contents();
   void judge_world();
   void judge_durable_at_crash();
-  void judge_batch(const Feeder& feeder, const queue::LiveBatch& live, const States& states);
+  void judge_batch(const Feeder& feeder, const States& states);
   void judge_recipient(const std::string& to, const std::string& mark, const FinalState& state);
   void judge_receipts(const std::string& to, const FinalState& state,
                       std::vector<Receipt> receipts);
@@ -202,6 +230,12 @@ class World {
   unsigned shards_ = 2;
   CrashPlan plan_;
   uint32_t crashes_left_ = 0, crashes_added_ = 0;
+  int64_t remember_ns_ = 0;                // 0: batches are not forgotten within this world's time
+  int64_t next_tick_mono_ns_ = INT64_MAX;  // of the intake
+  int64_t life_goes_since_mono_ns_ = 0;
+  size_t batches_seen_ = 0;
+  uint32_t forgotten_wanted_ = 0;
+  bool expires_ = false;
   bool disk_fails_ = false;  // this seed's writes and syncs may
   bool calm_ = false;
   int64_t plan_lifts_mono_ns_ = 0;      // 0: the disk plan has not struck yet

@@ -93,9 +93,11 @@ bool World::try_start() {
   intake::IntakeSettings intake_settings;
   intake_settings.small_bytes = random_.below(2) == 0 ? 4096 : 1 << 20;
   intake_settings.waiting_max = options_.waiting_max;
+  if (remember_ns_ != 0) intake_settings.remember_ns = remember_ns_;
   intake_settings.extent_bytes = 2048 + random_.below(16384);
   life.intake = std::make_unique<intake::Intake>(*life.core, intake_settings);
   life.intake->set_next_number(spool.next_batch);
+  if (remember_ns_ != 0) next_tick_mono_ns_ = clock_.mono + kSecond;
   for (const auto& live : spool.batches) life.intake->restore(live);
   if (report_.damage_told > damage_before) end_damaged_life_soon();
   return true;
@@ -120,13 +122,15 @@ void World::plan_crash() {
   using Aim = CrashPlan::Aim;
   plan_ = CrashPlan{};
   const bool owed = damage_owed();
-  const int64_t within =
-      owed || options_.kills_only || random_.below(2) == 0 ? 3 * kSecond : 3600 * kSecond;
+  const int64_t within = owed || options_.kills_only || random_.below(2) == 0 ? 3 * kSecond
+                         : remember_ns_ != 0 || expires_                      ? 60 * kSecond
+                                                                              : 3600 * kSecond;
   if (crashes_left_ > 0) {
     --crashes_left_;
     constexpr Aim aims[] = {Aim::any_time, Aim::acknowledged, Aim::unsynced,
                             Aim::unsynced, Aim::taken,        Aim::taken};
     plan_.aim = options_.kills_only ? Aim::taken : aims[random_.below(std::size(aims))];
+    if (remember_ns_ != 0 && random_.below(2) == 0) plan_.aim = Aim::forgetting;
     plan_.power_cut =
         plan_.aim == Aim::acknowledged || (plan_.aim != Aim::taken && random_.below(2) != 0);
   } else if (owed) {
@@ -162,9 +166,14 @@ bool World::crash_due() {
   // Nothing is taken any more, or nobody can be reached.
   if (plan_.aim == Aim::taken && clock_.mono > plan_.not_before_mono_ns + 60 * kSecond)
     plan_.aim = Aim::any_time;
+  // Nobody is finished, or whatever was has been forgotten.
+  if (plan_.aim == Aim::forgetting &&
+      clock_.mono > plan_.not_before_mono_ns + remember_ns_ + 60 * kSecond)
+    plan_.aim = Aim::any_time;
   bool moment = true;
   if (plan_.aim == Aim::unsynced) moment = storage_.unsynced() > 0;
   if (plan_.aim == Aim::taken) moment = internet_.taken > plan_.taken;
+  if (plan_.aim == Aim::forgetting) moment = forgetting();
   if (plan_.aim == Aim::acknowledged) moment = acknowledged() > plan_.acknowledged;
   if (!moment) return false;
   if (plan_.aim == Aim::any_time) return true;
@@ -210,6 +219,7 @@ void World::die(bool power_cut) {
   }
   life_.reset();
   ++internet_.life;
+  audit(false);
   clock_.mono += static_cast<int64_t>(random_.below(60 * kSecond));
   shards_ = shards_of_next_life();
 }
@@ -264,6 +274,7 @@ void World::rot() {
 void World::crash() {
   if (plan_.aim == CrashPlan::Aim::acknowledged) ++report_.after_acknowledgement;
   if (plan_.aim == CrashPlan::Aim::starting) ++report_.at_start;
+  const int64_t died_mono_ns = clock_.mono;
   die(plan_.power_cut);
   if (options_.bit_rot) rot();
   while (options_.disk_faults && random_.below(6) == 0) {
@@ -276,7 +287,11 @@ void World::crash() {
   }
   start_life();
   if (!report_.violations.empty() || report_.rot_told) return;
-  if (!life_is_damaged_) judge_durable_at_crash();
+  if (!life_is_damaged_) {
+    watch_batches(died_mono_ns);
+    judge_durable_at_crash();
+  }
+  life_goes_since_mono_ns_ = life_begun_mono_ns_.back();
   if (options_.kills_only || !options_.crashes_at_turn.empty() || random_.below(4) != 0)
     return plan_crash();
   // Again before the new life has written much: its first header and its first group may be torn.

@@ -77,7 +77,7 @@ bool World::erasures_done() const {
 void World::await_erased() {
   if (erasures_.empty() || !report_.violations.empty() || report_.rot_told) return;
   calm();
-  const int64_t until = clock_.mono + settings_.erase_within_ns * 2;
+  const int64_t until = clock_.mono + settings_.erase_within_ns * 2 + settings_.events.keep_ns;
   while (clock_.mono < until && report_.violations.empty() && step()) {
   }
 }

@@ -57,6 +57,10 @@ World::States World::read_journals() {
         ++state.finals;
         state.type = outcome.type;
         state.final_mono_ns = mono_ns;
+        // Nobody has said so.
+        state.assumed = settings_.in_doubt == InDoubtPolicy::assume_delivered &&
+                        outcome.type == queue::OutcomeType::delivered && outcome.code == 0;
+        if (state.assumed) state.in_doubt_mono_ns.push_back(mono_ns);
       }
       if (!outcomes.status().ok()) violation("an outcomes frame cannot be read");
     }
@@ -67,17 +71,12 @@ World::States World::read_journals() {
 // Outcomes that survived a crash are final: from this life on nothing may reach these recipients.
 void World::judge_durable_at_crash() {
   std::map<uint64_t, const Feeder*> by_number;
-  life_->intake->for_each([&](const intake::Intake::BatchPtr& live) {
-    for (const auto& feeder : feeders_) {
-      if (feeder->name == live->batch.name) by_number[live->batch.number] = feeder.get();
-    }
-  });
   for (const auto& feeder : feeders_) {
-    if (!feeder->acknowledged) continue;
-    bool there = false;
-    for (const auto& [number, known] : by_number) there = there || known == feeder.get();
-    if (!there) violation("batch " + feeder->name + " was acknowledged, and is gone after a crash");
+    if (feeder->number != 0) by_number[feeder->number] = feeder.get();
+    if (feeder->acknowledged && feeder->number == 0)
+      violation("batch " + feeder->name + " was acknowledged, and is gone after a crash");
   }
+  judge_none_is_back();
   for (const auto& [key, state] : read_journals()) {
     const auto feeder = by_number.find(key.first);
     if (feeder == by_number.end() || state.finals == 0) continue;
@@ -149,44 +148,49 @@ void World::judge() {
   const auto states = read_journals();
   judge_follower(states);
   judge_erasures(states);
-  std::map<std::string, intake::Intake::BatchPtr> known_by_name;
-  life_->intake->for_each(
-      [&](const intake::Intake::BatchPtr& live) { known_by_name[live->batch.name] = live; });
+  watch_batches(clock_.mono);
   for (const auto& feeder : feeders_) {
     if (!feeder->acknowledged) continue;
     ++report_.acknowledged;
-    const auto known = known_by_name.find(feeder->name);
-    if (known == known_by_name.end()) {
+    if (feeder->number == 0) {
       violation("batch " + feeder->name + " was acknowledged, and does not exist");
       continue;
     }
-    judge_batch(*feeder, *known->second, states);
+    judge_batch(*feeder, states);
   }
+  audit(true);
 }
 
-void World::judge_batch(const Feeder& feeder, const queue::LiveBatch& live,
-                        const std::map<std::pair<uint64_t, uint32_t>, FinalState>& states) {
+void World::judge_batch(const Feeder& feeder, const States& states) {
+  const queue::LiveBatch& live = *feeder.live;
   if (live.accepted != feeder.lines.size())
     violation("batch " + feeder.name + ": not all lines were accepted");
-  uint32_t delivered = 0, failed = 0, cancelled = 0;
+  uint32_t delivered = 0, failed = 0, expired = 0, cancelled = 0;
   for (uint32_t index = 0; index < feeder.lines.size(); ++index) {
     const auto found = states.find({live.batch.number, index});
     const FinalState state = found == states.end() ? FinalState{} : found->second;
     if (state.finals == 1 && state.type == queue::OutcomeType::delivered) ++delivered;
     if (state.finals == 1 && state.type == queue::OutcomeType::failed) ++failed;
     if (state.finals == 1 && state.type == queue::OutcomeType::cancelled) ++cancelled;
-    if (state.finals == 1 && state.type == queue::OutcomeType::expired) ++report_.expired;
+    if (state.finals == 1 && state.type == queue::OutcomeType::expired) {
+      ++expired;
+      if (state.final_mono_ns < ends_mono_ns(feeder, index))
+        violation(feeder.lines[index].to + " expired before its time had ended");
+    }
     judge_recipient(feeder.lines[index].to, feeder.lines[index].mark, state);
   }
+  report_.expired += expired;
   report_.cancelled += cancelled;
-  if (live.tally.delivered != delivered || live.tally.failed != failed ||
-      live.tally.cancelled != cancelled) {
-    violation("batch " + feeder.name + ": tallies say " + std::to_string(live.tally.delivered) +
-              " delivered, " + std::to_string(live.tally.failed) + " failed, " +
-              std::to_string(live.tally.cancelled) + " cancelled; the journals " +
-              std::to_string(delivered) + ", " + std::to_string(failed) + ", " +
-              std::to_string(cancelled));
-  }
+  const auto say = [](uint32_t of_delivered, uint32_t of_failed, uint32_t of_expired,
+                      uint32_t of_cancelled) {
+    return std::to_string(of_delivered) + " delivered, " + std::to_string(of_failed) + " failed, " +
+           std::to_string(of_expired) + " expired, " + std::to_string(of_cancelled) + " cancelled";
+  };
+  const std::string tallied =
+      say(live.tally.delivered, live.tally.failed, live.tally.expired, live.tally.cancelled);
+  const std::string journaled = say(delivered, failed, expired, cancelled);
+  if (tallied != journaled)
+    violation("batch " + feeder.name + ": tallies say " + tallied + "; the journals " + journaled);
   if (live.tally.settled() != live.accepted) {
     violation("batch " + feeder.name + ": " + std::to_string(live.tally.settled()) +
               " settled of " + std::to_string(live.accepted));
@@ -210,7 +214,8 @@ void World::judge_recipient(const std::string& to, const std::string& mark,
   const auto taken = internet_.ledger.find(to);
   const size_t receipts = taken == internet_.ledger.end() ? 0 : taken->second.size();
   report_.receipts += receipts;
-  if (state.type == queue::OutcomeType::delivered && receipts == 0) {
+  report_.assumed += state.assumed;
+  if (state.type == queue::OutcomeType::delivered && receipts == 0 && !state.assumed) {
     violation(to + " is called delivered, and no server took it");
   }
   if (receipts == 0) return;
@@ -247,6 +252,7 @@ bool World::doubt_owed(uint32_t life, uint32_t again_in_life) const {
 //   the recipient was settled as delivered;
 // - in doubt: the 250 was not heard (withheld, overtaken by a reset, or the connection was gone),
 //   and then, within the same life and before any further receipt, it was said to be in doubt;
+//   (Where the policy is to take it for delivered, that outcome says so; it has no reply.)
 // - lost with its life: no outcome of it is in the journals, the life ended in a crash, nothing
 //   further was sent within that life, and there was no time for the outcome to become durable
 //   (unless the disk failed). If the process was killed, and no power cut came too soon after that,
@@ -257,7 +263,7 @@ void World::judge_receipts(const std::string& to, const FinalState& state,
                            std::vector<Receipt> receipts) {
   std::stable_sort(receipts.begin(), receipts.end(),
                    [](const Receipt& a, const Receipt& b) { return a.life < b.life; });
-  const bool delivered = state.type == queue::OutcomeType::delivered;
+  const bool delivered = state.type == queue::OutcomeType::delivered && !state.assumed;
   bool delivery_seen = false;
   std::string unexplained;
   for (size_t i = 0; i < receipts.size(); ++i) {

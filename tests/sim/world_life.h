@@ -17,14 +17,20 @@ namespace veredus::sim {
 struct World::Feeder : intake::UploadListener {
   struct Line {
     std::string to;
-    std::string mark;  // X-Mark that its content must have
+    std::string mark;         // X-Mark that its content must have
+    int64_t lifetime_ns = 0;  // its own, 0: the batch's
   };
-  std::string name, body;
+  std::string tenant, name, body;
+  int64_t lifetime_ns = 0;  // 0: as the policy has it
   std::vector<Line> lines;
   std::shared_ptr<intake::Upload> upload;
   size_t fed = 0;
   int64_t not_before_mono_ns = 0;
   bool acknowledged = false;
+  bool forgotten = false;
+  uint64_t number = 0;  // once it exists
+  // As last seen; of one that is forgotten as it was then.
+  std::shared_ptr<const queue::LiveBatch> live;
   int last_status = 0;
   std::string last_answer;
 
@@ -43,6 +49,7 @@ struct World::Feeder : intake::UploadListener {
 // What the journals say of a recipient.
 struct World::FinalState {
   uint32_t finals = 0, in_doubt = 0, deferred = 0;
+  bool assumed = false;  // in doubt, and called delivered as the policy has it
   queue::OutcomeType type = queue::OutcomeType::deferred;
   int64_t final_mono_ns = 0;
   std::vector<int64_t> in_doubt_mono_ns;

@@ -24,6 +24,7 @@
 #include "engine/control/engine_host.h"
 #include "engine/control/http_server.h"
 #include "engine/control/log.h"
+#include "engine/io/planted.h"
 #include "engine/io/ring.h"
 #include "tools/veredus/commands.h"
 
@@ -243,6 +244,10 @@ void keep_freed_memory() {
 }  // namespace
 
 int run_serve(const Common& common) {
+  if (!io::plant_what_is_told()) {
+    log_line(LogLevel::error, "VEREDUS_PLANT names no defect");
+    return EX_USAGE;
+  }
   absl::StatusOr<control::Config> config = control::default_config();
   if (common.config_given || access(common.config_file.c_str(), F_OK) == 0) {
     config = control::load_config(common.config_file);
