@@ -34,12 +34,14 @@ size_t Journal::Impl::spares_made() const {
 }
 
 // One at a time, in order. One is always ahead, kept for outcomes; a second one from the time when
-// the last one in use is half full, or when intake asks for it.
+// the last one in use is half full and the segments that its checkpoint frees can go, or when
+// intake asks for it.
 void Journal::Impl::make_segments() {
   if (creating_ != nullptr || wait_ > 0 || closed_) return;
   size_t ahead = 0;
   for (auto at = segments_.rbegin(); at->get() != place_segment_; ++at) ++ahead;
-  const bool two = space_wanted_ || place_offset_ > place_segment_->bytes / 2;
+  const bool checkpointed = checkpoint_.segment == place_segment_->number;
+  const bool two = space_wanted_ || (checkpointed && place_offset_ > place_segment_->bytes / 2);
   if (ahead < (two ? 2u : 1u)) add_segment();
   for (const std::unique_ptr<Segment>& segment : segments_) {
     if (segment->file >= 0) continue;
