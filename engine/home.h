@@ -319,6 +319,8 @@ class Home final : public queue::JournalListener {
   uint32_t share_of(uint32_t budget) const { return std::max(1u, budget / shard_.homes); }
   int64_t expires_mono_ns(uint32_t slot) const;
   int64_t outcome_flush_ns() const;
+  // No segment from here on goes: a start, or a reader of events, may need it.
+  uint32_t kept_from() const { return std::min(events_from_, journal_.needed_from()); }
 
   // home_recovery.cc
   void begin_writing();
@@ -498,8 +500,8 @@ class Home final : public queue::JournalListener {
   std::map<uint32_t, KeptSegment> kept_;  // complete segments that are kept for events
   uint64_t kept_bytes_ = 0;
   uint32_t events_from_ = 0;
-  uint32_t removed_for_ = 0;    // events_from_ when segments were last looked for
-  uint32_t complete_seen_ = 0;  // the last segment that was seen to be complete
+  std::pair<uint32_t, uint32_t> removed_for_;  // kept_from(), events_from_ when last looked for
+  uint32_t complete_seen_ = 0;                 // the last segment that was seen to be complete
   int64_t next_yield_mono_ns_ = 0;
   int64_t making_room_until_mono_ns_ = 0;
   int64_t next_end_mono_ns_ = 0, end_wait_ns_ = 0;  // of a segment, for the sake of room

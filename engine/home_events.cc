@@ -76,11 +76,11 @@ void Home::keep_events() {
     kept_.erase(kept_.begin());
   }
   if (io::is_planted(io::Planted::events_not_kept)) kept_.clear();
-  // What is written to is always kept, and what a start needs is there all the same.
+  // What is written to is always kept, and what came before it until a checkpoint has begun there.
   const uint32_t from = kept_.empty() ? complete_seen_ + 1 : kept_.begin()->first;
-  events_from_ = std::max(events_from_, std::min(from, journal_.needed_from()));
+  events_from_ = std::max(events_from_, std::min(from, journal_.checkpoint_segment()));
   const bool idle = checkpoint_.complete && removable_.empty();
-  if (!idle || events_from_ == removed_for_) return;
+  if (!idle || removed_for_ == std::pair(kept_from(), events_from_)) return;
   find_removable();
   if (short_of_space() && !removable_.empty())
     making_room_until_mono_ns_ = shard_.mono_ns + kMakingRoomNs;

@@ -27,8 +27,8 @@ enum class Kind : uint8_t { extent, content, refusals };
 
 // Those of which nothing is needed. Beside what is being carried, if anything is.
 void Home::find_removable() {
-  const uint32_t keep_from = events_from();
-  removed_for_ = keep_from;
+  const uint32_t keep_from = kept_from();
+  removed_for_ = {keep_from, events_from_};
   removable_.clear();
   for (const auto& [segment, bytes] : journal_.complete_segments()) {
     if (segment >= keep_from) break;
@@ -46,7 +46,7 @@ void Home::find_removable() {
 }
 
 void Home::find_reclaimable() {
-  const uint32_t keep_from = events_from();
+  const uint32_t keep_from = kept_from();
   reclaim_ = Reclaim{};
   find_removable();
   for (const auto& [segment, bytes] : journal_.complete_segments()) {

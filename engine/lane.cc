@@ -200,7 +200,10 @@ void Lanes::free_work(Work& work) {
 Returned& Lanes::give_back(Work& work) {
   std::unique_ptr<ReturnedMessage>& message = returned_[work.ticket.home];
   if (message == nullptr) {
-    message = std::make_unique<ReturnedMessage>();
+    message = std::move(spare_returned_);
+    if (message == nullptr) message = std::make_unique<ReturnedMessage>();
+    message->items.clear();
+    message->arena.clear();
     message->from = shard_.id;
     message->number = ++returned_number_[work.ticket.home];
   }

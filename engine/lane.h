@@ -103,6 +103,8 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void submitted() { world_.submitted(); }
   // What became of tickets this turn, by home; empties it.
   std::unique_ptr<ReturnedMessage> take_returned(unsigned home);
+  // It has been read: its memory is used again.
+  void recycle(std::unique_ptr<ReturnedMessage> read) { spare_returned_ = std::move(read); }
   bool more_to_do() const {
     return more_to_do_ || !to_pump_.empty() || !spent_.empty() ||
            (!in_line_.empty() && sessions_open_ < connections_max_);
@@ -228,6 +230,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   std::deque<std::pair<int64_t, Lane*>> again_;             // monotonic time, lane: in order
   std::vector<std::unique_ptr<ReturnedMessage>> returned_;  // by home
   std::vector<uint64_t> returned_number_;                   // of the last one, by home
+  std::unique_ptr<ReturnedMessage> spare_returned_;
   queue::Disk& disk_;
   std::span<uint8_t> marks_memory_;
   std::vector<uint8_t> marks_without_file_;  // instead, when the disk was full

@@ -178,6 +178,7 @@ void Shard::settle() {
     if (returned == nullptr) continue;
     if (exchange_.shard_of_home(number) == context_.id) {
       home(number).returned(*returned);
+      lanes_.recycle(std::move(returned));
     } else {
       exchange_.post_home(number, std::move(returned));
     }

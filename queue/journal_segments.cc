@@ -40,7 +40,8 @@ size_t Journal::Impl::ahead() const {
 }
 
 bool Journal::Impl::second_wanted() const {
-  return space_wanted_ || place_offset_ > place_segment_->bytes / 2;
+  const bool checkpointed = checkpoint_.segment == place_segment_->number;
+  return space_wanted_ || (checkpointed && place_offset_ > place_segment_->bytes / 2);
 }
 
 // By that much for intake.
@@ -54,7 +55,8 @@ bool Journal::Impl::may_grow(uint64_t bytes) const {
 }
 
 // One at a time, in order. One is always ahead, kept for outcomes; a second one, for intake, from
-// the time when the last one in use is half full, or when intake asks for it.
+// the time when the last one in use is half full and the segments that its checkpoint frees can go,
+// or when intake asks for it.
 void Journal::Impl::make_segments() {
   if (creating_ != nullptr || wait_ > 0 || closed_) return;
   const bool two = second_wanted() && may_grow(options_.segment_bytes);
