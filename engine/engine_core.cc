@@ -185,6 +185,11 @@ bool EngineCore::accepting(std::string& reason) const {
       reason = "journal " + std::to_string(i) + " is behind: its disk takes less than what is fed";
       return false;
     }
+    if (published_[i]->replay_is_full.load(std::memory_order_relaxed)) {
+      reason = "journal " + std::to_string(i) +
+               ": a start still loads what waits there, and takes no more until it has";
+      return false;
+    }
   }
   return true;
 }
@@ -200,6 +205,7 @@ void EngineCore::publish(unsigned shard) {
     published.events_from.store(home.events_from(), std::memory_order_release);
     published.healthy.store(journal.healthy() || home.makes_room(), std::memory_order_relaxed);
     published.has_room.store(journal.has_room(), std::memory_order_relaxed);
+    published.replay_is_full.store(home.replay_is_full(), std::memory_order_relaxed);
   }
 }
 

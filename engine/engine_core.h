@@ -87,6 +87,7 @@ class EngineCore : public intake::ShardPort {
     std::atomic<uint32_t> events_from{0};
     std::atomic<bool> healthy{true};
     std::atomic<bool> has_room{true};
+    std::atomic<bool> replay_is_full{false};
   };
 
   const EngineSettings& settings_;

@@ -19,6 +19,7 @@ absl::StatusOr<RecoveredHome> Home::recover() {
   RecoveredHome found;
   found.home = number_;
   found.journal = *recovered;
+  found_bytes_ = recovered->replayed_bytes;
   found.batches = ledger_->take_batches();
   found.consumers = consumers_ = ledger_->consumers();
   found.damage = ledger_->damage();
