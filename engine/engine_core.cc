@@ -199,6 +199,11 @@ bool EngineCore::accepting(std::string& reason) const {
       reason = "journal " + std::to_string(i) + " is behind: its disk takes less than what is fed";
       return false;
     }
+    if (published_[i]->replay_is_full.load(std::memory_order_relaxed)) {
+      reason = "journal " + std::to_string(i) +
+               ": a start still loads what waits there, and takes no more until it has";
+      return false;
+    }
   }
   return true;
 }
@@ -216,6 +221,7 @@ void EngineCore::publish(unsigned shard) {
     published.full.store(journal.at_bytes_max() && !journal.has_space(0) && !home.makes_room(),
                          std::memory_order_relaxed);
     published.has_room.store(journal.has_room(), std::memory_order_relaxed);
+    published.replay_is_full.store(home.replay_is_full(), std::memory_order_relaxed);
   }
 }
 

@@ -90,6 +90,7 @@ class EngineCore : public intake::ShardPort {
     std::atomic<bool> healthy{true};
     std::atomic<bool> full{false};  // of what limits.spool allows
     std::atomic<bool> has_room{true};
+    std::atomic<bool> replay_is_full{false};
   };
 
   const EngineSettings& settings_;

@@ -80,7 +80,8 @@ int64_t Home::next_due_mono_ns() const {
 // intake's frames
 
 // What the journal has no space for waits here, in order, until a further segment is made. When
-// none can be made, it is refused: what is left is kept for outcomes.
+// none can be made, it is refused: what is left is kept for outcomes. It waits, too, while a start
+// still loads and what is written only makes the next one longer.
 void Home::append(std::unique_ptr<AppendMessage> message) {
   held_appends_.push_back(std::move(message));
   append_held();
@@ -95,6 +96,7 @@ void Home::append_held() {
     // segments go.
     const bool small = request.token == 0 ||
                        (!request.frames.empty() && request.frames[0].type == FrameType::consumer);
+    if (!small && replay_is_full()) return;
     if (!small && !journal_.has_space(bytes)) {
       const bool full = journal_.at_bytes_max() || journal_.beyond_bytes_max(bytes);
       if ((journal_.healthy() && !full) || makes_room()) return;

@@ -90,6 +90,12 @@ class Home final : public queue::JournalListener {
   bool settled() const { return journal_.idle() && outcomes_.empty() && !reader_.busy(); }
   // Every recipient that the journal held has its record, or cannot be read.
   bool loaded() const { return loads_left_ == 0; }
+  // A checkpoint can begin only then. Till then all that is written is for the next start to
+  // replay, and new mail must wait when that is enough; outcomes go on.
+  bool replay_is_full() const {
+    return !loaded() && found_bytes_ + journal_.appended_bytes() >
+                            kReplaySegmentsMax * shard_.settings.journal.segment_bytes;
+  }
   const queue::Journal& journal() const { return journal_; }
   // The number of the marks file of this life.
   uint32_t next_marks() const { return old_marks_.empty() ? 1 : old_marks_.back() + 1; }
@@ -118,6 +124,7 @@ class Home final : public queue::JournalListener {
   static constexpr uint32_t kActivatedPerTurn =
       16384;  // records of new batches that become due or waiting
   static constexpr uint32_t kLoadedPerTurn = 16384;  // records made of what the journal held
+  static constexpr uint64_t kReplaySegmentsMax = 3;  // of 64 MiB, and outcomes behind it
   static constexpr int64_t kTryAgainNs = 1'000'000'000;
   static constexpr int64_t kWitnessNs = 1'000'000'000;
   static constexpr size_t kCheckpointBytesPerTurn = 64 * 1024;
@@ -475,6 +482,7 @@ class Home final : public queue::JournalListener {
   std::map<uint64_t, Coordinated> coordinated_;  // by number
 
   uint64_t highest_batch_ = 0;
+  uint64_t found_bytes_ = 0;  // that the start had to replay
 
   ExtentReader reader_;
   bool more_to_load_ = false;

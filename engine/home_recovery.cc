@@ -20,6 +20,7 @@ absl::StatusOr<RecoveredHome> Home::recover() {
   found.home = number_;
   found.journal = *recovered;
   found.file_bytes = journal_.file_bytes();
+  found_bytes_ = recovered->replayed_bytes;
   found.batches = ledger_->take_batches();
   found.consumers = consumers_ = ledger_->consumers();
   found.damage = ledger_->damage();

@@ -1,6 +1,7 @@
 #include "queue/journal_files.h"
 
 #include <algorithm>
+#include <cassert>
 #include <charconv>
 #include <cstring>
 #include <system_error>
@@ -66,17 +67,25 @@ absl::StatusOr<std::vector<SegmentFile>> list_segments(Disk& disk, const std::st
 
 void read_range(Disk& disk, Disk::File file, uint64_t offset, uint64_t length, std::string& out,
                 std::vector<Unreadable>& unreadable) {
-  out.resize(length);
+  out.clear();
+  append_range(disk, file, offset, length, out, unreadable);
+}
+
+void append_range(Disk& disk, Disk::File file, uint64_t offset, uint64_t length, std::string& out,
+                  std::vector<Unreadable>& unreadable) {
+  const size_t before = out.size();
+  out.resize(before + length);
+  char* const into = out.data() + before;
   uint64_t done = 0, step = kReadBlock;
   while (done < length) {
     const uint64_t wanted = std::min(step, length - done);
-    const int64_t got = read_fully(disk, file, offset + done, out.data() + done, wanted);
+    const int64_t got = read_fully(disk, file, offset + done, into + done, wanted);
     if (got < 0 && step > kSmallRead) {
       step = kSmallRead;  // find the bad place
       continue;
     }
     if (got < 0) {
-      std::memset(out.data() + done, 0, wanted);
+      std::memset(into + done, 0, wanted);
       if (!unreadable.empty() &&
           unreadable.back().offset + unreadable.back().bytes == offset + done) {
         unreadable.back().bytes += wanted;
@@ -90,7 +99,22 @@ void read_range(Disk& disk, Disk::File file, uint64_t offset, uint64_t length, s
     if (static_cast<uint64_t>(got) < wanted) break;
     if (done % kReadBlock == 0) step = kReadBlock;
   }
-  out.resize(done);
+  out.resize(before + done);
+}
+
+std::string_view FileWindow::at(uint64_t offset, uint64_t bytes) {
+  assert(offset >= begin_ && "it goes on only");
+  while (begin_ + bytes_.size() < offset + bytes && begin_ + bytes_.size() < end_) {
+    const uint64_t passed = std::min<uint64_t>(offset - begin_, bytes_.size());
+    bytes_.erase(0, passed);
+    begin_ += passed;
+    const uint64_t from = begin_ + bytes_.size();
+    const uint64_t before = bytes_.size(), wanted = std::min(kReadBlock, end_ - from);
+    append_range(disk_, file_.handle(), from, wanted, bytes_, unreadable_);
+    if (bytes_.size() - before < wanted) end_ = begin_ + bytes_.size();
+  }
+  const std::string_view all = bytes_;
+  return offset - begin_ < all.size() ? all.substr(offset - begin_) : std::string_view();
 }
 
 OpenFile::OpenFile(Disk& disk, std::string_view path) : disk_(disk), handle_(disk.open_now(path)) {}

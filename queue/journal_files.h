@@ -28,6 +28,9 @@ struct Unreadable {
 // is zero in `out` and named in `unreadable`; its neighbours are still read.
 void read_range(Disk& disk, Disk::File file, uint64_t offset, uint64_t length, std::string& out,
                 std::vector<Unreadable>& unreadable);
+// The same, behind what `out` holds.
+void append_range(Disk& disk, Disk::File file, uint64_t offset, uint64_t length, std::string& out,
+                  std::vector<Unreadable>& unreadable);
 
 // A file opened for reading, closed when it goes.
 class OpenFile {
@@ -43,6 +46,29 @@ class OpenFile {
  private:
   Disk& disk_;
   int64_t handle_;
+};
+
+// A file that is read from front to back, a block at a time: never more in memory than that and
+// what is asked for.
+class FileWindow {
+ public:
+  // Reads from `offset` on; the file ends at `bytes`, or before.
+  FileWindow(Disk& disk, std::string_view path, uint64_t offset, uint64_t bytes)
+      : disk_(disk), file_(disk, path), begin_(offset), end_(bytes) {}
+  bool ok() const { return file_.ok(); }
+  int error() const { return file_.error(); }
+  // What lies at `offset`: at least `bytes` of it, fewer only at the end of the file. True until
+  // the next call, which must not ask for what lies before `offset`.
+  std::string_view at(uint64_t offset, uint64_t bytes);
+  uint64_t begin() const { return begin_; }
+  const std::vector<Unreadable>& unreadable() const { return unreadable_; }
+
+ private:
+  Disk& disk_;
+  OpenFile file_;
+  uint64_t begin_, end_;  // begin_: of bytes_
+  std::string bytes_;
+  std::vector<Unreadable> unreadable_;
 };
 
 // "Input/output error" for EIO.

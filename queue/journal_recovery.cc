@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <deque>
 #include <map>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -18,6 +20,7 @@ namespace {
 struct GroupAt {
   uint32_t segment, offset;
   GroupHeader header;
+  std::string_view kept;  // the whole group; empty: it is read again when it is handed over
 };
 
 struct Segment {
@@ -33,18 +36,21 @@ struct Alarm {
   std::string what;
 };
 
+constexpr uint64_t kKeptBlockBytes = 4u << 20;
+
 // Two passes: the first finds every sound group and decides what counts; the second hands the
 // frames over.
 class Recovery {
  public:
   Recovery(Disk& disk, uint16_t journal, const std::string& directory, JournalVisitor& visitor,
-           bool accept_unreadable, ReadFor reason)
+           bool accept_unreadable, ReadFor reason, uint64_t kept_bytes_max)
       : disk_(disk),
         journal_(journal),
         directory_(directory),
         visitor_(visitor),
         accept_unreadable_(accept_unreadable || reason == ReadFor::looking),
-        reason_(reason) {}
+        reason_(reason),
+        kept_bytes_max_(kept_bytes_max) {}
 
   absl::StatusOr<RecoveredJournal> run() {
     absl::Status done = read_headers();
@@ -77,8 +83,9 @@ class Recovery {
   absl::Status read_headers();
   absl::Status find_all();
   absl::Status find_from(const CheckpointPlace& from);
-  absl::Status load(const SegmentFile& file, std::vector<Unreadable>& unreadable);
-  absl::Status scan(const Segment& segment);
+  absl::Status scan(const Segment& segment, const SegmentHeader* next);
+  std::string_view keep(std::string_view group);
+  absl::StatusOr<std::string_view> read_again(const GroupAt& group);
   void look_for_checkpoint(const GroupAt& group, std::string_view bytes);
   void choose_checkpoint();
   bool is_there(const CheckpointPlace& place) const;
@@ -100,6 +107,7 @@ class Recovery {
   JournalVisitor& visitor_;
   const bool accept_unreadable_;
   const ReadFor reason_;
+  const uint64_t kept_bytes_max_;
   std::vector<Segment> segments_;
   Epochs epochs_;
   CheckpointPlace from_;                // where reading began; segment 0: at the oldest
@@ -113,9 +121,10 @@ class Recovery {
   uint64_t highest_seen_ = 0;
   Recovered summary_;
   std::vector<Alarm> alarms_;
-  std::string bytes_;  // of the segment loaded_, from loaded_at_ on
-  uint64_t loaded_at_ = 0;
-  uint32_t loaded_ = 0;
+  std::deque<std::string> kept_;  // groups, in blocks that never move
+  uint64_t kept_bytes_ = 0;
+  std::unique_ptr<FileWindow> again_;  // on again_segment_
+  uint32_t again_segment_ = 0;
 };
 
 // All headers before anything else: a spool of a newer format is refused before a single frame is
@@ -207,63 +216,76 @@ absl::Status Recovery::find_from(const CheckpointPlace& from) {
   broken_.clear();
   ends_.clear();
   alarms_.clear();
+  kept_.clear();
+  kept_bytes_ = 0;
   summary_ = Recovered();
-  for (const Segment& segment : segments_) {
-    if (segment.file.number < from.segment) continue;
-    const absl::Status scanned = scan(segment);
+  for (auto segment = segments_.begin(); segment != segments_.end(); ++segment) {
+    if (segment->file.number < from.segment) continue;
+    const auto next = std::find_if(segment + 1, segments_.end(),
+                                   [](const Segment& later) { return later.header_state.ok(); });
+    const absl::Status scanned = scan(*segment, next == segments_.end() ? nullptr : &next->header);
     if (!scanned.ok()) return scanned;
   }
   decide();
   return absl::OkStatus();
 }
 
-absl::Status Recovery::load(const SegmentFile& file, std::vector<Unreadable>& unreadable) {
-  const std::string name = path(file.number);
-  OpenFile opened(disk_, name);
-  if (!opened.ok()) {
-    return absl::UnavailableError(name + " cannot be opened: " + error_text(opened.error()));
+// `next`: the next sound header. It says with which group its segment begins: behind the one before
+// that nothing counts here, and the zeros up to the end of the file need not be read.
+absl::Status Recovery::scan(const Segment& segment, const SegmentHeader* next) {
+  const std::string name = path(segment.file.number);
+  const uint64_t from = segment.file.number == from_.segment ? from_.offset : 0;
+  FileWindow window(disk_, name, from, segment.file.bytes);
+  if (!window.ok()) {
+    return absl::UnavailableError(name + " cannot be opened: " + error_text(window.error()));
   }
-  loaded_at_ = file.number == from_.segment ? from_.offset : 0;
-  read_range(disk_, opened.handle(), loaded_at_, file.bytes - std::min(file.bytes, loaded_at_),
-             bytes_, unreadable);
-  loaded_ = file.number;
-  return absl::OkStatus();
-}
-
-absl::Status Recovery::scan(const Segment& segment) {
-  std::vector<Unreadable> unreadable;
-  const absl::Status loaded = load(segment.file, unreadable);
-  if (!loaded.ok()) return loaded;
-  // A torn write can be read; what cannot is damage wherever it lies.
-  if (!unreadable.empty() && !accept_unreadable_)
-    return refuse(path(segment.file.number), unreadable.front().offset, unreadable.front().error);
-  for (const Unreadable& place : unreadable) {
-    alarm(segment.file.number, place.offset,
-          std::to_string(place.bytes) + " bytes cannot be read: " + error_text(place.error));
-  }
-  const std::string_view all = bytes_;
-  uint64_t offset = std::max<uint64_t>(loaded_at_, kSegmentHeaderBytes);
-  while (offset - loaded_at_ + kGroupHeaderBytes <= all.size() && offset <= UINT32_MAX) {
-    GroupAt group{segment.file.number, static_cast<uint32_t>(offset), {}};
-    const std::string_view rest = all.substr(offset - loaded_at_);
-    const GroupState state = parse_group(rest, journal_, group.segment, group.offset, group.header);
-    if (state == GroupState::none) {
+  window.at(from, 1);  // the header, too: what of it cannot be read is told
+  uint64_t offset = std::max<uint64_t>(from, kSegmentHeaderBytes);
+  while (offset <= UINT32_MAX) {
+    GroupAt group{segment.file.number, static_cast<uint32_t>(offset), {}, {}};
+    std::string_view rest = window.at(offset, kGroupHeaderBytes);
+    if (rest.size() < kGroupHeaderBytes) break;
+    if (!parse_group_header(rest, journal_, group.segment, group.offset, group.header)) {
       offset += kGroupAlign;  // the next group begins on one of these
       continue;
     }
+    rest = window.at(offset, kGroupHeaderBytes + uint64_t{group.header.length});
+    const GroupState state = parse_group(rest, journal_, group.segment, group.offset, group.header);
     see(group.header.mark);
     highest_seen_ = std::max(highest_seen_, group.header.sequence);
     if (state == GroupState::valid || is_planted(Planted::torn_group_counts)) {
+      if (group.header.sequence >= from_.sequence)
+        group.kept = keep(rest.substr(0, kGroupHeaderBytes + group.header.length));
       sound_.push_back(group);
       look_for_checkpoint(group, rest);
     } else {
       broken_.emplace(group.header.sequence, group);
     }
+    if (next != nullptr && !is_void(group.header) &&
+        epochs_.after(group.header.sequence) >= next->first_sequence)
+      break;
     // Also behind a broken payload: its length is sound, and what lies within is not ours to
     // interpret.
     offset += group_extent(group.header);
   }
+  // A torn write can be read; what cannot is damage wherever it lies.
+  if (!window.unreadable().empty() && !accept_unreadable_)
+    return refuse(name, window.unreadable().front().offset, window.unreadable().front().error);
+  for (const Unreadable& place : window.unreadable()) {
+    alarm(segment.file.number, place.offset,
+          std::to_string(place.bytes) + " bytes cannot be read: " + error_text(place.error));
+  }
   return absl::OkStatus();
+}
+
+std::string_view Recovery::keep(std::string_view group) {
+  if (kept_bytes_ + group.size() > kept_bytes_max_) return {};
+  kept_bytes_ += group.size();
+  if (kept_.empty() || kept_.back().capacity() - kept_.back().size() < group.size())
+    kept_.emplace_back().reserve(std::max<uint64_t>(kKeptBlockBytes, group.size()));
+  std::string& block = kept_.back();
+  const size_t at = block.size();
+  return std::string_view(block.append(group)).substr(at);
 }
 
 void Recovery::look_for_checkpoint(const GroupAt& group, std::string_view bytes) {
@@ -414,31 +436,46 @@ absl::Status Recovery::refuse(const std::string& name, uint64_t offset, int64_t 
       "be read");
 }
 
-absl::Status Recovery::deliver(const GroupAt& group) {
-  if (loaded_ != group.segment) {
-    for (const Segment& segment : segments_) {
-      if (segment.file.number != group.segment) continue;
-      std::vector<Unreadable> unreadable;
-      if (absl::Status loaded = load(segment.file, unreadable); !loaded.ok()) return loaded;
-      if (!unreadable.empty() && !accept_unreadable_)
-        return refuse(path(group.segment), unreadable.front().offset, unreadable.front().error);
-    }
+// The same bytes once more; none, with an alarm, if they are others by now.
+absl::StatusOr<std::string_view> Recovery::read_again(const GroupAt& group) {
+  if (again_ == nullptr || again_segment_ != group.segment || group.offset < again_->begin()) {
+    const auto segment = std::find_if(segments_.begin(), segments_.end(), [&](const Segment& each) {
+      return each.file.number == group.segment;
+    });
+    const std::string name = path(group.segment);
+    again_ = std::make_unique<FileWindow>(disk_, name, group.offset, segment->file.bytes);
+    again_segment_ = group.segment;
+    if (!again_->ok())
+      return absl::UnavailableError(name + " cannot be opened: " + error_text(again_->error()));
   }
   GroupHeader header;
-  const std::string_view all = bytes_;
-  const uint64_t at_byte = group.offset - std::min<uint64_t>(group.offset, loaded_at_);
-  const std::string_view bytes = at_byte < all.size() ? all.substr(at_byte) : "";
-  const GroupState state = parse_group(bytes, journal_, group.segment, group.offset, header);
-  if (state != GroupState::valid && !is_planted(Planted::torn_group_counts)) {
-    // It was sound a moment ago.
-    if (!accept_unreadable_) return refuse(path(group.segment), group.offset, -EIO);
-    alarm(group.segment, group.offset,
-          "group " + std::to_string(group.header.sequence) + " cannot be read any more");
-    return absl::OkStatus();
+  const uint64_t length = kGroupHeaderBytes + uint64_t{group.header.length};
+  const std::string_view bytes = again_->at(group.offset, length);
+  if (!again_->unreadable().empty() && !accept_unreadable_) {
+    const Unreadable& first = again_->unreadable().front();
+    return refuse(path(group.segment), first.offset, first.error);
   }
+  const GroupState state = parse_group(bytes, journal_, group.segment, group.offset, header);
+  if (state == GroupState::valid || is_planted(Planted::torn_group_counts))
+    return bytes.substr(0, length);
+  // It was sound a moment ago.
+  if (!accept_unreadable_) return refuse(path(group.segment), group.offset, -EIO);
+  alarm(group.segment, group.offset,
+        "group " + std::to_string(group.header.sequence) + " cannot be read any more");
+  return std::string_view();
+}
+
+absl::Status Recovery::deliver(const GroupAt& group) {
+  std::string_view whole = group.kept;
+  if (whole.empty()) {
+    const absl::StatusOr<std::string_view> again = read_again(group);
+    if (!again.ok()) return again.status();
+    if (again->empty()) return absl::OkStatus();
+    whole = *again;
+  }
+  const GroupHeader& header = group.header;
   ++summary_.groups;
   summary_.bytes += kGroupHeaderBytes + header.length;
-  const std::string_view whole = bytes.substr(0, kGroupHeaderBytes + header.length);
   uint32_t at = kGroupHeaderBytes;
   for (uint32_t number = 0; number < header.frames; ++number) {
     Frame frame;
@@ -503,8 +540,9 @@ RecoveredJournal Recovery::result() {
 absl::StatusOr<RecoveredJournal> recover_journal(Disk& disk, uint16_t journal,
                                                  const std::string& directory,
                                                  JournalVisitor& visitor, bool accept_unreadable,
-                                                 ReadFor reason) {
-  return Recovery(disk, journal, directory, visitor, accept_unreadable, reason).run();
+                                                 ReadFor reason, uint64_t kept_bytes_max) {
+  return Recovery(disk, journal, directory, visitor, accept_unreadable, reason, kept_bytes_max)
+      .run();
 }
 
 }  // namespace veredus::queue

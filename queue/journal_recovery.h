@@ -26,6 +26,10 @@ enum class ReadFor : uint8_t {
   resuming,  // what is read will be acted upon: it is made durable before
   looking,   // nothing is synced, no read error fails; an engine may be writing meanwhile
 };
+// What is read is kept in memory up to this until it is handed over: more than a start should ever
+// have to replay. What is beyond is read a second time.
+constexpr uint64_t kReplayKeptBytes = 256u << 20;
+
 // Reads the segments from the last complete checkpoint on and decides which groups count; hands
 // their frames to the visitor. When anything there is damaged, it goes back to the checkpoint
 // before that one, which says the same and more. Writes nothing, but makes durable what it read
@@ -38,6 +42,7 @@ absl::StatusOr<RecoveredJournal> recover_journal(Disk& disk, uint16_t journal,
                                                  const std::string& directory,
                                                  JournalVisitor& visitor,
                                                  bool accept_unreadable = false,
-                                                 ReadFor reason = ReadFor::resuming);
+                                                 ReadFor reason = ReadFor::resuming,
+                                                 uint64_t kept_bytes_max = kReplayKeptBytes);
 
 }  // namespace veredus::queue

@@ -180,6 +180,9 @@ void Ledger::on_extent(const Location& at, std::string_view payload) {
   WaitingExtent extent{header->batch, header->first_index, at};
   extent.at.length = static_cast<uint32_t>(payload.size());
   Entry entry;
+  // Looked up once, for a new extent may have a thousand of them. Carrying takes runs away, which
+  // moves the others.
+  Run* run = nullptr;
   for (uint32_t offset = kExtentHeaderBytes; offset < payload.size();) {
     const absl::StatusOr<PageView> page = read_page(payload, offset);
     if (!page.ok()) return damaged(at, page.status());  // what was read before is still delivered
@@ -197,7 +200,8 @@ void Ledger::on_extent(const Location& at, std::string_view payload) {
           if (!is_planted(Planted::carried_stays)) take(*before, ordinal);
         }
       }
-      put(run_at(extent), entry.index - header->first_index, state);
+      if (run == nullptr || header->carried) run = &run_at(extent);
+      put(*run, entry.index - header->first_index, state);
     }
     offset += static_cast<uint32_t>(page->bytes.size());
   }

@@ -8,11 +8,12 @@
 namespace veredus::io {
 
 Filer::Filer(SpoolFiles files) : files_(std::move(files)) {
-  // Signals are for the thread that waits for them, never for this one.
+  // Signals are for the thread that waits for them, never for these.
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, &before);
-  thread_ = std::thread([this] { run(); });
+  making_.thread = std::thread([this] { run(making_, "filer"); });
+  opening_.thread = std::thread([this] { run(opening_, "opener"); });
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
@@ -21,26 +22,29 @@ Filer::~Filer() {
     const std::lock_guard lock(mutex_);
     ending_ = true;
   }
-  changed_.notify_one();
-  thread_.join();
+  for (Line* const line : {&making_, &opening_}) {
+    line->changed.notify_one();
+    line->thread.join();
+  }
 }
 
 void Filer::start(Job& job) {
+  Line& line = job.kind == Kind::open ? opening_ : making_;
   {
     const std::lock_guard lock(mutex_);
-    waiting_.push_back(&job);
+    line.waiting.push_back(&job);
   }
-  changed_.notify_one();
+  line.changed.notify_one();
 }
 
-void Filer::run() {
-  pthread_setname_np(pthread_self(), "filer");
+void Filer::run(Line& line, const char* name) {
+  pthread_setname_np(pthread_self(), name);
   std::unique_lock lock(mutex_);
   while (true) {
-    changed_.wait(lock, [this] { return ending_ || !waiting_.empty(); });
+    line.changed.wait(lock, [&] { return ending_ || !line.waiting.empty(); });
     if (ending_) return;
-    Job& job = *waiting_.front();
-    waiting_.pop_front();
+    Job& job = *line.waiting.front();
+    line.waiting.pop_front();
     lock.unlock();
     int64_t result = 0;
     switch (job.kind) {

@@ -13,9 +13,10 @@
 
 namespace veredus::io {
 
-// The one thread of the process that makes, opens and unlinks files for all shards: zeroing a
-// segment takes longer than a turn may. One job at a time, in the order given. The answer comes
-// back through the shard's ring and wake.
+// Makes, opens and unlinks files for all shards: zeroing a segment takes longer than a turn may.
+// One thread of the process makes and unlinks, another opens, for who wants to read must not wait
+// until somebody's segment is zeroed; each takes one job at a time, in the order given. The answer
+// comes back through the shard's ring and wake.
 class Filer {
  public:
   enum class Kind : uint8_t { create, open, remove };
@@ -31,7 +32,7 @@ class Filer {
   };
 
   explicit Filer(SpoolFiles files);
-  // Finishes the job under way, drops those that wait. Goes before the rings and wakes of its
+  // Finishes the jobs under way, drops those that wait. Goes before the rings and wakes of its
   // users.
   ~Filer();
   Filer(const Filer&) = delete;
@@ -41,14 +42,17 @@ class Filer {
   const SpoolFiles& files() const { return files_; }
 
  private:
-  void run();
+  struct Line {
+    std::condition_variable changed;
+    std::deque<Job*> waiting;  // bounded by the operations that their owners have
+    std::thread thread;
+  };
+  void run(Line& line, const char* name);
 
   const SpoolFiles files_;
   std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<Job*> waiting_;  // bounded by the operations that their owners have
+  Line making_, opening_;
   bool ending_ = false;
-  std::thread thread_;
 };
 
 }  // namespace veredus::io

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "queue/journal_recovery.h"
 #include "tests/queue/journal_harness.h"
 
 namespace veredus::queue {
@@ -256,6 +257,75 @@ TEST(JournalDamage, UnreadableSectorsAreDamageWhereverTheyLieIfThatIsAccepted) {
   }
   EXPECT_GT(alarmed, 0u);
   EXPECT_GT(failed, 0u);
+}
+
+// Behind the last group before those of the next segment nothing counts: it is not even read.
+TEST(JournalDamage, TheEndOfACompleteSegmentIsNotRead) {
+  sim::SimStorage storage(1);
+  for (const uint32_t epoch : {1u, 2u}) {
+    Image first(1);
+    first.group(1, 0, {"a"}).group(2, 1, {"b"});
+    first.group(3, 2, {"never told"}).put(storage);
+    const uint64_t next = epoch == 1 ? 3 : 9;
+    Image(2, epoch == 1 ? EpochMark{1, 1, 1} : EpochMark{2, 3, 9}, next, 2)
+        .group(next, 2, {"c"})
+        .put(storage);
+    Read read(storage);
+    EXPECT_THAT(read.payloads(), ElementsAre("a", "b", "c")) << epoch;
+    EXPECT_THAT(read.damage(), IsEmpty());
+    EXPECT_EQ(read.recovered->last_sequence, next);
+  }
+}
+
+// What does not fit into memory is read a second time: the same comes of it.
+TEST(JournalDamage, WhatIsNotKeptIsReadAgain) {
+  sim::SimStorage storage(1);
+  Image(1).group(1, 0, {"a", "aa"}).group(2, 1, {"b"}).put(storage);
+  Image(2, {1, 1, 1}, 3, 2).group(3, 2, {std::string(9000, 'c')}).group(4, 3, {"d"}).put(storage);
+  const std::vector<std::string> all = Read(storage).payloads();
+  ASSERT_EQ(all.size(), 5u);
+  for (const uint64_t kept : {0u, 100u, 200u, 300u, 9200u}) {
+    Visited visited;
+    sim::SimDisk disk(storage);
+    EXPECT_TRUE(recover_journal(disk, 0, kDirectory, visited, false, ReadFor::resuming, kept).ok());
+    EXPECT_EQ(visited.payloads(), all) << kept;
+    EXPECT_THAT(visited.damage, IsEmpty());
+  }
+  // A disk that fails meanwhile fails the start.
+  size_t failed = 0;
+  for (uint64_t call = 1; call < 40; ++call) {
+    storage.faults.fail_call = call;
+    storage.faults.fail_count = 2;
+    Visited visited;
+    sim::SimDisk disk(storage);
+    const auto found = recover_journal(disk, 0, kDirectory, visited, false, ReadFor::resuming, 0);
+    EXPECT_THAT(visited.damage, IsEmpty());
+    failed += !found.ok();
+    if (found.ok()) {
+      EXPECT_EQ(visited.payloads(), all);
+    }
+  }
+  EXPECT_GT(failed, 10u);
+}
+
+TEST(FileWindow, GoesThroughAFileAndGivesWhatIsAskedFor) {
+  sim::SimStorage storage(1);
+  std::string bytes(9u << 20, '\0');
+  for (size_t i = 0; i < bytes.size(); i += 100) bytes[i] = static_cast<char>(i / 100);
+  storage.put("file", bytes);
+  sim::SimDisk disk(storage);
+  const std::string_view all = bytes;
+  for (const uint64_t step : {512u, 70'000u, 3'000'000u, 5'000'000u}) {
+    FileWindow window(disk, "file", 512, bytes.size());
+    for (uint64_t at = 512; at < bytes.size() + 2 * step; at += step) {
+      const std::string_view wanted = at < all.size() ? all.substr(at, step) : "";
+      const std::string_view got = window.at(at, step);
+      ASSERT_EQ(got.substr(0, step) == wanted, true) << at;
+    }
+  }
+  FileWindow shorter(disk, "file", 8u << 20, 100u << 20);  // than it was said to be
+  EXPECT_EQ(shorter.at(8u << 20, 2u << 20).size(), 1u << 20);
+  EXPECT_FALSE(FileWindow(disk, "none", 0, 100).ok());
 }
 
 // --- nothing comes back ---
