@@ -43,6 +43,7 @@ struct ExtentReader::Window : queue::DiskOperation {
   std::string bytes;
   uint64_t have = 0;  // bytes that were read
   bool done = false;
+  bool abandoned = false;
   int64_t error = 0;
   std::vector<Wanted> items;
   size_t next = 0;  // of items
@@ -107,10 +108,33 @@ void ExtentReader::start(Window& window) {
 }
 
 void ExtentReader::file_opened(File& file) {
-  for (Window* const window : std::exchange(file.waiting, {})) start(*window);
+  for (Window* const window : std::exchange(file.waiting, {})) {
+    if (window->abandoned) {
+      drop_abandoned(*window);
+    } else {
+      start(*window);
+    }
+  }
+}
+
+void ExtentReader::forget_wanted() {
+  wanted_.clear();
+  taken_.reset();
+  for (std::unique_ptr<Window>& window : windows_) {
+    if (window->done) continue;
+    window->abandoned = true;
+    abandoned_.push_back(std::move(window));
+  }
+  windows_.clear();
+  close_files();
+}
+
+void ExtentReader::drop_abandoned(const Window& window) {
+  std::erase_if(abandoned_, [&](const auto& each) { return each.get() == &window; });
 }
 
 void ExtentReader::window_read(Window& window, int64_t result) {
+  if (window.abandoned) return drop_abandoned(window);
   if (result > 0) {
     window.have += static_cast<uint64_t>(result);
     return start(window);
@@ -168,10 +192,10 @@ bool ExtentReader::next(Got& got) {
 // Those that no window needs; the next one opens its own.
 void ExtentReader::close_files() {
   for (auto file = files_.begin(); file != files_.end();) {
+    const auto needs = [&](const auto& window) { return window->segment == file->first; };
     const bool needed = file->second->opening ||
-                        std::any_of(windows_.begin(), windows_.end(), [&](const auto& window) {
-                          return window->segment == file->first;
-                        });
+                        std::any_of(windows_.begin(), windows_.end(), needs) ||
+                        std::any_of(abandoned_.begin(), abandoned_.end(), needs);
     file = needed ? std::next(file) : files_.erase(file);
   }
 }

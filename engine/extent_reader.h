@@ -37,7 +37,8 @@ class ExtentReader {
   bool empty() const { return wanted_.empty() && windows_.empty(); }
   // Whether the disk is at work for it: it must not go now.
   bool busy() const { return under_way_ > 0; }
-  void forget_wanted() { wanted_.clear(); }
+  // What was wanted and not taken is never given.
+  void forget_wanted();
 
  private:
   static constexpr uint64_t kWindowBytes = 1u << 20;  // of neighbours that are read together
@@ -55,11 +56,13 @@ class ExtentReader {
   void file_opened(File& file);
   void window_read(Window& window, int64_t result);
   void close_files();
+  void drop_abandoned(const Window& window);
 
   queue::Disk& disk_;
   const std::string directory_;
   std::deque<Wanted> wanted_;
   std::deque<std::unique_ptr<Window>> windows_;
+  std::vector<std::unique_ptr<Window>> abandoned_;   // the disk is at work for them still
   std::unique_ptr<Window> taken_;                    // whose payload was given last
   std::map<uint32_t, std::unique_ptr<File>> files_;  // by segment
   size_t under_way_ = 0;

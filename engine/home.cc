@@ -216,6 +216,7 @@ void Home::on_lost(uint64_t sequence, const absl::Status& why) {
   carried_lost(sequence);
   outcomes_moved();
   if (erase_.stage != Erase::Stage::none) end_erase(why);
+  if (!removable_.empty()) removable_after_ = journal_.appended_sequence();
   durable_as_of_.clear();
   for (auto waits = unanswered_.begin(); waits != unanswered_.end();) {
     if (waits->first_sequence > sequence || waits->sequence < sequence) {

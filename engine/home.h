@@ -230,6 +230,7 @@ class Home final : public queue::JournalListener {
     enum class Stage : uint8_t {
       none,
       closing,
+      masking,
       looking,
       choosing,
       reading,
@@ -266,6 +267,8 @@ class Home final : public queue::JournalListener {
     uint32_t slot = 0;
     uint32_t cancelled = 0, in_flight = 0;
     uint64_t sequence = 0;  // with it all is durable
+    absl::Status trouble;   // what could not be done, though all else was
+    std::string masked;     // scratch
     // Of all passes.
     uint64_t passes = 0;
     int64_t began_mono_ns = 0;             // the last one
@@ -347,6 +350,7 @@ class Home final : public queue::JournalListener {
   void begin_checkpoint();
   void checkpoint_some();
   void checkpoint_waiting();
+  void checkpoint_unread();
   void checkpoint_batches();
   void checkpoint_tallies();
   void end_checkpoint();
@@ -380,10 +384,13 @@ class Home final : public queue::JournalListener {
   // home_erase.cc
   void erase_some();
   void begin_erase();
+  void await_closed();
   void look_through_segments();
   void look_for_address();
+  void mask_answers();
   void want_recipients();
   void find_recipients();
+  void find_in(const Erase::Wanted& wanted, const ExtentReader::Got& got);
   absl::Status find_in_extent(const Erase::Wanted& wanted, std::string_view payload);
   void cancel_found();
   void cancel(uint32_t slot);
@@ -391,7 +398,6 @@ class Home final : public queue::JournalListener {
   queue::Outcome cancelled_outcome(uint32_t slot) const;
   void drop_gone(uint32_t slot);
   void erase_from_answer(uint64_t number, Coordinated& batch);
-  void erase_from_refusals(const Erase::Wanted& wanted, std::string_view payload);
   void await_in_flight();
   void end_erase(absl::Status status);
   int64_t next_erase_mono_ns() const;
@@ -399,6 +405,7 @@ class Home final : public queue::JournalListener {
   std::vector<queue::Erasure> erasures() const;
   void erasures_found(const std::map<uint32_t, int64_t>& due_wall_ns);
   bool must_be_emptied(uint32_t segment) const;
+  bool erase_excludes_checkpoint() const;
   void hasten_erasure();
   int64_t hasten_ns() const;
 

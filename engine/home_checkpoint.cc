@@ -18,7 +18,7 @@ using queue::RecordState;
 // written since, so that checkpoints are at most half of what is written.
 bool Home::checkpoint_due() const {
   if (checkpoint_.stage != Checkpoint::Stage::none || stopping_ || !loaded()) return false;
-  if (erase_.stage != Erase::Stage::none) return false;
+  if (journal_.losses_untold() || erase_excludes_checkpoint()) return false;
   if (reclaim_.stage != Reclaim::Stage::none || !removable_.empty()) return false;
   if (journal_.current_segment() == journal_.checkpoint_segment()) return false;
   return journal_.appended_bytes() - checkpointed_at_ >= checkpoint_bytes_;
@@ -60,7 +60,7 @@ void Home::abandon_checkpoint() {
 // counted there and once more behind it.
 void Home::checkpoint_some() {
   using Stage = Checkpoint::Stage;
-  if (checkpoint_.stage == Stage::none) return;
+  if (checkpoint_.stage == Stage::none || journal_.losses_untold()) return;
   if (checkpoint_.stage != Stage::ending) {
     if (stopping_) return abandon_checkpoint();
     if (!journal_.has_room()) return;
@@ -106,22 +106,27 @@ void Home::checkpoint_waiting() {
       });
   if (io::is_planted(io::Planted::checkpoint_short)) checkpoint_.slot = queue::kNoSlot;
   if (checkpoint_.slot == queue::kNoSlot) {
-    // Those that could not be read have no records, and wait all the same.
-    for (const Extent& extent : extents_) {
-      if (extent.unread == nullptr) continue;
-      const queue::Ledger::Run& run = *extent.unread;
-      for (uint32_t ordinal = 0; ordinal < run.waits.size() * 64; ++ordinal) {
-        if (run.has(ordinal))
-          waiting_writer_.add(extent.serial, run.extent, static_cast<uint16_t>(ordinal),
-                              run.state(ordinal));
-      }
-    }
+    checkpoint_unread();
     checkpoint_.stage = Checkpoint::Stage::batches;
   }
   if (waiting_writer_.empty()) return;
   waiting_writer_.take(scratch_);
   journal_.append(FrameType::checkpoint, scratch_);
   io::kill_point("checkpoint_waiting");
+}
+
+// Those that could not be read have no records, and wait all the same.
+void Home::checkpoint_unread() {
+  if (!anybody_unread_) return;
+  for (const Extent& extent : extents_) {
+    if (extent.unread == nullptr) continue;
+    const queue::Ledger::Run& run = *extent.unread;
+    for (uint32_t ordinal = 0; ordinal < run.waits.size() * 64; ++ordinal) {
+      if (run.has(ordinal))
+        waiting_writer_.add(extent.serial, run.extent, static_cast<uint16_t>(ordinal),
+                            run.state(ordinal));
+    }
+  }
 }
 
 // What is known of a batch of ours, as it lies now.

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "engine/home.h"
+#include "engine/intake/json_writer.h"
 #include "engine/io/planted.h"
 
 namespace veredus {
@@ -56,11 +57,14 @@ void Home::erase_some() {
     return;
   }
   if (stopping_) return end_erase(absl::UnavailableError("the engine is being stopped"));
+  if (journal_.losses_untold()) return;  // then it ends, in on_lost()
   switch (erase_.stage) {
     case Stage::none:
       return;
     case Stage::closing:
-      return look_through_segments();
+      return await_closed();
+    case Stage::masking:
+      return mask_answers();
     case Stage::looking:
       return look_for_address();
     case Stage::choosing:
@@ -73,7 +77,7 @@ void Home::erase_some() {
       return await_in_flight();
     case Stage::durable:
       if (!carried_.empty() || journal_.durable_sequence() < erase_.sequence) return;
-      return end_erase(absl::OkStatus());
+      return end_erase(erase_.trouble);
   }
 }
 
@@ -103,16 +107,24 @@ void Home::begin_erase() {
   }
   if (!loaded() || checkpoint_.stage != Checkpoint::Stage::none ||
       reclaim_.stage != Reclaim::Stage::none || !carried_.empty() || !reader_.empty() ||
-      !activating_.empty())
+      !removable_.empty() || !activating_.empty() || journal_.losses_untold())
     return;
   if (erase_.passes > 0 && shard_.mono_ns - erase_.began_mono_ns < kBetweenPassesNs) return;
   // The rest of the segment in use is given up: not while it may be all that is left for outcomes.
-  if (!journal_.has_space(shard_.settings.journal.segment_bytes)) return;
+  // The spare is in use then.
+  if (!journal_.has_space(1)) return;
   erase_.finder = queue::AddressFinder();
   for (Erase::Asked& asked : std::exchange(erase_.asked, {})) {
     erase_.tokens.push_back(asked.question.token);
-    for (const std::string& address : asked.question.addresses) erase_.finder.add(address);
+    for (const std::string& address : asked.question.addresses) {
+      erase_.finder.add(address);
+      // As it stands in answers and lists of those refused: a quoted local part is escaped there.
+      std::string json;
+      intake::append_json_string(address, json);
+      erase_.finder.add(std::string_view(json).substr(1, json.size() - 2));
+    }
   }
+  erase_.cancelled = 0;
   ++erase_.passes;
   erase_.began_mono_ns = shard_.mono_ns;
   erase_.last = journal_.current_segment();
@@ -124,11 +136,29 @@ void Home::begin_erase() {
   more_to_do_ = true;
 }
 
-// As soon as all up to the last one are complete.
+// Until all up to the last one are complete.
+void Home::await_closed() {
+  if (erase_.closed && !journal_.complete_segments().contains(erase_.last)) return;
+  erase_.stage = Erase::Stage::masking;
+  more_to_do_ = true;
+}
+
+// The answers that a feeder would get again. First of all: a checkpoint says them again.
+void Home::mask_answers() {
+  more_to_do_ = true;
+  auto at = coordinated_.lower_bound(erase_.next_batch);
+  for (size_t bytes = 0; at != coordinated_.end() && bytes < kLookedThroughPerTurn; ++at) {
+    bytes += kBatchCost;
+    if (at->second.live == nullptr) continue;
+    bytes += at->second.live->answer_bytes();
+    erase_from_answer(at->first, at->second);
+  }
+  erase_.next_batch = at == coordinated_.end() ? 0 : at->first;
+  if (at == coordinated_.end()) look_through_segments();
+}
+
 void Home::look_through_segments() {
-  const auto& complete = journal_.complete_segments();
-  if (erase_.closed && !complete.contains(erase_.last)) return;
-  for (const auto& [segment, bytes] : complete) {
+  for (const auto& [segment, bytes] : journal_.complete_segments()) {
     if (segment > erase_.last) break;
     // An address that lies across the border of two pieces is found in the first one.
     for (uint64_t at = 0; at < bytes; at += kPieceBytes) {
@@ -139,7 +169,11 @@ void Home::look_through_segments() {
     }
   }
   erase_.stage = Erase::Stage::looking;
-  more_to_do_ = true;
+}
+
+// A large spool takes its time: meanwhile checkpoints go on.
+bool Home::erase_excludes_checkpoint() const {
+  return erase_.stage != Erase::Stage::none && erase_.stage != Erase::Stage::looking;
 }
 
 // Which segments hold it, in whatever it may stand: entries, refusals, answers, replies. What
@@ -148,6 +182,7 @@ void Home::look_for_address() {
   ExtentReader::Got got;
   for (size_t bytes = 0; bytes < kLookedThroughPerTurn;) {
     if (reader_.empty()) {
+      if (checkpoint_.stage != Checkpoint::Stage::none) return;
       erase_.stage = Erase::Stage::choosing;
       break;
     }
@@ -160,7 +195,7 @@ void Home::look_for_address() {
   more_to_do_ = true;
 }
 
-// Extents and refusals that lie in these segments, and the answers that a feeder would get again.
+// Extents and refusals that lie in these segments.
 void Home::want_recipients() {
   more_to_do_ = true;
   const auto want = [this](Erase::Wanted wanted) {
@@ -179,12 +214,9 @@ void Home::want_recipients() {
   for (; at != coordinated_.end() && bytes < kLookedThroughPerTurn; ++at) {
     bytes += kBatchCost;
     if (at->second.live == nullptr) continue;
-    const queue::LiveBatch& live = *at->second.live;
-    bytes += live.answer_bytes();
-    if (const queue::LiveBatch::Locations refusals = live.refusals.load()) {
+    if (const queue::LiveBatch::Locations refusals = at->second.live->refusals.load()) {
       for (const queue::Location& place : *refusals) want({0, 0, at->first, place});
     }
-    erase_from_answer(at->first, at->second);
   }
   if (at != coordinated_.end()) {
     erase_.next_batch = at->first;
@@ -204,19 +236,28 @@ void Home::find_recipients() {
     }
     if (!journal_.has_room() || !reader_.next(got)) return;
     bytes += got.payload.size();
-    const Erase::Wanted& wanted = erase_.wanted.at(got.token);
-    if (!got.status.ok()) return end_erase(got.status);
-    if (wanted.batch != 0) {
-      erase_from_refusals(wanted, got.payload);
-    } else if (absl::Status found = find_in_extent(wanted, got.payload); !found.ok()) {
-      return end_erase(std::move(found));
-    }
+    find_in(erase_.wanted.at(got.token), got);
   }
   more_to_do_ = true;
 }
 
+// What cannot be read keeps nobody else from being forgotten; it is told in the end.
+void Home::find_in(const Erase::Wanted& wanted, const ExtentReader::Got& got) {
+  const auto batch = coordinated_.find(wanted.batch);
+  const bool gone = wanted.batch == 0 ? extents_[wanted.extent].serial != wanted.serial
+                                      : batch == coordinated_.end();
+  if (gone) return;
+  absl::Status done = got.status;
+  if (done.ok() && wanted.batch != 0) {
+    if (erase_.finder.in(got.payload))
+      replace_refusals(wanted.batch, batch->second, wanted.at, erase_.finder.masked(got.payload));
+  } else if (done.ok()) {
+    done = find_in_extent(wanted, got.payload);
+  }
+  if (!done.ok()) erase_.trouble = std::move(done);
+}
+
 absl::Status Home::find_in_extent(const Erase::Wanted& wanted, std::string_view payload) {
-  if (extents_[wanted.extent].serial != wanted.serial) return absl::OkStatus();  // all settled
   Erase::Found& found = erase_.found[wanted.extent];
   found.serial = wanted.serial;
   const uint32_t first_index = extents_[wanted.extent].first_index;
@@ -230,8 +271,11 @@ absl::Status Home::find_in_extent(const Erase::Wanted& wanted, std::string_view 
     for (uint32_t at = queue::kPageHeaderBytes, next = 0; at != 0; at = next) {
       if (absl::Status read = queue::read_entry_head(page, at, entry_, next); !read.ok())
         return read;
-      if (erase_.finder.is(entry_.to))
-        found.ordinals.push_back(static_cast<uint16_t>(entry_.index - first_index));
+      if (!erase_.finder.is(entry_.to)) continue;
+      const auto& unread = extents_[wanted.extent].unread;
+      if (unread != nullptr && unread->has(entry_.index - first_index))
+        return absl::DataLossError("a recipient who waits could not be read at the start");
+      found.ordinals.push_back(static_cast<uint16_t>(entry_.index - first_index));
     }
   }
   return absl::OkStatus();
@@ -312,18 +356,15 @@ void Home::erase_from_answer(uint64_t number, Coordinated& batch) {
               [erased](const queue::LiveBatch& live) { live.answer_json.store(erased); });
 }
 
-void Home::erase_from_refusals(const Erase::Wanted& wanted, std::string_view payload) {
-  const auto found = coordinated_.find(wanted.batch);
-  if (found == coordinated_.end() || !erase_.finder.in(payload)) return;
-  replace_refusals(wanted.batch, found->second, wanted.at, erase_.finder.masked(payload));
-}
-
 // Who is being sent to now comes back soon, and is cancelled then.
 void Home::await_in_flight() {
   const bool long_enough = shard_.mono_ns - erase_.began_mono_ns >= kWaitForInFlightNs;
   if (being_cancelled_ > 0 && !long_enough) return;
   erase_.in_flight = being_cancelled_;
   append_outcomes();
+  std::erase_if(erase_.hits, [this](uint32_t segment) {
+    return !journal_.complete_segments().contains(segment);
+  });
   if (!erase_.hits.empty()) {
     const queue::Erasure erasure{shard_.wall_ns + shard_.settings.erase_within_ns,
                                  {erase_.hits.begin(), erase_.hits.end()}};
@@ -401,7 +442,7 @@ void Home::hasten_erasure() {
                                [this](const auto& each) { return each.second <= shard_.mono_ns; });
   if (!any || shard_.mono_ns - erase_.hastened_mono_ns < hasten_ns()) return;
   if (checkpoint_.stage != Checkpoint::Stage::none || reclaim_.stage != Reclaim::Stage::none ||
-      !removable_.empty() || !journal_.has_space(shard_.settings.journal.segment_bytes))
+      !removable_.empty() || journal_.losses_untold() || !journal_.has_space(1))
     return;
   erase_.hastened_mono_ns = shard_.mono_ns;
   if (journal_.current_segment() == journal_.checkpoint_segment()) journal_.end_segment();

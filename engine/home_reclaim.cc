@@ -49,6 +49,7 @@ void Home::find_reclaimable() {
   const uint32_t keep_from = kept_from();
   reclaim_ = Reclaim{};
   find_removable();
+  if (erase_.stage != Erase::Stage::none) return;  // that reads, too
   for (const auto& [segment, bytes] : journal_.complete_segments()) {
     if (segment >= keep_from) break;
     const auto found = uses_.find(segment);
@@ -72,6 +73,8 @@ void Home::find_reclaimable() {
 
 void Home::remove_reclaimable() {
   if (removable_.empty() || journal_.durable_sequence() < removable_after_) return;
+  // Its files are being looked through.
+  if (erase_.stage != Erase::Stage::none) return;
   io::kill_point("segments_removable");
   for (const uint32_t segment : std::exchange(removable_, {})) {
     if (!journal_.complete_segments().contains(segment)) continue;
@@ -211,8 +214,10 @@ void Home::carry_some() {
       more_to_do_ = true;
       return;
     }
+    if (journal_.losses_untold()) return;
     if (!journal_.has_room() || !journal_.has_space(next->at.length)) return;
     if (!reader_.next(got)) return;
+    assert(got.token == reclaim_.taken);
     ++reclaim_.taken;
     bytes += got.payload.size();
     switch (static_cast<Kind>(next->kind)) {
@@ -261,6 +266,8 @@ void Home::carry_extent(const Reclaim::Wanted& wanted, const ExtentReader::Got& 
     uint32_t next = 0;
     if (absl::Status read = queue::read_entry(bytes, offset - page, entry_, next); !read.ok())
       return cannot_carry(from, read);
+    if (entry_.index != extent.first_index + ordinal)
+      return cannot_carry(from, absl::DataLossError("another recipient lies there"));
     const bool added = writer.add(entry_);
     assert(added && "within the span of the extent that it lay in");
     static_cast<void>(added);
@@ -374,13 +381,18 @@ void Home::carried_durable(uint64_t sequence) {
 
 // A new epoch voids it: everything is where it was.
 void Home::carried_lost(uint64_t sequence) {
-  for (const Carried& carried : carried_) {
+  const auto each_batch = [this](const Carried& carried, auto&& act) {
     const auto found = coordinated_.find(carried.batch);
-    if (!carried.apply || found == coordinated_.end()) continue;
-    found->second.written.reset();
-    found->second.moves = 0;
-  }
+    if (carried.apply && found != coordinated_.end()) act(found->second);
+  };
+  for (const Carried& carried : carried_)
+    each_batch(carried, [](Coordinated& batch) { batch.moves = 0; });
   std::erase_if(carried_, [&](const Carried& carried) { return carried.sequence <= sequence; });
+  for (const Carried& carried : carried_)
+    each_batch(carried, [](Coordinated& batch) { ++batch.moves; });
+  for (auto& [number, batch] : coordinated_) {
+    if (batch.moves == 0) batch.written.reset();
+  }
 }
 
 // Those that are still where they were. Who is out with a ticket stays there, in memory: the

@@ -72,6 +72,7 @@ void Home::settle(const Returned& item, const ReturnedMessage& message, uint16_t
   }
 
   // What the host said is not kept: it may repeat the address.
+  if (cancelled) outcome.text = {};
   if (cancelled && item.verdict.result == smtp::Result::later) return finish_cancelled(ticket.slot);
   if (cancelled && item.verdict.result == smtp::Result::in_doubt) {
     doubt(ticket.slot, outcome);
@@ -117,6 +118,9 @@ void Home::place_of(uint32_t slot, queue::Outcome& outcome) const {
 void Home::write(queue::Outcome& outcome, const Extent& extent) {
   if (io::is_planted(io::Planted::expiry_unwritten) && outcome.type == OutcomeType::expired) return;
   if (outcomes_.empty()) oldest_outcome_mono_ns_ = shard_.mono_ns;
+  // While somebody is being forgotten nobody's reply may bring his address back.
+  if (erase_.stage != Erase::Stage::none && erase_.finder.in(outcome.text))
+    outcome.text = erase_.masked = erase_.finder.masked(outcome.text);
   outcomes_.add(outcome);
   io::kill_point("outcome_gathered");
   extent.settled->count(outcome);

@@ -384,6 +384,9 @@ bool Journal::has_space(uint64_t bytes) const {
 bool Journal::healthy() const {
   return impl_->healthy();
 }
+bool Journal::losses_untold() const {
+  return impl_->losses_untold();
+}
 bool Journal::idle() const {
   return impl_->idle();
 }

@@ -157,6 +157,9 @@ class Journal {
   bool healthy()
       const;  // false: no segment can be made now (disk full, I/O errors); flush() tries again
   bool idle() const;  // nothing gathered, nothing under way
+  // Groups are lost, and on_lost() was not told so yet. What goes on with something that they
+  // began, or says where they put something, must wait: it would be durable without them.
+  bool losses_untold() const;
   uint64_t durable_sequence() const;
   uint64_t appended_sequence() const;  // of the last group that something was appended to
   uint64_t appended_bytes() const;     // by this process

@@ -37,6 +37,8 @@ struct Alarm {
 };
 
 constexpr uint64_t kKeptBlockBytes = 4u << 20;
+// Where the first group of a segment stands: zeros there and no header, and it was never used.
+constexpr uint64_t kFirstBytes = 4096;
 
 // Two passes: the first finds every sound group and decides what counts; the second hands the
 // frames over.
@@ -88,6 +90,7 @@ class Recovery {
   absl::StatusOr<std::string_view> read_again(const GroupAt& group);
   void look_for_checkpoint(const GroupAt& group, std::string_view bytes);
   void choose_checkpoint();
+  bool began(const CheckpointPlace& place, const EpochMark& at_end) const;
   bool is_there(const CheckpointPlace& place) const;
   void decide();
   uint64_t begin(const std::vector<GroupAt>& live) const;
@@ -205,8 +208,19 @@ void Recovery::choose_checkpoint() {
   for (const GroupAt& group : counting_) {
     const auto end = ends_.find(group.header.sequence);
     if (end == ends_.end() || end->second.sequence <= checkpoint_.sequence) continue;
+    if (!began(end->second, group.header.mark)) continue;
     checkpoint_before_ = std::exchange(checkpoint_, end->second);
   }
+}
+
+// Its first group counts, and nothing of it was voided since: that would have begun a new epoch.
+bool Recovery::began(const CheckpointPlace& place, const EpochMark& at_end) const {
+  const auto begin = std::lower_bound(
+      counting_.begin(), counting_.end(), place.sequence,
+      [](const GroupAt& group, uint64_t sequence) { return group.header.sequence < sequence; });
+  return begin != counting_.end() && begin->header.sequence == place.sequence &&
+         begin->segment == place.segment && begin->offset == place.offset &&
+         begin->header.mark.epoch == at_end.epoch;
 }
 
 absl::Status Recovery::find_from(const CheckpointPlace& from) {
@@ -240,6 +254,11 @@ absl::Status Recovery::scan(const Segment& segment, const SegmentHeader* next) {
     return absl::UnavailableError(name + " cannot be opened: " + error_text(window.error()));
   }
   window.at(from, 1);  // the header, too: what of it cannot be read is told
+  if (absl::IsNotFound(segment.header_state) && next == nullptr &&
+      window.at(kSegmentHeaderBytes, kFirstBytes).find_first_not_of('\0') ==
+          std::string_view::npos &&
+      window.unreadable().empty())
+    return absl::OkStatus();  // a spare
   uint64_t offset = std::max<uint64_t>(from, kSegmentHeaderBytes);
   while (offset <= UINT32_MAX) {
     GroupAt group{segment.file.number, static_cast<uint32_t>(offset), {}, {}};

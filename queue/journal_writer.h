@@ -44,6 +44,7 @@ class Journal::Impl {
   bool at_bytes_max() const;
   bool beyond_bytes_max(uint64_t bytes) const;
   bool healthy() const { return healthy_; }
+  bool losses_untold() const { return !lost_.empty(); }
   bool idle() const {
     return groups_.empty() && lost_.empty() && step_ == Step::none && creating_ == nullptr &&
            removing_.empty();

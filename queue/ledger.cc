@@ -20,6 +20,20 @@ WaitingState state_after(const Outcome& outcome) {
   return state;
 }
 
+// Neighbours that were never tried, a word of bits at a time.
+void put_untouched(Ledger::Run& run, uint32_t first_ordinal, uint32_t count) {
+  const uint32_t end = first_ordinal + count;
+  if (size_t{end + 63} / 64 > run.waits.size()) run.waits.resize((end + 63) / 64);
+  for (uint32_t at = first_ordinal; at < end;) {
+    const uint32_t bits = std::min(64 - at % 64, end - at);
+    const uint64_t ones = bits == 64 ? ~uint64_t{0} : (uint64_t{1} << bits) - 1;
+    uint64_t& word = run.waits[at / 64];
+    run.live += static_cast<uint32_t>(std::popcount(ones << at % 64 & ~word));
+    word |= ones << at % 64;
+    at += bits;
+  }
+}
+
 }  // namespace
 
 uint64_t number_at(std::string_view payload) {
@@ -177,6 +191,7 @@ void Ledger::on_extent(const Location& at, std::string_view payload) {
   const absl::StatusOr<ExtentHeader> header = read_extent_header(payload);
   if (!header.ok()) return damaged(at, header.status());
   saw(header->batch);
+  if (header->carried) carried_.insert(header->batch);
   WaitingExtent extent{header->batch, header->first_index, at};
   extent.at.length = static_cast<uint32_t>(payload.size());
   Entry entry;
@@ -266,8 +281,29 @@ void Ledger::on_checkpoint(const Location& at, std::string_view payload) {
 void Ledger::on_waiting(const WaitingExtent& extent, uint32_t first_ordinal, uint32_t count,
                         const WaitingState& state) {
   saw(extent.batch);
+  if (carried_.contains(extent.batch)) take_elsewhere(extent, first_ordinal, count);
   Run& run = run_at(extent);
+  if (state.untouched() && run.tried.empty()) return put_untouched(run, first_ordinal, count);
   for (uint32_t i = 0; i < count; ++i) put(run, first_ordinal + i, state);
+}
+
+// Who was out with a ticket when his extent was carried forward stays where he was, and is said to
+// wait there: he waits once.
+void Ledger::take_elsewhere(const WaitingExtent& extent, uint32_t first_ordinal, uint32_t count) {
+  const auto keys = keys_.find(extent.batch);
+  if (keys == keys_.end()) return;
+  const std::vector<uint64_t> places = keys->second;
+  for (const uint64_t place : places) {
+    if (place == key(extent.at)) continue;
+    Run& run = runs_.find(place)->second;
+    for (uint32_t i = 0; i < count; ++i) {
+      const uint32_t index = extent.first_index + first_ordinal + i;
+      if (index < run.extent.first_index || !run.has(index - run.extent.first_index)) continue;
+      const bool last = run.live == 1;
+      take(run, index - run.extent.first_index);
+      if (last) break;  // the run is gone
+    }
+  }
 }
 
 void Ledger::on_consumer(const Location& at, std::string_view payload) {

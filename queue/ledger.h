@@ -9,6 +9,7 @@
 
 #include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "queue/checkpoint.h"
 #include "queue/journal.h"
 #include "queue/outcome.h"
@@ -89,12 +90,14 @@ class Ledger final : public JournalVisitor, private WaitingHandler {
   }
   void put(Run& run, uint32_t ordinal, const WaitingState& state);
   void take(Run& run, uint32_t ordinal);
+  void take_elsewhere(const WaitingExtent& extent, uint32_t first_ordinal, uint32_t count);
   void damaged(const Location& at, const absl::Status& why);
   void saw(uint64_t batch) { highest_batch_ = std::max(highest_batch_, batch); }
 
   const uint16_t journal_;
   absl::btree_map<uint64_t, Run> runs_;                        // by segment and offset
   absl::flat_hash_map<uint64_t, std::vector<uint64_t>> keys_;  // batch → runs
+  absl::flat_hash_set<uint64_t> carried_;  // batches of which extents were carried forward
   std::map<uint64_t, KnownBatch> batches_;
   std::map<uint64_t, Settled> tallies_;
   std::map<std::string, Consumer> consumers_;

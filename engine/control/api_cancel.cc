@@ -6,6 +6,7 @@
 
 #include "engine/intake/json_writer.h"
 #include "engine/mail/address.h"
+#include "queue/address_finder.h"
 
 namespace veredus::control {
 namespace {
@@ -21,6 +22,9 @@ std::string add_address(std::string_view text, ErasureQuestion& question) {
     return "\"" + std::string(text.substr(0, mail::kAddressBytesMax)) +
            "\" is no address: " + std::string(mail::reason_of(fault));
   }
+  if (!queue::AddressFinder().add(text))
+    return "\"" + std::string(text) +
+           "\" is no address that mail goes to: its domain has one letter";
   question.addresses.emplace_back(text);
   return "";
 }

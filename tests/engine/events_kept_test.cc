@@ -52,7 +52,7 @@ TEST_F(EventsKeptTest, WhatAStartNeedsIsAllThatIsKeptWithoutATime) {
   settings_.events.keep_ns = 0;
   begin();
   fill(8);
-  EXPECT_EQ(home_->events_from(), home_->journal().needed_from());
+  EXPECT_EQ(home_->events_from(), home_->journal().checkpoint_segment());
   EXPECT_GT(first_file(), 4u);
   EXPECT_LE(first_file(), home_->events_from());
 }
@@ -65,8 +65,8 @@ TEST_F(EventsKeptTest, UntilTheirTimeIsOver) {
   EXPECT_EQ(home_->events_from(), 1u);
   run(20, 2 * kHour / 20);
   const uint32_t then = home_->events_from();
-  EXPECT_EQ(then, home_->journal().needed_from());
-  EXPECT_EQ(first_file(), then);
+  EXPECT_EQ(then, home_->journal().checkpoint_segment());
+  EXPECT_EQ(first_file(), home_->journal().needed_from());
   // It counts from when a segment was complete: the one in use then is not yet over.
   const uint32_t open = current();
   fill(4);

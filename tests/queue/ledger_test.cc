@@ -309,6 +309,24 @@ TEST_F(LedgerTest, APartReplacesWhatCameBefore) {
   EXPECT_THAT(waits(), ElementsAre(Waits{kBatch, 1, 1, {}}));
 }
 
+// Carried forward while he was out with a ticket: a checkpoint says that he waits where he was.
+TEST_F(LedgerTest, WhoStayedWhenHisExtentWasCarriedWaitsOnce) {
+  const Location old = extent(0, {0, 1, 2});
+  segment_ = 2;
+  const Location carried = extent(0, {0, 1}, true);
+  frame(FrameType::checkpoint,
+        waiting_payload({kBatch, 0, old}, {{0, {kDue, 1, false, false}}, {2, {}}}));
+  frame(FrameType::checkpoint, waiting_payload({kBatch, 0, carried}, {{1, {}}}));
+  EXPECT_THAT(waits(), ElementsAre(Waits{kBatch, 0, 1, {kDue, 1, false, false}},
+                                   Waits{kBatch, 2, 1, {}}, Waits{kBatch, 1, 2, {}}));
+  outcomes({outcome_of(OutcomeType::delivered, kBatch, 0, old)});
+  EXPECT_FALSE(ledger_->waits(kBatch, 0, carried));
+  // The last one of the new extent, too.
+  frame(FrameType::checkpoint, waiting_payload({kBatch, 0, old}, {{1, {}}}));
+  EXPECT_THAT(waits(), ElementsAre(Waits{kBatch, 1, 1, {}}, Waits{kBatch, 2, 1, {}}));
+  EXPECT_THAT(ledger_->damage(), IsEmpty());
+}
+
 // --- damage ---
 
 TEST_F(LedgerTest, DamageIsToldAndTheRestIsTaken) {
