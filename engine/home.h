@@ -367,6 +367,7 @@ class Home final : public queue::JournalListener {
   void sweep_for_carrying();
   void want_carried();
   void carry_some();
+  void give_up_carrying();
   void carry_extent(const Reclaim::Wanted& wanted, const ExtentReader::Got& got);
   void carry_content(const Reclaim::Wanted& wanted, const ExtentReader::Got& got);
   void carry_refusals(const Reclaim::Wanted& wanted, const ExtentReader::Got& got);

@@ -103,11 +103,7 @@ void Home::reclaim_some() {
   using Stage = Reclaim::Stage;
   remove_reclaimable();
   if (reclaim_.stage == Stage::none) return;
-  if (stopping_) {
-    reader_.forget_wanted();
-    reclaim_ = Reclaim{};
-    return;
-  }
+  if (stopping_) return give_up_carrying();
   switch (reclaim_.stage) {
     case Stage::none:
       return;
@@ -215,7 +211,11 @@ void Home::carry_some() {
       return;
     }
     if (journal_.losses_untold()) return;
-    if (!journal_.has_room() || !journal_.has_space(next->at.length)) return;
+    if (!journal_.has_room()) return;
+    if (!journal_.has_space(next->at.length)) {
+      if (journal_.at_bytes_max() || !journal_.healthy()) give_up_carrying();
+      return;
+    }
     if (!reader_.next(got)) return;
     assert(got.token == reclaim_.taken);
     ++reclaim_.taken;
@@ -233,6 +233,13 @@ void Home::carry_some() {
     }
   }
   more_to_do_ = true;
+}
+
+// No further segment can be made: then room comes only from a checkpoint, and that must not wait
+// for this. What was written counts; the rest is tried again after the next one.
+void Home::give_up_carrying() {
+  reader_.forget_wanted();
+  reclaim_ = Reclaim{};
 }
 
 // The waiting recipients of an extent into a new one. They lie there when it is durable, not
