@@ -46,7 +46,6 @@ void World::ask_erasures() {
     question.addresses = {erasure.to};
     erasure.asked = true;
     erasure.refused = false;
-    erasure.in_flight = 0;
     erasure.open = life_->core->homes();
     life_->core->ask_erasure(question);
   }
@@ -59,8 +58,8 @@ void World::hear_erasures() {
     });
     if (found == erasures_.end()) continue;
     Erasure& erasure = **found;
-    erasure.refused = erasure.refused || !answer.status.ok();
-    erasure.in_flight += answer.in_flight;
+    // A crash would forget those in flight: as any who asks, ask again.
+    erasure.refused = erasure.refused || !answer.status.ok() || answer.in_flight > 0;
     if (--erasure.open > 0) continue;
     erasure.asked = false;
     erasure.done = !erasure.refused;
@@ -87,7 +86,7 @@ void World::judge_erasures(const States& /*states*/) {
     const Erasure& erasure = *each;
     ++report_.erased;
     const auto taken = internet_.ledger.find(erasure.to);
-    if (taken != internet_.ledger.end() && erasure.in_flight == 0) {
+    if (taken != internet_.ledger.end()) {
       for (const Receipt& receipt : taken->second) {
         if (receipt.at_mono_ns > erasure.done_mono_ns)
           violation(erasure.to + " was sent to " +

@@ -73,7 +73,6 @@ struct World::Erasure {
   uint64_t token = 0;
   unsigned open = 0;  // homes that have not answered; 0 before it is asked in this life
   bool asked = false, refused = false, done = false;
-  uint32_t in_flight = 0;
   int64_t done_mono_ns = 0;
 };
 
