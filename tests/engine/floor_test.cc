@@ -6,10 +6,7 @@
 
 #include <gtest/gtest.h>
 
-#include "engine/home.h"
-#include "queue/extent.h"
 #include "tests/engine/lone_home.h"
-#include "tests/sim/sim_disk.h"
 
 namespace veredus {
 namespace {
@@ -17,17 +14,12 @@ namespace {
 constexpr int64_t kDayNs = 86'400'000'000'000;
 constexpr uint32_t kFilesMax = 4;  // with the one in which it waits
 
-// A home alone. No domain has a route, so that whoever is due fails at once.
-class FloorTest : public testing::Test {
+// No domain has a route, so that whoever is due fails at once.
+class FloorTest : public LoneHomeTest {
  protected:
-  FloorTest() : storage_(1), exchange_(1, 1, 64), random_(1) {
+  FloorTest() {
     settings_.journal.segment_bytes = 128 << 10;
-    exchange_.set_answers(&answers_);
-    exchange_.set_wake(0, &wake_);
-    disk_ = std::make_unique<sim::SimDisk>(storage_);
-    home_ = std::make_unique<Home>(shard_, *disk_, 0);
-    EXPECT_TRUE(home_->recover().ok());
-    home_->resume({});
+    begin();
   }
   ~FloorTest() override { hear(); }
 
@@ -60,12 +52,6 @@ class FloorTest : public testing::Test {
 
   std::shared_ptr<const queue::LiveBatch> feed(uint64_t number, uint32_t recipients,
                                                int64_t not_before_wall_ns) {
-    auto message = std::make_unique<AppendMessage>();
-    intake::AppendRequest& request = message->request;
-    request.token = 1;
-    request.batch = request.meta_to_write.number = number;
-    request.begins = true;
-    request.content = "A: b\r\n\r\nHello\r\n";
     queue::ExtentWriter extent(number, 0);
     for (uint32_t index = 0; index < recipients; ++index) {
       const std::string to = "recipient" + std::to_string(index) + "@nowhere.example";
@@ -75,15 +61,8 @@ class FloorTest : public testing::Test {
       entry.not_before_wall_ns = not_before_wall_ns;
       EXPECT_TRUE(extent.add(entry));
     }
-    request.frames.push_back({queue::FrameType::extent, extent.finish()});
-    queue::Commit commit;
-    commit.number = number;
-    commit.accepted = recipients;
-    commit.extents = 1;
-    request.frames.push_back({queue::FrameType::commit, {}});
-    queue::encode_commit(commit, request.frames.back().payload);
     const uint64_t answered = answers_.count;
-    home_->append(std::move(message));
+    append(whole_batch(number, extent, kContent));
     while (answers_.count == answered) turn();
     auto live = std::make_shared<queue::LiveBatch>();
     live->batch.number = number;
@@ -94,17 +73,6 @@ class FloorTest : public testing::Test {
     return live;
   }
 
-  EngineSettings settings_;
-  sim::SimStorage storage_;
-  Exchange exchange_;
-  SoundAnswers answers_;
-  NoWake wake_;
-  io::Random random_;
-  Counters counters_;
-  ShardContext shard_{0,       1,         settings_,     exchange_,
-                      random_, counters_, 1'000'000'000, 1'700'000'000'000'000'000};
-  std::unique_ptr<sim::SimDisk> disk_;
-  std::unique_ptr<Home> home_;
   uint32_t most_files_ = 0;
 };
 

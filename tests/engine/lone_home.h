@@ -44,6 +44,7 @@ class NoWake final : public io::Wake {
 // A home alone, life after life on the same disk.
 class LoneHomeTest : public testing::Test {
  protected:
+  static constexpr const char* kContent = "A: b\r\n\r\nHello\r\n";
   using Committed = absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>>;
 
   LoneHomeTest() : storage_(1), exchange_(1, 1, 64), random_(1) {
@@ -81,24 +82,30 @@ class LoneHomeTest : public testing::Test {
     message->request.token = 1;
     home_->append(std::move(message));
   }
-  // A whole batch of one recipient.
-  void append_batch(uint64_t number) {
+  // All of a batch whose recipients are in `extent`.
+  static std::unique_ptr<AppendMessage> whole_batch(uint64_t number, queue::ExtentWriter& extent,
+                                                    std::string content) {
     auto message = std::make_unique<AppendMessage>();
     intake::AppendRequest& request = message->request;
     request.batch = request.meta_to_write.number = number;
     request.begins = true;
-    request.content = "A: b\r\n\r\nHello\r\n";
+    request.content = std::move(content);
+    queue::Commit commit;
+    commit.number = number;
+    commit.accepted = extent.count();
+    commit.extents = 1;
+    request.frames.push_back({queue::FrameType::extent, extent.finish()});
+    request.frames.push_back({queue::FrameType::commit, {}});
+    queue::encode_commit(commit, request.frames.back().payload);
+    return message;
+  }
+  // A whole batch of one recipient.
+  void append_batch(uint64_t number, std::string content = kContent) {
     queue::ExtentWriter extent(number, 0);
     queue::Entry entry;
     entry.to = "ada@example.org";
     ASSERT_TRUE(extent.add(entry));
-    request.frames.push_back({queue::FrameType::extent, extent.finish()});
-    queue::Commit commit;
-    commit.number = number;
-    commit.accepted = commit.extents = 1;
-    request.frames.push_back({queue::FrameType::commit, {}});
-    queue::encode_commit(commit, request.frames.back().payload);
-    append(std::move(message));
+    append(whole_batch(number, extent, std::move(content)));
   }
   // Bytes that nobody needs.
   void append_ballast(size_t bytes) {

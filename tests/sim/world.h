@@ -176,7 +176,7 @@ class World {
   void hear_erasures();
   bool erasures_done() const;
   void await_erased();
-  void judge_erasures(const States& states);
+  void judge_erasures();
 
   absl::Status make_life();
   bool try_start();

@@ -81,7 +81,7 @@ void World::await_erased() {
   }
 }
 
-void World::judge_erasures(const States& /*states*/) {
+void World::judge_erasures() {
   for (const auto& each : erasures_) {
     const Erasure& erasure = *each;
     ++report_.erased;

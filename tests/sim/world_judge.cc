@@ -147,7 +147,7 @@ void World::judge() {
   judge_world();
   const auto states = read_journals();
   judge_follower(states);
-  judge_erasures(states);
+  judge_erasures();
   watch_batches(clock_.mono);
   for (const auto& feeder : feeders_) {
     if (!feeder->acknowledged) continue;
