@@ -8,22 +8,13 @@
 #include "dns/router.h"
 #include "engine/io/ports.h"
 #include "engine/mail/template.h"
+#include "engine/policy.h"
 #include "engine/smtp/dialogue.h"
 #include "queue/journal.h"
 #include "queue/retry.h"
 
 namespace veredus {
 
-// One address to send from, and how it introduces itself.
-struct SourceSettings {
-  std::string name = "default";
-  io::Endpoint address;  // family 0: the kernel chooses
-  std::string ehlo;      // empty: the host's name
-};
-
-// What to do with a recipient whose delivery is unknown (connection lost between the final dot and
-// its reply).
-enum class InDoubtPolicy : uint8_t { retry, hold, assume_delivered };
 // What holds for some sites or domains instead; see in_doubt.h.
 struct InDoubtRule {
   std::string mx_name;  // a host's whole name, or with a dot in front all names below it
@@ -61,7 +52,22 @@ struct EngineSettings {
       early_mail_hosts;  // MX hosts known to take a next MAIL before the end-of-data reply; a name,
                          // or with a dot in front all below it
   smtp::DialogueSettings dialogue;
+  AddressFamily family = AddressFamily::prefer_ipv6;
+  unsigned idle_max = 0;          // connections of a lane that may idle; 0: any number
+  int64_t connection_age_ns = 0;  // 0: no bound
   std::vector<SourceSettings> sources = {SourceSettings{}};
+  // What holds beside, or instead of, what is said above. See policy.h; ids are given when it is
+  // resolved: groups and members name others by their place in these lists.
+  std::vector<Provider> providers;  // in order of matching; the fallback is made of the above
+  std::vector<ProviderGroup> groups;
+  std::vector<SourcePool> pools;  // without one named "default" that is all sources, equally
+  std::vector<TenantPolicy> tenants;
+  LimitSettings fallback_limits;  // rates, and origins, for sites that no provider fits
+  LimitSettings fallback_per_tenant;
+  LimitSettings global_limits;  // rates; connections are connections_total
+  std::string redirect_host;
+  io::Endpoint redirect;
+  Origin redirect_origin;
 
   queue::RetryPolicy retry;
   InDoubtPolicy in_doubt = InDoubtPolicy::retry;

@@ -1,0 +1,169 @@
+#include "engine/policy.h"
+
+#include <algorithm>
+
+#include "engine/in_doubt.h"
+#include "engine/settings.h"
+
+namespace veredus {
+
+namespace {
+
+bool fits_any(const std::vector<std::string>& patterns, std::string_view name) {
+  return std::any_of(patterns.begin(), patterns.end(),
+                     [name](const std::string& pattern) { return fits_name(pattern, name); });
+}
+
+// The place that a name had before, or the next one that nobody has.
+template <class T>
+uint32_t id_of(const std::string& name, std::vector<T>& made, const std::vector<T>* before) {
+  if (before != nullptr) {
+    for (const T& old : *before) {
+      if (old.name == name) return old.id;
+    }
+  }
+  const auto id = static_cast<uint32_t>(made.size());
+  made.emplace_back();
+  return id;
+}
+
+// As many places as before: what is gone keeps its own, for lanes and events still name it.
+template <class T>
+void keep_places(std::vector<T>& made, const std::vector<T>* before) {
+  if (before != nullptr) made = *before;
+}
+
+Provider fallback_of(const EngineSettings& settings) {
+  Provider fallback;
+  fallback.per_source = settings.fallback_limits;
+  fallback.per_source.connections = settings.connections_per_site;
+  fallback.per_tenant = settings.fallback_per_tenant;
+  fallback.messages_per_connection = settings.messages_per_connection;
+  fallback.recipients_per_transaction = settings.recipients_per_transaction;
+  fallback.addresses_tried = settings.addresses_tried;
+  fallback.idle_close_ns = settings.idle_close_ns;
+  fallback.idle_max = settings.idle_max;
+  fallback.connection_age_ns = settings.connection_age_ns;
+  fallback.host_down_ns = settings.host_down_ns;
+  fallback.family = settings.family;
+  fallback.session_limits = settings.session_limits;
+  fallback.dialogue = settings.dialogue;
+  fallback.retry = settings.retry;
+  fallback.in_doubt_delay_ns = settings.in_doubt_delay_ns;
+  return fallback;
+}
+
+}  // namespace
+
+std::string_view name_of(Resource resource) {
+  switch (resource) {
+    case Resource::connections:
+      return "connections";
+    case Resource::connection_rate:
+      return "connection_rate";
+    case Resource::message_rate:
+      return "message_rate";
+    case Resource::byte_rate:
+      break;
+  }
+  return "byte_rate";
+}
+
+bool LimitSettings::any() const {
+  return connections != 0 ||
+         std::any_of(rates.begin(), rates.end(), [](const queue::Rate& r) { return r.limited(); });
+}
+
+uint32_t Policy::provider_of(std::string_view domain, std::string_view mx,
+                             std::string_view site_key) const {
+  for (const uint32_t id : in_order) {
+    const Provider& provider = providers[id];
+    if (fits_any(provider.mx, mx) || fits_any(provider.domains, domain) ||
+        std::find(provider.sites.begin(), provider.sites.end(), site_key) != provider.sites.end())
+      return id;
+  }
+  return 0;
+}
+
+const SourcePool* Policy::pool_named(std::string_view name) const {
+  for (const SourcePool& pool : pools) {
+    if (!pool.removed && pool.name == name) return &pool;
+  }
+  return nullptr;
+}
+
+uint32_t Policy::weight_of(std::string_view tenant) const {
+  const auto found = tenants.find(tenant);
+  return found == tenants.end() ? 1 : found->second.weight;
+}
+
+std::shared_ptr<const Policy> make_policy(const EngineSettings& settings, const Policy* before) {
+  auto policy = std::make_shared<Policy>();
+  policy->version = before == nullptr ? 1 : before->version + 1;
+
+  keep_places(policy->groups, before == nullptr ? nullptr : &before->groups);
+  for (ProviderGroup& group : policy->groups) group.limits = LimitSettings{};
+  std::vector<uint32_t> group_ids;
+  for (const ProviderGroup& group : settings.groups) {
+    const uint32_t id =
+        id_of(group.name, policy->groups, before == nullptr ? nullptr : &before->groups);
+    policy->groups[id] = group;
+    policy->groups[id].id = id;
+    group_ids.push_back(id);
+  }
+
+  keep_places(policy->providers, before == nullptr ? nullptr : &before->providers);
+  if (policy->providers.empty()) policy->providers.emplace_back();
+  policy->providers[0] = fallback_of(settings);
+  for (const Provider& provider : settings.providers) {
+    const uint32_t id =
+        id_of(provider.name, policy->providers, before == nullptr ? nullptr : &before->providers);
+    Provider& made = policy->providers[id];
+    made = provider;
+    made.id = id;
+    for (uint32_t& group : made.groups) group = group_ids[group];
+    policy->in_order.push_back(id);
+  }
+
+  keep_places(policy->sources, before == nullptr ? nullptr : &before->sources);
+  for (SourceSettings& source : policy->sources) source.removed = true;
+  std::vector<uint32_t> source_ids;
+  for (const SourceSettings& source : settings.sources) {
+    const uint32_t id =
+        id_of(source.name, policy->sources, before == nullptr ? nullptr : &before->sources);
+    policy->sources[id] = source;
+    policy->sources[id].id = id;
+    source_ids.push_back(id);
+  }
+
+  keep_places(policy->pools, before == nullptr ? nullptr : &before->pools);
+  for (SourcePool& pool : policy->pools) {
+    pool.removed = true;
+    pool.members.clear();
+  }
+  if (policy->pools.empty()) policy->pools.emplace_back();
+  SourcePool& all = policy->pools[0];
+  all.name = "default";
+  all.removed = false;
+  for (const uint32_t id : source_ids) all.members.push_back({id, 1});
+  for (const SourcePool& pool : settings.pools) {
+    const uint32_t id =
+        pool.name == "default"
+            ? 0
+            : id_of(pool.name, policy->pools, before == nullptr ? nullptr : &before->pools);
+    SourcePool& made = policy->pools[id];
+    made = pool;
+    made.id = id;
+    for (SourcePool::Member& member : made.members) member.source = source_ids[member.source];
+  }
+
+  for (const TenantPolicy& tenant : settings.tenants) policy->tenants[tenant.name] = tenant;
+  policy->global = settings.global_limits;
+  policy->global.connections = settings.connections_total;
+  policy->redirect_host = settings.redirect_host;
+  policy->redirect = settings.redirect;
+  policy->redirect_origin = settings.redirect_origin;
+  return policy;
+}
+
+}  // namespace veredus

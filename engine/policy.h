@@ -1,0 +1,140 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/io/ports.h"
+#include "engine/smtp/dialogue.h"
+#include "queue/rate.h"
+#include "queue/retry.h"
+
+namespace veredus {
+
+struct EngineSettings;
+struct Site;
+
+// Where a setting stands: what somebody is told who asks why mail waits.
+struct Origin {
+  std::string setting;  // "providers.gmail.connections"
+  std::string file;     // empty: a default of ours
+  uint32_t line = 0;    // from 1; 0: a default of ours
+};
+
+// What a limit counts.
+enum class Resource : uint8_t { connections, connection_rate, message_rate, byte_rate };
+inline constexpr size_t kResources = 4;
+std::string_view name_of(Resource resource);  // "connection_rate"
+
+// Limits of one scope, e.g. of a provider with one source. Messages are counted by recipients.
+struct LimitSettings {
+  uint32_t connections = 0;                   // open at a time; 0: no limit
+  std::array<queue::Rate, kResources> rates;  // by Resource; that of `connections` is not used
+  std::array<Origin, kResources> origins;
+  bool any() const;
+  const queue::Rate& rate(Resource resource) const { return rates[static_cast<size_t>(resource)]; }
+};
+
+// Which of a host's addresses are dialled first, or only.
+enum class AddressFamily : uint8_t { prefer_ipv6, prefer_ipv4, ipv6_only, ipv4_only };
+
+// What to do with a recipient whose delivery is unknown (connection lost between the final dot and
+// its reply).
+enum class InDoubtPolicy : uint8_t { retry, hold, assume_delivered };
+
+// How mail is sent to some receiver. The first provider that fits a domain holds; Policy::fallback
+// is for all others, each site on its own.
+struct Provider {
+  uint32_t id = 0;   // place in Policy::providers; the same after a reload
+  std::string name;  // "" of the fallback
+  // One of these fits: names, or with a dot in front all names below. `mx`: of the best of the
+  // domain's mail hosts. `sites`: site keys, as `veredus sites` shows them.
+  std::vector<std::string> mx, domains, sites;
+
+  LimitSettings per_source;              // of each source; of the fallback: for each site × source
+  LimitSettings per_tenant;              // of each tenant, over all sources
+  std::vector<uint32_t> groups;          // in Policy::groups
+  unsigned messages_per_connection = 0;  // 0: any number
+  unsigned recipients_per_transaction = 100;
+  unsigned addresses_tried = 5;  // of a site's hosts, per dialling
+  int64_t idle_close_ns = 5'000'000'000;
+  unsigned idle_max = 0;          // connections of a lane that may idle; 0: any number
+  int64_t connection_age_ns = 0;  // a connection gets no further transaction then; 0: no bound
+  int64_t host_down_ns = 60'000'000'000;
+  AddressFamily family = AddressFamily::prefer_ipv6;
+  smtp::SessionLimits session_limits;
+  smtp::DialogueSettings dialogue;  // without EHLO name: that is the source's
+  queue::RetryPolicy retry;
+  std::optional<InDoubtPolicy> in_doubt;  // none: as [in_doubt] has it
+  int64_t in_doubt_delay_ns = 600'000'000'000;
+  std::map<std::string, Origin, std::less<>> origins;  // by setting ("host_down"), where known
+};
+
+// Providers that share limits, e.g. all that one company runs.
+struct ProviderGroup {
+  uint32_t id = 0;
+  std::string name;
+  LimitSettings limits;
+};
+
+// One address (of each family) to send from, and how it introduces itself.
+struct SourceSettings {
+  std::string name = "default";
+  io::Endpoint address;   // family 0: the kernel chooses
+  io::Endpoint address6;  // of the other family, if it has both; family 0: none
+  std::string ehlo;       // empty: the host's name
+  LimitSettings limits;
+  uint32_t id = 0;       // place in Policy::sources; the same after a reload
+  bool removed = false;  // by a reload: nothing new goes out by it
+};
+
+struct SourcePool {
+  struct Member {
+    uint32_t source = 0;  // id
+    uint32_t weight = 1;  // share of the mail, 1 … 1000
+  };
+  uint32_t id = 0;
+  std::string name;
+  std::vector<Member> members;
+  bool sticky = false;  // each tenant keeps to one of the sources while that works
+  bool removed = false;
+};
+
+struct TenantPolicy {
+  std::string name;
+  uint32_t weight = 1;  // share where tenants compete, 1 … 1000
+  Origin weight_origin;
+};
+
+// All rules of sending, resolved: immutable, shared by the shards. A reload makes a new one and
+// hands it to each of them; ids stay.
+struct Policy {
+  uint64_t version = 1;
+  std::vector<Provider> providers;  // by id; [0] is the fallback
+  std::vector<uint32_t> in_order;   // ids of those that are matched, in order
+  std::vector<ProviderGroup> groups;
+  std::vector<SourceSettings> sources;
+  std::vector<SourcePool> pools;  // by id; [0] is "default"
+  std::map<std::string, TenantPolicy, std::less<>> tenants;
+  LimitSettings global;       // of the process
+  std::string redirect_host;  // staging: all mail goes there; empty: it goes where it should
+  io::Endpoint redirect;
+  Origin redirect_origin;
+
+  // The id of the first provider that fits; 0: none does, the fallback holds. `mx`: the best of the
+  // domain's hosts; `site_key`: as dns::site_key() has it.
+  uint32_t provider_of(std::string_view domain, std::string_view mx,
+                       std::string_view site_key) const;
+  const SourcePool* pool_named(std::string_view name) const;  // nullptr: there is none
+  uint32_t weight_of(std::string_view tenant) const;
+};
+
+// Resolves what was configured. `before`: the policy in force, whose ids are kept.
+std::shared_ptr<const Policy> make_policy(const EngineSettings& settings, const Policy* before);
+
+}  // namespace veredus
