@@ -28,8 +28,92 @@ TEST(Retry, DefaultsDoubleFromTenMinutesToFourHours) {
     EXPECT_NEAR(static_cast<double>(next_delay_ns(policy, row.attempts, kHighest)),
                 1.2 * static_cast<double>(base), 10.0)
         << row.attempts;
-    EXPECT_EQ(longest_delay_ns(policy, row.attempts), base / 10 * 12) << row.attempts;
+    // A server may ask for an hour.
+    EXPECT_EQ(longest_delay_ns(policy, row.attempts), std::max(base, kHourNs) / 10 * 12)
+        << row.attempts;
   }
+}
+
+TEST(Retry, ACurveGivenAsAListStaysAtItsLastDelay) {
+  RetryPolicy policy;
+  policy.intervals_ns = {20 * kMinuteNs, 5 * kMinuteNs, 3 * kHourNs};
+  EXPECT_TRUE(validate(policy).ok());
+  EXPECT_EQ(next_delay_ns(policy, 1, kMiddle), 20 * kMinuteNs);
+  EXPECT_EQ(next_delay_ns(policy, 2, kMiddle), 5 * kMinuteNs);
+  EXPECT_EQ(next_delay_ns(policy, 2, kLowest), 4 * kMinuteNs);
+  EXPECT_EQ(next_delay_ns(policy, 3, kMiddle), 3 * kHourNs);
+  EXPECT_EQ(next_delay_ns(policy, 4, kMiddle), 3 * kHourNs);
+  EXPECT_EQ(next_delay_ns(policy, 0xffffffff, kMiddle), 3 * kHourNs);
+  policy.hint_max_ns = 0;
+  policy.greylist_ns.clear();
+  EXPECT_EQ(longest_delay_ns(policy, 1), 24 * kMinuteNs);
+  EXPECT_EQ(longest_delay_ns(policy, 2), 6 * kMinuteNs);
+  EXPECT_EQ(longest_delay_ns(policy, 9), 216 * kMinuteNs);
+}
+
+TEST(Retry, WhoIsGreylistedComesBackSoonerAndNeverTooEarly) {
+  const RetryPolicy policy;
+  const struct {
+    uint32_t attempts;
+    int64_t minutes;
+  } rows[] = {{1, 1}, {2, 5}, {3, 10}, {4, 20}, {5, 30}, {6, 240}, {0xffffffff, 240}};
+  for (const auto& row : rows) {
+    const int64_t base = row.minutes * kMinuteNs;
+    const bool listed = row.attempts <= 5;
+    EXPECT_EQ(next_delay_ns(policy, row.attempts, kLowest, 0, true), listed ? base : base / 10 * 8)
+        << row.attempts;
+    EXPECT_NEAR(static_cast<double>(next_delay_ns(policy, row.attempts, kHighest, 0, true)),
+                1.2 * static_cast<double>(base), 10.0)
+        << row.attempts;
+  }
+  EXPECT_EQ(next_delay_ns(policy, 1, kMiddle, 0, false), 10 * kMinuteNs);
+  RetryPolicy hasty;  // the cap is for these, too
+  hasty.initial_ns = hasty.cap_ns = 2 * kMinuteNs;
+  hasty.jitter = 0;
+  EXPECT_EQ(next_delay_ns(hasty, 1, 0, 0, true), kMinuteNs);
+  EXPECT_EQ(next_delay_ns(hasty, 2, 0, 0, true), 2 * kMinuteNs);
+  RetryPolicy without;
+  without.greylist_ns.clear();
+  EXPECT_EQ(next_delay_ns(without, 1, kMiddle, 0, true), 10 * kMinuteNs);
+}
+
+TEST(Retry, HintsAreRespected) {
+  const RetryPolicy policy;  // hint_max 1 h, cap 4 h
+  const struct {
+    const char* what;
+    uint32_t attempts;
+    int64_t hint;
+    bool greylisted;
+    int64_t least;  // the delay without jitter
+  } rows[] = {
+      {"longer than the curve", 1, 30 * kMinuteNs, false, 30 * kMinuteNs},
+      {"shorter than the curve", 1, 5 * kMinuteNs, false, 5 * kMinuteNs},
+      {"shorter than the greylist", 2, 3 * kMinuteNs, true, 3 * kMinuteNs},
+      {"longer than the greylist", 1, 15 * kMinuteNs, true, 15 * kMinuteNs},
+      {"too short", 1, kSecondNs, false, 10 * kSecondNs},
+      {"the longest", 1, kHourNs, false, kHourNs},
+      {"too long", 1, kDayNs, false, kHourNs},
+      {"still short at the fifth attempt", 5, kMinuteNs, false, kMinuteNs},
+  };
+  for (const auto& row : rows) {
+    EXPECT_EQ(next_delay_ns(policy, row.attempts, kLowest, row.hint, row.greylisted), row.least)
+        << row.what;
+    EXPECT_NEAR(static_cast<double>(
+                    next_delay_ns(policy, row.attempts, kHighest, row.hint, row.greylisted)),
+                1.2 * static_cast<double>(row.least), 10.0)
+        << row.what;
+  }
+  EXPECT_EQ(next_delay_ns(policy, 6, kMiddle, kMinuteNs, false), 4 * kHourNs)
+      << "says \"in a minute\" for ever";
+  EXPECT_EQ(next_delay_ns(policy, 5, kMiddle, kDayNs, false), 160 * kMinuteNs)
+      << "a hint that is cut is no reason to come earlier";
+  RetryPolicy capped;
+  capped.initial_ns = capped.cap_ns = 5 * kSecondNs;
+  EXPECT_EQ(next_delay_ns(capped, 1, kLowest, kHourNs, false), 5 * kSecondNs);
+  EXPECT_EQ(next_delay_ns(capped, 1, kLowest, kSecondNs, false), 5 * kSecondNs);
+  RetryPolicy deaf;
+  deaf.hint_max_ns = 0;
+  EXPECT_EQ(next_delay_ns(deaf, 1, kMiddle, kHourNs, false), 10 * kMinuteNs);
 }
 
 TEST(Retry, OtherPolicies) {
@@ -82,6 +166,25 @@ TEST(Retry, ValidateNamesWhatIsOutOfRange) {
   check([&](RetryPolicy& p) { p.jitter = nan; }, "jitter");
   check([](RetryPolicy& p) { p.max_age_ns = kMinuteNs - 1; }, "max_age");
   check([](RetryPolicy& p) { p.max_age_ns = 30 * kDayNs + 1; }, "max_age");
+  check([](RetryPolicy& p) { p.intervals_ns = {kMinuteNs, kSecondNs - 1}; }, "intervals");
+  check([](RetryPolicy& p) { p.intervals_ns = {p.cap_ns + 1, kMinuteNs}; }, "intervals");
+  check([](RetryPolicy& p) { p.intervals_ns.assign(31, kMinuteNs); }, "intervals");
+  check([](RetryPolicy& p) { p.greylist_ns = {0}; }, "greylist");
+  check([](RetryPolicy& p) { p.greylist_ns = {7 * kDayNs + 1}; }, "greylist");
+  check([](RetryPolicy& p) { p.greylist_ns.assign(31, kMinuteNs); }, "greylist");
+  check([](RetryPolicy& p) { p.hint_max_ns = 10 * kSecondNs - 1; }, "hint_max");
+  check([](RetryPolicy& p) { p.hint_max_ns = -1; }, "hint_max");
+  check([](RetryPolicy& p) { p.hint_max_ns = 7 * kDayNs + 1; }, "hint_max");
+  check([](RetryPolicy& p) { p.site_initial_ns = kSecondNs - 1; }, "site_initial");
+  check([](RetryPolicy& p) { p.site_initial_ns = p.site_cap_ns + 1; }, "site_initial");
+  check([](RetryPolicy& p) { p.site_cap_ns = kSecondNs - 1; }, "site_cap");
+  check([](RetryPolicy& p) { p.site_cap_ns = kDayNs + 1; }, "site_cap");
+  RetryPolicy widest;
+  widest.intervals_ns.assign(30, widest.cap_ns);
+  widest.greylist_ns.assign(30, 7 * kDayNs);
+  widest.hint_max_ns = 0;
+  widest.site_initial_ns = widest.site_cap_ns = kDayNs;
+  EXPECT_TRUE(validate(widest).ok());
 }
 
 RetryPolicy random_policy(std::mt19937_64& random) {
@@ -115,6 +218,36 @@ TEST(Retry, EveryDelayLiesWithinItsPolicy) {
       const double share = static_cast<double>(delay) / static_cast<double>(middle);
       ASSERT_GE(share, 1 - policy.jitter - 1e-6);
       ASSERT_LE(share, 1 + policy.jitter + 1e-6);
+    }
+  }
+}
+
+int64_t random_ns(std::mt19937_64& random, int64_t least, int64_t most) {
+  return least + static_cast<int64_t>(random() % static_cast<uint64_t>(most - least + 1));
+}
+
+// Lists, hints and greylisting over random policies.
+TEST(Retry, NoDelayIsLongerThanTheLongestOrEarlierThanAsked) {
+  std::mt19937_64 random(5);
+  for (int i = 0; i < 20'000; ++i) {
+    RetryPolicy policy = random_policy(random);
+    policy.intervals_ns.resize(random() % (kDelaysMax + 1));
+    for (int64_t& it : policy.intervals_ns) it = random_ns(random, kSecondNs, policy.cap_ns);
+    policy.greylist_ns.resize(random() % (kDelaysMax + 1));
+    for (int64_t& it : policy.greylist_ns) it = random_ns(random, kSecondNs, 7 * kDayNs);
+    policy.hint_max_ns = random() % 4 == 0 ? 0 : random_ns(random, kHintMinNs, 7 * kDayNs);
+    ASSERT_TRUE(validate(policy).ok()) << validate(policy).ToString();
+    for (int j = 0; j < 20; ++j) {
+      const uint32_t attempts = 1 + static_cast<uint32_t>(random() % 40);
+      const int64_t hint = random() % 3 == 0 ? 0 : random_ns(random, 1, kDayNs);
+      const bool greylisted = random() % 2 == 0;
+      const int64_t delay = next_delay_ns(policy, attempts, random(), hint, greylisted);
+      ASSERT_GT(delay, 0);
+      ASSERT_LE(delay, longest_delay_ns(policy, attempts));
+      ASSERT_GE(delay, std::min({hint, policy.hint_max_ns, policy.cap_ns}));
+      if (greylisted && hint == 0 && attempts <= policy.greylist_ns.size()) {
+        ASSERT_GE(delay, std::min(policy.greylist_ns[attempts - 1], policy.cap_ns));
+      }
     }
   }
 }
@@ -181,7 +314,7 @@ TEST(Retry, DelayOnLoad) {
     return delay_on_load_ns(policy, attempts, in_doubt, kNow + left, kNow, random);
   };
   EXPECT_EQ(delay(1, false, 3 * kMinuteNs, kMiddle), 3 * kMinuteNs);
-  EXPECT_EQ(delay(1, false, kDayNs, kMiddle), 12 * kMinuteNs);  // the clock was put back
+  EXPECT_EQ(delay(1, false, kDayNs, kMiddle), 72 * kMinuteNs);  // the clock was put back
   EXPECT_EQ(delay(9, false, kDayNs, kMiddle), 288 * kMinuteNs);
   EXPECT_EQ(delay(1, false, -kDayNs, kLowest), 0);  // overdue: spread
   EXPECT_EQ(delay(1, false, 0, kMiddle), 5 * kMinuteNs);
@@ -191,7 +324,14 @@ TEST(Retry, DelayOnLoad) {
   RetryPolicy hasty;
   hasty.initial_ns = kSecondNs;
   EXPECT_EQ(delay_on_load_ns(hasty, 1, true, kNow + kDayNs, kNow, 0), kInDoubtDelayNs);
+  hasty.hint_max_ns = 0;
+  hasty.greylist_ns.clear();
   EXPECT_EQ(delay_on_load_ns(hasty, 1, false, kNow + kDayNs, kNow, 0), 1200 * kSecondNs / 1000);
+  hasty.greylist_ns = {2 * kSecondNs};
+  EXPECT_EQ(delay_on_load_ns(hasty, 1, false, kNow + kDayNs, kNow, 0), 2400 * kSecondNs / 1000);
+  hasty.intervals_ns = {10 * kSecondNs, kSecondNs};
+  EXPECT_EQ(delay_on_load_ns(hasty, 1, false, kNow + kDayNs, kNow, 0), 12 * kSecondNs);
+  EXPECT_EQ(delay_on_load_ns(hasty, 9, false, kNow - kDayNs, kNow, kMiddle), 5 * kSecondNs);
 }
 
 TEST(Retry, FirstDelayOnLoad) {
