@@ -7,6 +7,7 @@
 
 #include "engine/settings.h"
 #include "queue/batch.h"
+#include "queue/names.h"
 
 namespace veredus {
 
@@ -47,7 +48,6 @@ struct InDoubtAnswer {
   uint32_t done = 0;  // how many were held and are no more
 };
 
-// ".example.net" fits every name below example.net, "example.net" that name only.
-bool fits_name(std::string_view pattern, std::string_view name);
+using queue::fits_name;
 
 }  // namespace veredus

@@ -1,6 +1,7 @@
 #include "queue/batch.h"
 
 #include "queue/bytes.h"
+#include "queue/fields.h"
 
 namespace veredus::queue {
 namespace {
@@ -40,24 +41,6 @@ enum Tag : uint64_t {
 
 enum BatchFlags : uint64_t { kVerp = 1, kUnique = 2, kTlsRequired = 4, kSenderHasSlots = 8 };
 
-class FieldWriter {
- public:
-  explicit FieldWriter(std::string& out) : out_(out) {}
-  void text(Tag tag, std::string_view value) {
-    put_varint(out_, tag);
-    put_bytes(out_, value);
-  }
-  void number(Tag tag, uint64_t value) {
-    std::string raw;
-    put_varint(raw, value);
-    text(tag, raw);
-  }
-  void time(Tag tag, int64_t value) { number(tag, zigzag(value)); }
-
- private:
-  std::string& out_;
-};
-
 std::string location_bytes(const Location& location) {
   std::string raw;
   put_number(raw, location.journal);
@@ -65,14 +48,6 @@ std::string location_bytes(const Location& location) {
   put_number(raw, location.offset);
   put_number(raw, location.length);
   return raw;
-}
-
-// One field's value as a number; `sound` turns false when it is none.
-uint64_t as_number(std::string_view value, bool& sound, uint64_t max = UINT64_MAX) {
-  ByteReader in(value);
-  const uint64_t number = in.varint(max);
-  if (!in.ok() || !in.at_end()) sound = false;
-  return number;
 }
 
 bool read_location(std::string_view value, Location& location) {
@@ -96,7 +71,7 @@ bool read_batch_field(uint64_t tag, std::string_view value, Batch& batch) {
   bool sound = true;
   switch (tag) {
     case kNumber:
-      batch.number = as_number(value, sound);
+      batch.number = field_number(value, sound);
       break;
     case kTenant:
       batch.tenant = value;
@@ -128,10 +103,10 @@ bool read_batch_field(uint64_t tag, std::string_view value, Batch& batch) {
     case kVar:
       return read_var(value, batch);
     case kPriority:
-      batch.priority = static_cast<uint8_t>(as_number(value, sound, 100));
+      batch.priority = static_cast<uint8_t>(field_number(value, sound, 100));
       break;
     case kFlags: {
-      const uint64_t flags = as_number(value, sound);
+      const uint64_t flags = field_number(value, sound);
       batch.verp = flags & kVerp;
       batch.unique = flags & kUnique;
       batch.tls_required = flags & kTlsRequired;
@@ -139,21 +114,21 @@ bool read_batch_field(uint64_t tag, std::string_view value, Batch& batch) {
       break;
     }
     case kAccepted:
-      batch.accepted_wall_ns = unzigzag(as_number(value, sound));
+      batch.accepted_wall_ns = field_time(value, sound);
       break;
     case kNotBefore:
-      batch.not_before_wall_ns = unzigzag(as_number(value, sound));
+      batch.not_before_wall_ns = field_time(value, sound);
       break;
     case kExpires:
-      batch.expires_wall_ns = unzigzag(as_number(value, sound));
+      batch.expires_wall_ns = field_time(value, sound);
       break;
     case kContent:
       return read_location(value, batch.content);
     case kContentFlags:
-      batch.content_flags = static_cast<uint8_t>(as_number(value, sound, 255));
+      batch.content_flags = static_cast<uint8_t>(field_number(value, sound, 255));
       break;
     case kContentSum:
-      batch.content_sum = static_cast<uint32_t>(as_number(value, sound, UINT32_MAX));
+      batch.content_sum = static_cast<uint32_t>(field_number(value, sound, UINT32_MAX));
       break;
     default:
       break;  // of a later minor change: skipped
@@ -165,16 +140,16 @@ bool read_commit_field(uint64_t tag, std::string_view value, Commit& commit) {
   bool sound = true;
   switch (tag) {
     case kCommitNumber:
-      commit.number = as_number(value, sound);
+      commit.number = field_number(value, sound);
       break;
     case kCommitAccepted:
-      commit.accepted = static_cast<uint32_t>(as_number(value, sound, UINT32_MAX));
+      commit.accepted = static_cast<uint32_t>(field_number(value, sound, UINT32_MAX));
       break;
     case kCommitRefused:
-      commit.refused = static_cast<uint32_t>(as_number(value, sound, UINT32_MAX));
+      commit.refused = static_cast<uint32_t>(field_number(value, sound, UINT32_MAX));
       break;
     case kCommitExtents:
-      commit.extents = static_cast<uint32_t>(as_number(value, sound, UINT32_MAX));
+      commit.extents = static_cast<uint32_t>(field_number(value, sound, UINT32_MAX));
       break;
     case kCommitBody:
       commit.body_sha256 = value;
@@ -183,33 +158,12 @@ bool read_commit_field(uint64_t tag, std::string_view value, Commit& commit) {
       commit.answer_json = value;
       break;
     case kCommitExtentBytes:
-      commit.extent_bytes = as_number(value, sound);
+      commit.extent_bytes = field_number(value, sound);
       break;
     default:
       break;
   }
   return sound;
-}
-
-template <typename Value>
-absl::StatusOr<Value> decode(std::string_view bytes, uint8_t version, const char* what,
-                             bool (*read_field)(uint64_t, std::string_view, Value&)) {
-  ByteReader in(bytes);
-  const uint8_t found = in.u8();
-  if (in.ok() && found != version) {
-    return absl::FailedPreconditionError(std::string(what) + " record of format version " +
-                                         std::to_string(found) + ", this program reads version " +
-                                         std::to_string(version));
-  }
-  Value value;
-  bool sound = in.ok();
-  while (sound && !in.at_end()) {
-    const uint64_t tag = in.varint();
-    const std::string_view field = in.bytes();
-    sound = in.ok() && read_field(tag, field, value);
-  }
-  if (!sound) return absl::DataLossError(std::string("damaged ") + what + " record");
-  return value;
 }
 
 }  // namespace
@@ -255,7 +209,7 @@ void encode_batch(const Batch& batch, std::string& out) {
 }
 
 absl::StatusOr<Batch> decode_batch(std::string_view bytes) {
-  return decode<Batch>(bytes, kBatchVersion, "batch", read_batch_field);
+  return decode_fields<Batch>(bytes, kBatchVersion, "batch", read_batch_field);
 }
 
 void encode_commit(const Commit& commit, std::string& out) {
@@ -271,7 +225,7 @@ void encode_commit(const Commit& commit, std::string& out) {
 }
 
 absl::StatusOr<Commit> decode_commit(std::string_view bytes) {
-  return decode<Commit>(bytes, kCommitVersion, "commit", read_commit_field);
+  return decode_fields<Commit>(bytes, kCommitVersion, "commit", read_commit_field);
 }
 
 }  // namespace veredus::queue

@@ -59,7 +59,7 @@ absl::Status read_checkpoint_part(std::string_view payload, CheckpointPart& part
                                          std::to_string(kCheckpointVersion));
   }
   const uint8_t number = in.u8();
-  if (!in.ok() || number < 1 || number > static_cast<uint8_t>(CheckpointPart::erasure)) {
+  if (!in.ok() || number < 1 || number > static_cast<uint8_t>(CheckpointPart::order)) {
     return damaged();
   }
   part = static_cast<CheckpointPart>(number);
@@ -71,6 +71,7 @@ void encode_checkpoint_begin(const CheckpointBegin& begin, std::string& out) {
   put_head(CheckpointPart::begin, out);
   put_number(out, begin.highest_batch);
   put_number(out, begin.wall_ns);
+  put_number(out, begin.highest_order);
 }
 
 absl::StatusOr<CheckpointBegin> decode_checkpoint_begin(std::string_view body) {
@@ -78,6 +79,7 @@ absl::StatusOr<CheckpointBegin> decode_checkpoint_begin(std::string_view body) {
   CheckpointBegin begin;
   begin.highest_batch = in.u64();
   begin.wall_ns = in.i64();
+  begin.highest_order = in.u64();
   if (!in.ok() || !in.at_end()) return damaged();
   return begin;
 }
@@ -93,6 +95,13 @@ void encode_checkpoint_erasure(const Erasure& erasure, std::string& out) {
   std::string body;
   encode_erasure(erasure, body);
   put_head(CheckpointPart::erasure, out);
+  out += body;
+}
+
+void encode_checkpoint_order(const Order& order, std::string& out) {
+  std::string body;
+  encode_order(order, body);
+  put_head(CheckpointPart::order, out);
   out += body;
 }
 

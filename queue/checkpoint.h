@@ -11,6 +11,7 @@
 #include "queue/consumer.h"
 #include "queue/erasure.h"
 #include "queue/journal.h"
+#include "queue/order.h"
 #include "queue/outcome.h"
 
 namespace veredus::queue {
@@ -31,6 +32,7 @@ enum class CheckpointPart : uint8_t {
   end = 5,       // where it began: with this frame durable, it is complete
   consumer = 6,  // one of those that this journal knows: consumer.h
   erasure = 7,   // segments of this journal that must be gone by a time: erasure.h
+  order = 8,     // an operator's that is in force at this home: order.h
 };
 // DataLoss, or FailedPrecondition for another version. `body` is what follows.
 absl::Status read_checkpoint_part(std::string_view payload, CheckpointPart& part,
@@ -39,6 +41,7 @@ absl::Status read_checkpoint_part(std::string_view payload, CheckpointPart& part
 struct CheckpointBegin {
   uint64_t highest_batch = 0;  // number given out so far
   int64_t wall_ns = 0;
+  uint64_t highest_order = 0;  // likewise: of those that have ended no part says anything
 };
 void encode_checkpoint_begin(const CheckpointBegin& begin, std::string& out);
 absl::StatusOr<CheckpointBegin> decode_checkpoint_begin(std::string_view body);
@@ -46,6 +49,8 @@ absl::StatusOr<CheckpointBegin> decode_checkpoint_begin(std::string_view body);
 void encode_checkpoint_consumer(const Consumer& consumer, std::string& out);
 // Read by decode_erasure().
 void encode_checkpoint_erasure(const Erasure& erasure, std::string& out);
+// Read by decode_order().
+void encode_checkpoint_order(const Order& order, std::string& out);
 void encode_checkpoint_end(const CheckpointPlace& place, std::string& out);
 absl::StatusOr<CheckpointPlace> decode_checkpoint_end(std::string_view body);
 

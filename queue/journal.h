@@ -34,6 +34,7 @@ enum class FrameType : uint8_t {
   forgotten = 10,  // payload: batch number u64; the idempotency key of a finished batch is free
   consumer = 11,   // how far a reader of events has come: consumer.h
   erasure = 12,    // segments that must be gone by a time: erasure.h
+  order = 13,      // an operator's, given or ended; one event: order.h
 };
 
 struct Appended {

@@ -11,7 +11,7 @@
 // of memory. No I/O.
 namespace veredus::queue {
 
-inline constexpr uint32_t kJournalVersion = 3;
+inline constexpr uint32_t kJournalVersion = 4;
 inline constexpr uint32_t kSegmentHeaderBytes = 4096;
 inline constexpr uint32_t kGroupAlign = 512;  // no sector holds bytes of two groups
 inline constexpr uint32_t kGroupHeaderBytes = 72;
@@ -56,7 +56,7 @@ struct GroupHeader {
   uint64_t durable_up_to = 0;  // highest sequence known durable when the group was written
   uint32_t length = 0;  // of the payload: frames, without the header and the filling at the end
   uint32_t frames = 0;
-  uint32_t events = 0;  // in its frames: outcomes, and recipients of commits
+  uint32_t events = 0;  // in its frames: outcomes, recipients of commits, and orders
 };
 // Writes the header into the first kGroupHeaderBytes of `group`, which holds the payload behind it.
 void seal_group(const GroupHeader& header, std::string& group);

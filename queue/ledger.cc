@@ -70,6 +70,8 @@ void Ledger::on_frame(FrameType type, const Location& at, std::string_view paylo
       return on_consumer(at, payload);
     case FrameType::erasure:
       return on_erasure(at, payload);
+    case FrameType::order:
+      return on_order(at, payload);
     case FrameType::content:  // found through its batch
     case FrameType::witness:
       return;
@@ -258,6 +260,7 @@ void Ledger::on_checkpoint(const Location& at, std::string_view payload) {
     read = begin.status();
     if (begin.ok()) {
       saw(begin->highest_batch);
+      highest_order_ = std::max(highest_order_, begin->highest_order);
       latest_wall_ns_ = std::max(latest_wall_ns_, begin->wall_ns);
     }
   }
@@ -275,6 +278,7 @@ void Ledger::on_checkpoint(const Location& at, std::string_view payload) {
   if (read.ok() && part == CheckpointPart::tallies) return on_tallies(at, body);
   if (read.ok() && part == CheckpointPart::consumer) return on_consumer(at, body);
   if (read.ok() && part == CheckpointPart::erasure) return on_erasure(at, body);
+  if (read.ok() && part == CheckpointPart::order) return on_order(at, body);
   if (!read.ok()) damaged(at, read);
 }
 
@@ -325,6 +329,21 @@ void Ledger::on_erasure(const Location& at, std::string_view payload) {
   for (const uint32_t segment : erasure->segments) {
     const auto [known, fresh] = erasures_.try_emplace(segment, erasure->due_wall_ns);
     if (!fresh) known->second = std::min(known->second, erasure->due_wall_ns);
+  }
+}
+
+// The last word on it holds. One that cannot be read holds for nobody; its number is not known, and
+// may be given again.
+void Ledger::on_order(const Location& at, std::string_view payload) {
+  absl::StatusOr<Order> order = decode_order(payload);
+  if (!order.ok()) return damaged(at, order.status());
+  const uint64_t number = order->number;
+  highest_order_ = std::max(highest_order_, number);
+  latest_wall_ns_ = std::max({latest_wall_ns_, order->given_wall_ns, order->ended_wall_ns});
+  if (order->state == Order::State::given) {
+    orders_[number] = *std::move(order);
+  } else {
+    orders_.erase(number);
   }
 }
 

@@ -63,6 +63,10 @@ class Ledger final : public JournalVisitor, private WaitingHandler {
   // By when segments of this journal must be gone, as somebody asked who wants to be forgotten;
   // some of them may be gone.
   const std::map<uint32_t, int64_t>& erasures() const { return erasures_; }
+  // Orders of operators that were given at this home and have not ended here, by number. The time
+  // of a suspension among them may be over.
+  const std::map<uint64_t, Order>& orders() const { return orders_; }
+  uint64_t highest_order() const { return highest_order_; }  // of those that ended, too
   const std::vector<std::string>& damage() const { return damage_; }
   uint64_t highest_batch() const { return highest_batch_; }
   // The latest time found: when this journal was last worked on. 0: none.
@@ -78,6 +82,7 @@ class Ledger final : public JournalVisitor, private WaitingHandler {
   void on_checkpoint(const Location& at, std::string_view payload);
   void on_consumer(const Location& at, std::string_view payload);
   void on_erasure(const Location& at, std::string_view payload);
+  void on_order(const Location& at, std::string_view payload);
   void on_tallies(const Location& at, std::string_view body);
   void on_waiting(const WaitingExtent& extent, uint32_t first_ordinal, uint32_t count,
                   const WaitingState& state) override;
@@ -102,8 +107,10 @@ class Ledger final : public JournalVisitor, private WaitingHandler {
   std::map<uint64_t, Settled> tallies_;
   std::map<std::string, Consumer> consumers_;
   std::map<uint32_t, int64_t> erasures_;  // wall time by segment
+  std::map<uint64_t, Order> orders_;
   std::vector<std::string> damage_;
   uint64_t highest_batch_ = 0;
+  uint64_t highest_order_ = 0;
   int64_t latest_wall_ns_ = 0;
 };
 

@@ -182,6 +182,7 @@ void EventReader::collect(unsigned stream, const FramePlace& place, FrameType ty
     case FrameType::forgotten:
     case FrameType::consumer:
     case FrameType::erasure:
+    case FrameType::order:
       return;
   }
 }

@@ -10,21 +10,13 @@
 #include "engine/mail/date.h"
 #include "engine/mail/template.h"
 #include "queue/loop.h"
+#include "queue/names.h"
 
 namespace veredus::intake {
 namespace {
 
 bool is_blank(std::string_view line) {
   return line.find_first_not_of(" \t\r") == std::string_view::npos;
-}
-
-// Names and ids of feed.md.
-bool is_name(std::string_view name) {
-  if (name.empty() || name.size() > 128) return false;
-  return std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-           c == '_' || c == ':' || c == '@' || c == '-';
-  });
 }
 
 constexpr size_t kLargeLine = 1u << 20;  // memory that a larger line took is let go at once
@@ -170,7 +162,7 @@ class FeedParser::Impl {
     if (!line_.has(Field::batch))
       return refuse_here(size_t{0}, "the first line has no \"batch\": the name of this submission");
     for (const Field field : {Field::batch, Field::tenant, Field::campaign}) {
-      if (line_.has(field) && !is_name(line_.text_of(field))) return bad_name(field);
+      if (line_.has(field) && !queue::is_name(line_.text_of(field))) return bad_name(field);
     }
     if (line_.has(Field::tenant)) batch_.tenant = line_.text_of(Field::tenant);
     batch_.name = line_.text_of(Field::batch);
@@ -388,7 +380,7 @@ class FeedParser::Impl {
   bool read_entry(uint32_t index) {
     entry_.index = index;
     entry_.id = line_.has(Field::id) ? line_.text_of(Field::id) : std::string_view();
-    if (line_.has(Field::id) && !is_name(entry_.id)) return bad_name(Field::id);
+    if (line_.has(Field::id) && !queue::is_name(entry_.id)) return bad_name(Field::id);
     entry_.name = line_.has(Field::name) ? line_.text_of(Field::name) : std::string_view();
     entry_.meta_json = line_.has(Field::meta) ? line_.text_of(Field::meta) : std::string_view();
     for (const auto& variable : line_.vars) {

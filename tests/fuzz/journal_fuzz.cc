@@ -14,6 +14,7 @@
 #include "queue/extent.h"
 #include "queue/journal.h"
 #include "queue/journal_format.h"
+#include "queue/order.h"
 #include "queue/outcome.h"
 
 namespace {
@@ -114,6 +115,11 @@ void codecs(std::string_view bytes) {
     check(decode_batch(again).ok());
   }
   decode_commit(bytes).status().IgnoreError();
+  if (const auto order = decode_order(bytes); order.ok()) {
+    std::string again;
+    encode_order(*order, again);
+    check(decode_order(again).value() == *order && check_order(*order).ok());
+  }
   OutcomeReader outcomes(bytes);
   Outcome outcome;
   OutcomeWriter writer;

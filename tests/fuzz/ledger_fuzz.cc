@@ -51,10 +51,16 @@ std::vector<Written> checkpoint_of(const Ledger& ledger) {
     frames.push_back({FrameType::checkpoint, std::move(payload)});
   };
   std::string payload;
-  encode_checkpoint_begin({ledger.highest_batch(), ledger.latest_wall_ns()}, payload);
+  encode_checkpoint_begin({ledger.highest_batch(), ledger.latest_wall_ns(), ledger.highest_order()},
+                          payload);
   put(payload);
   for (const auto& [name, consumer] : ledger.consumers()) {
     encode_checkpoint_consumer(consumer, payload);
+    put(payload);
+  }
+  for (const auto& [number, order] : ledger.orders()) {
+    check(order.number == number && order.state == Order::State::given);
+    encode_checkpoint_order(order, payload);
     put(payload);
   }
   WaitingWriter waiting;
@@ -131,6 +137,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   tell(again, once);
   check(again.damage().empty());
   check(again.highest_batch() >= books.ledger.highest_batch());
+  check(again.orders() == books.ledger.orders());
+  check(again.highest_order() == books.ledger.highest_order());
   check(again.runs().size() == books.ledger.runs().size());
   const std::vector<Written> twice = checkpoint_of(again);
   check(once.size() == twice.size());

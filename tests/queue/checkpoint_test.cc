@@ -14,6 +14,7 @@
 
 #include "queue/bytes.h"
 #include "queue/extent.h"
+#include "tests/queue/orders_by_hand.h"
 
 namespace veredus::queue {
 namespace {
@@ -63,7 +64,7 @@ TEST(Checkpoint, PartsAreKnownByTheirByte) {
   for (unsigned number = 0; number < 256; ++number) {
     const std::string payload = {1, static_cast<char>(number), 'b', 'c'};
     const absl::Status read = read_checkpoint_part(payload, part, body);
-    ASSERT_EQ(read.ok(), number >= 1 && number <= 7) << number;
+    ASSERT_EQ(read.ok(), number >= 1 && number <= 8) << number;
     if (!read.ok()) {
       EXPECT_EQ(read.code(), absl::StatusCode::kDataLoss);
       continue;
@@ -81,13 +82,15 @@ TEST(Checkpoint, PartsAreKnownByTheirByte) {
 TEST(Checkpoint, BeginAndEnd) {
   std::string payload = "what was there before";
   for (const CheckpointBegin& begin :
-       {CheckpointBegin{0, 0}, CheckpointBegin{UINT64_MAX, INT64_MIN}, CheckpointBegin{7, 8}}) {
+       {CheckpointBegin{0, 0}, CheckpointBegin{UINT64_MAX, INT64_MIN, UINT64_MAX},
+        CheckpointBegin{7, 8, 9}}) {
     encode_checkpoint_begin(begin, payload);
     const std::string body = body_of(payload, CheckpointPart::begin);
     const auto read = decode_checkpoint_begin(body);
     ASSERT_TRUE(read.ok());
     EXPECT_EQ(read->highest_batch, begin.highest_batch);
     EXPECT_EQ(read->wall_ns, begin.wall_ns);
+    EXPECT_EQ(read->highest_order, begin.highest_order);
     expect_whole_only(body, [](auto bytes) { return decode_checkpoint_begin(bytes).status(); });
   }
   for (const CheckpointPlace& place :
@@ -111,6 +114,14 @@ TEST(Checkpoint, ConsumerIsAsInAFrameOfItsOwn) {
   encode_checkpoint_consumer(consumer, part);
   encode_consumer(consumer, frame);
   EXPECT_EQ(body_of(part, CheckpointPart::consumer), frame);
+}
+
+TEST(Checkpoint, OrderIsAsInAFrameOfItsOwn) {
+  const Order order = order_of(7, Order::Kind::cancel, {.tenant = "acme"});
+  std::string part, frame;
+  encode_checkpoint_order(order, part);
+  encode_order(order, frame);
+  EXPECT_EQ(body_of(part, CheckpointPart::order), frame);
 }
 
 // --- who waits ---

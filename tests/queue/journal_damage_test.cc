@@ -509,7 +509,7 @@ TEST(JournalDamage, NewerVersionIsRefused) {
   const std::string message(read.recovered.status().message());
   EXPECT_THAT(message, HasSubstr("journal-0/seg-00000002.vrj"));
   EXPECT_THAT(message, HasSubstr("version 9"));
-  EXPECT_THAT(message, HasSubstr("version 3"));
+  EXPECT_THAT(message, HasSubstr("version 4"));
   EXPECT_THAT(read.payloads(), IsEmpty());  // not a frame before the refusal
   EXPECT_EQ(storage.paths(), before);
 }

@@ -10,6 +10,7 @@
 
 #include "queue/batch.h"
 #include "queue/extent.h"
+#include "queue/order.h"
 #include "queue/outcome.h"
 #include "tests/queue/journal_harness.h"
 
@@ -87,21 +88,39 @@ std::string as_page(const std::string& bytes) {
   return page;
 }
 
-TEST(JournalFormat, TheWorkedExampleOfTheFormatPageIsWhatIsWritten) {
+// The lines of the page's block that begins with this one, without their notes.
+std::string shown_behind(const std::string& begin) {
   std::ifstream file(std::string(VEREDUS_TEST_DATA) + "/../../queue/FORMAT.md");
-  ASSERT_TRUE(file.good());
+  EXPECT_TRUE(file.good());
   std::string shown, line;
   bool inside = false;
   while (std::getline(file, line)) {
     if (line.starts_with("```")) {
-      inside = line == "```hex";
+      inside = line == begin;
       continue;
     }
     if (!inside) continue;
     line = line.substr(0, line.find("  "));  // a note follows
     shown += line + '\n';
   }
-  EXPECT_EQ(shown, as_page(example_segment()));
+  return shown;
+}
+
+TEST(JournalFormat, TheWorkedExampleOfTheFormatPageIsWhatIsWritten) {
+  EXPECT_EQ(shown_behind("```hex"), as_page(example_segment()));
+}
+
+TEST(JournalFormat, TheOrderOfTheFormatPageIsWhatIsWritten) {
+  Order order;
+  order.number = 7;
+  order.kind = Order::Kind::cancel;
+  order.filter = {.tenant = "acme", .domain = "example.org"};
+  order.given_wall_ns = 1'700'000'000'000'000'000;
+  order.reason = "wrong price";
+  order.last_batch = 42;
+  std::string payload;
+  encode_order(order, payload);
+  EXPECT_EQ(shown_behind("```hex order"), as_page(payload));
 }
 
 TEST(JournalFormat, HeadersComeBackAsTheyWere) {

@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/queue/ledger_frames.h"
+#include "tests/queue/orders_by_hand.h"
 
 namespace veredus::queue {
 namespace {
@@ -38,7 +39,7 @@ class Books {
       case 3:
         return carry();
       case 4:
-        return consumer();
+        return below(2) == 0 ? consumer() : order();
       case 5:
         return below(4) == 0 ? end_batch() : refusals();
       case 6:
@@ -80,6 +81,8 @@ class Books {
     }
     EXPECT_EQ(ledger.tallies(), tallies_) << who;
     EXPECT_EQ(ledger.consumers(), consumers_) << who;
+    EXPECT_EQ(ledger.orders(), orders_) << who;
+    EXPECT_EQ(ledger.highest_order(), highest_order_) << who;
     EXPECT_EQ(ledger.highest_batch(), highest_) << who;
     ASSERT_EQ(ledger.batches().size(), batches_.size()) << who;
     for (const auto& [number, known] : batches_) {
@@ -224,6 +227,25 @@ class Books {
     }
   }
 
+  // A new one, or one of those that are there ends.
+  void order() {
+    Order said;
+    if (orders_.empty() || below(2) == 0) {
+      while (said.number == 0 || said.state != Order::State::given)
+        said = random_order(random_, highest_order_ + 1);
+      orders_[++highest_order_] = said;
+    } else {
+      const auto found = any(orders_);
+      said = found->second;
+      said.state = said.kind == Order::Kind::suspend ? Order::State::lifted : Order::State::done;
+      said.ended_wall_ns = ++wall_ns_;
+      orders_.erase(found);
+    }
+    std::string payload;
+    encode_order(said, payload);
+    write(FrameType::order, payload);
+  }
+
   // --- checkpoints: a part at a time, between everything else ---
 
   void part(const std::string& payload) { write(FrameType::checkpoint, payload); }
@@ -234,10 +256,14 @@ class Books {
     // Records of an extent lie together, mostly.
     if (below(2) == 0) std::sort(sweep_->waiting.begin(), sweep_->waiting.end());
     std::string payload;
-    encode_checkpoint_begin({highest_, wall_ns_}, payload);
+    encode_checkpoint_begin({highest_, wall_ns_, highest_order_}, payload);
     part(payload);
     for (const auto& [name, said] : consumers_) {
       encode_checkpoint_consumer(said, payload);
+      part(payload);
+    }
+    for (const auto& [number, said] : orders_) {
+      encode_checkpoint_order(said, payload);
       part(payload);
     }
   }
@@ -282,8 +308,9 @@ class Books {
   std::map<uint64_t, KnownBatch> batches_;
   std::map<uint64_t, Settled> tallies_;
   std::map<std::string, Consumer> consumers_;
+  std::map<uint64_t, Order> orders_;
   std::map<uint64_t, uint32_t> next_index_;
-  uint64_t highest_ = 0;
+  uint64_t highest_ = 0, highest_order_ = 0;
   int64_t wall_ns_ = 0;
 
   std::vector<HandFrame> frames_;
