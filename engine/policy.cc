@@ -50,6 +50,7 @@ Provider fallback_of(const EngineSettings& settings) {
   fallback.dialogue = settings.dialogue;
   fallback.retry = settings.retry;
   fallback.in_doubt_delay_ns = settings.in_doubt_delay_ns;
+  fallback.origins = settings.fallback_origins;
   return fallback;
 }
 

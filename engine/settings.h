@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -64,6 +65,7 @@ struct EngineSettings {
   std::vector<TenantPolicy> tenants;
   LimitSettings fallback_limits;  // rates, and origins, for sites that no provider fits
   LimitSettings fallback_per_tenant;
+  std::map<std::string, Origin, std::less<>> fallback_origins;  // as Provider::origins
   LimitSettings global_limits;  // rates; connections are connections_total
   std::string redirect_host;
   io::Endpoint redirect;

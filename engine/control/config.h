@@ -1,22 +1,39 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <sys/types.h>
 
 #include "absl/status/statusor.h"
+#include "engine/policy.h"
 
 namespace veredus::control {
+
+// Where something stands in a file; line and column from 1.
+struct FilePlace {
+  std::string file;
+  uint32_t line = 0, column = 0;
+};
+
+// How mail is sent where nothing is said of it.
+Provider default_sending();
+LimitSettings default_global_limits();
 
 // The configuration as one plain value: what config.toml says, every default filled in, every range
 // checked. Times in nanoseconds, sizes in bytes. Made by load_config() or parse_config(); changed
 // by nobody afterwards.
 struct Config {
   std::string file;  // where it was read from; empty: defaults only
+  // Where those settings stand that are set: "smtp.port", "providers.gmail.retry.initial",
+  // "sources[0].address"; and headings: "providers.gmail". Those shipped are in
+  // kShippedProvidersFile.
+  std::map<std::string, FilePlace, std::less<>> places;
 
   // [node]
   std::string name;                    // in events; default: hostname
@@ -51,56 +68,44 @@ struct Config {
   unsigned dns_tries = 3;
   bool dns_ipv6 = true;
 
-  // [smtp]
+  // [smtp], [retry], [in_doubt] delay: how mail is sent where no provider says otherwise. Limits:
+  // for each site and source.
+  Provider fallback = default_sending();
+  LimitSettings global = default_global_limits();  // of the process
   uint16_t smtp_port = 25;
-  unsigned connections_per_site = 20;
-  unsigned connections_total = 10000;
-  unsigned messages_per_connection = 0;  // 0: any number
-  unsigned recipients_per_transaction = 100;
-  unsigned addresses_tried = 5;
-  bool use_chunking = true;
-  bool use_pipelining = true;
   std::vector<std::string> early_mail_hosts;
-  int64_t idle_close_ns = 5'000'000'000;
-  int64_t host_down_ns = 60'000'000'000;
-  // RFC 5321 §4.5.3.2, in its order, after connect
-  int64_t connect_limit_ns = 60'000'000'000;
-  int64_t greeting_limit_ns = 300'000'000'000;
-  int64_t ehlo_limit_ns = 300'000'000'000;
-  int64_t mail_limit_ns = 300'000'000'000;
-  int64_t rcpt_limit_ns = 300'000'000'000;
-  int64_t data_limit_ns = 120'000'000'000;
-  int64_t block_limit_ns = 180'000'000'000;
-  int64_t dot_limit_ns = 600'000'000'000;
-  // Of all of it, however the single replies come; see smtp::SessionLimits.
-  int64_t setup_limit_ns = 600'000'000'000;
-  int64_t transaction_limit_ns = 1'800'000'000'000;
-  unsigned content_bytes_per_s_min = 500;
-  bool trace_header = true;  // a Received field of ours
+  bool trace_header = true;   // a Received field of ours
+  std::string redirect_host;  // staging: all mail goes to this one, a numeric address; empty: no
+  io::Endpoint redirect;      // the same, with its port
 
-  // [[sources]]
-  struct Source {
-    std::string name = "default";
-    std::string address;  // numeric; empty: the kernel chooses
-    std::string ehlo;     // empty: hostname
+  // [[sources]], with names of their own; ids are not set
+  std::vector<SourceSettings> sources = {SourceSettings{}};
+  // [pools.NAME]
+  struct Pool {
+    std::string name;
+    std::vector<std::pair<std::string, uint32_t>> sources;  // with their weights
+    bool sticky = false;
   };
-  std::vector<Source> sources = {Source{}};
+  std::vector<Pool> pools;
+
+  // [providers.NAME]: what holds of some receivers instead of [smtp], [retry], [in_doubt]; in order
+  // of matching: those that only the file has, in its order, then those that are shipped.
+  struct ProviderRule {
+    std::string name;
+    Provider sending;                 // of its settings those that are in `places`
+    std::vector<std::string> groups;  // by name
+  };
+  std::vector<ProviderRule> providers;
+  // [groups.NAME]
+  std::vector<ProviderGroup> groups;
 
   // [addresses]: numeric addresses that mail may go to although they are private, loopback, …
   std::vector<std::string> allow_addresses;  // CIDR blocks
   std::vector<std::string> own_addresses;    // ours, beside those of the interfaces
 
-  // [retry]
-  int64_t retry_initial_ns = 900'000'000'000;
-  double retry_factor = 2.0;
-  int64_t retry_cap_ns = 4 * 3600 * int64_t{1'000'000'000};
-  double retry_jitter = 0.2;  // ± this part of the delay
-  int64_t retry_max_age_ns = 5 * 86400 * int64_t{1'000'000'000};
-
   // [in_doubt]
-  enum class InDoubt : uint8_t { retry, hold, assume_delivered };
+  using InDoubt = InDoubtPolicy;
   InDoubt in_doubt = InDoubt::retry;
-  int64_t in_doubt_delay_ns = 600'000'000'000;
   // [[in_doubt.rules]]: the first that fits holds instead
   struct InDoubtRule {
     std::string match;   // MX host: its name, or ".example.net" for all below that
@@ -124,12 +129,13 @@ struct Config {
   int64_t erase_within_ns = 86400 * int64_t{1'000'000'000};
   int64_t remember_ns = 7 * 86400 * int64_t{1'000'000'000};  // idempotency, after the last outcome
 
-  // [tenants.NAME]: what holds of this one instead of limits.tenant_…
+  // [tenants.NAME]: what holds of this one instead of limits.tenant_…, and its share
   struct Tenant {
     std::string name;
     std::optional<uint64_t> waiting, bytes;
+    std::optional<uint32_t> weight;  // 1 … 1000; none: 1
   };
-  std::vector<Tenant> tenants;  // by name
+  std::vector<Tenant> tenants;
 
   // [journal]
   uint32_t segment_bytes = 64u << 20;
@@ -152,8 +158,12 @@ struct Config {
 absl::StatusOr<Config> load_config(const std::string& path);
 // The same from text; `name` stands for the file in errors.
 absl::StatusOr<Config> parse_config(std::string_view text, const std::string& name);
-// Defaults only.
+// Defaults only: those shipped for known providers are among them.
 Config default_config();
+
+// What is shipped for known providers, as TOML; origins and places name it so.
+inline constexpr const char* kShippedProvidersFile = "providers.toml";
+std::string_view shipped_providers();
 
 // Every setting with its value as TOML, with unit and range as comments: what `check-config`
 // prints.
@@ -165,5 +175,9 @@ std::optional<int64_t> parse_duration_ns(std::string_view text);
 std::optional<uint64_t> parse_bytes(std::string_view text);
 std::string duration_text(int64_t ns);
 std::string bytes_text(uint64_t bytes);
+std::string real_text(double number);
+// Rates: "100/s", "1000/min", "50000/h", "1000000/d", "none"; with `bytes`, "10MiB/s".
+std::optional<queue::Rate> parse_rate(std::string_view text, bool bytes);
+std::string rate_text(const queue::Rate& rate, bool bytes);
 
 }  // namespace veredus::control

@@ -1,10 +1,10 @@
-#include <set>
+#include <algorithm>
 
-#include <arpa/inet.h>
 #include <grp.h>
 #include <netinet/in.h>
 
 #include "dns/address_policy.h"
+#include "engine/control/config_syntax.h"
 #include "engine/control/config_table.h"
 #include "engine/control/settings.h"
 #include "queue/journal.h"
@@ -14,62 +14,6 @@
 namespace veredus::control {
 namespace {
 
-bool is_label(std::string_view label) {
-  if (label.empty() || label.size() > 63 || label.front() == '-' || label.back() == '-')
-    return false;
-  for (const char c : label) {
-    const bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                      c == '-' || c == '_';
-    if (!fine) return false;
-  }
-  return true;
-}
-
-bool is_host_name(std::string_view name) {
-  if (name.empty() || name.size() > 253) return false;
-  for (;;) {
-    const size_t dot = name.find('.');
-    if (!is_label(name.substr(0, dot))) return false;
-    if (dot == std::string_view::npos) return true;
-    name.remove_prefix(dot + 1);
-  }
-}
-
-bool is_id(std::string_view text) {
-  if (text.empty() || text.size() > 128) return false;
-  for (const char c : text) {
-    const bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                      std::string_view("._:@-").find(c) != std::string_view::npos;
-    if (!fine) return false;
-  }
-  return true;
-}
-
-bool is_address(std::string_view text) {
-  return dns::IpAddress::parse(text).has_value();
-}
-
-// "192.0.2.1", "192.0.2.1:5300", "2001:db8::1", "[2001:db8::1]:5300"
-bool is_server(std::string_view text) {
-  if (is_address(text)) return true;
-  const size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos || colon == 0) return false;
-  const std::string_view port = text.substr(colon + 1);
-  std::string_view host = text.substr(0, colon);
-  if (host.front() == '[' && host.back() == ']') {
-    host = host.substr(1, host.size() - 2);
-  } else if (host.find(':') != std::string_view::npos) {
-    return false;
-  }
-  if (port.empty() || port.size() > 5) return false;
-  unsigned number = 0;
-  for (const char c : port) {
-    if (c < '0' || c > '9') return false;
-    number = number * 10 + static_cast<unsigned>(c - '0');
-  }
-  return number >= 1 && number <= 65535 && is_address(host);
-}
-
 class Checker {
  public:
   explicit Checker(const Config& config) : config_(config) {}
@@ -78,10 +22,10 @@ class Checker {
     node();
     feed();
     networks();
-    sources();
     tenants();
     in_doubt();
     relations();
+    check_sending(config_, faults_);
     return std::move(faults_);
   }
 
@@ -155,27 +99,8 @@ class Checker {
       }
     }
     for (const std::string& host : config_.early_mail_hosts) {
-      const std::string_view name = host;
-      if (!is_host_name(name.starts_with('.') ? name.substr(1) : name)) {
+      if (!is_host_pattern(host)) {
         fault("smtp.early_mail_hosts", quoted(host) + " is no host name");
-      }
-    }
-  }
-
-  void sources() {
-    std::set<std::string> seen;
-    for (size_t i = 0; i < config_.sources.size(); ++i) {
-      const Config::Source& source = config_.sources[i];
-      const std::string where = "sources[" + std::to_string(i) + "].";
-      if (!is_id(source.name)) fault(where + "name", quoted(source.name) + " is no name");
-      if (!seen.insert(source.name).second) {
-        fault(where + "name", quoted(source.name) + " is there twice: give each source its own");
-      }
-      if (!source.address.empty() && !is_address(source.address)) {
-        fault(where + "address", quoted(source.address) + " is no numeric address");
-      }
-      if (!source.ehlo.empty() && !is_host_name(source.ehlo)) {
-        fault(where + "ehlo", quoted(source.ehlo) + " is no host name");
       }
     }
   }
@@ -191,8 +116,7 @@ class Checker {
         fault(where, "say its `policy`: \"retry\", \"hold\" or \"assume-delivered\"");
       }
       for (const auto& [key, text] : {std::pair(".match", rule.match), {".domain", rule.domain}}) {
-        const std::string_view name = text;
-        if (name.empty() || is_host_name(name.starts_with('.') ? name.substr(1) : name)) continue;
+        if (text.empty() || is_host_pattern(text)) continue;
         fault(where + key, quoted(text) + " is no host name, nor one with a dot in front");
       }
     }
@@ -207,15 +131,10 @@ class Checker {
   }
 
   void relations() {
-    if (config_.retry_cap_ns < config_.retry_initial_ns) {
-      fault("retry.cap", duration_text(config_.retry_cap_ns) + " is less than retry.initial (" +
-                             duration_text(config_.retry_initial_ns) +
-                             "): raise it, or lower that");
-    }
-    if (config_.connections_total < config_.connections_per_site) {
+    if (config_.global.connections < config_.fallback.per_source.connections) {
       fault("smtp.connections_total", "is less than smtp.connections_per_site");
     }
-    if (config_.connections_total < config_.shards) {
+    if (config_.global.connections < config_.shards) {
       fault("smtp.connections_total", "is less than node.shards: each shard needs one at least");
     }
     const uint64_t spool_min =

@@ -1,159 +1,207 @@
-#include <charconv>
-#include <cstdio>
-
+#include "engine/control/config_special.h"
 #include "engine/control/config_table.h"
-#include "engine/intake/json_writer.h"
 
-// The configuration as TOML again, each setting with what it means, its unit and its range.
+// The configuration as TOML again, each setting with what it means, its unit, its range and its
+// default.
 
 namespace veredus::control {
 namespace {
 
-std::string quoted(std::string_view text) {
-  std::string out;
-  intake::append_json_string(text, out);  // a JSON string is a TOML basic string
-  return out;
-}
-
-std::string list_of(const std::vector<std::string>& texts) {
-  std::string out = "[";
-  for (const std::string& text : texts) {
-    if (out.size() > 1) out += ", ";
-    out += quoted(text);
-  }
-  return out + "]";
-}
-
-template <class T>
-std::string numbers_of(const std::vector<T>& numbers) {
-  std::string out = "[";
-  for (const T number : numbers) {
-    if (out.size() > 1) out += ", ";
-    out += std::to_string(number);
-  }
-  return out + "]";
-}
-
-std::string real_text(double number) {
-  std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), "%.4g", number);
-  std::string out = text.data();
-  return out.find('.') == std::string::npos ? out + ".0" : out;
-}
-
 struct Shown {
-  std::string value;
+  std::string value;  // as TOML
   std::string range;
 };
 
-Shown show_special(const Config& config, SpecialSetting kind) {
-  switch (kind) {
-    case SpecialSetting::pin:
-      return {
-          config.pin_cores.empty() ? (config.pin ? "true" : "false") : numbers_of(config.pin_cores),
-          ""};
-    case SpecialSetting::mode: {
-      std::array<char, 16> text{};
-      std::snprintf(text.data(), text.size(), "\"%04o\"", static_cast<unsigned>(config.feed_mode));
-      return {text.data(), ""};
-    }
-    case SpecialSetting::users:
-      return {numbers_of(config.feed_users), ""};
-    case SpecialSetting::listen: {
-      if (!config.http_on) return {"\"off\"", ""};
-      const bool v6 = config.http_address.find(':') != std::string::npos;
-      return {quoted((v6 ? "[" + config.http_address + "]" : config.http_address) + ":" +
-                     std::to_string(config.http_port)),
-              ""};
-    }
-    case SpecialSetting::in_doubt:
-      break;
-  }
-  return {quoted(in_doubt_text(config.in_doubt)), "retry, hold, assume-delivered"};
-}
-
-template <class T>
-Shown show_count(const Config& config, const CountSettingOf<T>& kind) {
-  std::string range = std::to_string(kind.min) + " to " + std::to_string(kind.max);
-  if (kind.zero != nullptr) range += std::string("; 0: ") + kind.zero;
-  return {std::to_string(config.*kind.value), range};
-}
-
-template <class T>
-Shown show_bytes(const Config& config, const BytesSettingOf<T>& kind) {
-  return {quoted(bytes_text(config.*kind.value)),
-          bytes_text(kind.min) + " to " + bytes_text(kind.max)};
-}
-
+template <class Of>
 struct Show {
-  const Config& config;
-  Shown operator()(const DurationSetting& kind) const {
-    return {quoted(duration_text(config.*kind.value)),
-            duration_text(kind.min) + " to " + duration_text(kind.max)};
+  const Of& of;
+
+  Shown operator()(const DurationKind<Of>& kind) const {
+    std::string range = duration_text(kind.min) + " to " + duration_text(kind.max);
+    if (kind.zero != nullptr) range += std::string("; 0s: ") + kind.zero;
+    return {toml_text(duration_text(kind.field.in(of))), range};
   }
-  Shown operator()(const BytesSetting& kind) const { return show_bytes(config, kind); }
-  Shown operator()(const SmallBytesSetting& kind) const { return show_bytes(config, kind); }
-  Shown operator()(const CountSetting& kind) const { return show_count(config, kind); }
-  Shown operator()(const BigCountSetting& kind) const { return show_count(config, kind); }
-  Shown operator()(const PortSetting& kind) const { return show_count(config, kind); }
-  Shown operator()(const RealSetting& kind) const {
-    return {real_text(config.*kind.value), real_text(kind.min) + " to " + real_text(kind.max)};
+  template <class T>
+  Shown operator()(const BytesKind<Of, T>& kind) const {
+    return {toml_text(bytes_text(kind.field.in(of))),
+            bytes_text(kind.min) + " to " + bytes_text(kind.max)};
   }
-  Shown operator()(const FlagSetting& kind) const {
-    return {config.*kind.value ? "true" : "false", ""};
+  template <class T>
+  Shown operator()(const CountKind<Of, T>& kind) const {
+    std::string range = std::to_string(kind.min) + " to " + std::to_string(kind.max);
+    if (kind.zero != nullptr) range += std::string("; 0: ") + kind.zero;
+    return {std::to_string(kind.field.in(of)), range};
   }
-  Shown operator()(const TextSetting& kind) const { return {quoted(config.*kind.value), ""}; }
-  Shown operator()(const TextsSetting& kind) const { return {list_of(config.*kind.value), ""}; }
-  Shown operator()(SpecialSetting kind) const { return show_special(config, kind); }
+  Shown operator()(const RealKind<Of>& kind) const {
+    return {real_text(kind.field.in(of)), real_text(kind.min) + " to " + real_text(kind.max)};
+  }
+  Shown operator()(const FlagKind<Of>& kind) const {
+    return {kind.field.in(of) ? "true" : "false", ""};
+  }
+  Shown operator()(const TextKind<Of>& kind) const { return {toml_text(kind.field.in(of)), ""}; }
+  Shown operator()(const TextsKind<Of>& kind) const { return {toml_list(kind.field.in(of)), ""}; }
+  Shown operator()(const RateKind<Of>& kind) const {
+    return {toml_text(rate_text(kind.field.in(of), kind.bytes)),
+            kind.bytes ? "bytes per s, min, h or d, as in 10MiB/s; none: no limit"
+                       : "per s, min, h or d, as in 1000/min; none: no limit"};
+  }
+  Shown operator()(const ChoiceKind<Of>& kind) const {
+    std::string words;
+    for (const std::string_view word : kind.words) {
+      if (!words.empty()) words += ", ";
+      words += word;
+    }
+    return {toml_text(kind.words[kind.get(of)]), words};
+  }
+  Shown operator()(const SpecialKind<Of>& kind) const { return {kind.show(of), ""}; }
 };
+
+template <class Of>
+Shown shown(const SettingOf<Of>& setting, const Of& of) {
+  return std::visit(Show<Of>{of}, setting.kind);
+}
+
+std::string with_comment(std::string line, std::string_view help, const std::string& in_brackets) {
+  if (line.size() < 40) line.append(40 - line.size(), ' ');
+  line += "  # " + std::string(help);
+  if (!in_brackets.empty()) line += " (" + in_brackets + ")";
+  return line + "\n";
+}
+
+// KEY = VALUE, with all there is to say of it. The default where it is another, and is not said
+// in words.
+template <class Of>
+std::string setting_line(const SettingOf<Of>& setting, const Of& of, const Of& defaults) {
+  const Shown here = shown(setting, of);
+  std::string range = here.range;
+  const std::string value = shown(setting, defaults).value;
+  if (value != here.value && setting.help.find("default:") == std::string_view::npos) {
+    if (!range.empty()) range += "; ";
+    range += "default: " + value;
+  }
+  return with_comment(std::string(setting.key) + " = " + here.value, setting.help, range);
+}
+
+template <class Of>
+std::string list_lines(Settings<Of> settings, const Of& of) {
+  std::string out;
+  const Of defaults{};
+  for (const SettingOf<Of>& setting : settings) out += setting_line(setting, of, defaults);
+  return out;
+}
+
+std::string heading_text(const std::string& table, const std::string& name) {
+  return "\n[" + table + "." + toml_key(name) + "]\n";
+}
+
+// What a provider may say, as a comment: of each only what it does say is shown.
+std::string provider_keys() {
+  std::string out =
+      "\n# [providers.NAME]: what holds of some receivers instead of [smtp], [retry] and "
+      "[in_doubt]. The first\n# that fits is taken, in this order. It may say:\n";
+  const Config::ProviderRule none{};
+  for (const SettingOf<Config::ProviderRule>& setting : provider_settings()) {
+    const Shown unset = shown(setting, none);
+    const std::string top = top_name(setting.name());
+    std::string range = unset.range + (unset.range.empty() ? "" : "; ");
+    range += "default: " + (top.empty() ? unset.value : "as " + top);
+    out += with_comment("#   " + setting.name(), setting.help, range);
+  }
+  return out;
+}
+
+std::string describe_providers(const Config& config) {
+  std::string out = provider_keys();
+  for (const Config::ProviderRule& rule : config.providers) {
+    out += heading_text("providers", rule.name);
+    for (const SettingOf<Config::ProviderRule>& setting : provider_settings()) {
+      if (!config.places.contains("providers." + rule.name + "." + setting.name())) continue;
+      out += setting.name() + " = " + shown(setting, rule).value + "\n";
+    }
+  }
+  for (const ProviderGroup& group : config.groups) {
+    out += heading_text("groups", group.name) + list_lines(group_settings(), group);
+  }
+  return out;
+}
+
+std::string describe_sources(const Config& config) {
+  std::string out;
+  for (const SourceSettings& source : config.sources) {
+    out += "\n[[sources]]\n" + list_lines(source_settings(), source);
+  }
+  for (const Config::Pool& pool : config.pools) {
+    std::string sources;
+    for (const auto& [name, weight] : pool.sources) {
+      if (!sources.empty()) sources += ", ";
+      sources += toml_key(name) + " = " + std::to_string(weight);
+    }
+    out += heading_text("pools", pool.name);
+    out += with_comment("sources = {" + sources + "}", "names, with their shares of the mail",
+                        "1 to " + std::to_string(kWeightMax));
+    out += with_comment(std::string("sticky = ") + (pool.sticky ? "true" : "false"),
+                        "a tenant keeps to one of them while that works", "");
+  }
+  return out;
+}
+
+std::string describe_rules(const Config& config) {
+  std::string out;
+  for (const Config::InDoubtRule& rule : config.in_doubt_rules) {
+    out += "\n[[in_doubt.rules]]\n";
+    if (!rule.match.empty()) out += "match = " + toml_text(rule.match) + "\n";
+    if (!rule.domain.empty()) out += "domain = " + toml_text(rule.domain) + "\n";
+    if (rule.policy) out += "policy = " + toml_text(in_doubt_text(*rule.policy)) + "\n";
+    if (rule.delay_ns) out += "delay = " + toml_text(duration_text(*rule.delay_ns)) + "\n";
+  }
+  return out;
+}
+
+std::string describe_tenants(const Config& config) {
+  std::string out;
+  for (const Config::Tenant& tenant : config.tenants) {
+    out += heading_text("tenants", tenant.name);
+    if (tenant.waiting) {
+      out +=
+          with_comment("waiting = " + std::to_string(*tenant.waiting), "recipients in the engine",
+                       "0 to " + std::to_string(kTenantWaitingMax) +
+                           "; 0: no bound; default: as limits.tenant_waiting");
+    }
+    if (tenant.bytes) {
+      out += with_comment("bytes = " + toml_text(bytes_text(*tenant.bytes)),
+                          "of its unfinished batches in the spool",
+                          "0B to " + bytes_text(kTenantBytesMax) +
+                              "; 0: no bound; default: as limits.tenant_bytes");
+    }
+    if (tenant.weight) {
+      out += with_comment("weight = " + std::to_string(*tenant.weight),
+                          "its share where tenants compete",
+                          "1 to " + std::to_string(kWeightMax) + "; default: 1");
+    }
+  }
+  return out;
+}
 
 }  // namespace
 
-std::string_view in_doubt_text(Config::InDoubt policy) {
-  switch (policy) {
-    case Config::InDoubt::retry:
-      return "retry";
-    case Config::InDoubt::hold:
-      return "hold";
-    case Config::InDoubt::assume_delivered:
-      break;
-  }
-  return "assume-delivered";
+std::string_view in_doubt_text(InDoubtPolicy policy) {
+  return kInDoubtWords[static_cast<size_t>(policy)];
 }
 
 std::string describe_config(const Config& config) {
   std::string out;
   std::string_view table;
+  const Config defaults;
   for (const Setting& setting : all_settings()) {
     if (setting.table != table) {
       table = setting.table;
       if (!out.empty()) out += '\n';
       out += "[" + std::string(table) + "]\n";
     }
-    const Shown shown = std::visit(Show{config}, setting.kind);
-    std::string line = std::string(setting.key) + " = " + shown.value;
-    if (line.size() < 40) line.append(40 - line.size(), ' ');
-    out += line + "  # " + std::string(setting.help);
-    if (!shown.range.empty()) out += " (" + shown.range + ")";
-    out += '\n';
+    out += setting_line(setting, config, defaults);
   }
-  for (const Config::Source& source : config.sources) {
-    out += "\n[[sources]]\nname = " + quoted(source.name) +
-           "\naddress = " + quoted(source.address) + "\nehlo = " + quoted(source.ehlo) + "\n";
-  }
-  for (const Config::InDoubtRule& rule : config.in_doubt_rules) {
-    out += "\n[[in_doubt.rules]]\n";
-    if (!rule.match.empty()) out += "match = " + quoted(rule.match) + "\n";
-    if (!rule.domain.empty()) out += "domain = " + quoted(rule.domain) + "\n";
-    if (rule.policy) out += "policy = " + quoted(in_doubt_text(*rule.policy)) + "\n";
-    if (rule.delay_ns) out += "delay = " + quoted(duration_text(*rule.delay_ns)) + "\n";
-  }
-  for (const Config::Tenant& tenant : config.tenants) {
-    out += "\n[tenants." + quoted(tenant.name) + "]\n";
-    if (tenant.waiting) out += "waiting = " + std::to_string(*tenant.waiting) + "\n";
-    if (tenant.bytes) out += "bytes = " + quoted(bytes_text(*tenant.bytes)) + "\n";
-  }
-  return out;
+  out += describe_sources(config) + describe_rules(config) + describe_tenants(config);
+  return out + describe_providers(config);
 }
 
 }  // namespace veredus::control

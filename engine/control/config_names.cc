@@ -41,4 +41,13 @@ std::string nearest_name(std::string_view wrong, const std::vector<std::string>&
   return best;
 }
 
+std::string known_text(std::string_view wrong, const std::vector<std::string>& known) {
+  const std::string best = nearest_name(wrong, known);
+  if (!best.empty()) return ": did you mean \"" + best + "\"?";
+  if (known.empty()) return "";
+  std::string all = "; known are";
+  for (const std::string& name : known) all += " " + name;
+  return all;
+}
+
 }  // namespace veredus::control

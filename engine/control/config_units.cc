@@ -1,4 +1,6 @@
+#include <array>
 #include <charconv>
+#include <cstdio>
 
 #include "engine/control/config_table.h"
 
@@ -25,6 +27,9 @@ constexpr Size kSizes[] = {
     {"", 1},           {"B", 1},      {"kB", 1000},          {"KB", 1000},  {"KiB", kKiB},
     {"MB", 1'000'000}, {"MiB", kMiB}, {"GB", 1'000'000'000}, {"GiB", kGiB},
 };
+
+// Of rates.
+constexpr Unit kSpans[] = {{"s", kSecond}, {"min", kMinute}, {"h", kHour}, {"d", kDay}};
 
 }  // namespace
 
@@ -90,6 +95,44 @@ std::string bytes_text(uint64_t bytes) {
     }
   }
   return std::to_string(bytes) + "B";
+}
+
+std::string real_text(double number) {
+  std::array<char, 32> text{};
+  const auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), number);
+  std::string out(text.data(), end);
+  return out.find_first_of(".e") == std::string::npos ? out + ".0" : out;  // TOML tells them apart
+}
+
+std::optional<queue::Rate> parse_rate(std::string_view text, bool bytes) {
+  if (text == "none") return queue::Rate{};
+  const size_t slash = text.find('/');
+  if (slash == std::string_view::npos) return std::nullopt;
+  const std::string_view amount = text.substr(0, slash), span = text.substr(slash + 1);
+  queue::Rate rate;
+  if (bytes) {
+    rate.count = parse_bytes(amount).value_or(0);
+  } else {
+    const auto [end, error] =
+        std::from_chars(amount.data(), amount.data() + amount.size(), rate.count);
+    if (error != std::errc{} || end != amount.data() + amount.size()) return std::nullopt;
+  }
+  if (rate.count == 0) return std::nullopt;  // nothing at all is no rate, and "none" is said so
+  for (const Unit& unit : kSpans) {
+    if (span != unit.name) continue;
+    rate.per_ns = unit.ns;
+    return rate;
+  }
+  return std::nullopt;
+}
+
+std::string rate_text(const queue::Rate& rate, bool bytes) {
+  if (!rate.limited()) return "none";
+  const std::string amount = bytes ? bytes_text(rate.count) : std::to_string(rate.count);
+  for (const Unit& unit : kSpans) {
+    if (rate.per_ns == unit.ns) return amount + "/" + std::string(unit.name);
+  }
+  return amount + "/" + duration_text(rate.per_ns);  // none that was read
 }
 
 }  // namespace veredus::control

@@ -48,43 +48,13 @@ absl::StatusOr<dns::AddressPolicy> address_policy(const Config& config) {
   return dns::AddressPolicy(std::move(allow), std::move(own));
 }
 
-void set_dialogue(const Config& config, smtp::DialogueSettings& dialogue) {
-  dialogue.ehlo_name = config.hostname;
-  dialogue.use_pipelining = config.use_pipelining;
-  dialogue.use_chunking = config.use_chunking;
-  const auto limit = [&dialogue](smtp::Phase phase) -> int64_t& {
-    return dialogue.time_limit_ns[static_cast<size_t>(phase)];
-  };
-  limit(smtp::Phase::connect) = config.connect_limit_ns;
-  limit(smtp::Phase::greeting) = config.greeting_limit_ns;
-  limit(smtp::Phase::ehlo) = config.ehlo_limit_ns;
-  limit(smtp::Phase::helo) = config.ehlo_limit_ns;
-  limit(smtp::Phase::mail) = config.mail_limit_ns;
-  limit(smtp::Phase::rcpt) = config.rcpt_limit_ns;
-  limit(smtp::Phase::data) = config.data_limit_ns;
-  limit(smtp::Phase::body) = config.block_limit_ns;
-  limit(smtp::Phase::end_of_data) = config.dot_limit_ns;
-}
-
 std::vector<std::string> own_names(const Config& config) {
   std::set<std::string> names(config.own_names.begin(), config.own_names.end());
   names.insert(config.hostname);
-  for (const Config::Source& source : config.sources) {
+  for (const SourceSettings& source : config.sources) {
     if (!source.ehlo.empty()) names.insert(source.ehlo);
   }
   return {names.begin(), names.end()};
-}
-
-InDoubtPolicy in_doubt_of(Config::InDoubt policy) {
-  switch (policy) {
-    case Config::InDoubt::retry:
-      return InDoubtPolicy::retry;
-    case Config::InDoubt::hold:
-      return InDoubtPolicy::hold;
-    case Config::InDoubt::assume_delivered:
-      break;
-  }
-  return InDoubtPolicy::assume_delivered;
 }
 
 }  // namespace
@@ -94,46 +64,14 @@ absl::StatusOr<EngineSettings> engine_settings(const Config& config) {
   settings.hostname = config.hostname;
   settings.node = config.name;
   settings.own_names = own_names(config);
-  settings.smtp_port = config.smtp_port;
-  settings.connections_per_site = config.connections_per_site;
-  settings.connections_total = config.connections_total;
-  settings.messages_per_connection = config.messages_per_connection;
-  settings.recipients_per_transaction = config.recipients_per_transaction;
-  settings.addresses_tried = config.addresses_tried;
-  settings.idle_close_ns = config.idle_close_ns;
-  settings.session_limits.connect_ns = config.connect_limit_ns;
-  settings.session_limits.setup_ns = config.setup_limit_ns;
-  settings.session_limits.transaction_ns = config.transaction_limit_ns;
-  settings.session_limits.content_bytes_per_s = config.content_bytes_per_s_min;
-  settings.host_down_ns = config.host_down_ns;
-  settings.early_mail_hosts = config.early_mail_hosts;
-  set_dialogue(config, settings.dialogue);
-
-  settings.sources.clear();
-  for (const Config::Source& source : config.sources) {
-    SourceSettings made;
-    made.name = source.name;
-    made.ehlo = source.ehlo;
-    if (!source.address.empty() && !io::parse_address(source.address, made.address)) {
-      return absl::InvalidArgumentError("sources: " + source.address + " is no numeric address");
-    }
-    settings.sources.push_back(std::move(made));
-  }
-
-  settings.retry.initial_ns = config.retry_initial_ns;
-  settings.retry.factor = config.retry_factor;
-  settings.retry.cap_ns = config.retry_cap_ns;
-  settings.retry.jitter = config.retry_jitter;
-  settings.retry.max_age_ns = config.retry_max_age_ns;
+  set_sending(config, settings);
   if (absl::Status status = queue::validate(settings.retry); !status.ok()) return status;
-  settings.in_doubt = in_doubt_of(config.in_doubt);
-  settings.in_doubt_delay_ns = config.in_doubt_delay_ns;
-  for (const Config::InDoubtRule& rule : config.in_doubt_rules) {
-    settings.in_doubt_rules.push_back({rule.match, rule.domain,
-                                       in_doubt_of(rule.policy.value_or(config.in_doubt)),
-                                       rule.delay_ns.value_or(config.in_doubt_delay_ns)});
+  for (const Provider& provider : settings.providers) {
+    if (absl::Status status = queue::validate(provider.retry); !status.ok()) {
+      return absl::InvalidArgumentError("providers." + provider.name + "." +
+                                        std::string(status.message()));
+    }
   }
-  settings.retry.in_doubt_ns = config.in_doubt_delay_ns;
 
   absl::StatusOr<dns::AddressPolicy> policy = address_policy(config);
   if (!policy.ok()) return policy.status();

@@ -14,6 +14,12 @@ namespace veredus::control {
 absl::StatusOr<EngineSettings> engine_settings(const Config& config);
 intake::IntakeSettings intake_settings(const Config& config);
 
+// With all that the rule does not say as it is in [smtp], [retry] and [in_doubt]; without ids and
+// groups. `origins` say of each setting where it was set, of its limits what they are called, too.
+Provider complete_provider(const Config& config, const Config::ProviderRule& rule);
+// The part of engine_settings() about how mail is sent.
+void set_sending(const Config& config, EngineSettings& settings);
+
 // One per core the process may run on, unless node.shards says.
 unsigned shards_of(const Config& config);
 // The cores for the shards' threads; empty: not pinned.

@@ -31,9 +31,9 @@ std::string error_of(std::string_view text) {
 TEST(Config, EmptyFileIsAllDefaults) {
   const Config config = good("");
   EXPECT_EQ(config.spool, "/var/spool/veredus");
-  EXPECT_EQ(config.connections_per_site, 20u);
-  EXPECT_EQ(config.idle_close_ns, 5 * kSecond);
-  EXPECT_EQ(config.dot_limit_ns, 10 * kMinute);
+  EXPECT_EQ(config.fallback.per_source.connections, 20u);
+  EXPECT_EQ(config.fallback.idle_close_ns, 5 * kSecond);
+  EXPECT_EQ(config.fallback.dialogue.time_limit_ns[9], 10 * kMinute);
   EXPECT_FALSE(config.hostname.empty());
   EXPECT_EQ(config.name, config.hostname);
   EXPECT_EQ(config.sources.size(), 1u);
@@ -78,9 +78,9 @@ ehlo = "b.example.org"
   EXPECT_EQ(config.feed_users, (std::vector<uid_t>{0, 0, 1001}));
   EXPECT_EQ(config.http_address, "::1");
   EXPECT_EQ(config.http_port, 9000);
-  EXPECT_EQ(config.idle_close_ns, 90 * kSecond);
-  EXPECT_FALSE(config.use_chunking);
-  EXPECT_EQ(config.retry_factor, 3.0);
+  EXPECT_EQ(config.fallback.idle_close_ns, 90 * kSecond);
+  EXPECT_FALSE(config.fallback.dialogue.use_chunking);
+  EXPECT_EQ(config.fallback.retry.factor, 3.0);
   EXPECT_EQ(config.in_doubt, Config::InDoubt::assume_delivered);
   EXPECT_EQ(config.segment_bytes, 1048576u);
   ASSERT_EQ(config.sources.size(), 2u);
@@ -136,7 +136,7 @@ TEST(Config, DescriptionReadsBackAsTheSameConfiguration) {
   const absl::StatusOr<Config> again = parse_config(text, "a.toml");
   ASSERT_TRUE(again.ok()) << again.status().ToString() << "\n" << text;
   EXPECT_EQ(describe_config(*again), text);
-  EXPECT_EQ(again->idle_close_ns, 1500 * kMs);
+  EXPECT_EQ(again->fallback.idle_close_ns, 1500 * kMs);
   EXPECT_EQ(again->message_bytes_max, 1000000u);
   EXPECT_EQ(again->sources[0].name, "x");
 }
@@ -200,8 +200,9 @@ TEST(Config, TenantsReadAndReadBack) {
 
 TEST(Config, DefaultsLieInTheirRanges) {
   for (const Setting& setting : all_settings()) {
-    if (const auto* kind = std::get_if<DurationSetting>(&setting.kind)) {
-      const int64_t value = Config{}.*kind->value;
+    if (const auto* kind = std::get_if<DurationKind<Config>>(&setting.kind)) {
+      const Config defaults;
+      const int64_t value = kind->field.in(defaults);
       EXPECT_TRUE(value >= kind->min && value <= kind->max) << setting.key;
     }
   }

@@ -57,7 +57,7 @@ void check_descriptors(const control::Config& config, Findings& out) {
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   constexpr rlim_t kBesideSessions = 2048;  // spool, feeders, DNS
-  const rlim_t wanted = config.connections_total + kBesideSessions;
+  const rlim_t wanted = config.global.connections + kBesideSessions;
   const std::string found = "at most " + std::to_string(limit.rlim_max) + " open files";
   if (limit.rlim_max >= wanted) {
     out.push_back({"descriptors", State::ok, found, ""});

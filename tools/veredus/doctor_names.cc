@@ -121,33 +121,33 @@ bool contains(const std::vector<std::string>& texts, const std::string& text) {
 }
 
 // A source with an address of its own: address → PTR → the same address, and EHLO says that name.
-void check_bound_source(const control::Config::Source& source, const std::string& ehlo,
-                        Findings& out) {
-  const std::string check = "source " + source.name;
+void check_bound_source(const std::string& name, const std::string& source_address,
+                        const std::string& ehlo, Findings& out) {
+  const std::string check = "source " + name;
   SocketAddress address;
-  if (!to_socket_address(source.address, 0, address)) return;
+  if (!to_socket_address(source_address, 0, address)) return;
   const int fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const bool ours =
       bind(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.length) == 0;
   close(fd);
   if (!ours) {
-    out.push_back({check, State::fail, source.address + " is not an address of this host",
+    out.push_back({check, State::fail, source_address + " is not an address of this host",
                    "add it to an interface, or take it out of the sources"});
     return;
   }
   const std::string ptr = name_of(address);
   if (ptr.empty()) {
-    out.push_back({check, State::warn, source.address + " has no PTR record: many hosts refuse it",
+    out.push_back({check, State::warn, source_address + " has no PTR record: many hosts refuse it",
                    "have its owner set one to " + ehlo});
-  } else if (!contains(addresses_of(ptr), source.address)) {
+  } else if (!contains(addresses_of(ptr), source_address)) {
     out.push_back({check, State::warn,
-                   source.address + " is called " + ptr + ", but that name has other addresses",
-                   "give " + ptr + " an address record with " + source.address});
+                   source_address + " is called " + ptr + ", but that name has other addresses",
+                   "give " + ptr + " an address record with " + source_address});
   } else if (ptr != ehlo) {
-    out.push_back({check, State::warn, source.address + " is called " + ptr + ", EHLO says " + ehlo,
+    out.push_back({check, State::warn, source_address + " is called " + ptr + ", EHLO says " + ehlo,
                    "set the source's ehlo to " + ptr});
   } else {
-    out.push_back({check, State::ok, source.address + " is " + ptr + ", both ways", ""});
+    out.push_back({check, State::ok, source_address + " is " + ptr + ", both ways", ""});
   }
 }
 
@@ -178,10 +178,13 @@ void check_names(const control::Config& config, Findings& out) {
                    config.hostname + " is no full name: many hosts refuse it in EHLO",
                    "set node.hostname, as in \"mail.example.org\""});
   }
-  for (const control::Config::Source& source : config.sources) {
+  for (const SourceSettings& source : config.sources) {
     const std::string& ehlo = source.ehlo.empty() ? config.hostname : source.ehlo;
-    if (!source.address.empty()) {
-      check_bound_source(source, ehlo, out);
+    if (source.address.family != 0) {
+      for (const io::Endpoint& address : {source.address, source.address6}) {
+        if (address.family == 0) continue;
+        check_bound_source(source.name, io::to_text(address), ehlo, out);
+      }
     } else if (addresses_of(ehlo).empty()) {
       out.push_back({"source " + source.name, State::warn,
                      "EHLO says " + ehlo + ", which has no address: many hosts refuse it",

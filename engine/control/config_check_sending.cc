@@ -1,0 +1,137 @@
+#include <algorithm>
+#include <set>
+
+#include "engine/control/config_syntax.h"
+#include "engine/control/config_table.h"
+#include "engine/control/settings.h"
+
+// What the types alone do not say of how mail is sent: names that others go by, and settings of a
+// provider that must fit each other.
+
+namespace veredus::control {
+namespace {
+
+std::string quoted(const std::string& text) {
+  return "\"" + text + "\"";
+}
+
+class SendingChecker {
+ public:
+  SendingChecker(const Config& config, std::vector<ConfigFault>& faults)
+      : config_(config), faults_(faults) {}
+
+  void run() {
+    retry("", config_.fallback.retry);
+    family("smtp.family", config_.fallback.family);
+    providers();
+    for (const ProviderGroup& group : config_.groups) name("groups." + group.name, group.name);
+    sources();
+    pools();
+  }
+
+ private:
+  void fault(std::string setting, std::string what) {
+    faults_.push_back({std::move(setting), std::move(what)});
+  }
+  bool is_set(const std::string& setting) const { return config_.places.contains(setting); }
+  void name(const std::string& where, const std::string& text) {
+    if (!is_id(text)) fault(where, quoted(text) + " is no name: 1–128 of A–Z a–z 0–9 . _ : @ -");
+  }
+
+  // `where`: "providers.NAME.", or "" for that of all.
+  void retry(const std::string& where, const queue::RetryPolicy& policy) {
+    if (policy.cap_ns >= policy.initial_ns) return;
+    const std::string cap = duration_text(policy.cap_ns),
+                      initial = duration_text(policy.initial_ns);
+    if (where.empty() || is_set(where + "retry.cap")) {
+      fault(where + "retry.cap", cap + " is less than " + where + "retry.initial (" + initial +
+                                     "): raise it, or lower that");
+    } else {
+      fault(where + "retry.initial", initial + " is more than retry.cap (" + cap +
+                                         "): lower it, or say " + where + "retry.cap, too");
+    }
+  }
+
+  void family(const std::string& where, AddressFamily family) {
+    if (family != AddressFamily::ipv6_only || config_.dns_ipv6) return;
+    fault(where, "\"ipv6-only\", and dns.ipv6 is false: no host would have an address");
+  }
+
+  void providers() {
+    std::vector<std::string> groups;
+    for (const ProviderGroup& group : config_.groups) groups.push_back(group.name);
+    for (const Config::ProviderRule& rule : config_.providers) {
+      const std::string where = "providers." + rule.name;
+      name(where, rule.name);
+      // One that fits nothing is a way to switch off what is shipped; but it must be said.
+      if (!is_set(where + ".mx") && !is_set(where + ".domains") && !is_set(where + ".sites")) {
+        fault(where, "say whom it fits: `mx`, `domains` or `sites`");
+      }
+      for (const std::string& group : rule.groups) {
+        if (std::find(groups.begin(), groups.end(), group) != groups.end()) continue;
+        fault(where + ".groups", "there is no group " + quoted(group) + known_text(group, groups) +
+                                     " (a heading [groups." + group + "] makes it)");
+      }
+      const Provider sending = complete_provider(config_, rule);
+      retry(where + ".", sending.retry);
+      if (is_set(where + ".family")) family(where + ".family", sending.family);
+    }
+  }
+
+  void sources() {
+    std::set<std::string> seen;
+    for (size_t i = 0; i < config_.sources.size(); ++i) {
+      const SourceSettings& source = config_.sources[i];
+      const std::string where = "sources[" + std::to_string(i) + "].";
+      name(where + "name", source.name);
+      if (!seen.insert(source.name).second) {
+        fault(where + "name", quoted(source.name) + " is there twice: give each source its own");
+      }
+      if (!source.ehlo.empty() && !is_host_name(source.ehlo)) {
+        fault(where + "ehlo", quoted(source.ehlo) + " is no host name");
+      }
+      if (source.address6.family == 0) continue;
+      if (source.address6.family != 6) {
+        fault(where + "address6", quoted(io::to_text(source.address6)) +
+                                      " is no IPv6 address: write an IPv4 one as `address`");
+      } else if (source.address.family != 4) {
+        fault(where + "address6",
+              "is for the second address of a source whose `address` is IPv4: "
+              "write a single one as `address`");
+      }
+    }
+  }
+
+  void pools() {
+    std::vector<std::string> known;
+    for (const SourceSettings& source : config_.sources) known.push_back(source.name);
+    for (const Config::Pool& pool : config_.pools) {
+      const std::string where = "pools." + pool.name;
+      name(where, pool.name);
+      if (pool.sources.empty()) {
+        fault(where + ".sources", "name one source at least, as in sources = [\"a\"]");
+      }
+      std::set<std::string> seen;
+      for (const auto& [source, weight] : pool.sources) {
+        if (std::find(known.begin(), known.end(), source) == known.end()) {
+          fault(where + ".sources",
+                "there is no source " + quoted(source) + known_text(source, known));
+        }
+        if (!seen.insert(source).second) {
+          fault(where + ".sources", quoted(source) + " is there twice: give it a weight instead");
+        }
+      }
+    }
+  }
+
+  const Config& config_;
+  std::vector<ConfigFault>& faults_;
+};
+
+}  // namespace
+
+void check_sending(const Config& config, std::vector<ConfigFault>& faults) {
+  SendingChecker(config, faults).run();
+}
+
+}  // namespace veredus::control

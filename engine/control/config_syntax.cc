@@ -1,0 +1,68 @@
+#include "engine/control/config_syntax.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "dns/address_policy.h"
+
+namespace veredus::control {
+namespace {
+
+bool is_letter_or_digit(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+bool is_label(std::string_view label) {
+  return !label.empty() && label.size() <= 63 && label.front() != '-' && label.back() != '-' &&
+         std::all_of(label.begin(), label.end(),
+                     [](char c) { return is_letter_or_digit(c) || c == '-' || c == '_'; });
+}
+
+}  // namespace
+
+bool is_host_name(std::string_view text) {
+  if (text.empty() || text.size() > 253) return false;
+  for (;;) {
+    const size_t dot = text.find('.');
+    if (!is_label(text.substr(0, dot))) return false;
+    if (dot == std::string_view::npos) return true;
+    text.remove_prefix(dot + 1);
+  }
+}
+
+bool is_host_pattern(std::string_view text) {
+  return is_host_name(text.starts_with('.') ? text.substr(1) : text);
+}
+
+bool is_id(std::string_view text) {
+  return !text.empty() && text.size() <= 128 && std::all_of(text.begin(), text.end(), [](char c) {
+    return is_letter_or_digit(c) || std::string_view("._:@-").find(c) != std::string_view::npos;
+  });
+}
+
+bool is_address(std::string_view text) {
+  return dns::IpAddress::parse(text).has_value();
+}
+
+bool is_server(std::string_view text) {
+  std::string host;
+  uint16_t port = 0;
+  if (is_address(text)) return true;
+  if (!split_port(text, host, port) || !is_address(host)) return false;
+  return text.front() == '[' || host.find(':') == std::string::npos;
+}
+
+bool split_port(std::string_view text, std::string& host, uint16_t& port) {
+  const size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos || colon == 0) return false;
+  const std::string_view digits = text.substr(colon + 1);
+  const char* end = digits.data() + digits.size();
+  const auto [at, error] = std::from_chars(digits.data(), end, port);
+  if (error != std::errc{} || at != end || port == 0) return false;
+  text = text.substr(0, colon);
+  const bool in_brackets = text.size() > 2 && text.front() == '[' && text.back() == ']';
+  host = in_brackets ? text.substr(1, text.size() - 2) : text;
+  return true;
+}
+
+}  // namespace veredus::control
