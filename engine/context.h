@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 
 #include "engine/exchange.h"
 #include "engine/io/ports.h"
@@ -62,6 +63,7 @@ struct ShardContext {
   Counters& counters;
   int64_t mono_ns = 0;
   int64_t wall_ns = 0;
+  std::shared_ptr<const Policy> policy;  // in force; a message brings the next one
   bool saturated = false;  // this shard's thread has worked all of the last tenth of a second
 };
 

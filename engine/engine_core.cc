@@ -28,6 +28,7 @@ EngineCore::EngineCore(const EngineSettings& settings, unsigned shards, unsigned
                        io::Clock& clock)
     : settings_(settings),
       clock_(clock),
+      policy_(make_policy(settings, nullptr)),
       exchange_(shards, homes, settings.tickets_max),
       shards_(shards) {
   for (unsigned i = 0; i < shards; ++i) counters_.push_back(std::make_unique<Counters>());
@@ -37,7 +38,8 @@ EngineCore::EngineCore(const EngineSettings& settings, unsigned shards, unsigned
 EngineCore::~EngineCore() = default;
 
 Shard& EngineCore::add_shard(uint16_t id, ShardPorts ports, uint64_t seed) {
-  shards_[id] = std::make_unique<Shard>(id, settings_, exchange_, ports, seed, *counters_[id]);
+  shards_[id] =
+      std::make_unique<Shard>(id, settings_, policy_, exchange_, ports, seed, *counters_[id]);
   return *shards_[id];
 }
 
@@ -102,6 +104,7 @@ RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
             std::make_shared<const std::vector<queue::Location>>(std::move(known.refusals));
       }
       live->taken_up = {now_mono_ns, now_wall_ns, latest_wall_ns};
+      live->tenant = tenant_number(live->batch.tenant);
       batches_[number] = live;
       spool.batches.push_back(std::move(live));
     }
@@ -110,6 +113,19 @@ RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
             [](const auto& a, const auto& b) { return a->batch.number < b->batch.number; });
   spool.next_batch = highest + 1;
   return spool;
+}
+
+uint32_t EngineCore::tenant_number(const std::string& tenant) {
+  return tenants_.try_emplace(tenant, static_cast<uint32_t>(tenants_.size())).first->second;
+}
+
+void EngineCore::reload(const EngineSettings& settings) {
+  policy_ = make_policy(settings, policy_.get());
+  for (unsigned i = 0; i < shards(); ++i) {
+    auto message = std::make_unique<PolicyMessage>();
+    message->policy = policy_;
+    exchange_.post(i, std::move(message));
+  }
 }
 
 EngineCore::Committed EngineCore::committed_of(const RecoveredSpool& spool) {
@@ -135,6 +151,7 @@ void EngineCore::append(unsigned shard, intake::AppendRequest request) {
 void EngineCore::announce(std::shared_ptr<const queue::LiveBatch> batch) {
   const queue::Batch& meta = batch->batch;
   batch->taken_up = {clock_.mono_ns(), meta.accepted_wall_ns, meta.accepted_wall_ns};
+  batch->tenant = tenant_number(meta.tenant);
   batches_[meta.number] = batch;
   for (unsigned i = 0; i < shards(); ++i) {
     auto message = std::make_unique<AnnounceMessage>();

@@ -41,6 +41,10 @@ class EngineCore : public intake::ShardPort {
   ~EngineCore() override;
 
   Exchange& exchange() { return exchange_; }
+  const Policy& policy() const { return *policy_; }
+  // Control thread, like what follows. The rules of sending that `settings` hold are in force from
+  // the shards' next turns on; nothing else of it is looked at.
+  void reload(const EngineSettings& settings);
   const EngineSettings& settings() const { return settings_; }
   // Makes shard `id` (0 first). Called on the thread that will run it.
   Shard& add_shard(uint16_t id, ShardPorts ports, uint64_t seed);
@@ -93,9 +97,13 @@ class EngineCore : public intake::ShardPort {
     std::atomic<bool> replay_is_full{false};
   };
 
+  uint32_t tenant_number(const std::string& tenant);
+
   const EngineSettings& settings_;
   io::Clock& clock_;
+  std::shared_ptr<const Policy> policy_;
   Exchange exchange_;
+  absl::flat_hash_map<std::string, uint32_t> tenants_;
   absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>> batches_;
   std::vector<std::unique_ptr<Counters>> counters_;
   std::vector<std::unique_ptr<Published>> published_;  // by home

@@ -53,7 +53,7 @@ uint32_t Home::tick_at(int64_t mono_ns) const {
 // When the time of a recipient whose batch exists ends.
 int64_t Home::expires_mono_ns(uint32_t slot) const {
   return extents_[records_[slot].extent].batch->expires_mono_ns(shard_.settings.retry,
-                                                                own_expiry_.wall_ns(slot));
+                                                                own_expiry_.value(slot));
 }
 
 int64_t Home::outcome_flush_ns() const {
@@ -73,7 +73,8 @@ int64_t Home::next_due_mono_ns() const {
   if (writes_ && short_of_space()) next = std::min(next, tried_again_mono_ns_ + kTryAgainNs);
   if (writes_ && journal_.healthy() && journal_.idle() && durable_ > witnessed_)
     next = std::min(next, durable_mono_ns_ + kWitnessNs);
-  return std::min(next, next_erase_mono_ns());
+  if (!down_.empty()) next = std::min(next, down_.begin()->first);
+  return std::min({next, next_expiry_mono_ns(), next_erase_mono_ns()});
 }
 
 // ----------------------------------------------------------------------------------------------
@@ -381,14 +382,24 @@ absl::Status Home::load_extent(const queue::Location& at, std::string_view paylo
   return status;
 }
 
+// Of entry_: few names, of many recipients.
+uint32_t Home::own_pool_number() {
+  if (entry_.pool.empty()) return 0;
+  const auto [found, fresh] = pool_numbers_.try_emplace(
+      std::string(entry_.pool), static_cast<uint32_t>(pool_names_.size() + 1));
+  if (fresh) pool_names_.emplace_back(entry_.pool);
+  return found->second;
+}
+
 // A dormant record of entry_, which lies at that offset of the extent.
 absl::StatusOr<uint32_t> Home::make_record(Extent& extent, uint32_t number, uint32_t offset) {
   const uint32_t slot = records_.allocate();
   if (slot == queue::kNoSlot)
     return absl::ResourceExhaustedError("the engine holds its maximum of waiting recipients");
-  if (!own_expiry_.set(slot, entry_.expires_wall_ns)) {
+  if (!own_expiry_.set(slot, entry_.expires_wall_ns) || !own_pool_.set(slot, own_pool_number())) {
+    own_expiry_.erase(slot);
     records_.release(slot);
-    return absl::ResourceExhaustedError("no memory is left for recipients' times of expiry");
+    return absl::ResourceExhaustedError("no memory is left for what recipients have of their own");
   }
   Record& record = records_[slot];
   record.extent = number;
@@ -509,6 +520,7 @@ void Home::drop_dormant(uint32_t number) {
 void Home::release_record(uint32_t slot) {
   const uint32_t number = records_[slot].extent;
   own_expiry_.erase(slot);
+  own_pool_.erase(slot);
   records_.release(slot);
   Counters::take(shard_.counters.waiting);
   leave_extent(number);

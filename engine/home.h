@@ -13,12 +13,13 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/inlined_vector.h"
 #include "absl/status/statusor.h"
 #include "engine/context.h"
 #include "engine/erasure.h"
 #include "engine/extent_reader.h"
 #include "engine/messages.h"
-#include "engine/own_expiry.h"
+#include "engine/own_values.h"
 #include "queue/address_finder.h"
 #include "queue/attempt_marks.h"
 #include "queue/due_wheel.h"
@@ -73,6 +74,8 @@ class Home final : public queue::JournalListener {
   void route_told(RouteTold& told);
   void returned(ReturnedMessage& message);
   void window(const WindowMessage& message);
+  void lane_down(const LaneDown& message);
+  void policy_changed();
 
   // The steps of a turn that are home's.
   void load_some();
@@ -147,6 +150,7 @@ class Home final : public queue::JournalListener {
     uint64_t live_bytes = 0;    // of these recipients, about
     uint32_t last_outcome = 0;  // segment of the last outcome that names an entry in this one
   };
+  static constexpr uint32_t kNoShare = UINT32_MAX;
   static constexpr uint32_t kNotAppended = UINT32_MAX;  // last_outcome: it is gathered only
   struct KeptSegment {
     int64_t complete_mono_ns = 0;
@@ -164,6 +168,8 @@ class Home final : public queue::JournalListener {
     std::vector<uint32_t> pages;  // offsets within the extent, ascending
     bool marked = false;          // some of its recipients may have a mark in marks_
     bool damaged = false;         // not carried: what could not be read stays where it is
+    uint32_t share = kNoShare;    // of its recipients, but those with a pool of their own
+    int64_t end_mono_ns = 0;      // of their time, likewise; known with the share
     std::unique_ptr<queue::Ledger::Run> unread;  // who of it has no record yet
     queue::Settled* settled = nullptr;           // of its batch, here
     SegmentUse* use = nullptr;
@@ -275,32 +281,62 @@ class Home final : public queue::JournalListener {
     std::map<uint32_t, int64_t> to_empty;  // segments, and from when on (monotonic)
     int64_t hastened_mono_ns = 0;
   };
+  // Recipients of the same tenant, to be sent from the same pool: within a band they share a line.
+  struct Share {
+    uint32_t tenant = 0;
+    std::string pool;  // as fed
+  };
+  static constexpr uint32_t kNoDomain = UINT32_MAX;
+  // The recipients of a domain that are due, of one share and band.
+  struct Ready {
+    uint32_t share = 0;
+    uint32_t next_domain = kNoDomain, previous_domain = kNoDomain;  // in the line
+    queue::SlotFifo fifo;
+    uint8_t band = 0;
+    bool listed = false;  // stands in its lane's line
+  };
   struct HomeLane;
   enum class RouteState : uint8_t { unknown, listed, asking, known, failed };
   struct Domain {
     std::string name;
     HomeLane* lane = nullptr;
-    queue::SlotFifo ready[queue::kBands];
+    absl::InlinedVector<Ready, 1> ready;  // none that is empty, unless it stands in a line
     int64_t route_expires_mono_ns = 0;
     std::unique_ptr<RouteTold> failure;  // with RouteState::failed
     uint32_t dns_us = queue::kNotReached;
     RouteState route = RouteState::unknown;
-    uint8_t listed_bands = 0;  // bit per band: stands in lane->domains[band]
+    uint64_t policy_version = 0;  // that the route was found under
   };
-  // What this home knows of the lanes of one site.
+  // What this home knows of one lane: of a source's on a shard.
   struct Slice {
-    uint32_t out[queue::kBands] = {};  // tickets out
-    uint32_t window = 0;
+    uint16_t source = 0;
+    uint16_t shard = 0;
     bool announced = false;
-    uint32_t total() const;
+    uint32_t window = kWindowFirst;  // tickets that each line may have out
+    int64_t down_until_mono_ns = 0;  // no host can be reached
+  };
+  // Those of a share and band who are due, over all domains of the site.
+  struct Line {
+    uint32_t share = 0;
+    uint8_t band = 0;
+    uint32_t head = kNoDomain, tail = kNoDomain, domains = 0;  // in turn
+    uint32_t out_total = 0;
+    absl::InlinedVector<uint32_t, 2> out;     // tickets, by slice
+    absl::InlinedVector<uint64_t, 1> passes;  // by member of the pool: what has left, by its weight
+    uint32_t& out_of(size_t slice) {
+      if (slice >= out.size()) out.resize(slice + 1);
+      return out[slice];
+    }
   };
   struct HomeLane {
     std::shared_ptr<const Site> site;
-    std::vector<Slice> slices;                    // by shard
-    std::deque<uint32_t> domains[queue::kBands];  // those with ready records, in turn
+    const Provider* provider = nullptr;  // of the policy of that version
+    uint64_t policy_version = 0;
+    std::vector<Slice> slices;  // the next one behind them; none goes
+    std::vector<Line> lines;    // by band, then by share
     uint64_t ready = 0;
     bool active = false;  // stands in active_
-    bool hot = false;     // uses all slices
+    bool hot = false;     // uses the slices of all shards
   };
 
   // home.cc
@@ -325,6 +361,7 @@ class Home final : public queue::JournalListener {
   void schedule(uint32_t slot, int64_t due_mono_ns);
   void make_ready(uint32_t slot, bool in_front);
   uint32_t intern(std::string_view domain);
+  uint32_t own_pool_number();
   uint32_t tick_at(int64_t mono_ns) const;
   uint32_t share_of(uint32_t budget) const { return std::max(1u, budget / shard_.homes); }
   int64_t expires_mono_ns(uint32_t slot) const;
@@ -430,18 +467,47 @@ class Home final : public queue::JournalListener {
   void marks_applied();
   void drop_old_marks();
 
-  // home_dispatch.cc
-  void list_domain(uint32_t id);
+  // home_routes.cc
   void ask_routes();
   void fail_routes();
+  HomeLane& lane_of(std::shared_ptr<const Site> site);
+  void leave_route(uint32_t domain);
+
+  // home_dispatch.cc
   void dispatch_lane(HomeLane& lane, uint32_t& budget);
   enum class Dispatched : uint8_t { gone_on, no_window, queue_full };
-  Dispatched dispatch_domain(HomeLane& lane, uint32_t domain, unsigned band, uint32_t& budget);
-  int slice_with_room(HomeLane& lane, unsigned band);
-  bool send_ticket(HomeLane& lane, unsigned slice, uint32_t slot);
-  queue::Ticket make_ticket(uint32_t slot, uint32_t site) const;
+  bool dispatch_line(HomeLane& lane, Line& line, uint32_t& budget);
+  Dispatched dispatch_domain(HomeLane& lane, Line& line, uint32_t domain, uint32_t& budget);
+  bool send_ticket(HomeLane& lane, Line& line, unsigned slice, uint32_t slot);
+  queue::Ticket make_ticket(uint32_t slot) const;
   void activate_lane(HomeLane& lane);
-  HomeLane& lane_of(std::shared_ptr<const Site> site);
+
+  // home_lines.cc
+  uint32_t share_number(uint32_t tenant, std::string_view pool);
+  uint32_t share_of_record(uint32_t slot);
+  static Ready* find_ready(Domain& domain, uint32_t share, uint8_t band);
+  static Ready& ready_of(Domain& domain, uint32_t share, uint8_t band);
+  static void drop_ready(Domain& domain, uint32_t share, uint8_t band);
+  static Line* find_line(HomeLane& lane, uint32_t share, uint8_t band);
+  static Line& line_of(HomeLane& lane, uint32_t share, uint8_t band);
+  void stand_in_line(HomeLane& lane, uint32_t domain, Ready& ready);
+  void leave_line(Line& line, Ready& ready);
+  void next_in_line(Line& line);
+  void list_domain(uint32_t id);
+
+  // home_expiry.cc
+  void ends_at(int64_t end_mono_ns);
+  int64_t next_expiry_mono_ns() const;
+  void expire_ready();
+  void settle_in_place(uint32_t slot, queue::Outcome& outcome);
+
+  // home_slices.cc
+  const Provider& provider_of(HomeLane& lane);
+  int slice_with_room(HomeLane& lane, Line& line);
+  int slice_of_source(HomeLane& lane, Line& line, uint16_t source);
+  unsigned slice_at(HomeLane& lane, uint16_t source, uint16_t shard);
+  void wake_lanes();
+  const SourcePool* pool_of(const Line& line) const;
 
   // home_settle.cc
   void settle(const Returned& item, const ReturnedMessage& message, uint16_t from);
@@ -450,6 +516,8 @@ class Home final : public queue::JournalListener {
   void postpone(uint32_t slot, queue::Outcome& outcome, int64_t delay_ns);
   void doubt(uint32_t slot, queue::Outcome& outcome);
   void expire(uint32_t slot);
+  queue::Outcome expired_outcome(uint32_t slot) const;
+  const queue::RetryPolicy& retry_of(uint32_t slot);
 
   // home_in_doubt.cc
   struct InDoubtWalk {
@@ -529,8 +597,17 @@ class Home final : public queue::JournalListener {
   absl::flat_hash_map<std::string_view, uint32_t> domain_ids_;      // keys view Domain::name
   absl::flat_hash_map<uint32_t, std::unique_ptr<HomeLane>> lanes_;  // by site number
   std::deque<HomeLane*> active_;
-  std::deque<uint32_t> unrouted_;  // domains that wait to be asked for
-  std::deque<uint32_t> failed_;    // domains whose route failed, with records to settle
+  std::vector<Share> shares_;
+  absl::flat_hash_map<std::pair<uint32_t, std::string>, uint32_t> share_numbers_;
+  int64_t first_end_mono_ns_ = INT64_MAX;  // nobody who is due ends before
+  int64_t next_walk_mono_ns_ = 0;          // for such as have ended
+  uint32_t expiry_walk_ = queue::kNoSlot;  // where it is
+  OwnPool own_pool_;
+  std::vector<std::string> pool_names_;  // that recipients were fed with, by number from 1
+  absl::flat_hash_map<std::string, uint32_t> pool_numbers_;
+  std::set<std::pair<int64_t, uint32_t>> down_;  // until when, site: lanes that wait for it
+  std::deque<uint32_t> unrouted_;                // domains that wait to be asked for
+  std::deque<uint32_t> failed_;  // domains whose route failed, with records to settle
   uint32_t routes_asked_ = 0;
   uint32_t tickets_out_ = 0;
   std::deque<InDoubtWalk> in_doubt_walks_;  // the first one is under way

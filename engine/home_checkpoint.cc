@@ -27,6 +27,7 @@ bool Home::checkpoint_due() const {
 void Home::maintain() {
   erase_some();
   if (!writes_) return;
+  expire_ready();
   end_segment_for_room();
   if (checkpoint_due()) begin_checkpoint();
   checkpoint_some();

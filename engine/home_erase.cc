@@ -317,11 +317,8 @@ void Home::cancel(uint32_t slot) {
     return finish_cancelled(slot);
   }
   queue::Outcome outcome = cancelled_outcome(slot);
-  count_final(slot, outcome);
+  settle_in_place(slot, outcome);
   ++erase_.cancelled;
-  record.flags = kRecordGone;
-  Counters::take(shard_.counters.waiting);
-  leave_extent(record.extent);
 }
 
 void Home::finish_cancelled(uint32_t slot) {
@@ -343,6 +340,7 @@ queue::Outcome Home::cancelled_outcome(uint32_t slot) const {
 // Nobody is in it any more.
 void Home::drop_gone(uint32_t slot) {
   own_expiry_.erase(slot);
+  own_pool_.erase(slot);
   records_.release(slot);
 }
 

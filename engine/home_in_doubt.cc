@@ -77,7 +77,7 @@ void Home::list_in_doubt(uint32_t slot, InDoubtWalk& walk) const {
   const Record& record = records_[slot];
   if (walk.question.held_only && !held(record)) return;
   if (walk.answer.items.size() >= walk.question.limit) return;
-  const queue::Ticket place = make_ticket(slot, 0);
+  const queue::Ticket place = make_ticket(slot);
   InDoubtItem item;
   item.batch = extents_[record.extent].number;
   item.index = extents_[record.extent].first_index + record.ordinal;

@@ -26,9 +26,12 @@ void Home::settle(const Returned& item, const ReturnedMessage& message, uint16_t
   const auto found = lanes_.find(ticket.site);
   if (found != lanes_.end()) {
     HomeLane& lane = *found->second;
-    uint32_t& out = lane.slices[from].out[ticket.band];
+    // It stays while tickets of it are out.
+    Line& line = *find_line(lane, ticket.share, ticket.band);
+    uint32_t& out = line.out_of(slice_at(lane, ticket.source, from));
     assert(out > 0);
     --out;
+    --line.out_total;
     --tickets_out_;
     activate_lane(lane);
   }
@@ -63,7 +66,7 @@ void Home::settle(const Returned& item, const ReturnedMessage& message, uint16_t
   outcome.mx_name = arena.substr(item.mx_at, item.mx_length);
   outcome.mx_address = arena.substr(item.address_at, item.address_length);
   if (found != lanes_.end()) outcome.site = found->second->site->key;
-  outcome.source = shard_.settings.sources[item.source].name;
+  outcome.source = shard_.policy->sources[item.source].name;
   place_of(ticket.slot, outcome);
   // The route's look-up is told once, with the first that had waited for it.
   if (uint32_t& dns_us = domains_[record->domain].dns_us; dns_us != queue::kNotReached) {
@@ -94,7 +97,7 @@ void Home::settle(const Returned& item, const ReturnedMessage& message, uint16_t
   }
   int64_t delay_ns = 0;
   if (!item.verdict.new_transaction) {
-    delay_ns = queue::next_delay_ns(shard_.settings.retry, record->attempts, shard_.random.next());
+    delay_ns = queue::next_delay_ns(retry_of(ticket.slot), record->attempts, shard_.random.next());
   }
   postpone(ticket.slot, outcome, delay_ns);
 }
@@ -229,7 +232,7 @@ void Home::doubt(uint32_t slot, queue::Outcome& outcome) {
       return finish(slot, outcome);
     case InDoubtPolicy::retry: {
       outcome.type = OutcomeType::in_doubt;
-      queue::RetryPolicy policy = shard_.settings.retry;
+      queue::RetryPolicy policy = retry_of(slot);
       policy.in_doubt_ns = choice.delay_ns;
       return postpone(slot, outcome,
                       queue::in_doubt_delay_ns(policy, record.attempts, shard_.random.next()));
@@ -249,7 +252,18 @@ void Home::doubt(uint32_t slot, queue::Outcome& outcome) {
   write(outcome, extent);
 }
 
+// That of the provider which its site belongs to.
+const queue::RetryPolicy& Home::retry_of(uint32_t slot) {
+  HomeLane* const lane = domains_[records_[slot].domain].lane;
+  return lane == nullptr ? shard_.policy->providers[0].retry : provider_of(*lane).retry;
+}
+
 void Home::expire(uint32_t slot) {
+  queue::Outcome outcome = expired_outcome(slot);
+  finish(slot, outcome);
+}
+
+queue::Outcome Home::expired_outcome(uint32_t slot) const {
   queue::Outcome outcome;
   outcome.type = OutcomeType::expired;
   outcome.kind = static_cast<uint8_t>(smtp::Kind::soft);
@@ -258,7 +272,7 @@ void Home::expire(uint32_t slot) {
   outcome.rule = "maximum-age";
   outcome.text = "its time to be delivered in has passed";
   place_of(slot, outcome);
-  finish(slot, outcome);
+  return outcome;
 }
 
 }  // namespace veredus

@@ -11,42 +11,23 @@
 
 namespace veredus {
 
-namespace {
-
-// Split evenly; each shard must be able to deliver what it owns, so none has less than one.
-size_t share_of(unsigned connections, const ShardContext& shard) {
-  const unsigned shards = shard.exchange.shards();
-  return std::max(1u, connections / shards + (shard.id < connections % shards ? 1 : 0));
-}
-
-}  // namespace
-
-Lane::Lane(Lanes& lanes, std::shared_ptr<const Site> the_site) : site(std::move(the_site)) {
+Lane::Lane(Lanes& lanes, std::shared_ptr<const Site> the_site, uint16_t the_source)
+    : site(std::move(the_site)), source(the_source) {
   backlog.resize(lanes.shard_.exchange.homes());
   windows.resize(lanes.shard_.exchange.homes(), Lanes::kWindowFirst);
 }
 
 Lanes::Lanes(ShardContext& shard, queue::Disk& disk, dns::Router& router, io::Network& network,
-             io::TimerWheel& timers)
+             io::TimerWheel& timers, Limits& limits)
     : shard_(shard),
       store_(disk, *this, shard.settings.page_cache_bytes, shard.settings.content_cache_bytes),
       router_(router),
       world_(network, timers, shard.mono_ns),
+      limits_(limits),
       returned_(shard.exchange.homes()),
       returned_number_(shard.exchange.homes()),
       disk_(disk),
-      connections_max_(share_of(shard.settings.connections_total, shard)),
-      renderer_(shard.settings.render) {
-  world_.limits = shard.settings.session_limits;
-  for (const SourceSettings& source : shard.settings.sources) {
-    smtp::DialogueSettings dialogue = shard.settings.dialogue;
-    dialogue.ehlo_name = source.ehlo.empty() ? shard.settings.hostname : source.ehlo;
-    dialogue.allow_early_mail = false;
-    dialogue_settings_.push_back(dialogue);
-    dialogue.allow_early_mail = true;
-    early_dialogue_settings_.push_back(dialogue);
-  }
-}
+      renderer_(shard.settings.render) {}
 
 Lanes::~Lanes() {
   if (!marks_memory_.empty()) disk_.unmap(marks_memory_);
@@ -80,15 +61,19 @@ std::shared_ptr<const queue::LiveBatch> Lanes::find_batch(uint32_t number) {
 }
 
 void Lanes::site_announced(std::shared_ptr<const Site> site) {
-  std::unique_ptr<Lane>& lane = lanes_[site->number];
-  if (lane != nullptr) return;
-  lane = std::make_unique<Lane>(*this, std::move(site));
-  Counters::add(shard_.counters.lanes);
+  sites_[site->number] = std::move(site);
 }
 
-Lane* Lanes::lane_of(uint32_t site) {
-  const auto found = lanes_.find(site);
-  return found == lanes_.end() ? nullptr : found->second.get();
+Lane* Lanes::lane_of(uint32_t site, uint16_t source) {
+  const auto found = lanes_.find({site, source});
+  if (found != lanes_.end()) return found->second.get();
+  const auto announced = sites_.find(site);
+  if (announced == sites_.end()) return nullptr;
+  std::unique_ptr<Lane>& made = lanes_[{site, source}];
+  made = std::make_unique<Lane>(*this, announced->second, source);
+  Counters::add(shard_.counters.lanes);
+  take_up_policy(*made);
+  return made.get();
 }
 
 void Lanes::list(Lane& lane) {
@@ -124,7 +109,7 @@ void Lanes::take_tickets() {
 // False: its site or its batch has not been announced here yet. That is on its way: messages
 // overtake each other when they come from different threads.
 bool Lanes::take_up(const queue::Ticket& ticket) {
-  Lane* const lane = lane_of(ticket.site);
+  Lane* const lane = lane_of(ticket.site, ticket.source);
   const auto batch = batches_.find(ticket.batch);
   if (lane == nullptr || batch == batches_.end()) return false;
   Work& work = *new_work();
@@ -147,8 +132,12 @@ void Lanes::on_work_ready(Work& work) {
   if (draining_) return give_back_unsent(work);
   if (io::is_planted(io::Planted::lost_ticket) && shard_.random.below(300) == 0)
     return free_work(work);
-  lane.waiting[work.ticket.band].push_back(&work);
-  ++lane.waiting_total;
+  if (!lane.clock.open(shard_.mono_ns)) {
+    tell_down(lane, work.ticket.home);
+    return give_back_unsent(work);
+  }
+  const queue::LiveBatch& batch = *work.batch;
+  lane.waiting.push(&work, batch.tenant, shard_.policy->weight_of(batch.batch.tenant));
   list(lane);
 }
 
@@ -256,22 +245,35 @@ void Lanes::text_of(const Work& work, Returned& item, std::string_view text, std
   item.address_length = static_cast<uint32_t>(address.size());
 }
 
-// No host of the site can be reached now: what waits goes home as the last failure says.
+// No host of the site can be reached now: what waits here goes home as the last failure says. Those
+// behind them at home are left alone until the site is tried again.
 void Lanes::fail_waiting(Lane& lane) {
   lane.failed_dials = 0;
-  for (WorkList& list_of_band : lane.waiting) {
-    while (!list_of_band.empty()) {
-      Work& work = *list_of_band.pop_front();
-      --lane.waiting_total;
-      Returned& item = give_back(work);
-      item.verdict = lane.failure.verdict;
-      item.enhanced = lane.failure.enhanced;
-      item.stage = lane.failure.stage;
-      item.code = lane.failure.code;
-      text_of(work, item, lane.failure_text, lane.failure_mx, lane.failure_address);
-      free_work(work);
-    }
+  lane.clock.failed(lane.provider->retry, shard_.mono_ns, shard_.random.next(), 0);
+  for (uint16_t home = 0; home < lane.windows.size(); ++home) {
+    if (lane.backlog[home] > 0) tell_down(lane, home);
+    lane.windows[home] = 1;
   }
+  drop_blocked(lane);
+  lane.waiting.take_all([&](Work& work) {
+    Returned& item = give_back(work);
+    item.verdict = lane.failure.verdict;
+    item.enhanced = lane.failure.enhanced;
+    item.stage = lane.failure.stage;
+    item.code = lane.failure.code;
+    item.source = lane.source;
+    text_of(work, item, lane.failure_text, lane.failure_mx, lane.failure_address);
+    free_work(work);
+  });
+}
+
+void Lanes::tell_down(const Lane& lane, uint16_t home) {
+  auto message = std::make_unique<LaneDown>();
+  message->from = shard_.id;
+  message->site = lane.site->number;
+  message->source = lane.source;
+  message->until_mono_ns = lane.clock.until_ns();
+  shard_.exchange.post_home(home, std::move(message));
 }
 
 // -------------------------------------------------------------------------------------------------
@@ -279,17 +281,12 @@ void Lanes::fail_waiting(Lane& lane) {
 
 void Lanes::drain() {
   draining_ = true;
-  std::vector<uint32_t> sites;
-  for (const auto& [number, lane] : lanes_) sites.push_back(number);
-  std::sort(sites.begin(), sites.end());
-  for (const uint32_t number : sites) {
-    Lane& lane = *lanes_[number];
-    for (WorkList& list_of_band : lane.waiting) {
-      while (!list_of_band.empty()) {
-        --lane.waiting_total;
-        give_back_unsent(*list_of_band.pop_front());
-      }
-    }
+  std::vector<std::pair<uint32_t, uint16_t>> numbers;
+  for (const auto& [number, lane] : lanes_) numbers.push_back(number);
+  std::sort(numbers.begin(), numbers.end());
+  for (const auto& number : numbers) {
+    drop_blocked(*lanes_[number]);
+    lanes_[number]->waiting.take_all([this](Work& work) { give_back_unsent(work); });
   }
   for (smtp::Session& session : session_slab_) {
     if (session.place == nullptr) continue;

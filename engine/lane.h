@@ -9,14 +9,17 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "dns/router.h"
 #include "engine/context.h"
+#include "engine/lane_queue.h"
+#include "engine/limits.h"
 #include "engine/messages.h"
 #include "engine/smtp/session.h"
 #include "engine/store.h"
-#include "queue/lease.h"
+#include "queue/site_clock.h"
 
 namespace veredus {
 
@@ -30,40 +33,54 @@ struct Target {
   int64_t down_until_mono_ns = 0;
 };
 
-// This shard's slice of a site: what waits to go there from here, and the sessions that carry it.
-// One owner, no lock.
+// What sessions of a lane are told; the same for all lanes with the same rules.
+struct SessionRules {
+  smtp::DialogueSettings dialogue;
+  smtp::DialogueSettings early_dialogue;  // the same, with early mail
+  smtp::SessionLimits limits;
+};
+
+// This shard's slice of a site, from one source: what waits to go there from here, and the sessions
+// that carry it. One owner, no lock.
 class Lane {
  public:
-  Lane(Lanes& lanes, std::shared_ptr<const Site> site);
+  Lane(Lanes& lanes, std::shared_ptr<const Site> site, uint16_t source);
 
   std::shared_ptr<const Site> site;
-  WorkList waiting[queue::kBands];
+  const uint16_t source;                 // id
+  std::shared_ptr<const Policy> policy;  // that the lane has taken up
+  const Provider* provider = nullptr;    // of it
+  const SessionRules* rules = nullptr;
+  LaneQueue waiting;
   uint32_t works = 0;  // taken up and not returned, those being read included
-  uint32_t waiting_total = 0;
   uint32_t failed_dials =
-      0;               // one after the other, since the last greeting or the last fail_waiting()
-  uint32_t picks = 0;  // for aging between bands
+      0;  // one after the other, since the last greeting or the last fail_waiting()
   std::vector<uint8_t>
       backlog;  // by home: bit width of what waited there when its last ticket left
   std::vector<uint32_t> windows;  // by home: as last told
   std::vector<smtp::Session*>
       idle;                     // the one used last is used next: the others may grow old and close
   std::vector<Target> targets;  // resolved, refused addresses left out; by preference
-  queue::LeaseHolder leases;
-  uint32_t sessions = 0;  // dialling ones included
+  std::vector<Scope*> scopes;   // whose limits hold here, and …
+  std::vector<Scope*> slots;  // … of them those whose slots each session has; the narrowest first
+  bool rescopes = false;      // after a reload other limits hold: its sessions go first
+  Scope* waits_for = nullptr;  // stands in a line of that scope
+  Resource waits_for_resource = Resource::connections;
+  WaitLine::Key wait_key;
+  Scope* called_by = nullptr;  // its turn has come, this turn of the loop
+  uint32_t sessions = 0;       // dialling ones included
   uint32_t dialling = 0;
   uint16_t hosts_resolved = 0;  // Site::hosts asked so far, whole preferences at a time
   uint16_t hosts_asked = 0;     // of these, not answered yet
   uint32_t closing = 0;         // of the sessions: over, the kernel has not let go of them yet
   uint32_t leaving = 0;         // of the sessions: told to go when they are done
   bool listed = false;          // to be pumped this turn
-  bool looks_again = false;     // stands in Lanes::again_
-  bool in_line = false;         // stands in Lanes::in_line_
+  int64_t looks_again_mono_ns = 0;  // stands in Lanes::again_, if that has not come
   bool wants_place = false;     // stands in Lanes::without_place_
-  bool called = false;  // its turn has come: a connection is kept for it, this turn of the loop
   int64_t transaction_ns =
-      20'000'000;         // moving average of one transaction; the first guess is a near server
-  double recipients = 1;  // moving average per transaction
+      20'000'000;          // moving average of one transaction; the first guess is a near server
+  double recipients = 1;   // moving average per transaction
+  queue::SiteClock clock;  // closed: no host could be reached, and is not tried
   int64_t no_growth_until_mono_ns = 0;  // a further connection was refused while others work
   int64_t resolved_until_mono_ns = 0;
   int64_t resolve_begun_mono_ns = 0;
@@ -91,7 +108,7 @@ class Lane {
 class Lanes final : public Store::Owner, public smtp::SessionOwner {
  public:
   Lanes(ShardContext& shard, queue::Disk& disk, dns::Router& router, io::Network& network,
-        io::TimerWheel& timers);
+        io::TimerWheel& timers, Limits& limits);
   ~Lanes() override;
 
   // Start: makes the file of this shard's attempt marks. Without it nothing is sent.
@@ -106,14 +123,12 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   // It has been read: its memory is used again.
   void recycle(std::unique_ptr<ReturnedMessage> read) { spare_returned_ = std::move(read); }
   bool more_to_do() const {
-    return more_to_do_ || !to_pump_.empty() || !spent_.empty() ||
-           (!in_line_.empty() && sessions_open_ < connections_max_);
+    return more_to_do_ || !to_pump_.empty() || !spent_.empty() || limits_.any_changed();
   }
   int64_t next_due_mono_ns() const;
 
   void site_announced(std::shared_ptr<const Site> site);
-  void lease_granted(const LeaseMessage& message);
-  void lease_recalled(const LeaseMessage& message);
+  void policy_changed();
   void announce(std::shared_ptr<const queue::LiveBatch> batch);
   void segment_removed(uint16_t journal, uint32_t segment) {
     store_.segment_removed(journal, segment);
@@ -143,13 +158,15 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   static constexpr uint32_t kTurnMessages = 100;
   static constexpr int64_t kPlaceAgainNs = 1'000'000;
   static constexpr int64_t kAgainNs = 1'000'000'000;
+  // A lane without a session dials so long before tokens are expected.
+  static constexpr int64_t kDialAheadNs = 3'000'000'000;
   static constexpr size_t kBatchesLookedAt = 4;  // a turn: finished ones are forgotten
 
   // A transaction under way: its works beside what the session needs.
   struct Load : smtp::Outgoing {
     std::vector<Work*> works;
     Lane* lane = nullptr;
-    int64_t rendered_bytes = 0;
+    Scope* tenant_slot = nullptr;  // of a tenant's limit of transactions at a time
     bool first_of_session = false;
   };
 
@@ -159,7 +176,11 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void on_work_unreadable(Work& work, std::string_view why) override;
   void on_damage(const queue::Location& at, const std::string& what) override;
   void list(Lane& lane);
-  Lane* lane_of(uint32_t site);
+  Lane* lane_of(uint32_t site, uint16_t source);
+  void take_up_policy(Lane& lane);
+  std::vector<Scope*> scopes_of(const Lane& lane);
+  const SessionRules& rules_of(const Lane& lane);
+  void put_in_front(Work& work);
   Work* new_work();
   void free_work(Work& work);
   Returned& give_back(Work& work);
@@ -167,6 +188,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void text_of(const Work& work, Returned& item, std::string_view text, std::string_view mx,
                std::string_view address);
   void fail_waiting(Lane& lane);
+  void tell_down(const Lane& lane, uint16_t home);
 
   // lane_marks.cc
   void mark(Load& load);
@@ -179,28 +201,52 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   uint32_t sessions_wanted(const Lane& lane) const;
   void grow(Lane& lane);
   bool dial(Lane& lane);
-  void look_again(Lane& lane);
+  void look_again(Lane& lane, int64_t at_mono_ns);
   void resolve_more(Lane& lane);
   void sort_targets(Lane& lane);
   void addresses_known(Lane& lane, uint16_t host, const dns::Addresses& addresses);
   Target* choose_target(Lane& lane);
   void note_failure(Lane& lane, smtp::Verdict verdict, std::string_view text,
                     std::string_view enhanced);
-  void send_lease(Lane& lane, Message::Kind kind, uint32_t count);
   void tell_windows(Lane& lane);
   void close_idle();
   void send_away(smtp::Session& session);
-  bool may_dial(Lane& lane);
-  void call_from_line();
-  void end_of_calls();
-  bool makes_room(const smtp::Session& session) const;
   void forget_finished();
 
+  // lane_tokens.cc
+  bool may_grow(Lane& lane);
+  bool take_connection_tokens(Lane& lane, uint32_t more);
+  size_t recipients_allowed(Lane& lane);
+  bool tenant_allowed(Lane& lane, LaneQueue::Tenant& tenant, size_t& recipients);
+  bool bytes_allowed(Lane& lane, Load& load);
+  void take_message_tokens(Lane& lane, LaneQueue::Tenant& tenant, Load& load);
+  void take_back(Lane& lane, Load& load);
+  void await_tokens(Lane& lane, Scope& scope, Resource resource, uint64_t next);
+  void call_for_tokens(Scope& scope, Resource resource);
+  void call_tenant(Scope& scope);
+  void drop_blocked(Lane& lane);
+
+  // lane_limits.cc
+  bool take_connection(Lane& lane, uint32_t more);
+  void give_back_connection(Lane& lane);
+  void give_back_unwanted(Lane& lane);
+  bool owes(const Lane& lane) const;
+  bool makes_room(const smtp::Session& session) const;
+  void stand_in_line(Lane& lane, Scope& scope, Resource resource);
+  void leave_line(Lane& lane);
+  void call_from_lines();
+  void call(Scope& scope, Resource resource, uint64_t most);
+  void not_waited_for(Scope& scope);
+  void end_of_calls();
+  void relieve(Scope& scope);
+  void relieve_scopes();
+
   // lane_send.cc
-  void offer_next(Lane& lane, smtp::Session& session);
-  Work* pick(Lane& lane);
+  bool offer_next(Lane& lane, smtp::Session& session);
+  void put_on_idle(smtp::Session& session);
   bool expired(const Work& work, const queue::Entry& entry) const;
-  void gather(Lane& lane, Load& load, const smtp::Session& session);
+  void expire(Work& work);
+  void gather(LaneQueue::Tenant& tenant, Load& load, const smtp::Session& session, size_t allowed);
   bool render(Load& load, const smtp::Session& session, queue::Entry& entry);
   Load* new_load();
   void on_session_ready(smtp::Session& session) override;
@@ -218,16 +264,18 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   Store store_;
   dns::Router& router_;
   smtp::SessionWorld world_;
-  std::vector<smtp::DialogueSettings> dialogue_settings_;        // by source
-  std::vector<smtp::DialogueSettings> early_dialogue_settings_;  // the same, with early mail
+  Limits& limits_;
+  absl::flat_hash_map<std::string, std::unique_ptr<SessionRules>> rules_;  // by what they say
 
-  absl::flat_hash_map<uint32_t, std::unique_ptr<Lane>> lanes_;  // by site number
+  absl::flat_hash_map<uint32_t, std::shared_ptr<const Site>> sites_;  // announced; by number
+  absl::flat_hash_map<std::pair<uint32_t, uint16_t>, std::unique_ptr<Lane>>
+      lanes_;  // by site number and source
   absl::flat_hash_map<uint32_t, std::shared_ptr<const queue::LiveBatch>>
       batches_;                           // by the number's lower half
   std::deque<uint32_t> batches_in_turn_;  // the same numbers: whose turn it is to be looked at
   std::deque<queue::Ticket> early_;       // came before what they name was announced
   std::deque<Lane*> to_pump_;
-  std::deque<std::pair<int64_t, Lane*>> again_;             // monotonic time, lane: in order
+  absl::btree_multimap<int64_t, Lane*> again_;              // monotonic time, lane
   std::vector<std::unique_ptr<ReturnedMessage>> returned_;  // by home
   std::vector<uint64_t> returned_number_;                   // of the last one, by home
   std::unique_ptr<ReturnedMessage> spare_returned_;
@@ -245,14 +293,11 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   std::vector<Load*> free_loads_;
   smtp::Session* idle_oldest_ = nullptr;  // all idle sessions, by when they became so
   smtp::Session* idle_newest_ = nullptr;
-  std::deque<Lane*>
-      in_line_;  // have something to send, no session, and there is no connection free
   std::vector<Lane*> called_;
-  size_t kept_ = 0;  // connections, for those of called_ that have not dialled
+  std::vector<Scope*> pressed_;  // somebody waits for their slots
+  uint64_t came_ = 0;            // so many stood in a line so far
   size_t sessions_open_ = 0;
-  size_t sessions_leaving_ = 0;  // of these, told to go
   size_t works_out_ = 0;
-  const size_t connections_max_;  // of this shard
   mail::Renderer renderer_;
   queue::Entry entry_, entry_again_;
   mail::Rendered rendered_;

@@ -13,17 +13,16 @@ namespace veredus {
 
 void Lanes::deliver() {
   free_places();
-  while (!again_.empty() && again_.front().first <= shard_.mono_ns) {
-    Lane& lane = *again_.front().second;
-    again_.pop_front();
-    lane.looks_again = false;
+  while (!again_.empty() && again_.begin()->first <= shard_.mono_ns) {
+    Lane& lane = *again_.begin()->second;
+    again_.erase(again_.begin());
     list(lane);
   }
   for (smtp::Session* session : spent_) {
     if (session->listed_idle) send_away(*session);
   }
   spent_.clear();
-  call_from_line();
+  call_from_lines();
   for (size_t lanes = to_pump_.size(); lanes > 0; --lanes) {
     Lane& lane = *to_pump_.front();
     to_pump_.pop_front();
@@ -32,7 +31,7 @@ void Lanes::deliver() {
   }
   end_of_calls();
   // Only now: what idled before may have been given something to carry.
-  while (idle_oldest_ != nullptr && sessions_leaving_ < in_line_.size()) send_away(*idle_oldest_);
+  relieve_scopes();
   close_idle();
   forget_finished();
 }
@@ -42,58 +41,25 @@ void Lanes::send_away(smtp::Session& session) {
   take_off_idle(session);
   if (!session.told_to_leave) {
     session.told_to_leave = true;
-    ++sessions_leaving_;
-    ++static_cast<Lane*>(session.place)->leaving;
+    Lane& lane = *static_cast<Lane*>(session.place);
+    ++lane.leaving;
+    for (Scope* const scope : lane.slots) ++scope->leaving;
   }
   session.leave();
 }
 
-// At the limit of connections, sites without any stand in line: what idles goes, what has carried
-// its share makes room, and each place that becomes free is kept for the one whose turn it is.
-void Lanes::call_from_line() {
-  size_t free = connections_max_ - std::min(connections_max_, sessions_open_);
-  for (; free > 0 && !in_line_.empty(); --free) {
-    Lane& lane = *in_line_.front();
-    in_line_.pop_front();
-    lane.in_line = false;
-    lane.called = true;
-    ++kept_;
-    called_.push_back(&lane);
-    list(lane);
-  }
-}
-
-// Who could not dial after all, because something else lacks, stands in line again when he can.
-void Lanes::end_of_calls() {
-  for (Lane* lane : called_) lane->called = false;
-  called_.clear();
-  kept_ = 0;
-}
-
-bool Lanes::makes_room(const smtp::Session& session) const {
-  return session.messages() >= kTurnMessages && sessions_leaving_ < in_line_.size();
-}
-
-// False: no connection is free, or others come first. A lane without any stands in line then.
-bool Lanes::may_dial(Lane& lane) {
-  if (lane.called || (sessions_open_ + kept_ < connections_max_ && in_line_.empty())) return true;
-  if (lane.sessions > 0 || std::exchange(lane.in_line, true)) return false;
-  in_line_.push_back(&lane);
-  // By the time of its turn it should know where to go.
-  if (lane.hosts_resolved == 0 && lane.hosts_asked == 0) resolve_more(lane);
-  return false;
-}
-
 // Brings what waits and the sessions together.
 void Lanes::pump(Lane& lane) {
+  take_up_policy(lane);
   // Recalled slots go back with sessions that were worth their dialling: where a slot goes round
   // many slices, each would else connect, hear of the recall, and leave without having sent
   // anything, for ever.
-  for (size_t i = lane.idle.size(); i > 0 && lane.leases.owed() > lane.leaving; --i) {
+  for (size_t i = lane.idle.size(); i > 0 && (owes(lane) || lane.rescopes); --i) {
     smtp::Session& session = *lane.idle[i - 1];
-    if (lane.waiting_total == 0 || session.messages() >= kWorthADial) send_away(session);
+    if (lane.waiting.empty() || session.messages() >= kWorthADial || lane.rescopes)
+      send_away(session);
   }
-  while (lane.waiting_total > 0 && !lane.idle.empty() && !no_place_for(lane)) {
+  while (!lane.waiting.empty() && !lane.idle.empty() && !no_place_for(lane)) {
     smtp::Session& session = *lane.idle.back();
     if (makes_room(session)) {
       send_away(session);
@@ -102,21 +68,26 @@ void Lanes::pump(Lane& lane) {
     take_off_idle(session);
     // With early mail it was listed before the last reply came, and that may have led to a RSET: it
     // will say when it is ready again.
-    if (session.may_offer()) offer_next(lane, session);
+    if (session.may_offer() && !offer_next(lane, session)) break;
   }
   tell_windows(lane);
-  if (lane.waiting_total > 0 && !lane.wants_place) grow(lane);
+  if (!lane.waiting.empty() && !lane.wants_place) grow(lane);
   // Slots that nobody here needs now: the other slices may. While more waits at a home, its tickets
   // are on their way.
   const auto more = [](uint8_t bits) { return bits > 1; };
-  if (lane.waiting_total > 0 || std::any_of(lane.backlog.begin(), lane.backlog.end(), more)) return;
-  if (const uint32_t back = lane.leases.give_back_free(0))
-    send_lease(lane, Message::Kind::lease_back, back);
+  if (!lane.waiting.empty() || std::any_of(lane.backlog.begin(), lane.backlog.end(), more)) return;
+  give_back_unwanted(lane);
+}
+
+// Of a lane, whatever its other limits say.
+static uint32_t connections_at_most(const Provider& provider) {
+  constexpr uint32_t kMost = 10000;
+  return provider.per_source.connections == 0 ? kMost : provider.per_source.connections;
 }
 
 // As many as make what waits leave within kDrainTargetNs, by what a transaction takes here.
 uint32_t Lanes::sessions_wanted(const Lane& lane) const {
-  double waiting = lane.waiting_total;
+  double waiting = lane.waiting.total();
   for (const uint8_t bits : lane.backlog) {
     if (bits > 0) waiting += 0.75 * std::ldexp(1.0, std::min<int>(bits, 40));
   }
@@ -130,31 +101,25 @@ uint32_t Lanes::sessions_wanted(const Lane& lane) const {
                                         kDrainTargetNs));
   }
   return static_cast<uint32_t>(
-      std::clamp(wanted, 1.0, static_cast<double>(shard_.settings.connections_per_site)));
+      std::clamp(wanted, 1.0, static_cast<double>(connections_at_most(*lane.provider))));
 }
 
 void Lanes::grow(Lane& lane) {
-  if (draining_) return;
+  if (draining_ || lane.rescopes || !may_grow(lane)) return;
   const uint32_t wanted = sessions_wanted(lane);
   if (lane.sessions > 0 && shard_.mono_ns < lane.no_growth_until_mono_ns) return;
   if (lane.sessions >= wanted) return;
   // At most twice as many each time: the first of the new ones show whether the host takes them.
   uint32_t more = std::min(wanted - lane.sessions, std::max(1u, lane.sessions - lane.dialling));
   if (lane.dialling >= std::max(1u, lane.sessions - lane.dialling)) return;
-  if (lane.sessions > 0 && !may_dial(lane)) return;
-  while (more > 0) {
-    // The lease first: who stands in line must be able to go when its turn comes.
-    if (!lane.leases.take()) {
-      if (const uint32_t ask = lane.leases.ask(more))
-        send_lease(lane, Message::Kind::lease_ask, ask);
+  for (; more > 0; --more) {
+    // The slots first: who stands in line must be able to go when its turn comes.
+    if (!take_connection(lane, more)) {
+      // By the time of its turn it should know where to go.
+      if (lane.hosts_resolved == 0 && lane.hosts_asked == 0) resolve_more(lane);
       return;
     }
-    if (!may_dial(lane) || !dial(lane)) {
-      if (const uint32_t back = lane.leases.release())
-        send_lease(lane, Message::Kind::lease_back, back);
-      return;
-    }
-    --more;
+    if (!dial(lane)) return give_back_connection(lane);
   }
 }
 
@@ -172,22 +137,21 @@ bool Lanes::dial(Lane& lane) {
     return false;
   }
   smtp::Session& session = *new_session();
-  const uint16_t source = static_cast<uint16_t>(lane.site->number % shard_.settings.sources.size());
   const bool early = early_mail(lane, target->host);
   session.place = &lane;
   session.host = target->host;
-  session.source = source;
+  session.source = lane.source;
   Counters::add(shard_.counters.connections);
-  if (!session.dial(target->endpoint, shard_.settings.sources[source].address,
-                    (early ? early_dialogue_settings_ : dialogue_settings_)[source])) {
+  if (!session.dial(target->endpoint, shard_.policy->sources[lane.source].address,
+                    early ? lane.rules->early_dialogue : lane.rules->dialogue,
+                    &lane.rules->limits)) {
     // No descriptor: dialling pauses, nothing else.
     session.place = nullptr;
     free_sessions_.push_back(&session);
     lane.no_growth_until_mono_ns = shard_.mono_ns + kAgainNs;
-    look_again(lane);
+    look_again(lane, shard_.mono_ns + kAgainNs);
     return false;
   }
-  if (std::exchange(lane.called, false)) --kept_;
   ++lane.sessions;
   ++lane.dialling;
   ++sessions_open_;
@@ -195,10 +159,11 @@ bool Lanes::dial(Lane& lane) {
   return true;
 }
 
-// Nothing will happen to the lane by itself, yet something waits: it is pumped again after a while.
-void Lanes::look_again(Lane& lane) {
-  if (std::exchange(lane.looks_again, true)) return;
-  again_.emplace_back(shard_.mono_ns + kAgainNs, &lane);
+// Nothing will happen to the lane by itself, yet something waits: it is pumped again then.
+void Lanes::look_again(Lane& lane, int64_t at_mono_ns) {
+  if (lane.looks_again_mono_ns > shard_.mono_ns && lane.looks_again_mono_ns <= at_mono_ns) return;
+  lane.looks_again_mono_ns = at_mono_ns;
+  again_.emplace(at_mono_ns, &lane);
 }
 
 // Asks for the addresses of the next preference's hosts: those of a worse one only when the better
@@ -283,8 +248,8 @@ void Lanes::addresses_known(Lane& lane, uint16_t host, const dns::Addresses& add
 void Lanes::sort_targets(Lane& lane) {
   std::stable_sort(lane.targets.begin(), lane.targets.end(),
                    [](const Target& a, const Target& b) { return a.preference < b.preference; });
-  if (lane.targets.size() > shard_.settings.addresses_tried)
-    lane.targets.resize(shard_.settings.addresses_tried);
+  if (lane.targets.size() > lane.provider->addresses_tried)
+    lane.targets.resize(lane.provider->addresses_tried);
 }
 
 // The best preference that is not down; at random within it.
@@ -339,41 +304,10 @@ void Lanes::note_failure(Lane& lane, smtp::Verdict verdict, std::string_view tex
   }
 }
 
-// -------------------------------------------------------------------------------------------
-// leases and windows
-
-void Lanes::send_lease(Lane& lane, Message::Kind kind, uint32_t count) {
-  auto message = std::make_unique<LeaseMessage>(kind);
-  message->from = shard_.id;
-  message->site = lane.site->number;
-  message->count = count;
-  shard_.exchange.post(lane.site->owner, std::move(message));
-}
-
-void Lanes::lease_granted(const LeaseMessage& message) {
-  Lane& lane = *lane_of(message.site);
-  lane.leases.on_grant(message.count);
-  if (lane.waiting_total == 0) {
-    if (const uint32_t back = lane.leases.give_back_free(0))
-      send_lease(lane, Message::Kind::lease_back, back);
-  }
-  list(lane);
-}
-
-void Lanes::lease_recalled(const LeaseMessage& message) {
-  Lane& lane = *lane_of(message.site);
-  if (const uint32_t back = lane.leases.on_recall(message.count))
-    send_lease(lane, Message::Kind::lease_back, back);
-  if (lane.waiting_total == 0) {  // declined, even if it was never used
-    if (const uint32_t back = lane.leases.give_back_free(0))
-      send_lease(lane, Message::Kind::lease_back, back);
-  }
-  list(lane);
-}
-
 // A home may have out what keeps this lane's sessions busy while its next tickets travel: four
 // transactions each.
 void Lanes::tell_windows(Lane& lane) {
+  if (lane.clock.failures() > 0) return;  // one of each line tries it
   const double busy = std::max<double>(1, lane.sessions) * 4 * lane.recipients;
   const uint32_t window =
       std::bit_ceil(static_cast<uint32_t>(std::clamp<double>(busy, kWindowFirst, kWindowMax)));
@@ -383,6 +317,7 @@ void Lanes::tell_windows(Lane& lane) {
     auto message = std::make_unique<WindowMessage>();
     message->from = shard_.id;
     message->site = lane.site->number;
+    message->source = lane.source;
     message->window = window;
     shard_.exchange.post_home(home, std::move(message));
   }
@@ -401,7 +336,7 @@ int64_t Lanes::next_due_mono_ns() const {
   int64_t next = INT64_MAX;
   if (idle_oldest_ != nullptr)
     next = idle_oldest_->ready_since_mono_ns() + shard_.settings.idle_close_ns;
-  if (!again_.empty()) next = std::min(next, again_.front().first);
+  if (!again_.empty()) next = std::min(next, again_.begin()->first);
   if (!without_place_.empty()) next = std::min(next, shard_.mono_ns + kPlaceAgainNs);
   return next;
 }

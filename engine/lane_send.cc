@@ -32,43 +32,41 @@ std::string_view domain_of(std::string_view address) {
 
 }  // namespace
 
-// The highest band first; every sixteenth time the lowest that has something, so that nothing
-// starves.
-Work* Lanes::pick(Lane& lane) {
-  const bool lowest_first = ++lane.picks % 16 == 0;
-  for (unsigned i = 0; i < queue::kBands; ++i) {
-    WorkList& list_of_band = lane.waiting[lowest_first ? queue::kBands - 1 - i : i];
-    if (list_of_band.empty()) continue;
-    --lane.waiting_total;
-    return list_of_band.pop_front();
-  }
-  return nullptr;
-}
-
 bool Lanes::expired(const Work& work, const queue::Entry& entry) const {
   return work.batch->expires_mono_ns(shard_.settings.retry, entry.expires_wall_ns) <=
          shard_.mono_ns;
 }
 
+// Its time ended while it waited here.
+void Lanes::expire(Work& work) {
+  Returned& item = give_back(work);
+  item.expired = true;
+  item.verdict.result = smtp::Result::never;
+  item.verdict.kind = smtp::Kind::soft;
+  item.verdict.bounce_class = smtp::BounceClass::message_expired;
+  item.verdict.rule = "maximum-age";
+  item.enhanced = {5, 4, 7};
+  text_of(work, item, "its time to be delivered in has passed", {}, {});
+  free_work(work);
+}
+
 // Takes the next recipient, and those behind it that can share its transaction, and offers them to
-// an idle session.
-void Lanes::offer_next(Lane& lane, smtp::Session& session) {
-  while (Work* const work = pick(lane)) {
+// an idle session. False: nothing may go now, the session goes on idling.
+bool Lanes::offer_next(Lane& lane, smtp::Session& session) {
+  while (LaneQueue::Tenant* const tenant = lane.waiting.choose()) {
+    size_t allowed = recipients_allowed(lane);
+    if (allowed == 0) break;
+    if (!tenant_allowed(lane, *tenant, allowed)) continue;
+    Work* const work = lane.waiting.pop(*tenant);
     uint32_t next = 0;
     if (!queue::read_entry(work->page->bytes, work->ticket.entry_offset, entry_, next).ok()) {
+      lane.waiting.charge(*tenant, 0);
       on_work_unreadable(*work, "the recipient's entry in the spool is damaged");
       continue;
     }
     if (expired(*work, entry_)) {
-      Returned& item = give_back(*work);
-      item.expired = true;
-      item.verdict.result = smtp::Result::never;
-      item.verdict.kind = smtp::Kind::soft;
-      item.verdict.bounce_class = smtp::BounceClass::message_expired;
-      item.verdict.rule = "maximum-age";
-      item.enhanced = {5, 4, 7};
-      text_of(*work, item, "its time to be delivered in has passed", {}, {});
-      free_work(*work);
+      lane.waiting.charge(*tenant, 0);
+      expire(*work);
       continue;
     }
     Load& load = *new_load();
@@ -82,28 +80,39 @@ void Lanes::offer_next(Lane& lane, smtp::Session& session) {
     }
     if (io::is_planted(io::Planted::wrong_recipient) && shard_.random.below(50) == 0)
       load.recipients.back().remove_prefix(1);
-    if (work->shareable) gather(lane, load, session);
-    if (!render(load, session, entry_)) continue;
+    if (work->shareable) gather(*tenant, load, session, allowed);
+    const auto recipients = static_cast<uint32_t>(load.works.size());
+    if (!render(load, session, entry_)) {
+      lane.waiting.charge(*tenant, 0);
+      continue;
+    }
+    if (!bytes_allowed(lane, load)) {
+      take_back(lane, load);
+      break;
+    }
+    take_message_tokens(lane, *tenant, load);
+    lane.waiting.charge(*tenant, recipients);
     mark(load);
     Counters::add(shard_.counters.transactions);
     session.offer(load);
-    return;
+    return true;
   }
-  // Nothing was left to offer: the session goes on idling.
-  on_session_ready(session);
+  put_on_idle(session);
+  return false;
 }
 
 // Recipients share a transaction within one domain, when content and sender are the same for all
 // (RFC 5321 §4.5.3.1.8: every server takes a hundred). Only those that stand next are looked at.
-void Lanes::gather(Lane& lane, Load& load, const smtp::Session& session) {
+void Lanes::gather(LaneQueue::Tenant& tenant, Load& load, const smtp::Session& session,
+                   size_t allowed) {
   const Work& first = *load.works.front();
+  Lane& lane = *load.lane;
   const uint16_t stated = session.capabilities().rcpt_max;
-  size_t room = std::min<size_t>(shard_.settings.recipients_per_transaction, smtp::kRecipientsMax);
+  size_t room = std::min<size_t>(lane.provider->recipients_per_transaction, smtp::kRecipientsMax);
   if (stated != 0) room = std::min<size_t>(room, stated);
-  room = std::min<size_t>(room, marks_.places_free());
-  WorkList& list_of_band = lane.waiting[first.ticket.band];
-  while (load.works.size() < room && !list_of_band.empty()) {
-    Work& other = *list_of_band.head;
+  room = std::min({room, allowed, size_t{marks_.places_free()}});
+  while (load.works.size() < room && !tenant.works.empty()) {
+    Work& other = *tenant.works.head;
     if (!other.shareable || other.content != first.content) return;
     if (domain_of(other.to) != domain_of(first.to)) return;
     // A duplicate within the batch has an index of its own, and so a transaction of its own.
@@ -114,8 +123,7 @@ void Lanes::gather(Lane& lane, Load& load, const smtp::Session& session) {
     if (!queue::read_entry(other.page->bytes, other.ticket.entry_offset, entry_again_, next).ok())
       return;
     if (expired(other, entry_again_)) return;
-    list_of_band.pop_front();
-    --lane.waiting_total;
+    lane.waiting.pop(tenant);
     load.works.push_back(&other);
     load.recipients.push_back(other.to);
   }
@@ -178,20 +186,25 @@ void Lanes::on_session_ready(smtp::Session& session) {
   if (!session.greeted) {
     session.greeted = true;
     lane.failed_dials = 0;
+    lane.clock.succeeded();
     --lane.dialling;
     Counters::add(shard_.counters.connected);
   }
-  session.listed_idle = true;
-  lane.idle.push_back(&session);
-  session.previous = idle_newest_;
-  session.next = nullptr;
-  (idle_newest_ == nullptr ? idle_oldest_ : idle_newest_->next) = &session;
-  idle_newest_ = &session;
-  const unsigned most = shard_.settings.messages_per_connection;
+  put_on_idle(session);
+  const unsigned most = lane.provider->messages_per_connection;
   const uint16_t stated = session.capabilities().mail_max;
   if ((most != 0 && session.messages() >= most) || (stated != 0 && session.messages() >= stated))
     spent_.push_back(&session);
   list(lane);
+}
+
+void Lanes::put_on_idle(smtp::Session& session) {
+  session.listed_idle = true;
+  static_cast<Lane*>(session.place)->idle.push_back(&session);
+  session.previous = idle_newest_;
+  session.next = nullptr;
+  (idle_newest_ == nullptr ? idle_oldest_ : idle_newest_->next) = &session;
+  idle_newest_ = &session;
 }
 
 void Lanes::take_off_idle(smtp::Session& session) {
@@ -263,6 +276,10 @@ void Lanes::on_outgoing_free(smtp::Session&, smtp::Outgoing& outgoing) {
   load.works.clear();
   load.recipients.clear();
   load.content.clear();
+  if (Scope* const slot = std::exchange(load.tenant_slot, nullptr)) {
+    limits_.release_slot(*slot);
+    limits_.changed(*slot);
+  }
   if (load.scratch.capacity() > kScratchKept) load.scratch = {};
   free_loads_.push_back(&load);
 }
@@ -275,16 +292,16 @@ void Lanes::session_ended(smtp::Session& session, const smtp::Outcome& outcome,
   Lane& lane = *static_cast<Lane*>(session.place);
   // Greeted, then closed before anything was offered: no matter when nothing waited; else such a
   // host is of no use, and would be dialled for ever.
-  if (session.greeted && lane.waiting_total == 0) return;
+  if (session.greeted && lane.waiting.empty()) return;
   Counters::add(shard_.counters.connect_failures);
   if (lane.sessions > lane.dialling + lane.closing + (session.greeted ? 1 : 0)) {
     // Others work: the host takes so many and no more. No reason to stop those.
-    lane.no_growth_until_mono_ns = shard_.mono_ns + shard_.settings.host_down_ns;
+    lane.no_growth_until_mono_ns = shard_.mono_ns + lane.provider->host_down_ns;
     return;
   }
   for (Target& target : lane.targets) {
     if (target.endpoint == session.peer())
-      target.down_until_mono_ns = shard_.mono_ns + shard_.settings.host_down_ns;
+      target.down_until_mono_ns = shard_.mono_ns + lane.provider->host_down_ns;
   }
   lane.failure = Returned{};
   lane.failure.verdict = outcome.verdict;
@@ -320,14 +337,10 @@ void Lanes::on_session_gone(smtp::Session& session) {
   Counters::take(shard_.counters.sessions);
   if (session.told_to_leave) {
     --lane.leaving;
-    --sessions_leaving_;
+    for (Scope* const scope : lane.slots) --scope->leaving;
   }
-  if (const uint32_t back = lane.leases.release())
-    send_lease(lane, Message::Kind::lease_back, back);
-  if (lane.waiting_total == 0) {
-    if (const uint32_t back = lane.leases.give_back_free(0))
-      send_lease(lane, Message::Kind::lease_back, back);
-  }
+  give_back_connection(lane);
+  if (lane.waiting.empty()) give_back_unwanted(lane);
   session.place = nullptr;
   free_sessions_.push_back(&session);
   list(lane);
@@ -347,6 +360,7 @@ smtp::Session* Lanes::new_session() {
 }
 
 bool Lanes::early_mail(const Lane& lane, uint16_t host) const {
+  if (lane.provider->dialogue.allow_early_mail) return true;
   const std::string_view name = lane.site->hosts[host].name;
   return std::any_of(shard_.settings.early_mail_hosts.begin(),
                      shard_.settings.early_mail_hosts.end(),

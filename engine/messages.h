@@ -10,6 +10,7 @@
 #include "engine/erasure.h"
 #include "engine/in_doubt.h"
 #include "engine/intake/port.h"
+#include "engine/policy.h"
 #include "engine/smtp/verdict.h"
 #include "queue/live_batch.h"
 #include "queue/outcome.h"
@@ -18,10 +19,13 @@
 namespace veredus {
 
 // A site: the set of MX names that a domain resolves to. Domains with the same set share lanes and
-// connections. Immutable; made by the site's owner shard, shared by all that send to it.
+// connections, unless a provider's rule names some of them: these are a site of their own.
+// Immutable; made by the site's owner shard, shared by all that send to it.
 struct Site {
-  uint32_t number = 0;  // unique in the process
-  uint16_t owner = 0;   // shard that leases its connections
+  uint32_t number = 0;    // unique in the process
+  uint16_t owner = 0;     // shard that lends its connections
+  uint32_t provider = 0;  // with `by_domain`: id of the one whose rule names its domains
+  bool by_domain = false;
   std::string key;
   std::vector<dns::MxHost> hosts;  // by preference
 };
@@ -41,11 +45,14 @@ struct Message {
     route_told,    // either → home
     returned,      // lane → home
     window,        // lane → home
-    lease_ask,
-    lease_back,  // lane → the site's owner
-    lease_granted,
-    lease_recalled,   // the site's owner → lane
+    limit_ask,
+    limit_back,
+    limit_withdraw,  // a shard that works within a limit → the limit's owner
+    limit_granted,
+    limit_recalled,   // the limit's owner → a shard
     site_announced,   // home → lane, ahead of its first ticket
+    lane_down,        // lane → home
+    policy,           // engine → all shards: the rules of sending are new
     segment_removed,  // home → all shards: whoever has it open lets go of it
     stop,
   };
@@ -101,6 +108,8 @@ struct SiteAsk : Message {
   int64_t expires_mono_ns = 0;
   uint32_t dns_us = 0;
   std::string key;
+  uint32_t provider = 0;
+  bool by_domain = false;
   std::vector<dns::MxHost> hosts;
 };
 struct RouteTold : Message {
@@ -137,17 +146,37 @@ struct ReturnedMessage : Message {
   std::string arena;
 };
 
-// How many tickets of a band a home may have out at this slice of the site.
+// How many tickets a line of a home may have out at this slice of the site.
 struct WindowMessage : Message {
   WindowMessage() : Message(Kind::window) {}
   uint32_t site = 0;
+  uint16_t source = 0;
   uint32_t window = 0;
 };
-// Connection slots of a site: asked, granted, recalled, given back.
-struct LeaseMessage : Message {
-  explicit LeaseMessage(Kind kind_of_lease) : Message(kind_of_lease) {}
+// No host of the site can be reached from this source: tickets are in vain until then. 0: they are
+// not any more.
+struct LaneDown : Message {
+  LaneDown() : Message(Kind::lane_down) {}
   uint32_t site = 0;
-  uint32_t count = 0;
+  uint16_t source = 0;
+  int64_t until_mono_ns = 0;
+};
+// Of a limit: slots or tokens asked, granted, recalled, given back.
+struct LimitMessage : Message {
+  explicit LimitMessage(Kind kind_of_message) : Message(kind_of_message) {}
+  ScopeId scope;
+  Resource resource = Resource::connections;
+  uint64_t count = 0;
+  // Of tokens: as queue/rate.h has them.
+  uint64_t at_once = 1;
+  int64_t granted_mono_ns = 0;
+  int64_t expires_mono_ns = 0;
+  int64_t next_mono_ns = INT64_MAX;
+  uint64_t policy_version = 0;  // in force where it comes from
+};
+struct PolicyMessage : Message {
+  PolicyMessage() : Message(Kind::policy) {}
+  std::shared_ptr<const Policy> policy;
 };
 struct SiteAnnounced : Message {
   SiteAnnounced() : Message(Kind::site_announced) {}

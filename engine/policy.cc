@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/in_doubt.h"
+#include "engine/messages.h"
 #include "engine/settings.h"
 
 namespace veredus {
@@ -84,6 +85,32 @@ uint32_t Policy::provider_of(std::string_view domain, std::string_view mx,
       return id;
   }
   return 0;
+}
+
+const Provider& Policy::provider_of(const Site& site) const {
+  if (site.by_domain) return providers[site.provider];
+  return providers[provider_of({}, site.hosts.front().name, site.key)];
+}
+
+const LimitSettings& Policy::limits_of(const ScopeId& id) const {
+  static const LimitSettings none;
+  switch (id.kind) {
+    case ScopeId::Kind::site:
+      return providers[0].per_source;
+    case ScopeId::Kind::provider:
+      return id.of < providers.size() ? providers[id.of].per_source : none;
+    case ScopeId::Kind::source:
+      return id.of < sources.size() ? sources[id.of].limits : none;
+    case ScopeId::Kind::group:
+      return id.of < groups.size() ? groups[id.of].limits : none;
+    case ScopeId::Kind::tenant_at_site:
+      return providers[0].per_tenant;
+    case ScopeId::Kind::tenant_at_provider:
+      return id.of < providers.size() ? providers[id.of].per_tenant : none;
+    case ScopeId::Kind::global:
+      break;
+  }
+  return global;
 }
 
 const SourcePool* Policy::pool_named(std::string_view name) const {

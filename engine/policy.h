@@ -1,12 +1,14 @@
 #pragma once
 
 #include <array>
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/io/ports.h"
@@ -30,6 +32,27 @@ struct Origin {
 enum class Resource : uint8_t { connections, connection_rate, message_rate, byte_rate };
 inline constexpr size_t kResources = 4;
 std::string_view name_of(Resource resource);  // "connection_rate"
+
+// What a limit belongs to.
+struct ScopeId {
+  enum class Kind : uint8_t {
+    site,                // of: site number; with: source. A site that no provider fits
+    provider,            // of: provider; with: source
+    source,              // of: source
+    group,               // of: group of providers
+    tenant_at_site,      // of: site number; with: tenant
+    tenant_at_provider,  // of: provider; with: tenant
+    global,
+  };
+  Kind kind = Kind::global;
+  uint32_t of = 0;
+  uint32_t with = 0;
+  auto operator<=>(const ScopeId&) const = default;
+  template <class H>
+  friend H AbslHashValue(H h, const ScopeId& id) {
+    return H::combine(std::move(h), id.kind, id.of, id.with);
+  }
+};
 
 // Limits of one scope, e.g. of a provider with one source. Messages are counted by recipients.
 struct LimitSettings {
@@ -130,6 +153,9 @@ struct Policy {
   // domain's hosts; `site_key`: as dns::site_key() has it.
   uint32_t provider_of(std::string_view domain, std::string_view mx,
                        std::string_view site_key) const;
+  // What holds for a site.
+  const Provider& provider_of(const Site& site) const;
+  const LimitSettings& limits_of(const ScopeId& id) const;
   const SourcePool* pool_named(std::string_view name) const;  // nullptr: there is none
   uint32_t weight_of(std::string_view tenant) const;
 };

@@ -58,7 +58,7 @@ Routes::~Routes() = default;
 
 void Routes::ask(RouteAsk& ask) {
   if (const dns::Route* known = router_.cached(ask.domain, shard_.mono_ns)) {
-    return tell(ask.asking_home, ask.domain_id, *known, 0);
+    return tell(ask.asking_home, ask.domain_id, ask.domain, *known, 0);
   }
   asked_.emplace_front();
   Asked& asked = asked_.front();
@@ -70,19 +70,31 @@ void Routes::ask(RouteAsk& ask) {
   asked.domain = std::move(ask.domain);
   Counters::add(shard_.counters.lookups);
   if (const dns::Route* known = router_.resolve(asked.domain, asked)) {
-    tell(asked.home, asked.domain_id, *known, 0);
+    tell(asked.home, asked.domain_id, asked.domain, *known, 0);
     asked_.pop_front();
   }
 }
 
 void Routes::Asked::on_route(const dns::Route& route) {
   Routes& owner = *routes;
-  owner.tell(home, domain_id, route,
+  owner.tell(home, domain_id, domain, route,
              static_cast<uint32_t>((owner.shard_.mono_ns - begun_mono_ns) / 1000));
   owner.asked_.erase(self);
 }
 
-void Routes::tell(uint16_t home, uint32_t domain_id, const dns::Route& route, uint32_t dns_us) {
+// Domains that a provider's rule names are a site of their own, though others have the same hosts.
+void Routes::name_provider(std::string_view domain, SiteAsk& ask) const {
+  const Policy& policy = *shard_.policy;
+  const std::string_view best = ask.hosts.front().name;
+  const uint32_t provider = policy.provider_of(domain, best, ask.key);
+  if (provider == policy.provider_of({}, best, ask.key)) return;
+  ask.provider = provider;
+  ask.by_domain = true;
+  ask.key += " for " + policy.providers[provider].name;
+}
+
+void Routes::tell(uint16_t home, uint32_t domain_id, std::string_view domain,
+                  const dns::Route& route, uint32_t dns_us) {
   if (route.status == dns::RouteStatus::ok) {
     const dns::HostOrder order =
         dns::order_hosts(route, shard_.settings.own_names, [this] { return shard_.random.next(); });
@@ -98,6 +110,7 @@ void Routes::tell(uint16_t home, uint32_t domain_id, const dns::Route& route, ui
       // one.
       if (order.count < route.hosts.size()) ask->key += " below us";
       for (uint8_t i = 0; i < order.count; ++i) ask->hosts.push_back(route.hosts[order.index[i]]);
+      name_provider(domain, *ask);
       const unsigned owner = shard_of_site(ask->key, shard_.exchange.shards());
       return shard_.exchange.post(owner, std::move(ask));
     }
@@ -126,51 +139,18 @@ void Routes::ask_site(SiteAsk& ask) {
     site->number = found->second * shard_.exchange.shards() + shard_.id;
     site->owner = shard_.id;
     site->key = ask.key;
+    site->provider = ask.provider;
+    site->by_domain = ask.by_domain;
     site->hosts = std::move(ask.hosts);
-    sites_.push_back({std::move(site), queue::LeaseOwner(shard_.settings.connections_per_site,
-                                                         shard_.exchange.shards())});
+    sites_.push_back(std::move(site));
   }
   auto told = std::make_unique<RouteTold>();
   told->from = shard_.id;
   told->domain_id = ask.domain_id;
   told->expires_mono_ns = ask.expires_mono_ns;
   told->dns_us = ask.dns_us;
-  told->site = sites_[found->second].site;
+  told->site = sites_[found->second];
   shard_.exchange.post_home(ask.asking_home, std::move(told));
-}
-
-// -------------------------------------------------------------------------------------------------
-// leases
-
-void Routes::lease_ask(const LeaseMessage& message) {
-  OwnedSite& owned = sites_[message.site / shard_.exchange.shards()];
-  notices_.clear();
-  const uint32_t granted = owned.leases.request(message.from, message.count, notices_);
-  if (granted > 0) send_lease(Message::Kind::lease_granted, message.site, message.from, granted);
-  notify(*owned.site, notices_);
-}
-
-void Routes::lease_back(const LeaseMessage& message) {
-  OwnedSite& owned = sites_[message.site / shard_.exchange.shards()];
-  notices_.clear();
-  owned.leases.give_back(message.from, message.count, notices_);
-  notify(*owned.site, notices_);
-}
-
-void Routes::notify(const Site& site, const std::vector<queue::LeaseNotice>& notices) {
-  for (const queue::LeaseNotice& notice : notices) {
-    const bool grant = notice.kind == queue::LeaseNotice::Kind::grant;
-    send_lease(grant ? Message::Kind::lease_granted : Message::Kind::lease_recalled, site.number,
-               notice.holder, notice.count);
-  }
-}
-
-void Routes::send_lease(Message::Kind kind, uint32_t site, uint32_t holder, uint32_t count) {
-  auto message = std::make_unique<LeaseMessage>(kind);
-  message->from = shard_.id;
-  message->site = site;
-  message->count = count;
-  shard_.exchange.post(holder, std::move(message));
 }
 
 }  // namespace veredus

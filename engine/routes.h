@@ -11,7 +11,6 @@
 #include "dns/router.h"
 #include "engine/context.h"
 #include "engine/messages.h"
-#include "queue/lease.h"
 
 namespace veredus {
 
@@ -24,8 +23,8 @@ inline unsigned shard_of_site(std::string_view key, unsigned shards) {
   return static_cast<unsigned>(stable_hash(key) / 7 % shards);
 }
 
-// What a shard decides for all: where the mail of its domains goes, which number its sites have,
-// and who may hold how many of its sites' connections.
+// What a shard decides for all: where the mail of its domains goes, and which number its sites
+// have.
 class Routes {
  public:
   Routes(ShardContext& shard, dns::Router& router);
@@ -33,8 +32,6 @@ class Routes {
 
   void ask(RouteAsk& ask);
   void ask_site(SiteAsk& ask);
-  void lease_ask(const LeaseMessage& message);
-  void lease_back(const LeaseMessage& message);
 
   size_t sites() const { return sites_.size(); }
 
@@ -49,21 +46,16 @@ class Routes {
     int64_t begun_mono_ns = 0;
     std::string domain;
   };
-  struct OwnedSite {
-    std::shared_ptr<const Site> site;
-    queue::LeaseOwner leases;
-  };
 
-  void tell(uint16_t home, uint32_t domain_id, const dns::Route& route, uint32_t dns_us);
-  void notify(const Site& site, const std::vector<queue::LeaseNotice>& notices);
-  void send_lease(Message::Kind kind, uint32_t site, uint32_t holder, uint32_t count);
+  void tell(uint16_t home, uint32_t domain_id, std::string_view domain, const dns::Route& route,
+            uint32_t dns_us);
+  void name_provider(std::string_view domain, SiteAsk& ask) const;
 
   ShardContext& shard_;
   dns::Router& router_;
   std::list<Asked> asked_;
   absl::flat_hash_map<std::string, uint32_t> numbers_;  // site key → its place in sites_
-  std::vector<OwnedSite> sites_;
-  std::vector<queue::LeaseNotice> notices_;
+  std::vector<std::shared_ptr<const Site>> sites_;
 };
 
 }  // namespace veredus

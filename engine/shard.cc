@@ -19,8 +19,8 @@ uint16_t homes_on(unsigned shard, const Exchange& exchange) {
 }
 }  // namespace
 
-Shard::Shard(uint16_t id, const EngineSettings& settings, Exchange& exchange, ShardPorts ports,
-             uint64_t seed, Counters& counters)
+Shard::Shard(uint16_t id, const EngineSettings& settings, std::shared_ptr<const Policy> policy,
+             Exchange& exchange, ShardPorts ports, uint64_t seed, Counters& counters)
     : ports_(ports),
       exchange_(exchange),
       random_(seed),
@@ -31,10 +31,12 @@ Shard::Shard(uint16_t id, const EngineSettings& settings, Exchange& exchange, Sh
                random_,
                counters,
                ports.clock.mono_ns(),
-               ports.clock.wall_ns()},
+               ports.clock.wall_ns(),
+               std::move(policy)},
       router_(ports.lookups, settings.router, [this] { return context_.mono_ns; }),
       routes_(context_, router_),
-      lanes_(context_, ports.disk, router_, ports.network, ports.timers) {
+      limits_(context_),
+      lanes_(context_, ports.disk, router_, ports.network, ports.timers, limits_) {
   for (unsigned home = id; home < exchange.homes(); home += exchange.shards())
     homes_.emplace_back(context_, ports.disk, static_cast<uint16_t>(home));
 }
@@ -79,6 +81,7 @@ void Shard::run_turn() {
   // Tickets before messages would be read in vain: what a ticket names is announced by a message
   // ahead of it.
   read_mailbox();
+  limits_.run();
   lanes_.take_tickets();
   lanes_.deliver();
   settle();
@@ -150,14 +153,19 @@ void Shard::hear(Message& message) {
       return home_of(message).returned(static_cast<ReturnedMessage&>(message));
     case Message::Kind::window:
       return home_of(message).window(static_cast<WindowMessage&>(message));
-    case Message::Kind::lease_ask:
-      return routes_.lease_ask(static_cast<LeaseMessage&>(message));
-    case Message::Kind::lease_back:
-      return routes_.lease_back(static_cast<LeaseMessage&>(message));
-    case Message::Kind::lease_granted:
-      return lanes_.lease_granted(static_cast<LeaseMessage&>(message));
-    case Message::Kind::lease_recalled:
-      return lanes_.lease_recalled(static_cast<LeaseMessage&>(message));
+    case Message::Kind::limit_ask:
+    case Message::Kind::limit_back:
+    case Message::Kind::limit_withdraw:
+    case Message::Kind::limit_granted:
+    case Message::Kind::limit_recalled:
+      return limits_.hear(static_cast<LimitMessage&>(message));
+    case Message::Kind::lane_down:
+      return home_of(message).lane_down(static_cast<LaneDown&>(message));
+    case Message::Kind::policy:
+      context_.policy = std::move(static_cast<PolicyMessage&>(message).policy);
+      limits_.policy_changed();
+      for (Home& home : homes_) home.policy_changed();
+      return lanes_.policy_changed();
     case Message::Kind::site_announced:
       return lanes_.site_announced(std::move(static_cast<SiteAnnounced&>(message).site));
     case Message::Kind::segment_removed: {
@@ -197,8 +205,8 @@ void Shard::dispatch() {
 int64_t Shard::next_due_mono_ns() const {
   if (unread_ != nullptr || lanes_.more_to_do() || exchange_.anything_for(context_.id))
     return context_.mono_ns;
-  int64_t next = std::min(
-      {lanes_.next_due_mono_ns(), ports_.timers.next_deadline(), context_.mono_ns + kSleepMaxNs});
+  int64_t next = std::min({lanes_.next_due_mono_ns(), limits_.next_due_mono_ns(),
+                           ports_.timers.next_deadline(), context_.mono_ns + kSleepMaxNs});
   for (const Home& home : homes_)
     next = std::min(next, home.more_to_do() ? context_.mono_ns : home.next_due_mono_ns());
   return next;

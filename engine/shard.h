@@ -11,6 +11,7 @@
 #include "engine/home.h"
 #include "engine/io/timer_wheel.h"
 #include "engine/lane.h"
+#include "engine/limits.h"
 #include "engine/routes.h"
 
 namespace veredus {
@@ -43,8 +44,8 @@ struct ShardPorts {
 // Nothing in it is locked; others reach it through the exchange.
 class Shard {
  public:
-  Shard(uint16_t id, const EngineSettings& settings, Exchange& exchange, ShardPorts ports,
-        uint64_t seed, Counters& counters);
+  Shard(uint16_t id, const EngineSettings& settings, std::shared_ptr<const Policy> policy,
+        Exchange& exchange, ShardPorts ports, uint64_t seed, Counters& counters);
   ~Shard();
 
   // Start, in three steps, so that all shards know all commits: recover on each; resume on each;
@@ -87,6 +88,7 @@ class Shard {
   ShardContext context_;
   dns::Router router_;
   Routes routes_;
+  Limits limits_;
   Lanes lanes_;
   std::deque<Home> homes_;
   size_t first_home_ = 0;  // to dispatch: each has its turn at being it

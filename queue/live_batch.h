@@ -92,6 +92,8 @@ struct LiveBatch {
     int64_t last_wall_ns = 0;  // as age_on_load_ns() has it
   };
   mutable TakenUp taken_up;
+  // Number of its tenant in this process; likewise.
+  mutable uint32_t tenant = 0;
   mutable Tally tally;
 
   // The one rule for when a recipient's time ends, on the process' monotonic clock: a wall clock

@@ -27,14 +27,17 @@ struct Ticket {
   uint32_t page_bytes = 0;    // length of the page
   uint32_t site = 0;          // site number, assigned by the site's owner
   uint32_t queued_ms = 0;     // monotonic milliseconds when it left home (phase timing `queued`)
+  uint32_t share = 0;         // number at home of those who share its line (tenant and pool)
   uint16_t generation = 0;    // of the slot
   uint16_t home = 0;          // shard
   uint16_t attempt = 0;       // 1 for the first
   uint8_t band = 0;           // < kBands
   uint8_t flags = 0;
+  uint16_t source = 0;  // that it is to be sent from
+  uint16_t spare = 0;
 };
 
-static_assert(sizeof(Ticket) == 40);
+static_assert(sizeof(Ticket) == 48);
 static_assert(std::is_trivially_copyable_v<Ticket>);
 
 }  // namespace veredus::queue

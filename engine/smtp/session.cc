@@ -35,7 +35,8 @@ void SessionWorld::submitted() {
 }
 
 bool Session::dial(const io::Endpoint& peer, const io::Endpoint& from,
-                   const DialogueSettings& settings) {
+                   const DialogueSettings& settings, const SessionLimits* limits) {
+  limits_ = limits == nullptr ? &world_.limits : limits;
   assert(socket_ == io::kNoSocket);
   dialogue_ = Dialogue(&settings);
   parser_ = ReplyParser();
@@ -48,8 +49,8 @@ bool Session::dial(const io::Endpoint& peer, const io::Endpoint& from,
   socket_ = world_.network.connect(peer, from, *this);
   if (socket_ == io::kNoSocket) return false;
   connecting_ = true;
-  over_at_mono_ns_ = world_.mono_ns + world_.limits.setup_ns;
-  set_deadline(world_.mono_ns + world_.limits.connect_ns);
+  over_at_mono_ns_ = world_.mono_ns + limits_->setup_ns;
+  set_deadline(world_.mono_ns + limits_->connect_ns);
   return true;
 }
 
@@ -107,7 +108,7 @@ void Session::offer(Outgoing& outgoing) {
   outgoing.moments = {};
   outgoing.moments.offered_ns = world_.mono_ns;
   ++messages_;
-  const SessionLimits& limits = world_.limits;
+  const SessionLimits& limits = *limits_;
   over_at_mono_ns_ =
       world_.mono_ns + limits.transaction_ns +
       static_cast<int64_t>(outgoing.transaction.size / limits.content_bytes_per_s) * kSecondNs;

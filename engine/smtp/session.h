@@ -77,7 +77,9 @@ class Session final : public io::SocketEvents, private io::Timer {
       : world_(world), owner_(&owner), dialogue_(nullptr) {}
 
   // False when no socket can be had now. `settings` outlive the session.
-  bool dial(const io::Endpoint& peer, const io::Endpoint& from, const DialogueSettings& settings);
+  // `limits` likewise; null: those of the world.
+  bool dial(const io::Endpoint& peer, const io::Endpoint& from, const DialogueSettings& settings,
+            const SessionLimits* limits = nullptr);
   // Only when may_offer(). The outgoing is the session's until on_outgoing_free.
   void offer(Outgoing& outgoing);
   // Offers no more, QUITs when nothing is under way.
@@ -139,6 +141,7 @@ class Session final : public io::SocketEvents, private io::Timer {
 
   SessionWorld& world_;
   SessionOwner* owner_;
+  const SessionLimits* limits_ = nullptr;
   Dialogue dialogue_;
   ReplyParser parser_;
   Outgoing* places_[2] = {};     // two only with early mail

@@ -7,7 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "engine/own_expiry.h"
+#include "engine/own_values.h"
 #include "tests/engine/few.h"
 #include "tests/sim/world.h"
 
@@ -145,21 +145,21 @@ TEST(ExpiryTest, ItsOwnTimeIsKnownAgainAfterACrash) {
 TEST(OwnExpiryTest, GoesWithItsRecord) {
   OwnExpiry times;
   constexpr uint32_t kFar = 3 * queue::RecordTable::kChunkRecords + 7;
-  EXPECT_EQ(times.wall_ns(kFar), 0);
+  EXPECT_EQ(times.value(kFar), 0);
   times.erase(kFar);
   ASSERT_TRUE(times.set(kFar, 5));
   ASSERT_TRUE(times.set(kFar, 6));
   ASSERT_TRUE(times.set(kFar + 1, 7));
-  EXPECT_EQ(times.wall_ns(kFar), 6);
-  EXPECT_EQ(times.wall_ns(7), 0);
+  EXPECT_EQ(times.value(kFar), 6);
+  EXPECT_EQ(times.value(7), 0);
   times.erase(kFar);
-  EXPECT_EQ(times.wall_ns(kFar), 0);
-  EXPECT_EQ(times.wall_ns(kFar + 1), 7);
+  EXPECT_EQ(times.value(kFar), 0);
+  EXPECT_EQ(times.value(kFar + 1), 7);
   times.erase(kFar + 1);
-  EXPECT_EQ(times.wall_ns(kFar + 1), 0);
+  EXPECT_EQ(times.value(kFar + 1), 0);
   ASSERT_TRUE(times.set(kFar, 8));
-  EXPECT_EQ(times.wall_ns(kFar), 8);
-  EXPECT_EQ(times.wall_ns(kFar + 1), 0);
+  EXPECT_EQ(times.value(kFar), 8);
+  EXPECT_EQ(times.value(kFar + 1), 0);
 }
 
 }  // namespace

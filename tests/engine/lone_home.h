@@ -122,8 +122,15 @@ class LoneHomeTest : public testing::Test {
   NoWake wake_;
   io::Random random_;
   Counters counters_;
-  ShardContext shard_{0,       1,         settings_,     exchange_,
-                      random_, counters_, 1'000'000'000, 1'700'000'000'000'000'000};
+  ShardContext shard_{0,
+                      1,
+                      settings_,
+                      exchange_,
+                      random_,
+                      counters_,
+                      1'000'000'000,
+                      1'700'000'000'000'000'000,
+                      make_policy(settings_, nullptr)};
   std::unique_ptr<sim::SimDisk> disk_;
   std::unique_ptr<Home> home_;
   RecoveredHome found_;

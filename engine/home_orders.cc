@@ -1,0 +1,323 @@
+// What operators have ordered of the mail here: looked at when a recipient comes up. A suspension
+// parks him until it ends. Who is to be cancelled, tried again or given up is besides looked for, a
+// share each turn, and when nobody is left the order is done.
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/home.h"
+
+namespace veredus {
+
+using queue::Order;
+using queue::Record;
+using queue::RecordState;
+using Kind = queue::Order::Kind;
+
+// -------------------------------------------------------------------------------------------------
+// given and lifted
+
+// At a start, before resume(): those of the whole spool. What another home was told and this one
+// not is made up for; but who was to be tried again there need not be so here.
+void Home::take_orders(const std::map<uint64_t, Order>& of_spool) {
+  for (const auto& [number, order] : of_spool) {
+    const auto own = ledger_->orders().find(number);
+    const bool known = own != ledger_->orders().end();
+    if (known && own->second.state != Order::State::given) continue;
+    if (!known && order.kind == Kind::retry) continue;
+    Given& given = given_[number];
+    given.order = order;
+    given.unwritten = !known;
+  }
+  orders_changed();
+}
+
+void Home::write_missing_orders() {
+  for (auto& [number, given] : given_) {
+    if (std::exchange(given.unwritten, false)) write_order(given.order);
+  }
+}
+
+void Home::write_order(const Order& order) {
+  queue::encode_order(order, scratch_);
+  journal_.append(queue::FrameType::order, scratch_, queue::kEventsOfOrder);
+  urgent_flush_ = true;
+}
+
+void Home::order_asked(const OrderQuestion& question) {
+  const Order& order = question.order;
+  if (!writes_) {
+    OrderAnswer answer;
+    answer.token = question.token;
+    return shard_.exchange.answers().answer_question(std::move(answer));
+  }
+  write_order(order);
+  if (order.state == Order::State::given) {
+    given_[order.number].order = order;
+  } else {
+    end_order(order.number);
+  }
+  orders_changed();
+  order_answers_.push_back({journal_.appended_sequence(), question.token});
+}
+
+void Home::orders_durable(uint64_t sequence) {
+  while (!order_answers_.empty() && order_answers_.front().sequence <= sequence) {
+    OrderAnswer answer;
+    answer.token = order_answers_.front().token;
+    shard_.exchange.answers().answer_question(std::move(answer));
+    order_answers_.pop_front();
+  }
+}
+
+void Home::orders_lost(uint64_t sequence, const absl::Status& why) {
+  std::erase_if(order_answers_, [&](const OrderAsked& asked) {
+    if (asked.sequence > sequence) return false;
+    OrderAnswer answer;
+    answer.token = asked.token;
+    answer.status = why;
+    shard_.exchange.answers().answer_question(std::move(answer));
+    return true;
+  });
+}
+
+void Home::orders_changed() {
+  std::map<uint64_t, Order> orders;
+  next_order_end_wall_ns_ = INT64_MAX;
+  for (const auto& [number, given] : given_) {
+    orders[number] = given.order;
+    if (given.order.until_wall_ns != 0)
+      next_order_end_wall_ns_ = std::min(next_order_end_wall_ns_, given.order.until_wall_ns);
+  }
+  orders_ = queue::Orders(orders_.version() + 1, orders);
+  sweep_ = Sweep{};
+  sweep_.stage = Sweep::Stage::records;
+}
+
+// Those parked under it come up again, a share each turn.
+void Home::end_order(uint64_t number) {
+  const auto found = given_.find(number);
+  if (found == given_.end()) return;
+  unparking_.splice(records_, found->second.parked);
+  given_.erase(found);
+}
+
+// What the journal says of an order is never less than what holds: so it ends when its time is over.
+void Home::end_orders_in_time() {
+  if (next_order_end_wall_ns_ > shard_.wall_ns) return;
+  std::vector<Order> ended;
+  for (const auto& [number, given] : given_) {
+    if (!given.order.in_force(shard_.wall_ns)) ended.push_back(given.order);
+  }
+  for (Order& order : ended) done(order);
+  orders_changed();
+}
+
+void Home::done(Order order) {
+  order.state = Order::State::done;
+  order.ended_wall_ns = shard_.wall_ns;
+  write_order(order);
+  end_order(order.number);
+}
+
+std::vector<Order> Home::orders_in_force() const {
+  std::vector<Order> orders;
+  for (const auto& [number, given] : given_) orders.push_back(given.order);
+  return orders;
+}
+
+// -------------------------------------------------------------------------------------------------
+// which one holds
+
+// The strongest that holds for a recipient, as far as it is known here. Orders by recipient are
+// looked at where his address is read, those by source where one is chosen.
+const Order* Home::order_for(uint32_t slot) {
+  if (orders_.empty()) return nullptr;
+  const Record& record = records_[slot];
+  Extent& extent = extents_[record.extent];
+  if (extent.batch == nullptr) return nullptr;
+  if (extent.orders_version != orders_.version()) {
+    extent.orders = orders_.for_batch(extent.batch->batch);
+    extent.orders_version = orders_.version();
+  }
+  for (const uint32_t place : extent.orders) {
+    const Order& order = orders_.all()[place];
+    if (!order.filter.recipient.empty() || !order.filter.source.empty()) continue;
+    if (fits_here(order, record.domain, extent.number)) return &order;
+  }
+  return nullptr;
+}
+
+bool Home::fits_here(const Order& order, uint32_t domain_id, uint64_t batch) {
+  const Domain& domain = domains_[domain_id];
+  if (order.last_batch < batch || !order.in_force(shard_.wall_ns)) return false;
+  if (asks_domain(order.filter) && !fits_domain(order.filter, domain.name)) return false;
+  if (!asks_site(order.filter)) return true;
+  // Its site is not known yet: it is looked at again when it is.
+  if (domain.lane == nullptr) return false;
+  return fits_site(order.filter, domain.lane->site->key, provider_of(*domain.lane).name);
+}
+
+// A source that is suspended for what stands in this line.
+bool Home::source_suspended(HomeLane& lane, const Line& line, uint16_t source) {
+  if (orders_.empty()) return false;
+  const std::string& name = shard_.policy->sources[source].name;
+  for (const Order& order : orders_.all()) {
+    const queue::Filter& filter = order.filter;
+    if (order.kind != Kind::suspend || !asks_source(filter) || !order.in_force(shard_.wall_ns))
+      continue;
+    const bool tenant = filter.tenant.empty() || filter.tenant == shares_[line.share].tenant_name;
+    if (tenant && fits_source(filter, name) &&
+        fits_site(filter, lane.site->key, provider_of(lane).name))
+      return true;
+  }
+  return false;
+}
+
+// -------------------------------------------------------------------------------------------------
+// what becomes of whom it holds for
+
+// A recipient in no list. True: he is settled, or parked, and goes no further.
+bool Home::obey(uint32_t slot) {
+  const Order* const order = order_for(slot);
+  if (order == nullptr || order->kind == Kind::retry) return false;
+  if (order->kind == Kind::suspend) {
+    park(slot, order->number);
+    return true;
+  }
+  queue::Outcome outcome = ordered_outcome(slot, *order);
+  finish(slot, outcome);
+  return true;
+}
+
+void Home::park(uint32_t slot, uint64_t number) {
+  records_[slot].state = RecordState::parked;
+  given_.at(number).parked.push_back(records_, slot);
+}
+
+// Came back from a lane, which had seen that an order by recipient holds for him.
+void Home::came_back_for(uint32_t slot, uint64_t number) {
+  const auto found = given_.find(number);
+  if (found == given_.end()) return make_ready(slot, true);
+  const Order& order = found->second.order;
+  if (order.kind == Kind::suspend) return park(slot, number);
+  queue::Outcome outcome = ordered_outcome(slot, order);
+  finish(slot, outcome);
+}
+
+queue::Outcome Home::ordered_outcome(uint32_t slot, const Order& order) {
+  const bool expires = order.kind == Kind::expire;
+  queue::Outcome outcome = expires ? expired_outcome(slot) : cancelled_outcome(slot);
+  order_text_ = absl::StrCat(expires ? "given up by order " : "cancelled by order ", order.number);
+  if (!order.reason.empty()) absl::StrAppend(&order_text_, ": ", order.reason);
+  outcome.rule = "operator";
+  outcome.text = order_text_;
+  return outcome;
+}
+
+void Home::unpark_some() {
+  for (uint32_t budget = share_of(kActivatedPerTurn); budget > 0 && !unparking_.empty(); --budget) {
+    const uint32_t slot = unparking_.pop_front(records_);
+    if ((records_[slot].flags & kRecordGone) != 0) {
+      drop_gone(slot);
+    } else if (expires_mono_ns(slot) <= shard_.mono_ns) {
+      expire(slot);
+    } else if (!obey(slot)) {
+      make_ready(slot, false);
+    }
+  }
+  if (!unparking_.empty()) more_to_do_ = true;
+}
+
+// -------------------------------------------------------------------------------------------------
+// looking for them
+
+// Once after each change: whoever stands in a list now, or comes up later, has been looked at then.
+void Home::sweep_for_orders() {
+  using Stage = Sweep::Stage;
+  if (sweep_.stage == Stage::none) return;
+  const auto ends = [](const auto& each) { return each.second.order.kind != Kind::suspend; };
+  if (std::none_of(given_.begin(), given_.end(), ends)) {
+    sweep_.stage = Stage::none;
+    return;
+  }
+  if (sweep_.stage == Stage::records) {
+    if (!loaded() || !activating_.empty()) return;
+    sweep_.slot = records_.visit(sweep_.slot, share_of(kOrderedPerTurn),
+                                 [this](uint32_t slot) { look_for_order(slot); });
+    if (sweep_.slot == queue::kNoSlot) sweep_.stage = Stage::wheel;
+  } else if (sweep_.stage == Stage::wheel) {
+    bring_forward();
+  } else if (being_cancelled_ == 0) {  // with those that were out, all are settled
+    end_done_orders();
+  }
+  if (sweep_.stage != Stage::none && being_cancelled_ == 0) more_to_do_ = true;
+}
+
+void Home::look_for_order(uint32_t slot) {
+  Record& record = records_[slot];
+  if ((record.flags & kRecordGone) != 0) return;
+  const Order* const order = order_for(slot);
+  if (order == nullptr || order->kind == Kind::suspend || order->kind == Kind::retry) return;
+  if (record.state == RecordState::ticketed) {
+    if ((record.flags & kRecordCancelled) != 0) return;
+    record.flags |= kRecordCancelled;
+    ++being_cancelled_;
+    return;
+  }
+  queue::Outcome outcome = ordered_outcome(slot, *order);
+  if (held(record)) {
+    extents_[record.extent].batch->tally.in_doubt_held.fetch_sub(1, std::memory_order_relaxed);
+    record.flags = 0;
+    return finish(slot, outcome);
+  }
+  settle_in_place(slot, outcome);
+}
+
+// Those that wait for their next attempt are due now.
+void Home::bring_forward() {
+  const auto retries = [](const auto& each) { return each.second.order.kind == Kind::retry; };
+  queue::SlotFifo due;
+  const bool any = std::any_of(given_.begin(), given_.end(), retries);
+  const auto wanted = [this](uint32_t slot) {
+    if ((records_[slot].flags & kRecordGone) != 0) return false;
+    const Order* const order = order_for(slot);
+    return order != nullptr && order->kind == Kind::retry;
+  };
+  if (!any || wheel_.sift(sweep_.place, share_of(kOrderedPerTurn), wanted, due))
+    sweep_.stage = Sweep::Stage::ending;
+  while (!due.empty()) {
+    const uint32_t slot = due.pop_front(records_);
+    make_ready(slot, false);
+  }
+  if (sweep_.stage != Sweep::Stage::ending || !any) return;
+  // Sites that are passed over are tried, too.
+  for (const auto& [number, given] : given_) {
+    if (given.order.kind == Kind::retry) try_sites(given.order);
+  }
+}
+
+void Home::try_sites(const Order& order) {
+  while (!down_.empty()) {
+    HomeLane& lane = *lanes_[down_.begin()->second];
+    if (!fits_site(order.filter, lane.site->key, provider_of(lane).name)) break;
+    for (Slice& slice : lane.slices) slice.down_until_mono_ns = 0;
+    activate_lane(lane);
+    down_.erase(down_.begin());
+  }
+}
+
+void Home::end_done_orders() {
+  std::vector<Order> ended;
+  for (const auto& [number, given] : given_) {
+    if (given.order.kind != Kind::suspend && given.order.filter.recipient.empty())
+      ended.push_back(given.order);
+  }
+  append_outcomes();  // ahead of what says that it is done
+  for (const Order& order : ended) done(order);
+  if (!ended.empty()) orders_changed();
+  sweep_.stage = Sweep::Stage::none;
+}
+
+}  // namespace veredus

@@ -1,0 +1,261 @@
+// What a lane may do at its limits: connections and their slots, lines of those who wait, and who
+// makes room for them.
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "engine/lane.h"
+
+namespace veredus {
+
+// -------------------------------------------------------------------------------------------------
+// which limits hold
+
+// The narrowest first: it is what usually lacks.
+std::vector<Scope*> Lanes::scopes_of(const Lane& lane) {
+  using Kind = ScopeId::Kind;
+  const Policy& policy = *shard_.policy;
+  const Provider& provider = *lane.provider;
+  std::vector<ScopeId> ids;
+  if (provider.id == 0) {
+    ids.push_back({Kind::site, lane.site->number, lane.source});
+  } else {
+    ids.push_back({Kind::provider, provider.id, lane.source});
+  }
+  ids.push_back({Kind::source, lane.source, 0});
+  for (const uint32_t group : provider.groups) ids.push_back({Kind::group, group, 0});
+  ids.push_back({Kind::global, 0, 0});
+  std::vector<Scope*> scopes;
+  for (const ScopeId& id : ids) {
+    if (policy.limits_of(id).any()) scopes.push_back(&limits_.scope(id));
+  }
+  return scopes;
+}
+
+const SessionRules& Lanes::rules_of(const Lane& lane) {
+  SessionRules rules;
+  rules.limits = lane.provider->session_limits;
+  rules.dialogue = lane.provider->dialogue;
+  const std::string& ehlo = shard_.policy->sources[lane.source].ehlo;
+  rules.dialogue.ehlo_name = ehlo.empty() ? shard_.settings.hostname : ehlo;
+  rules.dialogue.allow_early_mail = false;
+  std::string key = absl::StrCat(rules.dialogue.ehlo_name, " ", rules.dialogue.use_pipelining, " ",
+                                 rules.dialogue.use_chunking, " ", rules.limits.connect_ns, " ",
+                                 rules.limits.setup_ns, " ", rules.limits.transaction_ns, " ",
+                                 rules.limits.content_bytes_per_s);
+  for (const int64_t limit : rules.dialogue.time_limit_ns) absl::StrAppend(&key, " ", limit);
+  std::unique_ptr<SessionRules>& made = rules_[key];
+  if (made == nullptr) {
+    rules.early_dialogue = rules.dialogue;
+    rules.early_dialogue.allow_early_mail = true;
+    made = std::make_unique<SessionRules>(std::move(rules));
+  }
+  return *made;
+}
+
+// After a reload. Where other limits hold than before, the sessions that were counted by those go
+// first: else they would be missing in the sum of the new ones.
+void Lanes::take_up_policy(Lane& lane) {
+  const bool first = lane.policy == nullptr;
+  if (lane.policy == shard_.policy && !lane.rescopes) return;
+  lane.policy = shard_.policy;
+  lane.provider = &shard_.policy->provider_of(*lane.site);
+  lane.rules = &rules_of(lane);
+  std::vector<Scope*> scopes = scopes_of(lane);
+  std::vector<Scope*> slots;
+  for (Scope* const scope : scopes) {
+    if (scope->settings(*shard_.policy).connections != 0) slots.push_back(scope);
+  }
+  lane.rescopes = !first && slots != lane.slots && lane.sessions > 0;
+  if (lane.rescopes) return;
+  leave_line(lane);
+  lane.called_by = nullptr;
+  lane.scopes = std::move(scopes);
+  lane.slots = std::move(slots);
+}
+
+// Each lane takes up what has changed when something happens to it; those that wait are looked at
+// now, for their wait may be over.
+void Lanes::policy_changed() {
+  std::vector<std::pair<uint32_t, uint16_t>> numbers;
+  for (const auto& [number, lane] : lanes_) {
+    if (!lane->waiting.empty() || lane->sessions > 0) numbers.push_back(number);
+  }
+  std::sort(numbers.begin(), numbers.end());
+  for (const auto& number : numbers) list(*lanes_[number]);
+}
+
+// -------------------------------------------------------------------------------------------------
+// connections
+
+// A slot of each limit that holds; or none, and the lane stands in line for what lacks. `more`: so
+// many it would take.
+bool Lanes::take_connection(Lane& lane, uint32_t more) {
+  for (Scope* const scope : lane.slots) {
+    const bool others_first =
+        !scope->line(Resource::connections).empty() && lane.called_by != scope;
+    if (scope->slots.free() > 0 && !others_first) continue;
+    if (scope->slots.free() > 0) {
+      limits_.changed(*scope);
+    } else {
+      const auto waiting = static_cast<uint32_t>(scope->line(Resource::connections).size());
+      limits_.ask_slots(*scope, std::max(more, waiting + (lane.waits_for == scope ? 0 : 1)));
+    }
+    stand_in_line(lane, *scope, Resource::connections);
+    return false;
+  }
+  if (!take_connection_tokens(lane, more)) return false;
+  for (Scope* const scope : lane.slots) scope->slots.take();
+  return true;
+}
+
+void Lanes::give_back_connection(Lane& lane) {
+  for (Scope* const scope : lane.slots) {
+    limits_.release_slot(*scope);
+    // What is the lane's own is given back when it wants no more.
+    if (scope->id.kind != ScopeId::Kind::site && scope->line(Resource::connections).empty())
+      limits_.give_back_slots(*scope, limits_.slots_kept(*scope));
+  }
+}
+
+// Nothing waits here: others may.
+void Lanes::give_back_unwanted(Lane& lane) {
+  if (lane.waits_for != nullptr) {
+    Scope& scope = *lane.waits_for;
+    const Resource resource = lane.waits_for_resource;
+    leave_line(lane);
+    if (resource != Resource::connections && scope.line(resource).empty())
+      limits_.withdraw(scope, resource);
+  }
+  for (Scope* const scope : lane.slots) {
+    if (!scope->line(Resource::connections).empty()) continue;
+    const bool own = scope->id.kind == ScopeId::Kind::site;
+    limits_.give_back_slots(*scope, own ? 0 : limits_.slots_kept(*scope));
+  }
+}
+
+// Slots are recalled that sessions still hold.
+bool Lanes::owes(const Lane& lane) const {
+  return std::any_of(lane.slots.begin(), lane.slots.end(),
+                     [](const Scope* scope) { return scope->slots.owed() > scope->leaving; });
+}
+
+// Others stand in line for a slot that this session has: what has carried its share goes, and for
+// something urgent whatever has carried anything.
+bool Lanes::makes_room(const smtp::Session& session) const {
+  if (session.messages() == 0) return false;
+  const Lane& lane = *static_cast<const Lane*>(session.place);
+  return std::any_of(lane.slots.begin(), lane.slots.end(), [&](Scope* scope) {
+    const WaitLine& line = scope->line(Resource::connections);
+    if (line.without_session() <= scope->leaving) return false;
+    return session.messages() >= kTurnMessages || (line.urgent() && !lane.waiting.urgent());
+  });
+}
+
+// -------------------------------------------------------------------------------------------------
+// lines
+
+void Lanes::stand_in_line(Lane& lane, Scope& scope, Resource resource) {
+  using Rank = WaitLine::Rank;
+  const bool urgent = lane.waiting.urgent();
+  const Rank rank = lane.sessions == 0 ? urgent ? Rank::urgent_without : Rank::without
+                    : urgent           ? Rank::urgent
+                                       : Rank::others;
+  if (lane.waits_for == &scope && lane.waits_for_resource == resource &&
+      lane.wait_key.first == rank)
+    return;
+  leave_line(lane);
+  lane.waits_for = &scope;
+  lane.waits_for_resource = resource;
+  lane.wait_key = {rank, ++came_};
+  scope.line(resource).add(lane.wait_key, &lane);
+  if (resource == Resource::connections && scope.id.kind != ScopeId::Kind::site &&
+      std::find(pressed_.begin(), pressed_.end(), &scope) == pressed_.end())
+    pressed_.push_back(&scope);
+}
+
+void Lanes::leave_line(Lane& lane) {
+  if (lane.waits_for == nullptr) return;
+  lane.waits_for->line(lane.waits_for_resource).remove(lane.wait_key);
+  lane.waits_for = nullptr;
+}
+
+// Slots or tokens have come: as many of those who wait for them are called, in their order.
+void Lanes::call_from_lines() {
+  for (Scope* const scope : limits_.take_changed()) {
+    scope->changed = false;
+    const bool of_tenant = scope->id.kind == ScopeId::Kind::tenant_at_site ||
+                           scope->id.kind == ScopeId::Kind::tenant_at_provider;
+    if (of_tenant) {
+      call_tenant(*scope);
+      continue;
+    }
+    for (const Resource resource :
+         {Resource::connection_rate, Resource::message_rate, Resource::byte_rate})
+      call_for_tokens(*scope, resource);
+    if (scope->line(Resource::connections).empty()) {
+      not_waited_for(*scope);
+    } else {
+      call(*scope, Resource::connections, scope->slots.free());
+    }
+  }
+}
+
+void Lanes::call(Scope& scope, Resource resource, uint64_t most) {
+  WaitLine& line = scope.line(resource);
+  for (; most > 0 && !line.empty(); --most) {
+    Lane& lane = *line.first();
+    leave_line(lane);
+    lane.called_by = &scope;
+    called_.push_back(&lane);
+    list(lane);
+  }
+}
+
+// What has come, or is recalled, while nobody stands in line. Who was lent his only slot must take
+// or decline it.
+void Lanes::not_waited_for(Scope& scope) {
+  if (scope.id.kind != ScopeId::Kind::site) {
+    if (scope.slots.owed() > scope.leaving) relieve(scope);
+    return limits_.give_back_slots(scope, limits_.slots_kept(scope));
+  }
+  Lane* const lane = lane_of(scope.id.of, static_cast<uint16_t>(scope.id.with));
+  if (lane == nullptr || lane->waiting.empty()) limits_.give_back_slots(scope);
+  if (lane != nullptr) list(*lane);
+}
+
+// Who could not dial after all, because something else lacks, stands in line again when he can.
+void Lanes::end_of_calls() {
+  for (Lane* const lane : called_) {
+    Scope* const scope = std::exchange(lane->called_by, nullptr);
+    if (scope == nullptr) continue;
+    limits_.changed(*scope);
+  }
+  called_.clear();
+}
+
+// Somebody here or on another shard wants a slot, and sessions with one idle: these go.
+void Lanes::relieve(Scope& scope) {
+  constexpr unsigned kLookedAt = 64;
+  const auto wanted = static_cast<uint32_t>(
+      std::max<size_t>(scope.slots.owed(), scope.line(Resource::connections).without_session()));
+  smtp::Session* session = idle_oldest_;
+  for (unsigned left = kLookedAt; session != nullptr && left > 0 && scope.leaving < wanted;
+       --left) {
+    smtp::Session* const next = session->next;
+    const Lane& lane = *static_cast<Lane*>(session->place);
+    if (std::find(lane.slots.begin(), lane.slots.end(), &scope) != lane.slots.end())
+      send_away(*session);
+    session = next;
+  }
+}
+
+void Lanes::relieve_scopes() {
+  std::erase_if(pressed_, [this](Scope* scope) {
+    if (scope->line(Resource::connections).without_session() == 0) return true;
+    if (scope->slots.free() == 0) relieve(*scope);
+    return false;
+  });
+}
+
+}  // namespace veredus

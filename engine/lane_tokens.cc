@@ -1,0 +1,178 @@
+// What a lane may send at its rates: tokens for connections, recipients and bytes.
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/lane.h"
+
+namespace veredus {
+
+// -------------------------------------------------------------------------------------------------
+// connections
+
+// More connections are of use only to what may be sent. A lane that waits for tokens and has no
+// session dials when they are expected soon: they do not keep as long as dialling takes.
+bool Lanes::may_grow(Lane& lane) {
+  if (lane.waiting.choose() == nullptr) return false;
+  const Resource resource = lane.waits_for_resource;
+  if (lane.waits_for == nullptr || resource == Resource::connections ||
+      resource == Resource::connection_rate)
+    return true;
+  if (lane.sessions > 0) return false;
+  const queue::RateHolder* const rate = lane.waits_for->rate(resource);
+  const int64_t expected = rate == nullptr ? 0 : rate->next_mono_ns();
+  if (expected == INT64_MAX || expected - shard_.mono_ns <= kDialAheadNs) return true;
+  look_again(lane, expected - kDialAheadNs);
+  return false;
+}
+
+// One of each connection rate that holds; or none, and the lane stands in line for what lacks.
+bool Lanes::take_connection_tokens(Lane& lane, uint32_t more) {
+  for (Scope* const scope : lane.scopes) {
+    const bool others_first =
+        !scope->line(Resource::connection_rate).empty() && lane.called_by != scope;
+    const uint64_t here = limits_.tokens_here(*scope, Resource::connection_rate);
+    if (here == UINT64_MAX || (here > 0 && !others_first)) continue;
+    const uint64_t waiting = scope->line(Resource::connection_rate).size() + 1;
+    limits_.ask_tokens(*scope, Resource::connection_rate, std::max<uint64_t>(more, waiting), 1);
+    if (here > 0) limits_.changed(*scope);
+    stand_in_line(lane, *scope, Resource::connection_rate);
+    return false;
+  }
+  for (Scope* const scope : lane.scopes) limits_.take_tokens(*scope, Resource::connection_rate, 1);
+  return true;
+}
+
+// -------------------------------------------------------------------------------------------------
+// messages
+
+// So many recipients may be sent to now; 0: none, and the lane stands in line for tokens.
+size_t Lanes::recipients_allowed(Lane& lane) {
+  uint64_t allowed = smtp::kRecipientsMax;
+  for (Scope* const scope : lane.scopes) {
+    const uint64_t here = limits_.tokens_here(*scope, Resource::message_rate);
+    if (here == UINT64_MAX) continue;
+    const bool others_first =
+        !scope->line(Resource::message_rate).empty() && lane.called_by != scope;
+    if (here == 0 || others_first) {
+      await_tokens(lane, *scope, Resource::message_rate, 1);
+      if (here > 0) limits_.changed(*scope);
+      return 0;
+    }
+    allowed = std::min(allowed, here);
+  }
+  return allowed;
+}
+
+// Whether a tenant's own limits at the receiver let it send now. If not it stands in line, apart
+// from the lane.
+bool Lanes::tenant_allowed(Lane& lane, LaneQueue::Tenant& tenant, size_t& recipients) {
+  if (!lane.provider->per_tenant.any()) return true;
+  if (tenant.scope == nullptr) {
+    using Kind = ScopeId::Kind;
+    tenant.scope = &limits_.scope(
+        lane.provider->id == 0 ? ScopeId{Kind::tenant_at_site, lane.site->number, tenant.id}
+                               : ScopeId{Kind::tenant_at_provider, lane.provider->id, tenant.id});
+  }
+  Scope& scope = *tenant.scope;
+  const bool limited = scope.settings(*shard_.policy).connections != 0;
+  const uint64_t here = limits_.tokens_here(scope, Resource::message_rate);
+  if (limited && scope.slots.free() == 0) {
+    tenant.lacks = Resource::connections;
+    limits_.ask_slots(scope, static_cast<uint32_t>(lane.idle.size() + 1));
+  } else if (here == 0) {
+    tenant.lacks = Resource::message_rate;
+    limits_.ask_tokens(scope, Resource::message_rate, std::min<uint64_t>(tenant.works.count, 100),
+                       1);
+  } else {
+    recipients = std::min<uint64_t>(recipients, here);
+    return true;
+  }
+  tenant.blocked = true;
+  tenant.key = {WaitLine::Rank::others, ++came_};
+  scope.line(tenant.lacks).add(tenant.key, &lane);
+  return false;
+}
+
+// The size is known only now. False: tokens lack for so many bytes, and the lane stands in line.
+bool Lanes::bytes_allowed(Lane& lane, Load& load) {
+  const uint64_t bytes = load.transaction.size;
+  for (Scope* const scope : lane.scopes) {
+    const uint64_t here = limits_.tokens_here(*scope, Resource::byte_rate);
+    if (here >= bytes) continue;
+    await_tokens(lane, *scope, Resource::byte_rate, bytes);
+    return false;
+  }
+  return true;
+}
+
+void Lanes::take_message_tokens(Lane& lane, LaneQueue::Tenant& tenant, Load& load) {
+  const uint64_t recipients = load.works.size();
+  for (Scope* const scope : lane.scopes) {
+    limits_.take_tokens(*scope, Resource::message_rate, recipients);
+    limits_.take_tokens(*scope, Resource::byte_rate, load.transaction.size);
+  }
+  if (tenant.scope == nullptr) return;
+  limits_.take_tokens(*tenant.scope, Resource::message_rate, recipients);
+  if (tenant.scope->settings(*shard_.policy).connections == 0) return;
+  tenant.scope->slots.take();
+  load.tenant_slot = tenant.scope;
+}
+
+// It cannot go now: its recipients stand where they stood.
+void Lanes::take_back(Lane& lane, Load& load) {
+  for (auto work = load.works.rbegin(); work != load.works.rend(); ++work) {
+    const queue::LiveBatch& batch = *(*work)->batch;
+    lane.waiting.push_front(*work, batch.tenant, shard_.policy->weight_of(batch.batch.tenant));
+  }
+  load.works.clear();
+  load.recipients.clear();
+  load.content.clear();
+  free_loads_.push_back(&load);
+}
+
+// -------------------------------------------------------------------------------------------------
+// lines
+
+void Lanes::await_tokens(Lane& lane, Scope& scope, Resource resource, uint64_t next) {
+  // What the sessions at hand could take, and one of each other that stands in line.
+  const double each = std::max(1.0, std::ceil(lane.recipients));
+  const auto able = static_cast<uint64_t>(static_cast<double>(lane.idle.size() + 1) * each);
+  const uint64_t wanted = std::min<uint64_t>(able, lane.waiting.total());
+  limits_.ask_tokens(scope, resource, wanted * next + scope.line(resource).size() * next, next);
+  stand_in_line(lane, scope, resource);
+}
+
+void Lanes::call_for_tokens(Scope& scope, Resource resource) {
+  if (scope.line(resource).empty()) return;
+  const uint64_t here = limits_.tokens_here(scope, resource);
+  // Of bytes each may want many: one after the other.
+  call(scope, resource, resource == Resource::byte_rate ? std::min<uint64_t>(here, 1) : here);
+}
+
+// Each tenant's lanes stand in a line of its own.
+void Lanes::call_tenant(Scope& scope) {
+  for (const Resource resource : {Resource::connections, Resource::message_rate}) {
+    WaitLine& line = scope.line(resource);
+    uint64_t most = resource == Resource::connections ? scope.slots.free()
+                                                      : limits_.tokens_here(scope, resource);
+    for (; most > 0 && !line.empty(); --most) {
+      Lane& lane = *line.first();
+      lane.waiting.each_blocked([&](LaneQueue::Tenant& tenant) {
+        if (tenant.scope == &scope) line.remove(tenant.key);
+      });
+      lane.waiting.unblock(scope.id.with);
+      list(lane);
+    }
+    if (resource == Resource::connections && line.empty())
+      limits_.give_back_slots(scope, limits_.slots_kept(scope));
+  }
+}
+
+// What waits there goes home: nobody of it stands in a line any more.
+void Lanes::drop_blocked(Lane& lane) {
+  lane.waiting.each_blocked(
+      [](LaneQueue::Tenant& tenant) { tenant.scope->line(tenant.lacks).remove(tenant.key); });
+}
+
+}  // namespace veredus

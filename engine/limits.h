@@ -1,0 +1,154 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
+#include "absl/container/flat_hash_map.h"
+#include "engine/context.h"
+#include "engine/messages.h"
+#include "engine/policy.h"
+#include "queue/lease.h"
+#include "queue/rate.h"
+
+namespace veredus {
+
+class Lane;
+
+// Those of a shard who wait for slots or tokens of one limit, in the order in which they are
+// served: by rank, within one by when they came.
+class WaitLine {
+ public:
+  enum class Rank : uint8_t { urgent_without, without, urgent, others };  // … a session
+  using Key = std::pair<Rank, uint64_t>;
+
+  bool empty() const { return lanes_.empty(); }
+  size_t size() const { return lanes_.size(); }
+  size_t without_session() const { return without_; }
+  bool urgent() const {
+    return !lanes_.empty() && lanes_.begin()->first.first == Rank::urgent_without;
+  }
+  void add(const Key& key, Lane* lane) {
+    lanes_.emplace(key, lane);
+    if (key.first <= Rank::without) ++without_;
+  }
+  void remove(const Key& key) {
+    lanes_.erase(key);
+    if (key.first <= Rank::without) --without_;
+  }
+  Lane* first() const { return lanes_.begin()->second; }
+
+ private:
+  absl::btree_map<Key, Lane*> lanes_;
+  size_t without_ = 0;
+};
+
+// What a shard has of the limits of one scope, and who waits here for more of it.
+struct Scope {
+  Scope(ScopeId scope_id, uint16_t owned_by) : id(scope_id), owner(owned_by) {}
+  // Of the policy in force.
+  const LimitSettings& settings(const Policy& policy) {
+    if (version_ != policy.version) {
+      settings_ = &policy.limits_of(id);
+      version_ = policy.version;
+    }
+    return *settings_;
+  }
+  queue::RateHolder* rate(Resource resource) { return rates[static_cast<size_t>(resource)].get(); }
+  WaitLine& line(Resource resource) { return lines[static_cast<size_t>(resource)]; }
+
+  const ScopeId id;
+  const uint16_t owner;  // shard
+  queue::LeaseHolder slots;
+  std::array<std::unique_ptr<queue::RateHolder>, kResources> rates;  // null: never limited
+  std::array<WaitLine, kResources> lines;
+  uint32_t leaving = 0;  // of the sessions that hold a slot: told to go
+  bool changed = false;  // stands in Limits::changed_
+
+ private:
+  const LimitSettings* settings_ = nullptr;
+  uint64_t version_ = 0;
+};
+
+// The limits of sending as a shard keeps them: those that it owns, and lends to all shards; and
+// what it was lent itself. Each limit has one owner, so their sum over all shards and slices is
+// never more than what is allowed (queue/lease.h, queue/rate.h).
+class Limits {
+ public:
+  explicit Limits(ShardContext& shard);
+  ~Limits();
+
+  // --- What this shard has. A scope lives as long as the shard.
+  Scope& scope(const ScopeId& id);
+  // Slots or tokens may have come: whoever waits is to be called.
+  void changed(Scope& scope);
+  std::vector<Scope*> take_changed() { return std::exchange(changed_, {}); }
+  bool any_changed() const { return !changed_.empty(); }
+
+  // `more` slots are wanted beyond those used.
+  void ask_slots(Scope& scope, uint32_t more);
+  // A connection is over.
+  void release_slot(Scope& scope);
+  // Nobody here wants what is free.
+  void give_back_slots(Scope& scope, uint32_t keep = 0);
+  // What of an unused slot a shard may keep without wanting it: dialling again is cheaper then.
+  uint32_t slots_kept(Scope& scope) const;
+
+  // So many tokens of a rate are here: UINT64_MAX when there is no such limit.
+  uint64_t tokens_here(Scope& scope, Resource resource);
+  void take_tokens(Scope& scope, Resource resource, uint64_t tokens);
+  // `wanted` in all, `next` of them at once.
+  void ask_tokens(Scope& scope, Resource resource, uint64_t wanted, uint64_t next);
+  void withdraw(Scope& scope, Resource resource);
+
+  // --- What this shard owns, and what comes for either.
+  void hear(const LimitMessage& message);
+  void run();  // once a turn: tokens whose time has come
+  int64_t next_due_mono_ns() const;
+  void policy_changed();
+
+ private:
+  struct Owned {
+    Owned(const LimitSettings& the_settings, uint32_t shards)
+        : settings(the_settings), slots(the_settings.connections, shards) {}
+    LimitSettings settings;
+    queue::LeaseOwner slots;
+    std::array<std::unique_ptr<queue::RateOwner>, kResources> rates;
+    std::array<int64_t, kResources> due = {INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX};
+  };
+  using RateId = std::pair<ScopeId, Resource>;
+  static constexpr uint32_t kOwnedPerTurn = 4096;  // looked through after a reload
+
+  unsigned owner_of(const ScopeId& id) const;
+  Owned& owned(const ScopeId& id);
+  void apply_settings(const ScopeId& id, Owned& owned);
+  void asked(const LimitMessage& message);
+  void given_back(const LimitMessage& message);
+  void notify(const ScopeId& id);
+  void send(Message::Kind kind, unsigned to, const ScopeId& id, uint64_t count);
+  queue::RateHolder* holder_of(Scope& scope, Resource resource);
+  void give_back_tokens(Scope& scope, Resource resource, uint64_t keep);
+  queue::RateOwner* rate_of(const ScopeId& id, Owned& owned, Resource resource);
+  void hear_of_tokens(const LimitMessage& message);
+  void tokens_granted(const ScopeId& id, Owned& owned, Resource resource);
+  std::unique_ptr<LimitMessage> of_tokens(Message::Kind kind, const ScopeId& id,
+                                          Resource resource) const;
+
+  ShardContext& shard_;
+  absl::flat_hash_map<ScopeId, std::unique_ptr<Scope>> scopes_;
+  std::vector<Scope*> changed_;
+  absl::flat_hash_map<ScopeId, std::unique_ptr<Owned>> owned_;
+  std::vector<ScopeId> owned_in_order_;
+  size_t to_apply_ = 0;  // of owned_in_order_: have not heard of the policy in force yet
+  std::vector<queue::LeaseNotice> notices_;
+  absl::btree_set<std::pair<int64_t, RateId>> rates_due_;  // owned: when more is granted
+  std::vector<std::pair<Scope*, Resource>> holding_;       // tokens, which may lapse
+  std::vector<queue::RateNotice> rate_notices_;
+  std::vector<queue::RateReturn> returns_;
+};
+
+}  // namespace veredus

@@ -1,0 +1,130 @@
+// Tokens of rates: what a shard has of them, and what it owns.
+
+#include "engine/limits.h"
+
+namespace veredus {
+
+// -------------------------------------------------------------------------------------------------
+// what this shard has
+
+// Null: there is no such limit.
+queue::RateHolder* Limits::holder_of(Scope& scope, Resource resource) {
+  if (!scope.settings(*shard_.policy).rate(resource).limited()) return nullptr;
+  std::unique_ptr<queue::RateHolder>& made = scope.rates[static_cast<size_t>(resource)];
+  if (made == nullptr) made = std::make_unique<queue::RateHolder>();
+  return made.get();
+}
+
+uint64_t Limits::tokens_here(Scope& scope, Resource resource) {
+  const queue::RateHolder* const rate = holder_of(scope, resource);
+  return rate == nullptr ? UINT64_MAX : rate->here(shard_.mono_ns);
+}
+
+void Limits::take_tokens(Scope& scope, Resource resource, uint64_t tokens) {
+  if (queue::RateHolder* const rate = holder_of(scope, resource))
+    rate->take(tokens, shard_.mono_ns);
+}
+
+void Limits::ask_tokens(Scope& scope, Resource resource, uint64_t wanted, uint64_t next) {
+  queue::RateHolder* const rate = holder_of(scope, resource);
+  if (rate == nullptr) return changed(scope);
+  const std::optional<queue::RateRequest> request = rate->ask(wanted, next, shard_.mono_ns);
+  if (!request) return;
+  auto message = of_tokens(Message::Kind::limit_ask, scope.id, resource);
+  message->count = request->tokens;
+  message->at_once = request->at_once;
+  shard_.exchange.post(scope.owner, std::move(message));
+}
+
+// Nobody here wants any.
+void Limits::withdraw(Scope& scope, Resource resource) {
+  queue::RateHolder* const rate = scope.rate(resource);
+  if (rate == nullptr) return;
+  if (rate->withdraw())
+    shard_.exchange.post(scope.owner, of_tokens(Message::Kind::limit_withdraw, scope.id, resource));
+  give_back_tokens(scope, resource, 0);
+}
+
+void Limits::give_back_tokens(Scope& scope, Resource resource, uint64_t keep) {
+  returns_.clear();
+  scope.rate(resource)->give_back(keep, shard_.mono_ns, returns_);
+  for (const queue::RateReturn& returned : returns_) {
+    auto message = of_tokens(Message::Kind::limit_back, scope.id, resource);
+    message->count = returned.tokens;
+    message->granted_mono_ns = returned.granted_mono_ns;
+    shard_.exchange.post(scope.owner, std::move(message));
+  }
+}
+
+std::unique_ptr<LimitMessage> Limits::of_tokens(Message::Kind kind, const ScopeId& id,
+                                                Resource resource) const {
+  auto message = std::make_unique<LimitMessage>(kind);
+  message->from = shard_.id;
+  message->scope = id;
+  message->resource = resource;
+  message->policy_version = shard_.policy->version;
+  return message;
+}
+
+// -------------------------------------------------------------------------------------------------
+// what this shard owns
+
+// Null: there is no such limit.
+queue::RateOwner* Limits::rate_of(const ScopeId& id, Owned& owned, Resource resource) {
+  std::unique_ptr<queue::RateOwner>& made = owned.rates[static_cast<size_t>(resource)];
+  if (made == nullptr) owned.settings = shard_.policy->limits_of(id);
+  const queue::Rate& rate = owned.settings.rate(resource);
+  if (made == nullptr && rate.limited())
+    made = std::make_unique<queue::RateOwner>(rate, shard_.exchange.shards(), shard_.mono_ns);
+  return made.get();
+}
+
+void Limits::hear_of_tokens(const LimitMessage& message) {
+  if (message.kind == Message::Kind::limit_granted) {
+    Scope& here = scope(message.scope);
+    queue::RateHolder* const rate = here.rate(message.resource);
+    if (rate == nullptr) return;
+    rate->on_grant({shard_.id, message.count, message.granted_mono_ns, message.expires_mono_ns,
+                    message.next_mono_ns});
+    if (message.count == 0) return;
+    holding_.emplace_back(&here, message.resource);
+    return changed(here);
+  }
+  Owned& mine = owned(message.scope);
+  queue::RateOwner* const rate = rate_of(message.scope, mine, message.resource);
+  if (rate == nullptr) {
+    // Asked under rules that are not in force here yet: it is heard again next turn.
+    if (message.policy_version > shard_.policy->version)
+      shard_.exchange.post(shard_.id, std::make_unique<LimitMessage>(message));
+    return;
+  }
+  if (message.kind == Message::Kind::limit_ask) {
+    rate->request(message.from, {message.count, message.at_once}, shard_.mono_ns, rate_notices_);
+  } else if (message.kind == Message::Kind::limit_back) {
+    rate->give_back({message.count, message.granted_mono_ns}, shard_.mono_ns, rate_notices_);
+  } else {
+    rate->withdraw(message.from);
+  }
+  tokens_granted(message.scope, mine, message.resource);
+}
+
+// Tells holders, and remembers when there is more.
+void Limits::tokens_granted(const ScopeId& id, Owned& mine, Resource resource) {
+  for (const queue::RateNotice& notice : rate_notices_) {
+    auto message = of_tokens(Message::Kind::limit_granted, id, resource);
+    message->count = notice.tokens;
+    message->granted_mono_ns = notice.granted_mono_ns;
+    message->expires_mono_ns = notice.expires_mono_ns;
+    message->next_mono_ns = notice.next_mono_ns;
+    shard_.exchange.post(notice.holder, std::move(message));
+  }
+  rate_notices_.clear();
+  int64_t& due = mine.due[static_cast<size_t>(resource)];
+  const int64_t next = rate_of(id, mine, resource)->next_grant_mono_ns();
+  if (next == due) return;
+  if (due != INT64_MAX) rates_due_.erase({due, {id, resource}});
+  due = next;
+  if (due != INT64_MAX) rates_due_.insert({due, {id, resource}});
+}
+
+}  // namespace veredus
