@@ -13,9 +13,9 @@
 namespace veredus::control {
 namespace {
 
-constexpr std::array<std::string_view, 8> kTypes = {"accepted", "delivered", "deferred",
-                                                    "failed",   "expired",   "cancelled",
-                                                    "in_doubt", "suppressed"};
+constexpr std::array<std::string_view, 9> kTypes = {"accepted", "delivered",  "deferred",
+                                                    "failed",   "expired",    "cancelled",
+                                                    "in_doubt", "suppressed", "order"};
 
 // "a,b,c"; false: one of them is no type there is.
 bool parse_types(std::string_view text, std::vector<std::string>& types) {

@@ -3,6 +3,7 @@
 #include <array>
 #include <charconv>
 
+#include "engine/control/order_json.h"
 #include "engine/intake/json_writer.h"
 #include "engine/smtp/phase.h"
 #include "engine/smtp/verdict.h"
@@ -161,6 +162,15 @@ void append_outcome(const EventHead& head, const queue::Batch* batch, const queu
   if (outcome.bytes != 0) json.field("bytes", outcome.bytes);
   write_flags(json, outcome);
   write_kept(json, batch, entry);
+  json.end_object().newline();
+}
+
+void append_order(const EventHead& head, const queue::Order& order, std::string& out) {
+  const bool given = order.state == queue::Order::State::given;
+  JsonWriter json(out);
+  json.begin_object();
+  write_head(json, head, "order", given ? order.given_wall_ns : order.ended_wall_ns);
+  write_order(json, order);
   json.end_object().newline();
 }
 

@@ -6,6 +6,7 @@
 
 #include "queue/batch.h"
 #include "queue/extent.h"
+#include "queue/order.h"
 #include "queue/outcome.h"
 
 namespace veredus::control {
@@ -24,6 +25,8 @@ void append_accepted(const EventHead& head, const queue::Batch* batch, const que
                      std::string_view sender, std::string& out);
 void append_outcome(const EventHead& head, const queue::Batch* batch, const queue::Entry* entry,
                     std::string_view sender, const queue::Outcome& outcome, std::string& out);
+// Given, or when it has ended: `state` says which.
+void append_order(const EventHead& head, const queue::Order& order, std::string& out);
 // What is missing: the events from `from_seq` to `head.seq`; or, with 0, some behind `head.seq`,
 // and nobody knows how many.
 void append_gap(const EventHead& head, uint64_t from_seq, std::string_view reason,

@@ -287,6 +287,7 @@ absl::StatusOr<EventReader::Result> EventReader::read(std::string& out, size_t b
     absl::StatusOr<bool> done = true;
     if (stream.type == FrameType::commit) done = emit_commit(stream, output);
     if (stream.type == FrameType::outcomes) done = emit_outcomes(stream, output);
+    if (stream.type == FrameType::order) done = emit_order(stream, output);
     if (!done.ok()) return done.status();
     if (!*done) return Result::more;
     finish_frame(stream);
@@ -331,15 +332,6 @@ std::string_view EventReader::sender_of(const queue::Batch* batch, const queue::
   // One that cannot be made was never sent, either.
   if (!renderer_.reverse_path(*batch, entry, sender_).ok()) return batch->sender;
   return sender_;
-}
-
-bool EventReader::wanted(const queue::Batch* batch, std::string_view type) const {
-  const auto& types = filter_.types;
-  if (!types.empty() && std::find(types.begin(), types.end(), type) == types.end()) return false;
-  if (!filter_.tenant.empty() && (batch == nullptr || batch->tenant != filter_.tenant))
-    return false;
-  if (!filter_.batch.empty() && (batch == nullptr || batch->name != filter_.batch)) return false;
-  return filter_.campaign.empty() || (batch != nullptr && batch->campaign == filter_.campaign);
 }
 
 // --- accepted -----------------------------------------------------------------------------------
@@ -493,7 +485,7 @@ absl::StatusOr<bool> EventReader::emit_commit(Stream& stream, Output& output) {
   }
   OpenCommit& open = *stream.commit;
   const queue::Batch* batch = open.batch.get();
-  const bool show = wanted(batch, "accepted");
+  const bool show = filter_.takes(batch, "accepted");
   while (open.run < open.runs.size()) {
     Pending::Run& run = open.runs[open.run];
     const uint32_t left = run.count - open.given_of_run;
@@ -531,6 +523,23 @@ absl::StatusOr<bool> EventReader::emit_commit(Stream& stream, Output& output) {
   return true;
 }
 
+// --- orders -------------------------------------------------------------------------------------
+
+// One event, whatever it holds: so it was counted.
+bool EventReader::emit_order(Stream& stream, Output& output) {
+  if (output.full()) return false;
+  const absl::StatusOr<queue::Order> order = queue::decode_order(stream.payload);
+  if (!order.ok()) {
+    give_gap(stream, queue::kEventsOfOrder, "an order that cannot be read", output);
+    return true;
+  }
+  stream.cursor.seq += queue::kEventsOfOrder;
+  if (!filter_.takes(*order)) return true;
+  append_order({node_, stream.id, stream.cursor.seq}, *order, output.out);
+  output.gave_one();
+  return true;
+}
+
 // --- outcomes -----------------------------------------------------------------------------------
 
 absl::StatusOr<bool> EventReader::emit_outcomes(Stream& stream, Output& output) {
@@ -548,7 +557,7 @@ absl::StatusOr<bool> EventReader::emit_outcomes(Stream& stream, Output& output) 
     const std::shared_ptr<const queue::Batch> batch = batch_of(outcome.batch);
     ++stream.cursor.seq;
     ++stream.cursor.within;
-    if (!wanted(batch.get(), type_name(outcome.type))) continue;
+    if (!filter_.takes(batch.get(), type_name(outcome.type))) continue;
     const queue::Location at{static_cast<uint16_t>(stream.id), outcome.segment, outcome.page_offset,
                              0};
     const queue::Entry* entry = nullptr;

@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "engine/control/engine_view.h"
 #include "engine/control/event_cursor.h"
+#include "engine/control/event_filter.h"
 #include "engine/control/page_cache.h"
 #include "engine/mail/template.h"
 #include "queue/batch.h"
@@ -21,19 +22,13 @@
 
 namespace veredus::control {
 
-// Which events are wanted. They are numbered all the same: `seq` then has holes where others were
-// left out.
-struct EventFilter {
-  std::vector<std::string> types;       // empty: all
-  std::string tenant, batch, campaign;  // empty: all
-};
-
 // The events of all journals as JSON lines, read from the journals themselves, never beyond what is
 // durable.
 //
 // A stream is a journal; its events are numbered from 1 without gaps, by what the journal holds and
 // nothing else. The `accepted` events of a batch belong to the stream that holds its commit, in the
-// order of their indexes; an outcome belongs to the stream of the recipient's home. Between streams
+// order of their indexes; an outcome belongs to the stream of the recipient's home; an operator's
+// order is an event of every stream, when it is given and when it ends there. Between streams
 // there is no order. What is not there any more, or cannot be read, leaves a hole in `seq` and a
 // `gap` event that says from where to where. The numbers are the journal's own: a reader that
 // begins in the middle, or comes to a hole, takes them from the header of the next segment.
@@ -81,6 +76,7 @@ class EventReader {
   absl::StatusOr<bool> scan_ahead(Stream& stream, const queue::Commit& commit);
   absl::StatusOr<bool> emit_commit(Stream& stream, Output& output);
   absl::StatusOr<bool> emit_outcomes(Stream& stream, Output& output);
+  bool emit_order(Stream& stream, Output& output);
   absl::Status open_page(OpenCommit& open);
   void end_run(Stream& stream);
   absl::Status skip_within(Stream& stream);
@@ -90,7 +86,6 @@ class EventReader {
   Pending& pending(uint64_t number);
   std::shared_ptr<const queue::Batch> batch_of(uint64_t number);
   std::string_view sender_of(const queue::Batch* batch, const queue::Entry& entry);
-  bool wanted(const queue::Batch* batch, std::string_view type) const;
 
   EngineView& view_;
   const std::string node_;

@@ -7,6 +7,7 @@
 #include "engine/control/consumers.h"
 #include "gmock/gmock.h"
 #include "tests/control/event_spool.h"
+#include "tests/queue/orders_by_hand.h"
 
 namespace veredus::control {
 namespace {
@@ -115,6 +116,7 @@ TEST(EventGaps, AHoleInTheMiddleIsOneGap) {
 TEST(EventGaps, NumbersAgreeOverCheckpointsReclaimAndRestarts) {
   for (unsigned seed = 1; seed <= 6; ++seed) {
     std::mt19937 random(seed);
+    std::mt19937_64 orders(seed);
     Spool spool(2, 64u << 10);
     std::map<std::pair<unsigned, uint64_t>, Got::Event> told;
     const auto check = [&](const std::vector<Got::Event>& events) {
@@ -142,6 +144,11 @@ TEST(EventGaps, NumbersAgreeOverCheckpointsReclaimAndRestarts) {
       write_outcomes(spool, here, number, queue::OutcomeType::deferred);
       if (random() % 3 == 0) write_extent(spool, 0, number, 0, first, true);
       write_outcomes(spool, there, number);
+      if (random() % 3 == 0) {
+        std::string order;
+        queue::encode_order(queue::random_order(orders, number), order);
+        spool.append(random() % 2, FrameType::order, order, queue::kEventsOfOrder);
+      }
       const std::string filling(random() % 30'000, '.');
       spool.append(random() % 2, FrameType::witness, filling);
       const unsigned journal = random() % 2;
