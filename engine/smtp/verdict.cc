@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cassert>
+#include <optional>
+
+#include "engine/smtp/retry_hint.h"
 
 namespace veredus::smtp {
 namespace {
@@ -48,9 +51,14 @@ constexpr std::string_view kQuota =
     "quota|mailbox full|mailbox is full|is full|over storage|exceeded storage|insufficient disk "
     "space";
 constexpr std::string_view kTooMany = "too many recipients|too much recipients|recipient limit";
-constexpr std::string_view kGreylist = "greylist|graylist|grey-list|gray-list";
 constexpr std::string_view kRate =
-    " rate|throttl|too many|too fast|too quickly|deferred due to|temporarily deferred|unusual";
+    " rate|throttl|too many|too much mail|too fast|too quickly|again slower|server busy|"
+    "deferred due to|temporarily deferred|unusual";
+// Where no status says that it is policy: only what cannot mean anything else.
+constexpr std::string_view kThrottled =
+    "rate limit|unusual rate|throttl|too many messages|too much mail|deferred due to|"
+    "temporarily deferred";
+constexpr std::string_view kGreylist = "greylist|graylist|grey-list|gray-list|[gl01]";
 constexpr std::string_view kTooBig = "too big|too large|size limit|message size|exceeds";
 
 struct Row {
@@ -66,6 +74,7 @@ struct Row {
   Kind kind;
   Class bounce_class;
   bool new_transaction = false;
+  bool greylister = false;  // must be a greylister's reply (RetryHint); the verdict says so
 };
 
 constexpr Row local(std::string_view rule, uint16_t stages, Reason reason, Result result,
@@ -79,6 +88,14 @@ constexpr Row said(std::string_view rule, uint16_t stages, uint16_t low, uint16_
                    Scope scope, Kind kind, Class bounce_class) {
   return {rule,  stages, Reason::none, low,   high, subject,     detail,
           hints, false,  result,       scope, kind, bounce_class};
+}
+
+constexpr Row greylisted(std::string_view rule, uint16_t stages, uint16_t low, uint16_t high,
+                         std::string_view hints, Scope scope) {
+  Row row = said(rule, stages, low, high, kAny, kAny, hints, Result::later, scope, Kind::soft,
+                 Class::policy_related);
+  row.greylister = true;
+  return row;
 }
 
 constexpr Row again(std::string_view rule, uint16_t low, uint16_t high, uint16_t subject,
@@ -144,16 +161,20 @@ constexpr Row kRows[] = {
           Class::other),
 
     // The host closes (RFC 5321 §3.8).
+    greylisted("closing-greylisted", kEverywhere, 421, 421, kGreylist, S::host),
     said("closing-spam-block", kEverywhere, 421, 421, kAny, kAny, kSpam, R::later, S::source,
          K::block, Class::spam_related),
     said("closing-block", kEverywhere, 421, 421, kAny, kAny, kBlocked, R::later, S::source,
          K::block, Class::policy_related),
     said("closing-policy", kEverywhere, 421, 421, 7, kAny, {}, R::later, S::source, K::block,
          Class::policy_related),
+    said("closing-rate", kEverywhere, 421, 421, kAny, kAny, kThrottled, R::later, S::source,
+         K::block, Class::policy_related),
     said("closing", kEverywhere, 421, 421, kAny, kAny, {}, R::later, S::host, K::soft,
          Class::bad_connection),
 
     // Greeting, EHLO, HELO, RSET: says nothing of any recipient, so the next host is asked.
+    greylisted("session-greylisted", kSession, 400, 499, kGreylist, S::host),
     said("session-spam-block", kSession, 400, 599, kAny, kAny, kSpam, R::later, S::source, K::block,
          Class::spam_related),
     said("session-block", kSession, 400, 599, kAny, kAny, kBlocked, R::later, S::source, K::block,
@@ -180,6 +201,8 @@ constexpr Row kRows[] = {
     again("too-many-recipients", 550, 552, 5, 3, {}),
     again("too-many-recipients", 452, 452, kAny, kAny, kTooMany),
     again("too-many-recipients", 552, 552, kAny, kAny, kTooMany),
+    // Whatever its status is: 4.2.2, 4.3.0 and 4.7.1 are in use.
+    greylisted("greylisted", kTransaction, 400, 499, {}, S::recipient),
     said("too-many-recipients-first", kRcpt, 400, 599, 5, 3, {}, R::later, S::recipient, K::soft,
          Class::quota_issues),
     said("mailbox-full", kRcpt | kContent, 400, 499, 2, 2, {}, R::later, S::recipient, K::soft,
@@ -252,8 +275,6 @@ constexpr Row kRows[] = {
          Class::policy_related),
     said("policy", kRcpt, 500, 599, 7, kAny, {}, R::never, S::recipient, K::block,
          Class::policy_related),
-    said("greylisted", kTransaction, 400, 499, kAny, kAny, kGreylist, R::later, S::recipient,
-         K::soft, Class::policy_related),
     said("spam-block-later", kTransaction, 400, 499, kAny, kAny, kSpam, R::later, S::source,
          K::block, Class::spam_related),
     said("block-later", kTransaction, 400, 499, 7, kAny, kBlocked, R::later, S::source, K::block,
@@ -325,13 +346,15 @@ static_assert([] {
   return true;
 }());
 
-// The reply's text in lower case, made when a row first asks for words.
-class LowerText {
+// The reply's text, looked at when a row first asks: for words (in lower case), or for what it says
+// about when to come back.
+class Text {
  public:
-  explicit LowerText(std::string_view text) : text_(text.substr(0, sizeof(lower_))) {}
+  explicit Text(std::string_view text) : text_(text) {}
+
   bool has_one_of(std::string_view hints) {
     if (!made_) make();
-    const std::string_view lower(lower_, text_.size());
+    const std::string_view lower(lower_, std::min(text_.size(), sizeof(lower_)));
     while (!hints.empty()) {
       const size_t end = hints.find('|');
       if (lower.find(hints.substr(0, end)) != std::string_view::npos) return true;
@@ -340,20 +363,27 @@ class LowerText {
     return false;
   }
 
+  const RetryHint& hint() {
+    if (!hint_) hint_ = read_retry_hint(text_);
+    return *hint_;
+  }
+
  private:
   void make() {
-    std::transform(text_.begin(), text_.end(), lower_, [](char c) {
+    const std::string_view looked_at = text_.substr(0, sizeof(lower_));
+    std::transform(looked_at.begin(), looked_at.end(), lower_, [](char c) {
       return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c == '\n' ? ' ' : c;
     });
     made_ = true;
   }
 
   std::string_view text_;
+  std::optional<RetryHint> hint_;
   bool made_ = false;
   char lower_[512];
 };
 
-bool fits(const Row& row, const Said& it, LowerText& text) {
+bool fits(const Row& row, const Said& it, Text& text) {
   if (row.reason != it.reason || (row.stages & bit(it.stage)) == 0) return false;
   if (it.reason != Reason::none) return true;
   if (it.code < row.low || it.code > row.high) return false;
@@ -363,6 +393,7 @@ bool fits(const Row& row, const Said& it, LowerText& text) {
   }
   if (row.detail != kAny && it.enhanced.detail != row.detail) return false;
   if (row.others_accepted && !it.others_accepted) return false;
+  if (row.greylister && !text.hint().greylisted) return false;
   return row.hints.empty() || text.has_one_of(row.hints);
 }
 
@@ -370,16 +401,19 @@ bool fits(const Row& row, const Said& it, LowerText& text) {
 
 Verdict judge(const Said& it) {
   if (it.reason == Reason::none && it.stage == Phase::end_of_data && it.code / 100 == 2) {
-    return {Result::delivered, Scope::recipient, Kind::none, Class::none, false, "delivered"};
+    return {Result::delivered, Scope::recipient, Kind::none, Class::none, false, false,
+            "delivered"};
   }
-  LowerText text(it.text);
+  Text text(it.text);
   for (const Row& row : kRows) {
     if (!fits(row, it, text)) continue;
-    return {row.result, row.scope, row.kind, row.bounce_class, row.new_transaction, row.rule};
+    const bool says_when = row.result == Result::later && it.reason == Reason::none;
+    return {row.result,          row.scope,      row.kind, row.bounce_class,
+            row.new_transaction, row.greylister, row.rule, says_when ? text.hint().delay_ns : 0};
   }
   // A reply that answers no command, and no reason given with it.
-  return {Result::later,          Scope::host, Kind::other,
-          Class::protocol_errors, false,       "unexpected-code"};
+  return {Result::later, Scope::host, Kind::other,      Class::protocol_errors,
+          false,         false,       "unexpected-code"};
 }
 
 std::string_view words(Reason reason) {

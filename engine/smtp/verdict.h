@@ -87,8 +87,12 @@ struct Verdict {
   BounceClass bounce_class = BounceClass::other;
   // later, but not for waiting: goes into a new transaction at once (RFC 5321 §4.5.3.1.10).
   bool new_transaction = false;
-  std::string_view rule;  // name of the row that decided; static storage
+  bool greylisted = false;  // later, by a reply that is a greylister's (RetryHint)
+  std::string_view rule;    // name of the row that decided; static storage
+  // later, by a reply that says when; 0: nothing said. At most kRetryHintMaxNs.
+  int64_t retry_after_ns = 0;
 };
+static_assert(sizeof(Verdict) <= 32);
 
 // The one place that decides what a failure means: the first row of the table in verdict.cc that
 // fits. Pure. Never `delivered` but for a 2xx reply at end_of_data without a reason; always
