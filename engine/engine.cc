@@ -201,7 +201,7 @@ void Engine::run(unsigned id) {
     changed_.wait(lock, [&] { return merged_; });
     if (leave_) return;
   }
-  runner.shard->resume(committed_, recovered_.marks);
+  runner.shard->resume(committed_, recovered_.marks, recovered_.orders);
   publish(id);
   {
     std::unique_lock lock(mutex_);
@@ -270,30 +270,17 @@ void Engine::answer(intake::AppendAnswer answer) {
   control_.wake();
 }
 
-void Engine::answer_in_doubt(InDoubtAnswer answer) {
+void Engine::answer_question(QuestionAnswer answer) {
   {
     std::unique_lock lock(mutex_);
-    in_doubt_answers_.push_back(std::move(answer));
+    question_answers_.push_back(std::move(answer));
   }
   control_.wake();
 }
 
-std::vector<InDoubtAnswer> Engine::take_in_doubt_answers() {
+std::vector<QuestionAnswer> Engine::take_question_answers() {
   std::unique_lock lock(mutex_);
-  return std::exchange(in_doubt_answers_, {});
-}
-
-void Engine::answer_erasure(ErasureAnswer answer) {
-  {
-    std::unique_lock lock(mutex_);
-    erasure_answers_.push_back(std::move(answer));
-  }
-  control_.wake();
-}
-
-std::vector<ErasureAnswer> Engine::take_erasure_answers() {
-  std::unique_lock lock(mutex_);
-  return std::exchange(erasure_answers_, {});
+  return std::exchange(question_answers_, {});
 }
 
 std::vector<intake::AppendAnswer> Engine::take_answers() {

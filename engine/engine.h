@@ -39,8 +39,7 @@ class Engine final : public EngineCore, private Exchange::Answers {
   std::vector<intake::AppendAnswer> take_answers();
   // Places of the spool found damaged since the start, since the last call. Control thread.
   std::vector<std::string> take_damage();
-  std::vector<InDoubtAnswer> take_in_doubt_answers();
-  std::vector<ErasureAnswer> take_erasure_answers();
+  std::vector<QuestionAnswer> take_question_answers();
 
   // No new transaction begins; open ones may finish until the limit; what is decided is made
   // durable. Blocks. True when everything finished by itself.
@@ -55,8 +54,7 @@ class Engine final : public EngineCore, private Exchange::Answers {
   absl::Status prepare(Runner& runner);
   void answer(intake::AppendAnswer answer) override;
   void damage(std::string what) override;
-  void answer_in_doubt(InDoubtAnswer answer) override;
-  void answer_erasure(ErasureAnswer answer) override;
+  void answer_question(QuestionAnswer answer) override;
   void post_stop(bool abort);
   void join();
 
@@ -70,8 +68,7 @@ class Engine final : public EngineCore, private Exchange::Answers {
   std::condition_variable changed_;
   std::vector<intake::AppendAnswer> answers_;
   std::vector<std::string> damage_;
-  std::vector<InDoubtAnswer> in_doubt_answers_;
-  std::vector<ErasureAnswer> erasure_answers_;
+  std::vector<QuestionAnswer> question_answers_;
   std::vector<RecoveredHome> found_;
   RecoveredSpool recovered_;
   Committed committed_;

@@ -46,6 +46,23 @@ Shard& EngineCore::add_shard(uint16_t id, ShardPorts ports, uint64_t seed) {
 // -------------------------------------------------------------------------------------------------
 // recovery
 
+// What one home was told holds for all. A suspension that was lifted anywhere is lifted; what is
+// done at one home may still be under way at another.
+static void merge_orders(const std::vector<RecoveredHome>& found, RecoveredSpool& spool) {
+  using State = queue::Order::State;
+  for (const RecoveredHome& home : found) {
+    for (const auto& [number, order] : home.orders) {
+      const bool ended = order.state != State::given;
+      const bool lifted = ended && order.kind == queue::Order::Kind::suspend;
+      queue::Order& merged = spool.orders.try_emplace(number, order).first->second;
+      if (lifted ||
+          (!ended && merged.state != State::given && order.kind != queue::Order::Kind::suspend))
+        merged = order;
+    }
+  }
+  std::erase_if(spool.orders, [](const auto& each) { return each.second.state != State::given; });
+}
+
 RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
   RecoveredSpool spool;
   spool.marks.resize(homes());
@@ -67,6 +84,11 @@ RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
   }
   for (RecoveredHome& home : found) {
     if (home.home == queue::kConsumersJournal) spool.consumers = std::move(home.consumers);
+  }
+  merge_orders(found, spool);
+  orders_ = spool.orders;
+  for (const RecoveredHome& home : found) {
+    if (!home.orders.empty()) next_order_ = std::max(next_order_, home.orders.rbegin()->first + 1);
   }
   // Until the control side, which understands where they are, says how much is kept for them.
   if (!spool.consumers.empty()) {
@@ -191,6 +213,53 @@ void EngineCore::ask_erasure(const ErasureQuestion& question) {
     message->question = question;
     exchange_.post_home(home, std::move(message));
   }
+}
+
+void EngineCore::hand_out_orders() {
+  const auto orders = std::make_shared<const queue::Orders>(++orders_version_, orders_);
+  for (unsigned i = 0; i < shards(); ++i) {
+    auto message = std::make_unique<OrdersMessage>();
+    message->orders = orders;
+    exchange_.post(i, std::move(message));
+  }
+}
+
+// Lanes first: what is out is stopped, too.
+void EngineCore::ask_order(const OrderQuestion& question) {
+  const queue::Order& order = question.order;
+  if (order.state == queue::Order::State::given) {
+    orders_[order.number] = order;
+  } else {
+    orders_.erase(order.number);
+  }
+  hand_out_orders();
+  for (unsigned home = 0; home < exchange_.homes(); ++home) {
+    auto message = std::make_unique<OrderAsk>();
+    message->question = question;
+    exchange_.post_home(home, std::move(message));
+  }
+}
+
+void EngineCore::ask_why(const WhyQuestion& question) {
+  for (unsigned home = 0; home < exchange_.homes(); ++home) {
+    auto message = std::make_unique<WhyAsk>();
+    message->question = question;
+    exchange_.post_home(home, std::move(message));
+  }
+}
+
+void EngineCore::ask_sites(const SitesQuestion& question) {
+  for (unsigned i = 0; i < shards(); ++i) {
+    auto message = std::make_unique<SitesAsk>();
+    message->question = question;
+    exchange_.post(i, std::move(message));
+  }
+}
+
+void EngineCore::order_done(uint64_t number) {
+  if (++orders_done_[number] < homes()) return;
+  orders_done_.erase(number);
+  if (orders_.erase(number) > 0) hand_out_orders();
 }
 
 uint64_t EngineCore::waiting_recipients() const {

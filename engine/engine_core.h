@@ -23,6 +23,7 @@ struct RecoveredSpool {
   std::vector<std::vector<queue::AttemptMark>> marks;            // by home; for resume()
   std::map<std::string, queue::Consumer> consumers;              // of events, by name
   std::vector<std::string> damage;
+  std::map<uint64_t, queue::Order> orders;  // of operators, that hold; by number
   uint64_t next_batch = 1;
   uint64_t file_bytes = 0;  // of all journals
 };
@@ -73,6 +74,15 @@ class EngineCore : public intake::ShardPort {
   // Every shard answers once, by Exchange::Answers.
   void ask_in_doubt(const InDoubtQuestion& question);
   void ask_erasure(const ErasureQuestion& question);
+  // An order is given, or lifted; it holds when this returns, and is durable when all homes have
+  // answered.
+  void ask_order(const OrderQuestion& question);
+  void ask_why(const WhyQuestion& question);
+  void ask_sites(const SitesQuestion& question);
+  uint64_t next_order() { return next_order_++; }
+  const std::map<uint64_t, queue::Order>& orders() const { return orders_; }
+  // It has ended at one more home; at all of them it holds no more.
+  void order_done(uint64_t number);
 
   // intake::ShardPort, callable from the control thread
   unsigned shards() const override { return exchange_.shards(); }
@@ -108,6 +118,11 @@ class EngineCore : public intake::ShardPort {
   std::vector<std::unique_ptr<Counters>> counters_;
   std::vector<std::unique_ptr<Published>> published_;  // by home
   std::vector<std::unique_ptr<Shard>> shards_;
+  void hand_out_orders();
+  std::map<uint64_t, queue::Order> orders_;
+  std::map<uint64_t, unsigned> orders_done_;  // at so many homes
+  uint64_t next_order_ = 1;
+  uint64_t orders_version_ = 1;
 };
 
 }  // namespace veredus

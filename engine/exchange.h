@@ -51,8 +51,7 @@ class Exchange {
     virtual void answer(intake::AppendAnswer answer) = 0;
     // A place of the spool was found damaged after the start, in words.
     virtual void damage(std::string what) = 0;
-    virtual void answer_in_doubt(InDoubtAnswer) {}
-    virtual void answer_erasure(ErasureAnswer) {}
+    virtual void answer_question(QuestionAnswer) {}
   };
   void set_answers(Answers* answers) { answers_ = answers; }
   Answers& answers() { return *answers_; }

@@ -73,6 +73,9 @@ int64_t Home::next_due_mono_ns() const {
   if (writes_ && short_of_space()) next = std::min(next, tried_again_mono_ns_ + kTryAgainNs);
   if (writes_ && journal_.healthy() && journal_.idle() && durable_ > witnessed_)
     next = std::min(next, durable_mono_ns_ + kWitnessNs);
+  if (next_order_end_wall_ns_ != INT64_MAX)
+    next = std::min(
+        next, shard_.mono_ns + std::max<int64_t>(0, next_order_end_wall_ns_ - shard_.wall_ns));
   if (!down_.empty()) next = std::min(next, down_.begin()->first);
   return std::min({next, next_expiry_mono_ns(), next_erase_mono_ns()});
 }
@@ -200,6 +203,7 @@ void Home::on_durable(uint64_t sequence) {
   Counters::add(shard_.counters.journal_syncs);
   carried_durable(sequence);
   decisions_durable(sequence);
+  orders_durable(sequence);
   durable_ = sequence;
   durable_mono_ns_ = shard_.mono_ns;
   while (!flushed_.empty() && flushed_.front().sequence <= sequence) {
@@ -215,6 +219,7 @@ void Home::on_durable(uint64_t sequence) {
 void Home::on_lost(uint64_t sequence, const absl::Status& why) {
   abandon_checkpoint();
   carried_lost(sequence);
+  orders_lost(sequence, why);
   outcomes_moved();
   if (erase_.stage != Erase::Stage::none) end_erase(why);
   if (!removable_.empty()) removable_after_ = journal_.appended_sequence();
@@ -464,6 +469,7 @@ void Home::wake_dormant(Extent& extent) {
   const uint32_t slot = extent.dormant.pop_front(records_);
   Record& record = records_[slot];
   if (record.priority == kBatchPriority) record.priority = meta.priority;
+  if ((record.flags & kRecordGone) != 0) return drop_gone(slot);
   // Only recovery brings records that have been tried.
   if ((record.flags & kRecordDeferred) != 0) extent.batch->tally.deferred_now += 1;
   if ((record.flags & queue::kRecordInDoubt) != 0) extent.batch->tally.in_doubt_waiting += 1;
@@ -548,6 +554,7 @@ void Home::run_due() {
   more_to_do_ = !wheel_.advance(queue::tick_at(shard_.mono_ns - wheel_zero_mono_ns_),
                                 share_of(kDuePerTurn), due);
   activate_some();
+  unpark_some();
   walk_in_doubt();
   while (!due.empty()) {
     const uint32_t slot = due.pop_front(records_);

@@ -28,6 +28,8 @@
 #include "queue/journal.h"
 #include "queue/ledger.h"
 #include "queue/live_batch.h"
+#include "queue/order.h"
+#include "queue/orders.h"
 #include "queue/record_table.h"
 
 namespace veredus {
@@ -38,6 +40,7 @@ struct RecoveredHome {
   std::map<uint64_t, queue::KnownBatch> batches;      // whose meta or commit lies here, by number
   absl::flat_hash_map<uint64_t, uint64_t> accounted;  // by batch: settled and waiting ones here
   std::map<std::string, queue::Consumer> consumers;   // of events, by name
+  std::map<uint64_t, queue::Order> orders;            // of operators, by number
   std::vector<std::string> damage;                    // places found damaged, in words
   std::vector<queue::AttemptMark> marks;              // of recipients of any home
   uint64_t highest_batch = 0;
@@ -71,6 +74,8 @@ class Home final : public queue::JournalListener {
   void forget(uint64_t batch);
   void in_doubt_asked(const InDoubtQuestion& question);
   void erasure_asked(ErasureQuestion question);
+  void take_orders(const std::map<uint64_t, queue::Order>& of_spool);  // before resume()
+  void order_asked(const OrderQuestion& question);
   void route_told(RouteTold& told);
   void returned(ReturnedMessage& message);
   void window(const WindowMessage& message);
@@ -161,15 +166,17 @@ class Home final : public queue::JournalListener {
     std::shared_ptr<const queue::LiveBatch> batch;  // null: not committed
     uint64_t number = 0;                            // of the batch
     uint32_t segment = 0, offset = 0, bytes = 0, first_index = 0;
-    uint32_t live = 0;            // with those that are unread
-    uint32_t bytes_each = 0;      // of a recipient, about
-    uint32_t serial = 0;          // no other extent of this process had it
-    queue::SlotFifo dormant;      // its records, until the batch exists
-    std::vector<uint32_t> pages;  // offsets within the extent, ascending
-    bool marked = false;          // some of its recipients may have a mark in marks_
-    bool damaged = false;         // not carried: what could not be read stays where it is
-    uint32_t share = kNoShare;    // of its recipients, but those with a pool of their own
-    int64_t end_mono_ns = 0;      // of their time, likewise; known with the share
+    uint32_t live = 0;             // with those that are unread
+    uint32_t bytes_each = 0;       // of a recipient, about
+    uint32_t serial = 0;           // no other extent of this process had it
+    queue::SlotFifo dormant;       // its records, until the batch exists
+    std::vector<uint32_t> pages;   // offsets within the extent, ascending
+    bool marked = false;           // some of its recipients may have a mark in marks_
+    bool damaged = false;          // not carried: what could not be read stays where it is
+    uint32_t share = kNoShare;     // of its recipients, but those with a pool of their own
+    int64_t end_mono_ns = 0;       // of their time, likewise; known with the share
+    std::vector<uint32_t> orders;  // places in orders_ of that version: may hold for its recipients
+    uint64_t orders_version = 0;
     std::unique_ptr<queue::Ledger::Run> unread;  // who of it has no record yet
     queue::Settled* settled = nullptr;           // of its batch, here
     SegmentUse* use = nullptr;
@@ -284,9 +291,28 @@ class Home final : public queue::JournalListener {
   // Recipients of the same tenant, to be sent from the same pool: within a band they share a line.
   struct Share {
     uint32_t tenant = 0;
+    std::string tenant_name;
     std::string pool;  // as fed
   };
   static constexpr uint32_t kNoDomain = UINT32_MAX;
+  // An operator's order, and who is suspended by it and due.
+  struct Given {
+    queue::Order order;
+    queue::SlotFifo parked;
+    bool unwritten = false;  // found in another journal at the start
+  };
+  struct OrderAsked {
+    uint64_t sequence = 0;  // with it the order is durable
+    uint64_t token = 0;
+  };
+  // Who is to be cancelled, given up or tried again is looked for.
+  struct Sweep {
+    enum class Stage : uint8_t { none, records, wheel, ending };
+    Stage stage = Stage::none;
+    uint32_t slot = 0;
+    queue::DueWheel::Sifted place;
+  };
+  static constexpr uint32_t kOrderedPerTurn = 8192;  // records looked at for orders
   // The recipients of a domain that are due, of one share and band.
   struct Ready {
     uint32_t share = 0;
@@ -483,7 +509,7 @@ class Home final : public queue::JournalListener {
   void activate_lane(HomeLane& lane);
 
   // home_lines.cc
-  uint32_t share_number(uint32_t tenant, std::string_view pool);
+  uint32_t share_number(const queue::LiveBatch& batch, std::string_view pool);
   uint32_t share_of_record(uint32_t slot);
   static Ready* find_ready(Domain& domain, uint32_t share, uint8_t band);
   static Ready& ready_of(Domain& domain, uint32_t share, uint8_t band);
@@ -494,6 +520,30 @@ class Home final : public queue::JournalListener {
   void leave_line(Line& line, Ready& ready);
   void next_in_line(Line& line);
   void list_domain(uint32_t id);
+
+  // home_orders.cc
+  void write_missing_orders();
+  void write_order(const queue::Order& order);
+  void orders_durable(uint64_t sequence);
+  void orders_lost(uint64_t sequence, const absl::Status& why);
+  void orders_changed();
+  void end_order(uint64_t number);
+  void end_orders_in_time();
+  void done(queue::Order order);
+  std::vector<queue::Order> orders_in_force() const;
+  const queue::Order* order_for(uint32_t slot);
+  bool fits_here(const queue::Order& order, uint32_t domain, uint64_t batch);
+  bool source_suspended(HomeLane& lane, const Line& line, uint16_t source);
+  bool obey(uint32_t slot);
+  void park(uint32_t slot, uint64_t number);
+  void came_back_for(uint32_t slot, uint64_t number);
+  queue::Outcome ordered_outcome(uint32_t slot, const queue::Order& order);
+  void unpark_some();
+  void sweep_for_orders();
+  void look_for_order(uint32_t slot);
+  void bring_forward();
+  void try_sites(const queue::Order& order);
+  void end_done_orders();
 
   // home_expiry.cc
   void ends_at(int64_t end_mono_ns);
@@ -599,6 +649,13 @@ class Home final : public queue::JournalListener {
   std::deque<HomeLane*> active_;
   std::vector<Share> shares_;
   absl::flat_hash_map<std::pair<uint32_t, std::string>, uint32_t> share_numbers_;
+  std::map<uint64_t, Given> given_;  // orders in force, by number
+  queue::Orders orders_;             // the same
+  int64_t next_order_end_wall_ns_ = INT64_MAX;
+  std::deque<OrderAsked> order_answers_;
+  queue::SlotFifo unparking_;
+  Sweep sweep_;
+  std::string order_text_;                 // scratch
   int64_t first_end_mono_ns_ = INT64_MAX;  // nobody who is due ends before
   int64_t next_walk_mono_ns_ = 0;          // for such as have ended
   uint32_t expiry_walk_ = queue::kNoSlot;  // where it is

@@ -28,6 +28,8 @@ void Home::maintain() {
   erase_some();
   if (!writes_) return;
   expire_ready();
+  end_orders_in_time();
+  sweep_for_orders();
   end_segment_for_room();
   if (checkpoint_due()) begin_checkpoint();
   checkpoint_some();
@@ -44,6 +46,10 @@ void Home::begin_checkpoint() {
   checkpoint_.place = journal_.append_checkpoint_begin(scratch_);
   for (const auto& [name, consumer] : consumers_) {
     queue::encode_checkpoint_consumer(consumer, scratch_);
+    journal_.append(FrameType::checkpoint, scratch_);
+  }
+  for (const queue::Order& order : orders_in_force()) {
+    queue::encode_checkpoint_order(order, scratch_);
     journal_.append(FrameType::checkpoint, scratch_);
   }
   for (const queue::Erasure& erasure : erasures()) {

@@ -83,6 +83,10 @@ Home::Dispatched Home::dispatch_domain(HomeLane& lane, Line& line, uint32_t id, 
       --lane.ready;
       continue;
     }
+    if (obey(slot)) {
+      --lane.ready;
+      continue;
+    }
     if (!send_ticket(lane, line, static_cast<unsigned>(slice), slot)) {
       ready.fifo.push_front(records_, slot);
       return Dispatched::queue_full;

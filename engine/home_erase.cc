@@ -94,7 +94,7 @@ void Home::begin_erase() {
           stopping_ ? "the engine is being stopped"
                     : "the spool could not be looked through: the disk is full, or fails, or what "
                       "it held at the start is still being read");
-      shard_.exchange.answers().answer_erasure(std::move(answer));
+      shard_.exchange.answers().answer_question(std::move(answer));
     }
     return;
   }
@@ -102,7 +102,7 @@ void Home::begin_erase() {
   if (!writes_ && !journal_.complete_segments().empty()) return begin_writing();
   if (!writes_) {
     for (Erase::Asked& asked : std::exchange(erase_.asked, {}))
-      shard_.exchange.answers().answer_erasure({asked.question.token, {}, 0, 0});
+      shard_.exchange.answers().answer_question(ErasureAnswer{asked.question.token, {}, 0, 0});
     return;
   }
   if (!loaded() || checkpoint_.stage != Checkpoint::Stage::none ||
@@ -378,7 +378,8 @@ void Home::await_in_flight() {
 void Home::end_erase(absl::Status status) {
   reader_.forget_wanted();
   for (const uint64_t token : erase_.tokens) {
-    shard_.exchange.answers().answer_erasure({token, status, erase_.cancelled, erase_.in_flight});
+    shard_.exchange.answers().answer_question(
+        ErasureAnswer{token, status, erase_.cancelled, erase_.in_flight});
   }
   Erase next;
   next.asked = std::move(erase_.asked);

@@ -34,7 +34,8 @@ void Home::expire_ready() {
   }
   expiry_walk_ = records_.visit(expiry_walk_, share_of(kWalkedPerTurn), [this](uint32_t slot) {
     Record& record = records_[slot];
-    if (record.state != RecordState::ready || (record.flags & kRecordGone) != 0) return;
+    const bool due = record.state == RecordState::ready || record.state == RecordState::parked;
+    if (!due || (record.flags & kRecordGone) != 0) return;
     const int64_t end = expires_mono_ns(slot);
     if (end > shard_.mono_ns) return ends_at(end);
     queue::Outcome outcome = expired_outcome(slot);

@@ -43,13 +43,13 @@ void Home::answer_in_doubt(InDoubtWalk& walk) {
   if (decides && journal_.appended_sequence() > journal_.durable_sequence()) {
     decided_.push_back({journal_.appended_sequence(), std::move(walk.answer)});
   } else {
-    shard_.exchange.answers().answer_in_doubt(std::move(walk.answer));
+    shard_.exchange.answers().answer_question(std::move(walk.answer));
   }
 }
 
 void Home::decisions_durable(uint64_t sequence) {
   while (!decided_.empty() && decided_.front().sequence <= sequence) {
-    shard_.exchange.answers().answer_in_doubt(std::move(decided_.front().answer));
+    shard_.exchange.answers().answer_question(std::move(decided_.front().answer));
     decided_.pop_front();
   }
 }

@@ -14,10 +14,10 @@ using queue::RecordState;
 // -------------------------------------------------------------------------------------------------
 // shares
 
-uint32_t Home::share_number(uint32_t tenant, std::string_view pool) {
-  const auto [found, fresh] = share_numbers_.try_emplace(std::pair(tenant, std::string(pool)),
+uint32_t Home::share_number(const queue::LiveBatch& batch, std::string_view pool) {
+  const auto [found, fresh] = share_numbers_.try_emplace(std::pair(batch.tenant, std::string(pool)),
                                                          static_cast<uint32_t>(shares_.size()));
-  if (fresh) shares_.push_back({tenant, std::string(pool)});
+  if (fresh) shares_.push_back({batch.tenant, batch.batch.tenant, std::string(pool)});
   return found->second;
 }
 
@@ -25,12 +25,12 @@ uint32_t Home::share_of_record(uint32_t slot) {
   Extent& extent = extents_[records_[slot].extent];
   const queue::LiveBatch& batch = *extent.batch;
   if (extent.share == kNoShare) {
-    extent.share = share_number(batch.tenant, batch.batch.pool);
+    extent.share = share_number(batch, batch.batch.pool);
     extent.end_mono_ns = batch.expires_mono_ns(shard_.settings.retry, 0);
   }
   ends_at(own_expiry_.value(slot) != 0 ? expires_mono_ns(slot) : extent.end_mono_ns);
   if (const uint32_t own = own_pool_.value(slot); own != 0)
-    return share_number(batch.tenant, pool_names_[own - 1]);
+    return share_number(batch, pool_names_[own - 1]);
   return extent.share;
 }
 

@@ -47,9 +47,10 @@ void Home::write_order(const Order& order) {
 
 void Home::order_asked(const OrderQuestion& question) {
   const Order& order = question.order;
-  if (!writes_) {
+  if (!writes_) {  // nobody waits here, nor ever will
     OrderAnswer answer;
     answer.token = question.token;
+    answer.done = order.number;
     return shard_.exchange.answers().answer_question(std::move(answer));
   }
   write_order(order);
@@ -103,7 +104,8 @@ void Home::end_order(uint64_t number) {
   given_.erase(found);
 }
 
-// What the journal says of an order is never less than what holds: so it ends when its time is over.
+// What the journal says of an order is never less than what holds: so it ends when its time is
+// over.
 void Home::end_orders_in_time() {
   if (next_order_end_wall_ns_ > shard_.wall_ns) return;
   std::vector<Order> ended;
@@ -119,6 +121,9 @@ void Home::done(Order order) {
   order.ended_wall_ns = shard_.wall_ns;
   write_order(order);
   end_order(order.number);
+  OrderAnswer answer;
+  answer.done = order.number;
+  shard_.exchange.answers().answer_question(std::move(answer));
 }
 
 std::vector<Order> Home::orders_in_force() const {

@@ -23,6 +23,7 @@ absl::StatusOr<RecoveredHome> Home::recover() {
   found_bytes_ = recovered->replayed_bytes;
   found.batches = ledger_->take_batches();
   found.consumers = consumers_ = ledger_->consumers();
+  found.orders = ledger_->orders();
   found.damage = ledger_->damage();
   Counters::add(shard_.counters.spool_damage, found.damage.size());
   found.highest_batch = highest_batch_ = ledger_->highest_batch();
@@ -67,6 +68,7 @@ void Home::resume(
       settled_.empty() && erasures.empty())
     return;
   begin_writing();
+  write_missing_orders();
   erasures_found(erasures);
 }
 

@@ -48,6 +48,7 @@ void Home::settle(const Returned& item, const ReturnedMessage& message, uint16_t
   if (cancelled && item.unsent) return finish_cancelled(ticket.slot);
   if (item.unsent) {
     Counters::add(shard_.counters.unsent);
+    if (item.order != 0) return came_back_for(ticket.slot, item.order);
     return make_ready(ticket.slot, true);
   }
   record->attempts = queue::attempts_plus_one(record->attempts);

@@ -208,8 +208,10 @@ Returned& Lanes::give_back(Work& work) {
   return item;
 }
 
-void Lanes::give_back_unsent(Work& work) {
-  give_back(work).unsent = true;
+void Lanes::give_back_unsent(Work& work, uint64_t order) {
+  Returned& item = give_back(work);
+  item.unsent = true;
+  item.order = order;
   free_work(work);
 }
 

@@ -19,6 +19,7 @@
 #include "engine/messages.h"
 #include "engine/smtp/session.h"
 #include "engine/store.h"
+#include "queue/orders.h"
 #include "queue/site_clock.h"
 
 namespace veredus {
@@ -70,13 +71,13 @@ class Lane {
   Scope* called_by = nullptr;  // its turn has come, this turn of the loop
   uint32_t sessions = 0;       // dialling ones included
   uint32_t dialling = 0;
-  uint16_t hosts_resolved = 0;  // Site::hosts asked so far, whole preferences at a time
-  uint16_t hosts_asked = 0;     // of these, not answered yet
-  uint32_t closing = 0;         // of the sessions: over, the kernel has not let go of them yet
-  uint32_t leaving = 0;         // of the sessions: told to go when they are done
-  bool listed = false;          // to be pumped this turn
+  uint16_t hosts_resolved = 0;      // Site::hosts asked so far, whole preferences at a time
+  uint16_t hosts_asked = 0;         // of these, not answered yet
+  uint32_t closing = 0;             // of the sessions: over, the kernel has not let go of them yet
+  uint32_t leaving = 0;             // of the sessions: told to go when they are done
+  bool listed = false;              // to be pumped this turn
   int64_t looks_again_mono_ns = 0;  // stands in Lanes::again_, if that has not come
-  bool wants_place = false;     // stands in Lanes::without_place_
+  bool wants_place = false;         // stands in Lanes::without_place_
   int64_t transaction_ns =
       20'000'000;          // moving average of one transaction; the first guess is a near server
   double recipients = 1;   // moving average per transaction
@@ -129,6 +130,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
 
   void site_announced(std::shared_ptr<const Site> site);
   void policy_changed();
+  void take_orders(queue::OrdersPtr orders);
   void announce(std::shared_ptr<const queue::LiveBatch> batch);
   void segment_removed(uint16_t journal, uint32_t segment) {
     store_.segment_removed(journal, segment);
@@ -184,7 +186,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   Work* new_work();
   void free_work(Work& work);
   Returned& give_back(Work& work);
-  void give_back_unsent(Work& work);
+  void give_back_unsent(Work& work, uint64_t order = 0);
   void text_of(const Work& work, Returned& item, std::string_view text, std::string_view mx,
                std::string_view address);
   void fail_waiting(Lane& lane);
@@ -212,6 +214,10 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void close_idle();
   void send_away(smtp::Session& session);
   void forget_finished();
+
+  // lane_orders.cc
+  const queue::Order* order_for(const Lane& lane, const Work& work) const;
+  bool held_back(Lane& lane, Work& work);
 
   // lane_tokens.cc
   bool may_grow(Lane& lane);
@@ -265,6 +271,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   dns::Router& router_;
   smtp::SessionWorld world_;
   Limits& limits_;
+  queue::OrdersPtr orders_ = std::make_shared<const queue::Orders>();
   absl::flat_hash_map<std::string, std::unique_ptr<SessionRules>> rules_;  // by what they say
 
   absl::flat_hash_map<uint32_t, std::shared_ptr<const Site>> sites_;  // announced; by number

@@ -69,6 +69,10 @@ bool Lanes::offer_next(Lane& lane, smtp::Session& session) {
       expire(*work);
       continue;
     }
+    if (held_back(lane, *work)) {
+      lane.waiting.charge(*tenant, 0);
+      continue;
+    }
     Load& load = *new_load();
     load.lane = &lane;
     load.first_of_session = session.messages() == 0;
@@ -122,7 +126,7 @@ void Lanes::gather(LaneQueue::Tenant& tenant, Load& load, const smtp::Session& s
     uint32_t next = 0;
     if (!queue::read_entry(other.page->bytes, other.ticket.entry_offset, entry_again_, next).ok())
       return;
-    if (expired(other, entry_again_)) return;
+    if (expired(other, entry_again_) || order_for(lane, other) != nullptr) return;
     lane.waiting.pop(tenant);
     load.works.push_back(&other);
     load.recipients.push_back(other.to);

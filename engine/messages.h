@@ -10,9 +10,11 @@
 #include "engine/erasure.h"
 #include "engine/in_doubt.h"
 #include "engine/intake/port.h"
+#include "engine/orders.h"
 #include "engine/policy.h"
 #include "engine/smtp/verdict.h"
 #include "queue/live_batch.h"
+#include "queue/orders.h"
 #include "queue/outcome.h"
 #include "queue/ticket.h"
 
@@ -40,6 +42,10 @@ struct Message {
     forget,        // intake → home
     in_doubt_ask,  // control → home
     erasure_ask,   // control → home
+    order_ask,     // control → home
+    orders,        // engine → all shards: operators' orders are others
+    why_ask,       // control → home
+    sites_ask,     // control → shard
     route_ask,     // home → the domain's shard
     site_ask,      // the domain's shard → the site's owner
     route_told,    // either → home
@@ -93,6 +99,23 @@ struct ErasureAsk : Message {
   ErasureQuestion question;
 };
 
+struct OrderAsk : Message {
+  OrderAsk() : Message(Kind::order_ask) {}
+  OrderQuestion question;
+};
+struct OrdersMessage : Message {
+  OrdersMessage() : Message(Kind::orders) {}
+  queue::OrdersPtr orders;
+};
+struct WhyAsk : Message {
+  WhyAsk() : Message(Kind::why_ask) {}
+  WhyQuestion question;
+};
+struct SitesAsk : Message {
+  SitesAsk() : Message(Kind::sites_ask) {}
+  SitesQuestion question;
+};
+
 // "Where does this domain's mail go?" `domain_id` is the asking home's own number.
 struct RouteAsk : Message {
   RouteAsk() : Message(Kind::route_ask) {}
@@ -127,6 +150,7 @@ struct RouteTold : Message {
 struct Returned {
   queue::Ticket ticket;
   bool unsent = false;   // nothing was tried: no attempt is counted
+  uint64_t order = 0;    // with `unsent`: an operator's, that holds for this recipient
   bool expired = false;  // with `never`: its time had passed when the lane took it up
   smtp::Verdict verdict;
   uint8_t stage = 0;

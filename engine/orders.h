@@ -5,6 +5,8 @@
 #include <variant>
 
 #include "absl/status/status.h"
+#include "engine/erasure.h"
+#include "engine/in_doubt.h"
 #include "engine/why.h"
 #include "queue/order.h"
 
@@ -17,11 +19,13 @@ struct OrderQuestion {
 };
 // What is told here is durable.
 struct OrderAnswer {
-  uint64_t token = 0;
+  uint64_t token = 0;   // 0: nobody asked
+  uint64_t done = 0;    // number of one that has ended at this home by itself; 0: none
   absl::Status status;  // not ok: it may hold at other homes; ask again
 };
 
-// What homes and lanes are asked by the control thread, apart from those in doubt and forgotten.
-using QuestionAnswer = std::variant<OrderAnswer, WhyAnswer, SitesAnswer>;
+// What answers to the control thread's questions are, each with the token of its question.
+using QuestionAnswer =
+    std::variant<InDoubtAnswer, ErasureAnswer, OrderAnswer, WhyAnswer, SitesAnswer>;
 
 }  // namespace veredus

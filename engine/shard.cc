@@ -62,14 +62,17 @@ absl::StatusOr<std::vector<RecoveredHome>> Shard::recover() {
 
 void Shard::resume(
     const absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>>& committed,
-    std::vector<std::vector<queue::AttemptMark>>& marks) {
+    std::vector<std::vector<queue::AttemptMark>>& marks,
+    const std::map<uint64_t, queue::Order>& orders) {
   read_clock();
   std::vector<uint64_t> numbers;
   for (const auto& [number, batch] : committed) numbers.push_back(number);
   std::sort(numbers.begin(), numbers.end());
   for (const uint64_t number : numbers) lanes_.announce(committed.at(number));
+  lanes_.take_orders(std::make_shared<queue::Orders>(1, orders));
   for (Home& home : homes_) {
     home.take_marks(std::move(marks[home.number()]));
+    home.take_orders(orders);
     home.resume(committed);
   }
 }
@@ -143,6 +146,13 @@ void Shard::hear(Message& message) {
       return home_of(message).in_doubt_asked(static_cast<InDoubtAsk&>(message).question);
     case Message::Kind::erasure_ask:
       return home_of(message).erasure_asked(std::move(static_cast<ErasureAsk&>(message).question));
+    case Message::Kind::order_ask:
+      return home_of(message).order_asked(static_cast<OrderAsk&>(message).question);
+    case Message::Kind::orders:
+      return lanes_.take_orders(std::move(static_cast<OrdersMessage&>(message).orders));
+    case Message::Kind::why_ask:
+    case Message::Kind::sites_ask:
+      return;
     case Message::Kind::route_ask:
       return routes_.ask(static_cast<RouteAsk&>(message));
     case Message::Kind::site_ask:

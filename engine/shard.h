@@ -54,7 +54,8 @@ class Shard {
   // `marks` of earlier lives, by home: each home takes its own.
   void resume(
       const absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>>& committed,
-      std::vector<std::vector<queue::AttemptMark>>& marks);
+      std::vector<std::vector<queue::AttemptMark>>& marks,
+      const std::map<uint64_t, queue::Order>& orders);
 
   // Once round: reap → timers → deliver → settle → home's → submit. Waits at its end when there is
   // nothing to do.

@@ -24,11 +24,11 @@ struct Condition {
 // domain (whose site is told).
 struct WhyQuestion {
   uint64_t token = 0;
-  uint64_t batch = 0;   // number; 0: not asked
-  int64_t index = -1;   // of the batch; -1: all
-  std::string domain;   // …, or a domain; small letters
-  std::string address;  // with domain: this recipient only; as fed, compared without case
-  std::string site;     // …, or a site's key
+  uint64_t batch = 0;    // number; 0: not asked
+  int64_t index = -1;    // of the batch; -1: all
+  std::string domain;    // …, or a domain; small letters
+  std::string address;   // with domain: this recipient only; as fed, compared without case
+  std::string site;      // …, or a site's key
   uint32_t limit = 100;  // recipients told in detail, by each home
 };
 
@@ -53,13 +53,13 @@ struct WhyAnswer {
 // Asked of every shard: what waits, flows and fails, by site.
 struct SitesQuestion {
   uint64_t token = 0;
-  std::string site;      // this one only
+  std::string site;       // this one only
   uint32_t limit = 1000;  // those with most waiting, by each shard
 };
 struct SiteState {
   std::string site, provider;
-  std::vector<std::string> domains;  // some of them
-  uint64_t waiting = 0, ready = 0, in_flight = 0;  // recipients
+  std::vector<std::string> domains;                  // some of them
+  uint64_t waiting = 0, ready = 0, in_flight = 0;    // recipients
   uint64_t delivered = 0, deferred = 0, failed = 0;  // since the start
   uint32_t connections = 0, idle = 0;
   std::string last_reply;

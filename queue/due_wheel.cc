@@ -97,6 +97,22 @@ bool DueWheel::advance(uint32_t now_tick, uint32_t budget, SlotFifo& out) {
   }
 }
 
+// The next list to be sifted; records move down only, so the highest level is first.
+bool DueWheel::next_list(Sifted& at) const {
+  for (;;) {
+    if (at.index == kSlots) {
+      if (at.level == 0) return false;
+      --at.level;
+      at.index = 0;
+    } else {
+      ++at.index;
+    }
+    if (at.index == kSlots) continue;
+    at.left = slots_[at.level][at.index].count;
+    if (at.left > 0) return true;
+  }
+}
+
 std::optional<uint32_t> DueWheel::next_due() const {
   if (!ready_.empty()) return position_;
   const std::optional<Event> event = next_event();

@@ -19,6 +19,10 @@ namespace veredus::queue {
 // `due` and `next` only; states are the caller's. One thread.
 class DueWheel {
  public:
+  static constexpr unsigned kLevels = 4;
+  static constexpr unsigned kSlotBits = 8;
+  static constexpr unsigned kSlots = 1u << kSlotBits;
+
   // `table` outlives the wheel. `now_tick` is where time begins.
   explicit DueWheel(RecordTable& table, uint32_t now_tick = 0);
 
@@ -33,6 +37,36 @@ class DueWheel {
   // call.
   bool advance(uint32_t now_tick, uint32_t budget, SlotFifo& out);
 
+  // Where sift() is.
+  struct Sifted {
+    unsigned level = kLevels;  // the one looked through last; the highest is first
+    unsigned index = kSlots;
+    uint32_t left = 0;  // of the list at `index`, to be looked at
+  };
+  // Takes out, into `out`, those for whom `wanted(slot)` says so, looking at no more than `budget`
+  // records a call. True: each that was in when the first call was made, and is not due, has been
+  // looked at. Other calls may come between.
+  template <class Wanted>
+  bool sift(Sifted& at, uint32_t budget, Wanted&& wanted, SlotFifo& out) {
+    while (budget > 0) {
+      if (at.left == 0 && !next_list(at)) return true;
+      SlotFifo& list = slots_[at.level][at.index];
+      // What has left it meanwhile went to a lower level, and is met there.
+      at.left = at.left < list.count ? at.left : list.count;
+      for (; at.left > 0 && budget > 0; --at.left, --budget) {
+        const uint32_t slot = list.pop_front(table_);
+        if (wanted(slot)) {
+          --count_;
+          out.push_back(table_, slot);
+        } else {
+          list.push_back(table_, slot);
+        }
+      }
+      if (list.empty()) occupied_[at.level][at.index / 64] &= ~(uint64_t{1} << (at.index % 64));
+    }
+    return false;
+  }
+
   // Nothing comes out before this tick (a lower bound: at it, perhaps only a level is turned).
   // Empty: nothing is in.
   std::optional<uint32_t> next_due() const;
@@ -40,15 +74,12 @@ class DueWheel {
   uint32_t count() const { return count_; }
 
  private:
-  static constexpr unsigned kLevels = 4;
-  static constexpr unsigned kSlotBits = 8;
-  static constexpr unsigned kSlots = 1u << kSlotBits;
-
   struct Event {
     unsigned level;
     uint32_t tick;  // at which the slot begins
   };
   std::optional<Event> next_event() const;
+  bool next_list(Sifted& at) const;
   void place(uint32_t slot, uint32_t position);
   bool cascade(const Event& event, uint32_t& budget);
 

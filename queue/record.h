@@ -38,6 +38,7 @@ enum class RecordState : uint8_t {
   waiting = 2,   // in the due wheel
   ready = 3,     // due, in a FIFO, waiting for the lane's credit
   ticketed = 4,  // out with a lane: the ticket must come back
+  parked = 5,    // due, but suspended: in the FIFO of an operator's order
 };
 
 enum RecordFlags : uint8_t {

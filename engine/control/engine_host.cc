@@ -80,10 +80,8 @@ void EngineHost::take_answers() {
       stored.mapped()(answer.status);
     }
   }
-  for (InDoubtAnswer& answer : engine_->take_in_doubt_answers())
-    in_doubt_.answered(std::move(answer));
-  for (ErasureAnswer& answer : engine_->take_erasure_answers())
-    erasures_.answered(std::move(answer));
+  for (QuestionAnswer& answer : engine_->take_question_answers())
+    std::visit([this](auto& each) { answered(std::move(each)); }, answer);
 }
 
 void EngineHost::store_consumer(const queue::Consumer& consumer,
@@ -108,6 +106,31 @@ void EngineHost::ask_erasure(const ErasureQuestion& question,
   ErasureQuestion asked = question;
   asked.token = erasures_.asked(std::move(on_answer), journals());
   engine_->ask_erasure(asked);
+}
+
+void EngineHost::ask_order(const queue::Order& order, std::function<void(OrderAnswer)> on_answer) {
+  OrderQuestion asked;
+  asked.order = order;
+  asked.token = orders_.asked(std::move(on_answer), journals());
+  engine_->ask_order(asked);
+}
+
+void EngineHost::answered(OrderAnswer answer) {
+  if (answer.done != 0) engine_->order_done(answer.done);
+  orders_.answered(std::move(answer));
+}
+
+void EngineHost::ask_why(const WhyQuestion& question, std::function<void(WhyAnswer)> on_answer) {
+  WhyQuestion asked = question;
+  asked.token = whys_.asked(std::move(on_answer), journals());
+  engine_->ask_why(asked);
+}
+
+void EngineHost::ask_sites(const SitesQuestion& question,
+                           std::function<void(SitesAnswer)> on_answer) {
+  SitesQuestion asked = question;
+  asked.token = sites_.asked(std::move(on_answer), shards());
+  engine_->ask_sites(asked);
 }
 
 // Events of it are kept as all others are. A registered consumer may hold them longer.

@@ -65,12 +65,24 @@ class EngineHost final : public EngineView, private io::Wake {
   void ask_erasure(const ErasureQuestion& question,
                    std::function<void(ErasureAnswer)> on_answer) override;
   int64_t erased_after_ns() const override;
+  void ask_order(const queue::Order& order, std::function<void(OrderAnswer)> on_answer) override;
+  uint64_t next_order() override { return engine_->next_order(); }
+  const std::map<uint64_t, queue::Order>& orders() const override { return engine_->orders(); }
+  void ask_why(const WhyQuestion& question, std::function<void(WhyAnswer)> on_answer) override;
+  void ask_sites(const SitesQuestion& question,
+                 std::function<void(SitesAnswer)> on_answer) override;
+  const Policy& policy() const override { return engine_->policy(); }
 
  private:
   EngineHost(EngineSettings settings, Post post)
       : settings_(std::move(settings)), post_(std::move(post)) {}
   void wake() override;
   void take_answers();
+  void answered(InDoubtAnswer answer) { in_doubt_.answered(std::move(answer)); }
+  void answered(ErasureAnswer answer) { erasures_.answered(std::move(answer)); }
+  void answered(OrderAnswer answer);
+  void answered(WhyAnswer answer) { whys_.answered(std::move(answer)); }
+  void answered(SitesAnswer answer) { sites_.answered(std::move(answer)); }
 
   const EngineSettings settings_;
   const Post post_;
@@ -81,6 +93,9 @@ class EngineHost final : public EngineView, private io::Wake {
   std::vector<std::string> damage_;
   Questions<InDoubtAnswer> in_doubt_;
   Questions<ErasureAnswer> erasures_;
+  Questions<OrderAnswer> orders_;
+  Questions<WhyAnswer> whys_;
+  Questions<SitesAnswer> sites_;
   std::vector<queue::Consumer> consumers_;
   // Intake's tokens are small numbers.
   static constexpr uint64_t kConsumerTokens = uint64_t{1} << 63;

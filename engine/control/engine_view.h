@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,6 +10,9 @@
 #include "engine/context.h"
 #include "engine/erasure.h"
 #include "engine/in_doubt.h"
+#include "engine/orders.h"
+#include "engine/policy.h"
+#include "engine/why.h"
 #include "queue/consumer.h"
 #include "queue/disk.h"
 #include "queue/journal.h"
@@ -58,6 +62,18 @@ class EngineView {
   // Likewise: somebody asks to be forgotten.
   virtual void ask_erasure(const ErasureQuestion& question,
                            std::function<void(ErasureAnswer)> on_answer) = 0;
+  // An operator's order is given, or lifted (its state says which); `on_answer` once for each home,
+  // when it is durable there. It holds from now on.
+  virtual void ask_order(const queue::Order& order, std::function<void(OrderAnswer)> on_answer) = 0;
+  // A number for the next one.
+  virtual uint64_t next_order() = 0;
+  virtual const std::map<uint64_t, queue::Order>& orders() const = 0;  // in force, by number
+  // Why mail waits, and what waits where; once for each home, and once for each shard.
+  virtual void ask_why(const WhyQuestion& question, std::function<void(WhyAnswer)> on_answer) = 0;
+  virtual void ask_sites(const SitesQuestion& question,
+                         std::function<void(SitesAnswer)> on_answer) = 0;
+  virtual const Policy& policy() const = 0;
+
   // How long from now on the journals may hold what is asked to be erased now.
   virtual int64_t erased_after_ns() const = 0;
 

@@ -123,10 +123,18 @@ class Spool final : public EngineView {
   void ask_in_doubt(const InDoubtQuestion&, std::function<void(InDoubtAnswer)>) override {}
   void ask_erasure(const ErasureQuestion&, std::function<void(ErasureAnswer)>) override {}
   int64_t erased_after_ns() const override { return 0; }
+  void ask_order(const queue::Order&, std::function<void(OrderAnswer)>) override {}
+  uint64_t next_order() override { return 1; }
+  const std::map<uint64_t, queue::Order>& orders() const override { return no_orders; }
+  void ask_why(const WhyQuestion&, std::function<void(WhyAnswer)>) override {}
+  void ask_sites(const SitesQuestion&, std::function<void(SitesAnswer)>) override {}
+  const Policy& policy() const override { return no_policy; }
   uint64_t first_batch_of_run() const override { return first_of_run; }
   std::vector<std::string> damage() const override { return {}; }
 
   uint64_t first_of_run = 1;
+  std::map<uint64_t, queue::Order> no_orders;
+  Policy no_policy;
   std::map<unsigned, uint32_t> from_of, held;
   std::vector<std::pair<queue::Consumer, std::function<void(absl::Status)>>> stored;
   std::vector<queue::Consumer> known_before;

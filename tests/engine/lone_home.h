@@ -29,7 +29,10 @@ class SoundAnswers final : public Exchange::Answers {
     }
   }
   void damage(std::string what) override { ADD_FAILURE() << what; }
-  void answer_in_doubt(InDoubtAnswer answer) override { in_doubt.push_back(std::move(answer)); }
+  void answer_question(QuestionAnswer answer) override {
+    if (auto* const of_doubt = std::get_if<InDoubtAnswer>(&answer))
+      in_doubt.push_back(std::move(*of_doubt));
+  }
   uint64_t count = 0;
   bool refusals_wanted = false;
   std::vector<std::string> refusals;

@@ -87,7 +87,7 @@ bool World::try_start() {
   }
   const EngineCore::Committed committed = EngineCore::committed_of(spool);
   for (const auto& place : life.places) {
-    place->shard->resume(committed, spool.marks);
+    place->shard->resume(committed, spool.marks, spool.orders);
     life.core->publish(place->id);
   }
   intake::IntakeSettings intake_settings;

@@ -124,7 +124,13 @@ struct World::Life final : Exchange::Answers {
   }
   void answer(intake::AppendAnswer one) override { answers.push_back(std::move(one)); }
   void damage(std::string what) override { world.damage_told(what); }
-  void answer_erasure(ErasureAnswer one) override { erasure_answers.push_back(std::move(one)); }
+  void answer_question(QuestionAnswer one) override {
+    if (auto* const of_erasure = std::get_if<ErasureAnswer>(&one))
+      erasure_answers.push_back(std::move(*of_erasure));
+    if (const auto* const of_order = std::get_if<OrderAnswer>(&one))
+      order_answers.push_back(*of_order);
+  }
+  std::vector<OrderAnswer> order_answers;
 
   World& world;
   std::unique_ptr<EngineCore> core;

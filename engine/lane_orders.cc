@@ -1,0 +1,65 @@
+// What operators have ordered of the mail that is out with a lane: it is looked at again before it
+// is offered, and what an order holds for goes home.
+
+#include <algorithm>
+
+#include "engine/lane.h"
+
+namespace veredus {
+
+using queue::Order;
+
+// A site that is passed over is tried again when that is ordered.
+void Lanes::take_orders(queue::OrdersPtr orders) {
+  const queue::OrdersPtr before = std::exchange(orders_, std::move(orders));
+  std::vector<const Order*> retries;
+  for (const Order& order : orders_->all()) {
+    if (order.kind != Order::Kind::retry) continue;
+    const auto known = [&](const Order& old) { return old.number == order.number; };
+    if (std::none_of(before->all().begin(), before->all().end(), known)) retries.push_back(&order);
+  }
+  if (retries.empty()) return;
+  std::vector<std::pair<uint32_t, uint16_t>> numbers;
+  for (const auto& [number, lane] : lanes_) {
+    if (!lane->clock.open(shard_.mono_ns)) numbers.push_back(number);
+  }
+  std::sort(numbers.begin(), numbers.end());
+  for (const auto& number : numbers) {
+    Lane& lane = *lanes_[number];
+    const auto fits = [&](const Order* order) {
+      return fits_site(order->filter, lane.site->key, lane.provider->name);
+    };
+    if (std::none_of(retries.begin(), retries.end(), fits)) continue;
+    lane.clock.succeeded();
+    for (Target& target : lane.targets) target.down_until_mono_ns = 0;
+  }
+}
+
+// The strongest that holds for a recipient whose address is in hand; none by retry.
+const Order* Lanes::order_for(const Lane& lane, const Work& work) const {
+  if (orders_->empty()) return nullptr;
+  const std::string_view domain = work.to.substr(work.to.rfind('@') + 1);
+  for (const Order& order : orders_->all()) {
+    const queue::Filter& filter = order.filter;
+    if (order.kind == Order::Kind::retry || order.last_batch < work.batch->batch.number ||
+        !order.in_force(shard_.wall_ns))
+      continue;
+    if (fits_batch(filter, work.batch->batch) && fits_domain(filter, domain) &&
+        fits_site(filter, lane.site->key, lane.provider->name) &&
+        fits_source(filter, lane.policy->sources[lane.source].name) &&
+        fits_recipient(filter, work.to))
+      return &order;
+  }
+  return nullptr;
+}
+
+// True: it has gone home, which knows what to do with it. Orders by recipient are looked at here
+// only, so home is told which one it was.
+bool Lanes::held_back(Lane& lane, Work& work) {
+  const Order* const order = order_for(lane, work);
+  if (order == nullptr) return false;
+  give_back_unsent(work, asks_recipient(order->filter) ? order->number : 0);
+  return true;
+}
+
+}  // namespace veredus
