@@ -72,8 +72,15 @@ TEST(WaitingMemory, FiveMillionRecipientsCostAtMost32BytesEach) {
   exchange.set_wake(0, &wake);
   io::Random random(1);
   Counters counters;
-  ShardContext shard{0,      1,        settings,      exchange,
-                     random, counters, 1'000'000'000, 1'700'000'000'000'000'000};
+  ShardContext shard{0,
+                     1,
+                     settings,
+                     exchange,
+                     random,
+                     counters,
+                     1'000'000'000,
+                     1'700'000'000'000'000'000,
+                     make_policy(settings, nullptr)};
   NullDisk disk;
   Home home(shard, disk, 0);
   ASSERT_TRUE(home.recover().ok());
