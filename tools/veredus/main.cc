@@ -75,8 +75,8 @@ int run(int argc, char** argv) {
       ->add_option("WHAT", spool.what,
                    "list: journals and segments; verify: read and check all that is needed "
                    "(65: damage); outcomes: those still in the journals; waiting: who waits, "
-                   "all others are settled")
-      ->check(CLI::IsMember({"list", "verify", "outcomes", "waiting"}));
+                   "all others are settled; orders: what operators ordered, as far as it holds")
+      ->check(CLI::IsMember({"list", "verify", "outcomes", "waiting", "orders"}));
   spool_app->add_option("--spool", spool.spool, "directory (default: of the configuration)");
   spool_app->add_option("--batch", spool.batch, "only of this batch, as NAME or TENANT/NAME");
   spool_app->add_flag("--final", spool.final_only, "outcomes: only those that are final");

@@ -322,6 +322,7 @@ int run_spool(const Common& common, const SpoolOptions& options) {
   if (options.what == "verify") return run_verify(*spool, common);
   if (options.what == "outcomes") return print_outcomes(*spool, common, options);
   if (options.what == "waiting") return run_waiting(*spool, common, options);
+  if (options.what == "orders") return print_orders(*spool, common);
   return run_list(*spool, common, options);
 }
 
