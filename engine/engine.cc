@@ -283,6 +283,19 @@ std::vector<QuestionAnswer> Engine::take_question_answers() {
   return std::exchange(question_answers_, {});
 }
 
+void Engine::report(std::string what) {
+  {
+    std::unique_lock lock(mutex_);
+    reports_.push_back(std::move(what));
+  }
+  control_.wake();
+}
+
+std::vector<std::string> Engine::take_reports() {
+  std::unique_lock lock(mutex_);
+  return std::exchange(reports_, {});
+}
+
 std::vector<intake::AppendAnswer> Engine::take_answers() {
   std::unique_lock lock(mutex_);
   return std::exchange(answers_, {});

@@ -40,6 +40,7 @@ class Engine final : public EngineCore, private Exchange::Answers {
   // Places of the spool found damaged since the start, since the last call. Control thread.
   std::vector<std::string> take_damage();
   std::vector<QuestionAnswer> take_question_answers();
+  std::vector<std::string> take_reports();
 
   // No new transaction begins; open ones may finish until the limit; what is decided is made
   // durable. Blocks. True when everything finished by itself.
@@ -55,6 +56,7 @@ class Engine final : public EngineCore, private Exchange::Answers {
   void answer(intake::AppendAnswer answer) override;
   void damage(std::string what) override;
   void answer_question(QuestionAnswer answer) override;
+  void report(std::string what) override;
   void post_stop(bool abort);
   void join();
 
@@ -69,6 +71,7 @@ class Engine final : public EngineCore, private Exchange::Answers {
   std::vector<intake::AppendAnswer> answers_;
   std::vector<std::string> damage_;
   std::vector<QuestionAnswer> question_answers_;
+  std::vector<std::string> reports_;
   std::vector<RecoveredHome> found_;
   RecoveredSpool recovered_;
   Committed committed_;

@@ -87,9 +87,8 @@ RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
   }
   merge_orders(found, spool);
   orders_ = spool.orders;
-  for (const RecoveredHome& home : found) {
-    if (!home.orders.empty()) next_order_ = std::max(next_order_, home.orders.rbegin()->first + 1);
-  }
+  for (const RecoveredHome& home : found)
+    next_order_ = std::max(next_order_, home.highest_order + 1);
   // Until the control side, which understands where they are, says how much is kept for them.
   if (!spool.consumers.empty()) {
     for (unsigned home = 0; home < homes(); ++home) exchange_.hold_events(home, 0);

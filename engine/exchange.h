@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -52,6 +53,8 @@ class Exchange {
     // A place of the spool was found damaged after the start, in words.
     virtual void damage(std::string what) = 0;
     virtual void answer_question(QuestionAnswer) {}
+    // Something that an operator should hear of.
+    virtual void report(std::string) {}
   };
   void set_answers(Answers* answers) { answers_ = answers; }
   Answers& answers() { return *answers_; }
@@ -96,6 +99,14 @@ class Exchange {
     return events_held_[home].from.load(std::memory_order_acquire);
   }
 
+  // An address of that source is not on this host now.
+  bool source_missing(uint32_t source) const {
+    return sources_missing_[source].load(std::memory_order_relaxed);
+  }
+  void set_source_missing(uint32_t source, bool missing) {
+    sources_missing_[source].store(missing, std::memory_order_relaxed);
+  }
+
   Mailbox& mailbox(unsigned shard) { return places_[shard]->mailbox; }
   queue::TicketQueue& tickets(unsigned shard) { return places_[shard]->tickets; }
   // Asked by the shard itself: it is the queue's one consumer.
@@ -120,6 +131,7 @@ class Exchange {
   const unsigned homes_;
   std::unique_ptr<std::atomic<uint64_t>[]> durable_;  // by shard, then home
   std::atomic<unsigned> homes_in_doubt_;
+  std::array<std::atomic<bool>, kSourcesMax> sources_missing_{};
   Answers* answers_ = nullptr;
 };
 

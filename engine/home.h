@@ -44,6 +44,7 @@ struct RecoveredHome {
   std::vector<std::string> damage;                    // places found damaged, in words
   std::vector<queue::AttemptMark> marks;              // of recipients of any home
   uint64_t highest_batch = 0;
+  uint64_t highest_order = 0;
   int64_t latest_wall_ns = 0;  // the latest time found: when this spool was last worked on
   queue::Recovered journal;
   uint64_t file_bytes = 0;  // of its segments
@@ -608,6 +609,7 @@ class Home final : public queue::JournalListener {
   std::map<uint64_t, Coordinated> coordinated_;  // by number
 
   uint64_t highest_batch_ = 0;
+  uint64_t highest_order_ = 0;
   uint64_t found_bytes_ = 0;  // that the start had to replay
 
   ExtentReader reader_;

@@ -54,6 +54,7 @@ void Home::order_asked(const OrderQuestion& question) {
     return shard_.exchange.answers().answer_question(std::move(answer));
   }
   write_order(order);
+  highest_order_ = std::max(highest_order_, order.number);
   if (order.state == Order::State::given) {
     given_[order.number].order = order;
   } else {

@@ -24,6 +24,7 @@ absl::StatusOr<RecoveredHome> Home::recover() {
   found.batches = ledger_->take_batches();
   found.consumers = consumers_ = ledger_->consumers();
   found.orders = ledger_->orders();
+  found.highest_order = highest_order_ = ledger_->highest_order();
   found.damage = ledger_->damage();
   Counters::add(shard_.counters.spool_damage, found.damage.size());
   found.highest_batch = highest_batch_ = ledger_->highest_batch();
@@ -61,11 +62,14 @@ void Home::resume(
     if (found != committed.end()) resume_run(run, found->second);
   }
   const std::map<uint32_t, int64_t> erasures = ledger_->erasures();
+  // An order that this journal holds must be ended in it, or a later start would find it again.
+  const bool own_orders = std::any_of(given_.begin(), given_.end(),
+                                      [](const auto& each) { return !each.second.unwritten; });
   ledger_.reset();
   if (loaded()) marks_applied();
   // An old journal of which nobody waits, and no batch is known, is not written any more.
   if (number_ >= shard_.exchange.shards() && extents_.empty() && coordinated_.empty() &&
-      settled_.empty() && erasures.empty())
+      settled_.empty() && erasures.empty() && !own_orders)
     return;
   begin_writing();
   write_missing_orders();

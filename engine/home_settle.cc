@@ -98,7 +98,8 @@ void Home::settle(const Returned& item, const ReturnedMessage& message, uint16_t
   }
   int64_t delay_ns = 0;
   if (!item.verdict.new_transaction) {
-    delay_ns = queue::next_delay_ns(retry_of(ticket.slot), record->attempts, shard_.random.next());
+    delay_ns = queue::next_delay_ns(retry_of(ticket.slot), record->attempts, shard_.random.next(),
+                                    item.verdict.retry_after_ns, item.verdict.greylisted);
   }
   postpone(ticket.slot, outcome, delay_ns);
 }

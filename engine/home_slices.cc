@@ -55,7 +55,9 @@ unsigned Home::slice_at(HomeLane& lane, uint16_t source, uint16_t shard) {
 // work goes to where it is done fastest. All of them use the narrowest window: a slice that has
 // sessions already must not take up all that waits before the others have theirs.
 int Home::slice_of_source(HomeLane& lane, Line& line, uint16_t source) {
-  if (shard_.policy->sources[source].removed || source_suspended(lane, line, source)) return -1;
+  if (shard_.policy->sources[source].removed || shard_.exchange.source_missing(source) ||
+      source_suspended(lane, line, source))
+    return -1;
   const unsigned shards = shard_.exchange.shards();
   const unsigned owner = lane.site->owner;
   if (!lane.hot || shards == 1) {

@@ -18,12 +18,13 @@ Lane::Lane(Lanes& lanes, std::shared_ptr<const Site> the_site, uint16_t the_sour
 }
 
 Lanes::Lanes(ShardContext& shard, queue::Disk& disk, dns::Router& router, io::Network& network,
-             io::TimerWheel& timers, Limits& limits)
+             io::TimerWheel& timers, Limits& limits, Sources& sources)
     : shard_(shard),
       store_(disk, *this, shard.settings.page_cache_bytes, shard.settings.content_cache_bytes),
       router_(router),
       world_(network, timers, shard.mono_ns),
       limits_(limits),
+      sources_(sources),
       returned_(shard.exchange.homes()),
       returned_number_(shard.exchange.homes()),
       disk_(disk),
@@ -132,6 +133,7 @@ void Lanes::on_work_ready(Work& work) {
   if (draining_) return give_back_unsent(work);
   if (io::is_planted(io::Planted::lost_ticket) && shard_.random.below(300) == 0)
     return free_work(work);
+  if (shard_.exchange.source_missing(lane.source)) return give_back_unsent(work);
   if (!lane.clock.open(shard_.mono_ns)) {
     tell_down(lane, work.ticket.home);
     return give_back_unsent(work);
@@ -251,7 +253,8 @@ void Lanes::text_of(const Work& work, Returned& item, std::string_view text, std
 // behind them at home are left alone until the site is tried again.
 void Lanes::fail_waiting(Lane& lane) {
   lane.failed_dials = 0;
-  lane.clock.failed(lane.provider->retry, shard_.mono_ns, shard_.random.next(), 0);
+  lane.clock.failed(lane.provider->retry, shard_.mono_ns, shard_.random.next(),
+                    lane.failure.verdict.retry_after_ns);
   for (uint16_t home = 0; home < lane.windows.size(); ++home) {
     if (lane.backlog[home] > 0) tell_down(lane, home);
     lane.windows[home] = 1;

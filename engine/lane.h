@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <list>
@@ -18,6 +19,7 @@
 #include "engine/limits.h"
 #include "engine/messages.h"
 #include "engine/smtp/session.h"
+#include "engine/sources.h"
 #include "engine/store.h"
 #include "queue/orders.h"
 #include "queue/site_clock.h"
@@ -31,7 +33,6 @@ struct Target {
   io::Endpoint endpoint;
   uint16_t host = 0;  // of Site::hosts
   uint16_t preference = 0;
-  int64_t down_until_mono_ns = 0;
 };
 
 // What sessions of a lane are told; the same for all lanes with the same rules.
@@ -86,6 +87,7 @@ class Lane {
   int64_t resolved_until_mono_ns = 0;
   int64_t resolve_begun_mono_ns = 0;
   uint32_t resolve_us = queue::kNotReached;  // that the addresses took; not told yet
+  io::Endpoint redirected;                   // staging: where all goes; family 0: it does not
   io::Endpoint peer_spelled;                 // the peer heard from last, and its address in text
   std::string peer_text;
   // The last thing that went wrong on the way to a greeting: what the waiting are told when no host
@@ -109,7 +111,7 @@ class Lane {
 class Lanes final : public Store::Owner, public smtp::SessionOwner {
  public:
   Lanes(ShardContext& shard, queue::Disk& disk, dns::Router& router, io::Network& network,
-        io::TimerWheel& timers, Limits& limits);
+        io::TimerWheel& timers, Limits& limits, Sources& sources);
   ~Lanes() override;
 
   // Start: makes the file of this shard's attempt marks. Without it nothing is sent.
@@ -131,6 +133,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void site_announced(std::shared_ptr<const Site> site);
   void policy_changed();
   void take_orders(queue::OrdersPtr orders);
+  void source_changed(uint16_t source, bool missing);
   void announce(std::shared_ptr<const queue::LiveBatch> batch);
   void segment_removed(uint16_t journal, uint32_t segment) {
     store_.segment_removed(journal, segment);
@@ -154,10 +157,13 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   static constexpr int64_t kDrainTargetNs =
       5'000'000'000;  // connections are opened so that what waits takes about this long
   static constexpr size_t kScratchKept = 64 * 1024;  // bytes of rendered text that a load keeps
+  static constexpr size_t kDownHostsMax = 65536;
+  static constexpr int64_t kRaceAfterNs = 250'000'000;  // RFC 8305 §5
   static constexpr uint32_t kWorthADial =
       1;  // transactions that a session may carry although its slot is recalled
-  // Messages that a session carries although another site stands in line for a connection.
-  static constexpr uint32_t kTurnMessages = 100;
+  // Messages that a session carries although another site stands in line for a connection; fewer,
+  // but not less than the second, the more of them there are.
+  static constexpr uint32_t kTurnMessages = 100, kTurnMessagesMin = 10;
   static constexpr int64_t kPlaceAgainNs = 1'000'000;
   static constexpr int64_t kAgainNs = 1'000'000'000;
   // A lane without a session dials so long before tokens are expected.
@@ -208,6 +214,18 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void sort_targets(Lane& lane);
   void addresses_known(Lane& lane, uint16_t host, const dns::Addresses& addresses);
   Target* choose_target(Lane& lane);
+  bool usable(const Lane& lane, const Target& target) const;
+  const io::Endpoint& from_address(const Lane& lane, uint8_t family) const;
+  void pass_over(const Lane& lane, const io::Endpoint& host);
+  bool start_dial(Lane& lane, const Target& target, smtp::Session* rival);
+  void redirect_targets(Lane& lane);
+
+  // lane_race.cc
+  void may_race(Lane& lane, smtp::Session& session, const Target& target);
+  void run_races();
+  const Target* other_family(const Lane& lane, const smtp::Session& session) const;
+  void on_session_connected(smtp::Session& session) override;
+  void end_race(smtp::Session& session);
   void note_failure(Lane& lane, smtp::Verdict verdict, std::string_view text,
                     std::string_view enhanced);
   void tell_windows(Lane& lane);
@@ -234,9 +252,11 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
 
   // lane_limits.cc
   bool take_connection(Lane& lane, uint32_t more);
+  bool has_connection(Lane& lane);
   void give_back_connection(Lane& lane);
   void give_back_unwanted(Lane& lane);
   bool owes(const Lane& lane) const;
+  bool pays(const smtp::Session& session) const;
   bool makes_room(const smtp::Session& session) const;
   void stand_in_line(Lane& lane, Scope& scope, Resource resource);
   void leave_line(Lane& lane);
@@ -263,6 +283,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void on_session_closing(smtp::Session& session) override;
   void on_session_gone(smtp::Session& session) override;
   void take_off_idle(smtp::Session& session);
+  bool too_old(const Lane& lane, const smtp::Session& session) const;
   smtp::Session* new_session();
   bool early_mail(const Lane& lane, uint16_t host) const;
 
@@ -271,6 +292,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   dns::Router& router_;
   smtp::SessionWorld world_;
   Limits& limits_;
+  Sources& sources_;
   queue::OrdersPtr orders_ = std::make_shared<const queue::Orders>();
   absl::flat_hash_map<std::string, std::unique_ptr<SessionRules>> rules_;  // by what they say
 
@@ -300,6 +322,14 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   std::vector<Load*> free_loads_;
   smtp::Session* idle_oldest_ = nullptr;  // all idle sessions, by when they became so
   smtp::Session* idle_newest_ = nullptr;
+  // Hosts that could not be reached from a source: passed over until then.
+  absl::flat_hash_map<std::pair<std::array<uint8_t, 19>, uint16_t>, int64_t> down_hosts_;
+  struct Race {
+    int64_t at_mono_ns = 0;
+    smtp::Session* session = nullptr;
+    uint32_t dial = 0;  // of the session
+  };
+  std::deque<Race> races_;  // in order
   std::vector<Lane*> called_;
   std::vector<Scope*> pressed_;  // somebody waits for their slots
   uint64_t came_ = 0;            // so many stood in a line so far

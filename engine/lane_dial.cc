@@ -22,6 +22,7 @@ void Lanes::deliver() {
     if (session->listed_idle) send_away(*session);
   }
   spent_.clear();
+  run_races();
   call_from_lines();
   for (size_t lanes = to_pump_.size(); lanes > 0; --lanes) {
     Lane& lane = *to_pump_.front();
@@ -56,12 +57,11 @@ void Lanes::pump(Lane& lane) {
   // anything, for ever.
   for (size_t i = lane.idle.size(); i > 0 && (owes(lane) || lane.rescopes); --i) {
     smtp::Session& session = *lane.idle[i - 1];
-    if (lane.waiting.empty() || session.messages() >= kWorthADial || lane.rescopes)
-      send_away(session);
+    if (lane.waiting.empty() || lane.rescopes || pays(session)) send_away(session);
   }
   while (!lane.waiting.empty() && !lane.idle.empty() && !no_place_for(lane)) {
     smtp::Session& session = *lane.idle.back();
-    if (makes_room(session)) {
+    if (makes_room(session) || too_old(lane, session)) {
       send_away(session);
       continue;
     }
@@ -136,13 +136,18 @@ bool Lanes::dial(Lane& lane) {
     if (lane.sessions == 0) fail_waiting(lane);
     return false;
   }
+  return start_dial(lane, *target, nullptr);
+}
+
+// `rival`: the session that it is dialled beside.
+bool Lanes::start_dial(Lane& lane, const Target& target, smtp::Session* rival) {
   smtp::Session& session = *new_session();
-  const bool early = early_mail(lane, target->host);
+  const bool early = early_mail(lane, target.host);
   session.place = &lane;
-  session.host = target->host;
+  session.host = target.host;
   session.source = lane.source;
   Counters::add(shard_.counters.connections);
-  if (!session.dial(target->endpoint, shard_.policy->sources[lane.source].address,
+  if (!session.dial(target.endpoint, from_address(lane, target.endpoint.family),
                     early ? lane.rules->early_dialogue : lane.rules->dialogue,
                     &lane.rules->limits)) {
     // No descriptor: dialling pauses, nothing else.
@@ -156,6 +161,12 @@ bool Lanes::dial(Lane& lane) {
   ++lane.dialling;
   ++sessions_open_;
   Counters::add(shard_.counters.sessions);
+  session.rival = rival;
+  if (rival != nullptr) {
+    rival->rival = &session;
+  } else {
+    may_race(lane, session, target);
+  }
   return true;
 }
 
@@ -169,6 +180,7 @@ void Lanes::look_again(Lane& lane, int64_t at_mono_ns) {
 // Asks for the addresses of the next preference's hosts: those of a worse one only when the better
 // ones are of no use.
 void Lanes::resolve_more(Lane& lane) {
+  if (lane.redirected.family != 0) return redirect_targets(lane);
   const std::vector<dns::MxHost>& hosts = lane.site->hosts;
   const uint16_t preference = hosts[lane.hosts_resolved].preference;
   if (lane.hosts_resolved == 0) lane.failure = Returned{};
@@ -191,6 +203,15 @@ void Lanes::resolve_more(Lane& lane) {
 
 void Lane::HostQuestion::on_addresses(const dns::Addresses& addresses) {
   lanes->addresses_known(*lane, host, addresses);
+}
+
+static std::array<uint8_t, 19> host_key(const io::Endpoint& endpoint) {
+  std::array<uint8_t, 19> key{};
+  std::copy(endpoint.address.begin(), endpoint.address.end(), key.begin());
+  key[16] = static_cast<uint8_t>(endpoint.port);
+  key[17] = static_cast<uint8_t>(endpoint.port >> 8);
+  key[18] = endpoint.family;
+  return key;
 }
 
 static io::Endpoint endpoint_of(const dns::IpAddress& address, uint16_t port) {
@@ -235,8 +256,7 @@ void Lanes::addresses_known(Lane& lane, uint16_t host, const dns::Addresses& add
                    own ? "5.4.6" : "4.4.4");
       continue;
     }
-    lane.targets.push_back(
-        {endpoint_of(address, shard_.settings.smtp_port), host, mx.preference, 0});
+    lane.targets.push_back({endpoint_of(address, shard_.settings.smtp_port), host, mx.preference});
   }
   if (lane.hosts_asked == 0) {
     lane.resolve_us = static_cast<uint32_t>((shard_.mono_ns - lane.resolve_begun_mono_ns) / 1000);
@@ -252,7 +272,14 @@ void Lanes::sort_targets(Lane& lane) {
     lane.targets.resize(lane.provider->addresses_tried);
 }
 
-// The best preference that is not down; at random within it.
+// Staging: all hosts are the one that is named, whatever the DNS says.
+void Lanes::redirect_targets(Lane& lane) {
+  lane.hosts_resolved = static_cast<uint16_t>(lane.site->hosts.size());
+  lane.targets = {{lane.redirected, 0, 0}};
+  lane.resolved_until_mono_ns = INT64_MAX;
+}
+
+// The best preference that is not down, of the family that is preferred; at random within it.
 Target* Lanes::choose_target(Lane& lane) {
   if (!lane.targets.empty() && lane.resolved_until_mono_ns <= shard_.mono_ns &&
       lane.hosts_asked == 0) {
@@ -263,10 +290,8 @@ Target* Lanes::choose_target(Lane& lane) {
     return nullptr;
   }
   if (lane.hosts_asked > 0) return nullptr;
-  const auto usable = [&](const Target& target) {
-    return target.down_until_mono_ns <= shard_.mono_ns;
-  };
-  const auto best = std::find_if(lane.targets.begin(), lane.targets.end(), usable);
+  const auto fits = [&](const Target& target) { return usable(lane, target); };
+  const auto best = std::find_if(lane.targets.begin(), lane.targets.end(), fits);
   if (best == lane.targets.end()) {
     // All are down, or there are none. When every host has been asked, the failure stands for a
     // while.
@@ -277,14 +302,44 @@ Target* Lanes::choose_target(Lane& lane) {
     }
     return nullptr;
   }
-  const auto others = std::find_if(best, lane.targets.end(), [&](const Target& target) {
-    return target.preference != best->preference;
-  });
   std::vector<Target*> choices;
-  for (auto at = best; at != others; ++at) {
-    if (usable(*at)) choices.push_back(&*at);
+  bool preferred = false;
+  const uint8_t family = lane.provider->family == AddressFamily::prefer_ipv4 ? 4 : 6;
+  for (auto at = best; at != lane.targets.end() && at->preference == best->preference; ++at) {
+    if (!fits(*at)) continue;
+    const bool prefers = at->endpoint.family == family;
+    if (prefers && !std::exchange(preferred, true)) choices.clear();
+    if (prefers || !preferred) choices.push_back(&*at);
   }
   return choices[shard_.random.below(choices.size())];
+}
+
+bool Lanes::usable(const Lane& lane, const Target& target) const {
+  const uint8_t family = target.endpoint.family;
+  if (lane.provider->family == AddressFamily::ipv4_only && family != 4) return false;
+  if (lane.provider->family == AddressFamily::ipv6_only && family != 6) return false;
+  const SourceSettings& source = lane.policy->sources[lane.source];
+  const bool bound = source.address.family != 0 || source.address6.family != 0;
+  if (bound && from_address(lane, family).family == 0) return false;
+  if (down_hosts_.empty()) return true;
+  const auto down = down_hosts_.find({host_key(target.endpoint), lane.source});
+  return down == down_hosts_.end() || down->second <= shard_.mono_ns;
+}
+
+// Family 0: the source has none of that family, or the kernel chooses.
+const io::Endpoint& Lanes::from_address(const Lane& lane, uint8_t family) const {
+  static const io::Endpoint none;
+  const SourceSettings& source = lane.policy->sources[lane.source];
+  if (source.address.family == family) return source.address;
+  return source.address6.family == family ? source.address6 : none;
+}
+
+// By all lanes of this shard that send from there.
+void Lanes::pass_over(const Lane& lane, const io::Endpoint& host) {
+  if (down_hosts_.size() >= kDownHostsMax)
+    absl::erase_if(down_hosts_, [this](const auto& each) { return each.second <= shard_.mono_ns; });
+  if (down_hosts_.size() >= kDownHostsMax) down_hosts_.clear();
+  down_hosts_[{host_key(host), lane.source}] = shard_.mono_ns + lane.provider->host_down_ns;
 }
 
 void Lanes::note_failure(Lane& lane, smtp::Verdict verdict, std::string_view text,
@@ -337,6 +392,7 @@ int64_t Lanes::next_due_mono_ns() const {
   if (idle_oldest_ != nullptr)
     next = idle_oldest_->ready_since_mono_ns() + shard_.settings.idle_close_ns;
   if (!again_.empty()) next = std::min(next, again_.begin()->first);
+  if (!races_.empty()) next = std::min(next, races_.front().at_mono_ns);
   if (!without_place_.empty()) next = std::min(next, shard_.mono_ns + kPlaceAgainNs);
   return next;
 }

@@ -66,8 +66,16 @@ void Lanes::take_up_policy(Lane& lane) {
   for (Scope* const scope : scopes) {
     if (scope->settings(*shard_.policy).connections != 0) slots.push_back(scope);
   }
-  lane.rescopes = !first && slots != lane.slots && lane.sessions > 0;
+  const bool elsewhere = lane.redirected != shard_.policy->redirect;
+  lane.rescopes =
+      !first && (slots != lane.slots || elsewhere) && (lane.sessions > 0 || lane.hosts_asked > 0);
   if (lane.rescopes) return;
+  if (elsewhere) {
+    lane.redirected = shard_.policy->redirect;
+    lane.targets.clear();
+    lane.questions_.clear();
+    lane.hosts_resolved = lane.hosts_asked = 0;
+  }
   leave_line(lane);
   lane.called_by = nullptr;
   lane.scopes = std::move(scopes);
@@ -83,6 +91,22 @@ void Lanes::policy_changed() {
   }
   std::sort(numbers.begin(), numbers.end());
   for (const auto& number : numbers) list(*lanes_[number]);
+}
+
+// What would leave from a source that is missing goes by another, if there is one.
+void Lanes::source_changed(uint16_t source, bool missing) {
+  if (!missing) return;
+  std::vector<std::pair<uint32_t, uint16_t>> numbers;
+  for (const auto& [number, lane] : lanes_) {
+    if (number.second == source && !lane->waiting.empty()) numbers.push_back(number);
+  }
+  std::sort(numbers.begin(), numbers.end());
+  for (const auto& number : numbers) {
+    Lane& lane = *lanes_[number];
+    drop_blocked(lane);
+    lane.waiting.take_all([this](Work& work) { give_back_unsent(work); });
+    give_back_unwanted(lane);
+  }
 }
 
 // -------------------------------------------------------------------------------------------------
@@ -106,6 +130,19 @@ bool Lanes::take_connection(Lane& lane, uint32_t more) {
   }
   if (!take_connection_tokens(lane, more)) return false;
   for (Scope* const scope : lane.slots) scope->slots.take();
+  return true;
+}
+
+// Whether take_connection() would be given one, without standing in any line.
+bool Lanes::has_connection(Lane& lane) {
+  for (Scope* const scope : lane.slots) {
+    if (scope->slots.free() == 0 || !scope->line(Resource::connections).empty()) return false;
+  }
+  for (Scope* const scope : lane.scopes) {
+    if (limits_.tokens_here(*scope, Resource::connection_rate) == 0 ||
+        !scope->line(Resource::connection_rate).empty())
+      return false;
+  }
   return true;
 }
 
@@ -140,6 +177,17 @@ bool Lanes::owes(const Lane& lane) const {
                      [](const Scope* scope) { return scope->slots.owed() > scope->leaving; });
 }
 
+// Was worth its dialling, and a slot that it has is recalled. Where a limit is shared by many
+// sites, more is carried each time: it goes round among more of them.
+bool Lanes::pays(const smtp::Session& session) const {
+  const Lane& lane = *static_cast<const Lane*>(session.place);
+  return std::any_of(lane.slots.begin(), lane.slots.end(), [&](const Scope* scope) {
+    const bool own = scope->id.kind == ScopeId::Kind::site;
+    return scope->slots.owed() > scope->leaving &&
+           session.messages() >= (own ? kWorthADial : kTurnMessagesMin);
+  });
+}
+
 // Others stand in line for a slot that this session has: what has carried its share goes, and for
 // something urgent whatever has carried anything.
 bool Lanes::makes_room(const smtp::Session& session) const {
@@ -148,7 +196,9 @@ bool Lanes::makes_room(const smtp::Session& session) const {
   return std::any_of(lane.slots.begin(), lane.slots.end(), [&](Scope* scope) {
     const WaitLine& line = scope->line(Resource::connections);
     if (line.without_session() <= scope->leaving) return false;
-    return session.messages() >= kTurnMessages || (line.urgent() && !lane.waiting.urgent());
+    const size_t share =
+        std::clamp<size_t>(kTurnMessages / line.without_session(), kTurnMessagesMin, kTurnMessages);
+    return session.messages() >= share || (line.urgent() && !lane.waiting.urgent());
   });
 }
 

@@ -31,8 +31,8 @@ void Lanes::take_orders(queue::OrdersPtr orders) {
     };
     if (std::none_of(retries.begin(), retries.end(), fits)) continue;
     lane.clock.succeeded();
-    for (Target& target : lane.targets) target.down_until_mono_ns = 0;
   }
+  down_hosts_.clear();
 }
 
 // The strongest that holds for a recipient whose address is in hand; none by retry.

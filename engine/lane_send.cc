@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cerrno>
 #include <utility>
 
 #include "engine/in_doubt.h"
@@ -195,6 +196,10 @@ void Lanes::on_session_ready(smtp::Session& session) {
     Counters::add(shard_.counters.connected);
   }
   put_on_idle(session);
+  const unsigned idle_max = lane.provider->idle_max;
+  if ((idle_max != 0 && lane.idle.size() > idle_max && lane.waiting.empty()) ||
+      too_old(lane, session))
+    spent_.push_back(&session);
   const unsigned most = lane.provider->messages_per_connection;
   const uint16_t stated = session.capabilities().mail_max;
   if ((most != 0 && session.messages() >= most) || (stated != 0 && session.messages() >= stated))
@@ -298,15 +303,20 @@ void Lanes::session_ended(smtp::Session& session, const smtp::Outcome& outcome,
   // host is of no use, and would be dialled for ever.
   if (session.greeted && lane.waiting.empty()) return;
   Counters::add(shard_.counters.connect_failures);
+  if (session.connect_error() == EADDRNOTAVAIL) {
+    // Ours is missing, or all its ports are in use: no fault of the host.
+    sources_.suspect(lane.source);
+    lane.no_growth_until_mono_ns = shard_.mono_ns + kAgainNs;
+    look_again(lane, shard_.mono_ns + kAgainNs);
+    return end_race(session);
+  }
   if (lane.sessions > lane.dialling + lane.closing + (session.greeted ? 1 : 0)) {
     // Others work: the host takes so many and no more. No reason to stop those.
     lane.no_growth_until_mono_ns = shard_.mono_ns + lane.provider->host_down_ns;
     return;
   }
-  for (Target& target : lane.targets) {
-    if (target.endpoint == session.peer())
-      target.down_until_mono_ns = shard_.mono_ns + lane.provider->host_down_ns;
-  }
+  pass_over(lane, session.peer());
+  if (session.rival != nullptr) return end_race(session);  // the other one is still to answer
   lane.failure = Returned{};
   lane.failure.verdict = outcome.verdict;
   if (outcome.stage == smtp::Phase::idle) lane.failure.verdict.result = smtp::Result::later;
@@ -325,7 +335,13 @@ void Lanes::session_ended(smtp::Session& session, const smtp::Outcome& outcome,
   if (all_asked && lane.failed_dials >= lane.targets.size()) fail_waiting(lane);
 }
 
+bool Lanes::too_old(const Lane& lane, const smtp::Session& session) const {
+  const int64_t age_max = lane.provider->connection_age_ns;
+  return age_max != 0 && shard_.mono_ns - session.dialled_mono_ns() >= age_max;
+}
+
 void Lanes::on_session_closing(smtp::Session& session) {
+  end_race(session);
   take_off_idle(session);
   Lane& lane = *static_cast<Lane*>(session.place);
   if (!session.greeted) --lane.dialling;
@@ -360,6 +376,7 @@ smtp::Session* Lanes::new_session() {
   }
   session->greeted = false;
   session->listed_idle = session->told_to_leave = false;
+  session->rival = nullptr;
   return session;
 }
 

@@ -59,6 +59,7 @@ struct Message {
     site_announced,   // home → lane, ahead of its first ticket
     lane_down,        // lane → home
     policy,           // engine → all shards: the rules of sending are new
+    source_changed,   // a shard → all shards
     segment_removed,  // home → all shards: whoever has it open lets go of it
     stop,
   };
@@ -197,6 +198,12 @@ struct LimitMessage : Message {
   int64_t expires_mono_ns = 0;
   int64_t next_mono_ns = INT64_MAX;
   uint64_t policy_version = 0;  // in force where it comes from
+};
+// A source's address has gone from this host, or is there again.
+struct SourceChanged : Message {
+  SourceChanged() : Message(Kind::source_changed) {}
+  uint16_t source = 0;
+  bool missing = false;
 };
 struct PolicyMessage : Message {
   PolicyMessage() : Message(Kind::policy) {}

@@ -105,6 +105,9 @@ struct ProviderGroup {
   LimitSettings limits;
 };
 
+// Over all reloads.
+inline constexpr uint32_t kSourcesMax = 4096;
+
 // One address (of each family) to send from, and how it introduces itself.
 struct SourceSettings {
   std::string name = "default";

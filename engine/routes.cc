@@ -115,6 +115,20 @@ void Routes::tell(uint16_t home, uint32_t domain_id, std::string_view domain,
       return shard_.exchange.post(owner, std::move(ask));
     }
   }
+  // Staging: what has no route goes to the one host, too.
+  if (shard_.policy->redirect.family != 0) {
+    auto ask = std::make_unique<SiteAsk>();
+    ask->from = shard_.id;
+    ask->asking_home = home;
+    ask->domain_id = domain_id;
+    ask->expires_mono_ns = route.expires_mono_ns;
+    ask->dns_us = dns_us;
+    ask->key = "without a route";
+    ask->hosts = {{shard_.policy->redirect_host, 0}};
+    name_provider(domain, *ask);
+    const unsigned owner = shard_of_site(ask->key, shard_.exchange.shards());
+    return shard_.exchange.post(owner, std::move(ask));
+  }
   auto told = std::make_unique<RouteTold>();
   told->from = shard_.id;
   told->domain_id = domain_id;

@@ -36,7 +36,8 @@ Shard::Shard(uint16_t id, const EngineSettings& settings, std::shared_ptr<const 
       router_(ports.lookups, settings.router, [this] { return context_.mono_ns; }),
       routes_(context_, router_),
       limits_(context_),
-      lanes_(context_, ports.disk, router_, ports.network, ports.timers, limits_) {
+      sources_(context_, ports.network),
+      lanes_(context_, ports.disk, router_, ports.network, ports.timers, limits_, sources_) {
   for (unsigned home = id; home < exchange.homes(); home += exchange.shards())
     homes_.emplace_back(context_, ports.disk, static_cast<uint16_t>(home));
 }
@@ -85,6 +86,7 @@ void Shard::run_turn() {
   // ahead of it.
   read_mailbox();
   limits_.run();
+  sources_.run();
   lanes_.take_tickets();
   lanes_.deliver();
   settle();
@@ -176,6 +178,12 @@ void Shard::hear(Message& message) {
       limits_.policy_changed();
       for (Home& home : homes_) home.policy_changed();
       return lanes_.policy_changed();
+    case Message::Kind::source_changed: {
+      const auto& changed = static_cast<SourceChanged&>(message);
+      lanes_.source_changed(changed.source, changed.missing);
+      for (Home& home : homes_) home.policy_changed();
+      return;
+    }
     case Message::Kind::site_announced:
       return lanes_.site_announced(std::move(static_cast<SiteAnnounced&>(message).site));
     case Message::Kind::segment_removed: {
@@ -215,8 +223,9 @@ void Shard::dispatch() {
 int64_t Shard::next_due_mono_ns() const {
   if (unread_ != nullptr || lanes_.more_to_do() || exchange_.anything_for(context_.id))
     return context_.mono_ns;
-  int64_t next = std::min({lanes_.next_due_mono_ns(), limits_.next_due_mono_ns(),
-                           ports_.timers.next_deadline(), context_.mono_ns + kSleepMaxNs});
+  int64_t next =
+      std::min({lanes_.next_due_mono_ns(), limits_.next_due_mono_ns(), sources_.next_due_mono_ns(),
+                ports_.timers.next_deadline(), context_.mono_ns + kSleepMaxNs});
   for (const Home& home : homes_)
     next = std::min(next, home.more_to_do() ? context_.mono_ns : home.next_due_mono_ns());
   return next;

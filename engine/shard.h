@@ -13,6 +13,7 @@
 #include "engine/lane.h"
 #include "engine/limits.h"
 #include "engine/routes.h"
+#include "engine/sources.h"
 
 namespace veredus {
 
@@ -90,6 +91,7 @@ class Shard {
   dns::Router router_;
   Routes routes_;
   Limits limits_;
+  Sources sources_;
   Lanes lanes_;
   std::deque<Home> homes_;
   size_t first_home_ = 0;  // to dispatch: each has its turn at being it

@@ -73,6 +73,7 @@ void EngineHost::take_answers() {
     log_line(LogLevel::error, "damage in the spool: " + place);
     if (damage_.size() < kDamageToldMax) damage_.push_back(std::move(place));
   }
+  for (const std::string& what : engine_->take_reports()) log_line(LogLevel::warning, what);
   for (const intake::AppendAnswer& answer : engine_->take_answers()) {
     if (answer.token < kConsumerTokens) {
       intake_->on_answer(answer);

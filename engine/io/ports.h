@@ -75,6 +75,8 @@ class Network {
   // `abort` resets.
   virtual void close(Socket socket, bool abort) = 0;
   virtual size_t open_sockets() const = 0;
+  // Whether it can be sent from: it is an address of this host.
+  virtual bool has_address(const Endpoint& source) = 0;
 };
 
 // Pseudo-random numbers of one shard, from one seed (xoshiro256**).

@@ -303,6 +303,16 @@ Socket RingNetwork::connect(const Endpoint& peer, const Endpoint& source, Socket
   return slot.handle();
 }
 
+// A shortage of descriptors says nothing of the address.
+bool RingNetwork::has_address(const Endpoint& source) {
+  const int descriptor =
+      socket(source.family == 6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (descriptor < 0) return true;
+  const int error = bind_to(descriptor, source);
+  ::close(descriptor);
+  return error != EADDRNOTAVAIL;
+}
+
 void RingNetwork::on_connect_done(Slot& slot, int32_t result) {
   if (result < 0) {
     slot.state = Slot::State::failed;

@@ -53,6 +53,7 @@ class RingNetwork final : public Network {
   // Finished blocks, and of the one under way what the peer has acknowledged (a system call then).
   uint64_t sent_so_far(Socket socket) const override;
   void close(Socket socket, bool abort) override;
+  bool has_address(const Endpoint& source) override;
   size_t open_sockets() const override { return open_; }
 
   const NetworkCounters& counters() const { return counters_; }

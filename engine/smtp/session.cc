@@ -36,6 +36,8 @@ void SessionWorld::submitted() {
 
 bool Session::dial(const io::Endpoint& peer, const io::Endpoint& from,
                    const DialogueSettings& settings, const SessionLimits* limits) {
+  ++dials;
+  connect_error_ = 0;
   limits_ = limits == nullptr ? &world_.limits : limits;
   assert(socket_ == io::kNoSocket);
   dialogue_ = Dialogue(&settings);
@@ -58,7 +60,9 @@ void Session::on_connected(int error) {
   connecting_ = false;
   if (closing_) return;
   connect_us_ = (world_.mono_ns - dialled_mono_ns_) / 1000;
+  connect_error_ = error;
   if (error != 0) return act(dialogue_.lost(reason_of_connect(error), world_.output));
+  owner_->on_session_connected(*this);
   act(dialogue_.connected(world_.output));
 }
 

@@ -46,6 +46,8 @@ class SessionOwner {
   // An outcome of a recipient of `outgoing`; or of the session itself (outgoing is null): it ends.
   virtual void on_session_outcome(Session& session, Outgoing* outgoing, const Outcome& outcome,
                                   std::string_view text) = 0;
+  // TCP is there; nothing was said yet.
+  virtual void on_session_connected(Session&) {}
   // The session is done with this one.
   virtual void on_outgoing_free(Session& session, Outgoing& outgoing) = 0;
   // The session takes no more; then, when the kernel has let go of it, its memory may be reused.
@@ -96,6 +98,9 @@ class Session final : public io::SocketEvents, private io::Timer {
   const Dialogue& dialogue() const { return dialogue_; }
   const io::Endpoint& peer() const { return peer_; }
   int64_t connect_us() const { return connect_us_; }
+  bool connecting() const { return connecting_ && !closing_; }
+  int connect_error() const { return connect_error_; }  // errno; 0: none
+  int64_t dialled_mono_ns() const { return dialled_mono_ns_; }
   int64_t ready_since_mono_ns() const { return ready_since_mono_ns_; }
   uint32_t messages() const { return messages_; }
 
@@ -103,7 +108,9 @@ class Session final : public io::SocketEvents, private io::Timer {
   void* place = nullptr;
   Session* next = nullptr;
   Session* previous = nullptr;
-  uint16_t host = 0;  // of the site
+  Session* rival = nullptr;  // dialled beside it to another address: one of them goes
+  uint32_t dials = 0;        // so far: says whether it is the same connection still
+  uint16_t host = 0;         // of the site
   uint16_t source = 0;
   bool listed_idle = false;
   bool greeted = false;
@@ -157,6 +164,7 @@ class Session final : public io::SocketEvents, private io::Timer {
   int64_t dialled_mono_ns_ = 0;
   int64_t ready_since_mono_ns_ = 0;
   int64_t connect_us_ = 0;
+  int connect_error_ = 0;
   io::Socket socket_ = io::kNoSocket;
   uint32_t messages_ = 0;
   uint8_t held_ = 0;  // a step waits for the send under way: 1 commands, 2 content behind them

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <queue>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -94,7 +95,8 @@ class Internet {
   // Connections open to each site (the first three bytes of its hosts' addresses), over all shards
   // of the engine.
   std::map<uint32_t, uint32_t> open_by_site;
-  uint32_t open_at_site_max = 0;  // the most that there ever were
+  uint32_t open_at_site_max = 0;            // the most that there ever were
+  std::set<std::string> missing_addresses;  // of ours: connects from them fail
 
  private:
   struct Event {
@@ -154,6 +156,9 @@ class SimNetwork final : public io::Network {
   uint64_t sent_so_far(io::Socket) const override { return 0; }
   void close(io::Socket socket, bool abort) override;
   size_t open_sockets() const override { return open_; }
+  bool has_address(const io::Endpoint& source) override {
+    return !internet_.missing_addresses.contains(io::to_text(source));
+  }
 
   // Delivers what has completed, in order. From the shard's reap().
   void run_ready();

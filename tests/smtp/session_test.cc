@@ -46,6 +46,7 @@ class ScriptedNetwork final : public io::Network {
     EXPECT_FALSE(closing);
     closing = true;
   }
+  bool has_address(const io::Endpoint&) override { return true; }
   size_t open_sockets() const override { return open; }
 
   io::SocketEvents* events = nullptr;

@@ -61,12 +61,20 @@ class FilesView final : public control::EngineView {
   void ask_in_doubt(const InDoubtQuestion&, std::function<void(InDoubtAnswer)>) override {}
   void ask_erasure(const ErasureQuestion&, std::function<void(ErasureAnswer)>) override {}
   int64_t erased_after_ns() const override { return 0; }
+  void ask_order(const queue::Order&, std::function<void(OrderAnswer)>) override {}
+  uint64_t next_order() override { return 1; }
+  const std::map<uint64_t, queue::Order>& orders() const override { return orders_; }
+  void ask_why(const WhyQuestion&, std::function<void(WhyAnswer)>) override {}
+  void ask_sites(const SitesQuestion&, std::function<void(SitesAnswer)>) override {}
+  const Policy& policy() const override { return policy_; }
   std::vector<std::string> damage() const override { return {}; }
 
  private:
   Spool& spool_;
   const Journals& journals_;
   const Counters none_;
+  const std::map<uint64_t, queue::Order> orders_;
+  const Policy policy_;
   absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>> batches_;
 };
 

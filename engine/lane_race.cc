@@ -1,0 +1,53 @@
+// Hosts with addresses of both families: when the preferred one does not answer soon, the other is
+// dialled beside it, and the first that connects is kept (RFC 8305).
+
+#include "engine/lane.h"
+
+namespace veredus {
+
+void Lanes::may_race(Lane& lane, smtp::Session& session, const Target&) {
+  if (other_family(lane, session) == nullptr) return;
+  races_.push_back({shard_.mono_ns + kRaceAfterNs, &session, session.dials});
+}
+
+void Lanes::run_races() {
+  while (!races_.empty() && races_.front().at_mono_ns <= shard_.mono_ns) {
+    const Race race = races_.front();
+    races_.pop_front();
+    smtp::Session& session = *race.session;
+    if (session.place == nullptr || session.dials != race.dial || !session.connecting()) continue;
+    Lane& lane = *static_cast<Lane*>(session.place);
+    const Target* const other = other_family(lane, session);
+    if (other == nullptr || draining_ || lane.rescopes) continue;
+    // Both count while both are dialled: without a second slot there is no race.
+    if (!has_connection(lane)) continue;
+    take_connection(lane, 1);
+    if (!start_dial(lane, *other, &session)) give_back_connection(lane);
+  }
+}
+
+// An address of the same preference, of the other family.
+const Target* Lanes::other_family(const Lane& lane, const smtp::Session& session) const {
+  const uint16_t preference = lane.site->hosts[session.host].preference;
+  for (const Target& target : lane.targets) {
+    if (target.endpoint.family != session.peer().family && target.preference == preference &&
+        usable(lane, target))
+      return &target;
+  }
+  return nullptr;
+}
+
+void Lanes::on_session_connected(smtp::Session& session) {
+  smtp::Session* const rival = session.rival;
+  if (rival == nullptr) return;
+  end_race(session);
+  rival->abort();
+}
+
+void Lanes::end_race(smtp::Session& session) {
+  if (session.rival == nullptr) return;
+  session.rival->rival = nullptr;
+  session.rival = nullptr;
+}
+
+}  // namespace veredus
