@@ -13,14 +13,15 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/container/inlined_vector.h"
 #include "absl/status/statusor.h"
 #include "engine/context.h"
 #include "engine/erasure.h"
 #include "engine/extent_reader.h"
+#include "engine/home_erasure.h"
+#include "engine/home_lines.h"
+#include "engine/home_orders.h"
 #include "engine/messages.h"
 #include "engine/own_values.h"
-#include "queue/address_finder.h"
 #include "queue/attempt_marks.h"
 #include "queue/due_wheel.h"
 #include "queue/erasure.h"
@@ -53,7 +54,10 @@ struct RecoveredHome {
 // The home of the recipients of one journal: their records, their clocks, and what became of them.
 // It has the journal's number, and lives on one shard, as others may. Nothing else owns a record. A
 // record that is due becomes a ticket when its lane has credit; each ticket comes back once.
-class Home final : public queue::JournalListener {
+class Home final : public queue::JournalListener,
+                   private HomeLines,
+                   private HomeOrders,
+                   private HomeErasure {
  public:
   Home(ShardContext& shard, queue::Disk& disk, uint16_t number);
   ~Home() override;
@@ -146,8 +150,6 @@ class Home final : public queue::JournalListener {
   static constexpr uint32_t kHotRecords =
       512;  // ready for one site over all homes: more than one shard sends to it
   static constexpr uint32_t kHotRecordsMin = 16;
-  static constexpr uint32_t kWindowFirst =
-      64;  // tickets out per slice and band, until the lane asks for more
   static constexpr uint32_t kBurst = 32;  // recipients of one domain in a row
 
   // What of a segment file is needed here.
@@ -239,133 +241,7 @@ class Home final : public queue::JournalListener {
     uint64_t batch = 0;
     std::function<void(const queue::LiveBatch&)> apply;
   };
-  // Somebody is being forgotten: home_erase.cc.
-  struct Erase {
-    enum class Stage : uint8_t {
-      none,
-      closing,
-      masking,
-      looking,
-      choosing,
-      reading,
-      sweeping,
-      in_flight,
-      durable
-    };
-    struct Asked {
-      ErasureQuestion question;
-      int64_t asked_mono_ns = 0;
-    };
-    // Of the reader: an extent, or refusals of a batch.
-    struct Wanted {
-      uint32_t extent = 0, serial = 0;
-      uint64_t batch = 0;  // 0: an extent
-      queue::Location at;
-    };
-    struct Found {
-      uint32_t serial = 0;
-      std::vector<uint16_t> ordinals;  // ascending
-    };
-    std::deque<Asked> asked;  // for the next pass
-    // Of the pass under way.
-    Stage stage = Stage::none;
-    std::vector<uint64_t> tokens;
-    queue::AddressFinder finder;
-    uint32_t last = 0;    // segment: this one and those before are looked through
-    bool closed = false;  // it was in use until now
-    std::set<uint32_t> hits;
-    uint32_t next_extent = 0;                    // to be looked at
-    uint64_t next_batch = 0;                     // likewise
-    std::map<uint64_t, Wanted> wanted;           // by place: segment << 32 | offset
-    absl::flat_hash_map<uint32_t, Found> found;  // by extent
-    uint32_t slot = 0;
-    uint32_t cancelled = 0, in_flight = 0;
-    uint64_t sequence = 0;  // with it all is durable
-    absl::Status trouble;   // what could not be done, though all else was
-    std::string masked;     // scratch
-    // Of all passes.
-    uint64_t passes = 0;
-    int64_t began_mono_ns = 0;             // the last one
-    std::map<uint32_t, int64_t> to_empty;  // segments, and from when on (monotonic)
-    int64_t hastened_mono_ns = 0;
-  };
-  // Recipients of the same tenant, to be sent from the same pool: within a band they share a line.
-  struct Share {
-    uint32_t tenant = 0;
-    std::string tenant_name;
-    std::string pool;  // as fed
-  };
-  static constexpr uint32_t kNoDomain = UINT32_MAX;
-  // An operator's order, and who is suspended by it and due.
-  struct Given {
-    queue::Order order;
-    queue::SlotFifo parked;
-    bool unwritten = false;  // found in another journal at the start
-  };
-  struct OrderAsked {
-    uint64_t sequence = 0;  // with it the order is durable
-    uint64_t token = 0;
-  };
-  // Who is to be cancelled, given up or tried again is looked for.
-  struct Sweep {
-    enum class Stage : uint8_t { none, records, wheel, ending };
-    Stage stage = Stage::none;
-    uint32_t slot = 0;
-    queue::DueWheel::Sifted place;
-  };
   static constexpr uint32_t kOrderedPerTurn = 8192;  // records looked at for orders
-  // The recipients of a domain that are due, of one share and band.
-  struct Ready {
-    uint32_t share = 0;
-    uint32_t next_domain = kNoDomain, previous_domain = kNoDomain;  // in the line
-    queue::SlotFifo fifo;
-    uint8_t band = 0;
-    bool listed = false;  // stands in its lane's line
-  };
-  struct HomeLane;
-  enum class RouteState : uint8_t { unknown, listed, asking, known, failed };
-  struct Domain {
-    std::string name;
-    HomeLane* lane = nullptr;
-    absl::InlinedVector<Ready, 1> ready;  // none that is empty, unless it stands in a line
-    int64_t route_expires_mono_ns = 0;
-    std::unique_ptr<RouteTold> failure;  // with RouteState::failed
-    uint32_t dns_us = queue::kNotReached;
-    RouteState route = RouteState::unknown;
-    uint64_t policy_version = 0;  // that the route was found under
-  };
-  // What this home knows of one lane: of a source's on a shard.
-  struct Slice {
-    uint16_t source = 0;
-    uint16_t shard = 0;
-    bool announced = false;
-    uint32_t window = kWindowFirst;  // tickets that each line may have out
-    int64_t down_until_mono_ns = 0;  // no host can be reached
-  };
-  // Those of a share and band who are due, over all domains of the site.
-  struct Line {
-    uint32_t share = 0;
-    uint8_t band = 0;
-    uint32_t head = kNoDomain, tail = kNoDomain, domains = 0;  // in turn
-    uint32_t out_total = 0;
-    absl::InlinedVector<uint32_t, 2> out;     // tickets, by slice
-    absl::InlinedVector<uint64_t, 1> passes;  // by member of the pool: what has left, by its weight
-    uint32_t& out_of(size_t slice) {
-      if (slice >= out.size()) out.resize(slice + 1);
-      return out[slice];
-    }
-  };
-  struct HomeLane {
-    std::shared_ptr<const Site> site;
-    const Provider* provider = nullptr;  // of the policy of that version
-    uint64_t policy_version = 0;
-    std::vector<Slice> slices;  // the next one behind them; none goes
-    std::vector<Line> lines;    // by band, then by share
-    uint64_t ready = 0;
-    bool active = false;  // stands in active_
-    bool hot = false;     // uses the slices of all shards
-  };
-
   // home.cc
   void on_durable(uint64_t sequence) override;
   void on_lost(uint64_t sequence, const absl::Status& why) override;

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/inlined_vector.h"
+#include "engine/messages.h"
+#include "engine/policy.h"
+#include "queue/outcome.h"
+#include "queue/record_table.h"
+
+namespace veredus {
+
+// Who is due at a home, and where he stands: home_lines.cc, home_slices.cc.
+struct HomeLines {
+  static constexpr uint32_t kWindowFirst =
+      64;  // tickets out per line and slice, until the lane asks for more
+  // Recipients of the same tenant, to be sent from the same pool: within a band they share a line.
+  struct Share {
+    uint32_t tenant = 0;
+    std::string tenant_name;
+    std::string pool;  // as fed
+  };
+  static constexpr uint32_t kNoDomain = UINT32_MAX;
+  // The recipients of a domain that are due, of one share and band.
+  struct Ready {
+    uint32_t share = 0;
+    uint32_t next_domain = kNoDomain, previous_domain = kNoDomain;  // in the line
+    queue::SlotFifo fifo;
+    uint8_t band = 0;
+    bool listed = false;  // stands in its lane's line
+  };
+  struct HomeLane;
+  enum class RouteState : uint8_t { unknown, listed, asking, known, failed };
+  struct Domain {
+    std::string name;
+    HomeLane* lane = nullptr;
+    absl::InlinedVector<Ready, 1> ready;  // none that is empty, unless it stands in a line
+    int64_t route_expires_mono_ns = 0;
+    std::unique_ptr<RouteTold> failure;  // with RouteState::failed
+    uint32_t dns_us = queue::kNotReached;
+    RouteState route = RouteState::unknown;
+    uint64_t policy_version = 0;  // that the route was found under
+  };
+  // What this home knows of one lane: of a source's on a shard.
+  struct Slice {
+    uint16_t source = 0;
+    uint16_t shard = 0;
+    bool announced = false;
+    uint32_t window = kWindowFirst;  // tickets that each line may have out
+    int64_t down_until_mono_ns = 0;  // no host can be reached
+  };
+  // Those of a share and band who are due, over all domains of the site.
+  struct Line {
+    uint32_t share = 0;
+    uint8_t band = 0;
+    uint32_t head = kNoDomain, tail = kNoDomain, domains = 0;  // in turn
+    uint32_t out_total = 0;
+    absl::InlinedVector<uint32_t, 2> out;     // tickets, by slice
+    absl::InlinedVector<uint64_t, 1> passes;  // by member of the pool: what has left, by its weight
+    uint32_t& out_of(size_t slice) {
+      if (slice >= out.size()) out.resize(slice + 1);
+      return out[slice];
+    }
+  };
+  struct HomeLane {
+    std::shared_ptr<const Site> site;
+    const Provider* provider = nullptr;  // of the policy of that version
+    uint64_t policy_version = 0;
+    std::vector<Slice> slices;  // the next one behind them; none goes
+    std::vector<Line> lines;    // by band, then by share
+    uint64_t ready = 0;
+    bool active = false;  // stands in active_
+    bool hot = false;     // uses the slices of all shards
+  };
+};
+
+}  // namespace veredus

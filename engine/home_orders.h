@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+
+#include "queue/due_wheel.h"
+#include "queue/order.h"
+#include "queue/record_table.h"
+
+namespace veredus {
+
+// What a home keeps of operators' orders: home_orders.cc.
+struct HomeOrders {
+  // An operator's order, and who is suspended by it and due.
+  struct Given {
+    queue::Order order;
+    queue::SlotFifo parked;
+    bool unwritten = false;  // found in another journal at the start
+  };
+  struct OrderAsked {
+    uint64_t sequence = 0;  // with it the order is durable
+    uint64_t token = 0;
+  };
+  // Who is to be cancelled, given up or tried again is looked for.
+  struct Sweep {
+    enum class Stage : uint8_t { none, records, wheel, ending };
+    Stage stage = Stage::none;
+    uint32_t slot = 0;
+    queue::DueWheel::Sifted place;
+  };
+};
+
+}  // namespace veredus
