@@ -8,6 +8,7 @@
 #include "engine/control/api_consumers.h"
 #include "engine/control/api_events.h"
 #include "engine/control/api_in_doubt.h"
+#include "engine/control/api_reload.h"
 #include "engine/control/consumers.h"
 #include "engine/control/metrics.h"
 #include "engine/intake/json_writer.h"
@@ -139,11 +140,12 @@ bool parse_number(std::string_view text, uint64_t& number) {
   return error == std::errc{} && at == end && !text.empty();
 }
 
-Api::Api(EngineView& view, intake::Intake& intake, const intake::ShardPort& port, std::string node,
-         int64_t started_wall_ns)
+Api::Api(EngineView& view, intake::Intake& intake, const intake::ShardPort& port, Reload& reload,
+         std::string node, int64_t started_wall_ns)
     : view_(view),
       intake_(intake),
       port_(port),
+      reload_(reload),
       node_(std::move(node)),
       started_wall_ns_(started_wall_ns),
       consumers_(std::make_unique<Consumers>(view)) {}
@@ -172,6 +174,11 @@ std::unique_ptr<HttpHandler> Api::route(const HttpRequest& request, HttpCall& ca
     return refuse(call, {405, "wrong_method", request.method + " is not for " + request.path,
                          "use POST with the address in the body"});
   }
+  if (v1 && parts[1] == "reload" && parts.size() == 2) {
+    if (request.method == "POST") return std::make_unique<ReloadHandler>(*this, call);
+    return refuse(call, {405, "wrong_method", request.method + " is not for " + request.path,
+                         "use POST; GET /v1/limits shows what holds for feeders"});
+  }
   if (v1 && parts[1] == "consumers") return consumers(parts, request, call);
   const bool known = request.path == "/metrics" || request.path == "/healthz" ||
                      (v1 && parts.size() == 2 &&
@@ -182,7 +189,7 @@ std::unique_ptr<HttpHandler> Api::route(const HttpRequest& request, HttpCall& ca
     return refuse(
         call,
         {404, "no_such_call", "there is no " + request.path,
-         "calls: POST /v1/batches, /v1/cancel, /v1/in_doubt; GET /v1/batches, "
+         "calls: POST /v1/batches, /v1/cancel, /v1/in_doubt, /v1/reload; GET /v1/batches, "
          "/v1/batches/TENANT/BATCH[/refused], /v1/events, /v1/in_doubt, /v1/limits, /metrics, "
          "/healthz, /v1/consumers; POST /v1/consumers/NAME/ack; DELETE /v1/consumers/NAME"});
   }

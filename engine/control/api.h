@@ -14,14 +14,15 @@ namespace veredus::control {
 
 class Consumers;
 class EventsHandler;
+class Reload;
 class UploadHandler;
 
 // The calls of feed.md: feeding, watching, metrics. Lives on the server's thread.
 class Api {
  public:
   // All outlive the api; handlers made by route() are gone before it.
-  Api(EngineView& view, intake::Intake& intake, const intake::ShardPort& port, std::string node,
-      int64_t started_wall_ns);
+  Api(EngineView& view, intake::Intake& intake, const intake::ShardPort& port, Reload& reload,
+      std::string node, int64_t started_wall_ns);
   ~Api();
 
   std::unique_ptr<HttpHandler> route(const HttpRequest& request, HttpCall& call);
@@ -41,6 +42,7 @@ class Api {
   friend class ConsumerHandler;
   friend class EventsHandler;
   friend class InDoubtHandler;
+  friend class ReloadHandler;
   friend class UploadHandler;
   static constexpr int64_t kHeartbeatNs = 15'000'000'000;
   static constexpr size_t kFollowersMax = 256;
@@ -61,6 +63,7 @@ class Api {
   EngineView& view_;
   intake::Intake& intake_;
   const intake::ShardPort& port_;
+  Reload& reload_;
   const std::string node_;
   const int64_t started_wall_ns_;
   const std::unique_ptr<Consumers> consumers_;

@@ -112,6 +112,7 @@ struct Config {
     std::string domain;  // of the recipient, likewise; one of the two is set
     std::optional<InDoubt> policy;
     std::optional<int64_t> delay_ns;
+    bool operator==(const InDoubtRule&) const = default;
   };
   std::vector<InDoubtRule> in_doubt_rules;
 
@@ -168,6 +169,9 @@ std::string_view shipped_providers();
 // Every setting with its value as TOML, with unit and range as comments: what `check-config`
 // prints.
 std::string describe_config(const Config& config);
+
+// With smtp.redirect: what must be said loudly, and where it is set; else empty.
+std::string redirect_warning(const Config& config);
 
 // Times and sizes as they are written in the file: "10m", "1h30m", "500ms"; "64MiB", "10kB",
 // "1000".

@@ -8,6 +8,7 @@
 #include "engine/control/config_table.h"
 #include "engine/control/settings.h"
 #include "queue/journal.h"
+#include "queue/names.h"
 
 // What the types alone do not say.
 
@@ -36,7 +37,7 @@ class Checker {
   static std::string quoted(const std::string& text) { return "\"" + text + "\""; }
 
   void node() {
-    if (!is_id(config_.name)) {
+    if (!queue::is_name(config_.name)) {
       fault("node.name", quoted(config_.name) + " is no name: 1–128 of A–Z a–z 0–9 . _ : @ -");
     }
     if (!is_host_name(config_.hostname)) {
@@ -124,7 +125,7 @@ class Checker {
 
   void tenants() {
     for (const Config::Tenant& tenant : config_.tenants) {
-      if (is_id(tenant.name)) continue;
+      if (queue::is_name(tenant.name)) continue;
       fault("tenants." + tenant.name,
             quoted(tenant.name) + " is no name of a tenant: 1–128 of A–Z a–z 0–9 . _ : @ -");
     }

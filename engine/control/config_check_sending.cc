@@ -4,6 +4,7 @@
 #include "engine/control/config_syntax.h"
 #include "engine/control/config_table.h"
 #include "engine/control/settings.h"
+#include "queue/names.h"
 
 // What the types alone do not say of how mail is sent: names that others go by, and settings of a
 // provider that must fit each other.
@@ -35,20 +36,37 @@ class SendingChecker {
   }
   bool is_set(const std::string& setting) const { return config_.places.contains(setting); }
   void name(const std::string& where, const std::string& text) {
-    if (!is_id(text)) fault(where, quoted(text) + " is no name: 1–128 of A–Z a–z 0–9 . _ : @ -");
+    if (!queue::is_name(text))
+      fault(where, quoted(text) + " is no name: 1–128 of A–Z a–z 0–9 . _ : @ -");
   }
 
   // `where`: "providers.NAME.", or "" for that of all.
   void retry(const std::string& where, const queue::RetryPolicy& policy) {
-    if (policy.cap_ns >= policy.initial_ns) return;
-    const std::string cap = duration_text(policy.cap_ns),
-                      initial = duration_text(policy.initial_ns);
-    if (where.empty() || is_set(where + "retry.cap")) {
-      fault(where + "retry.cap", cap + " is less than " + where + "retry.initial (" + initial +
-                                     "): raise it, or lower that");
+    at_most(where, "retry.initial", policy.initial_ns, "retry.cap", policy.cap_ns);
+    for (const int64_t interval : policy.intervals_ns) {
+      if (interval <= policy.cap_ns) continue;
+      at_most(where, "retry.intervals", interval, "retry.cap", policy.cap_ns);
+      break;
+    }
+    at_most(where, "retry.site_initial", policy.site_initial_ns, "retry.site_cap",
+            policy.site_cap_ns);
+    if (policy.hint_max_ns != 0 && policy.hint_max_ns < queue::kHintMinNs) {
+      fault(where + "retry.hint_max", duration_text(policy.hint_max_ns) +
+                                          " is too short: write \"10s\" or more, or \"0s\" for "
+                                          "not at all");
+    }
+  }
+
+  void at_most(const std::string& where, const std::string& low, int64_t low_ns,
+               const std::string& high, int64_t high_ns) {
+    if (low_ns <= high_ns) return;
+    if (is_set(where + high)) {
+      fault(where + high, duration_text(high_ns) + " is less than " + where + low + " (" +
+                              duration_text(low_ns) + "): raise it, or lower that");
     } else {
-      fault(where + "retry.initial", initial + " is more than retry.cap (" + cap +
-                                         "): lower it, or say " + where + "retry.cap, too");
+      const std::string remedy = where.empty() ? "raise that" : "say " + where + high + ", too";
+      fault(where + low, duration_text(low_ns) + " is more than " + high + " (" +
+                             duration_text(high_ns) + "): lower it, or " + remedy);
     }
   }
 

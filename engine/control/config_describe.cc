@@ -21,6 +21,12 @@ struct Show {
     if (kind.zero != nullptr) range += std::string("; 0s: ") + kind.zero;
     return {toml_text(duration_text(kind.field.in(of))), range};
   }
+  Shown operator()(const DurationsKind<Of>& kind) const {
+    std::vector<std::string> times;
+    for (const int64_t ns : kind.field.in(of)) times.push_back(duration_text(ns));
+    return {toml_list(times), "at most " + std::to_string(kind.count_max) + ", each " +
+                                  duration_text(kind.min) + " to " + duration_text(kind.max)};
+  }
   template <class T>
   Shown operator()(const BytesKind<Of, T>& kind) const {
     return {toml_text(bytes_text(kind.field.in(of))),
@@ -186,6 +192,15 @@ std::string describe_tenants(const Config& config) {
 
 std::string_view in_doubt_text(InDoubtPolicy policy) {
   return kInDoubtWords[static_cast<size_t>(policy)];
+}
+
+std::string redirect_warning(const Config& config) {
+  if (config.redirect_host.empty()) return "";
+  std::string warning = "ALL mail goes to " + kRedirectSpecial.show(config) +
+                        ", none to its recipients' hosts: smtp.redirect";
+  const auto place = config.places.find("smtp.redirect");
+  if (place == config.places.end()) return warning;
+  return warning + ", " + place->second.file + ":" + std::to_string(place->second.line);
 }
 
 std::string describe_config(const Config& config) {

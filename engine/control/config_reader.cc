@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "absl/strings/str_join.h"
-
 namespace veredus::control {
 namespace {
 
@@ -31,6 +29,23 @@ absl::Status take_duration(const Reading& reading, int64_t min, int64_t max, int
                               ", as in \"500ms\", \"30s\", \"10m\", \"1h30m\" or \"5d\"");
   }
   into = *ns;
+  return absl::OkStatus();
+}
+
+absl::Status take_durations(const Reading& reading, int64_t min, int64_t max, size_t count_max,
+                            std::vector<int64_t>& into) {
+  const auto* list = reading.node.as<TreeNode::List>();
+  if (list == nullptr || list->size() > count_max) {
+    return fault(reading, "write a list of at most " + std::to_string(count_max) +
+                              " times, as in [\"5m\", \"20m\", \"1h\"]");
+  }
+  std::vector<int64_t> times;
+  for (const TreeNode& item : *list) {
+    absl::Status status =
+        take_duration({reading.file, reading.name, item}, min, max, times.emplace_back());
+    if (!status.ok()) return status;
+  }
+  into = std::move(times);
   return absl::OkStatus();
 }
 

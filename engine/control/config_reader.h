@@ -24,6 +24,8 @@ absl::Status fault_at(const std::string& file, TreePlace place, const std::strin
 absl::Status fault(const Reading& reading, const std::string& what);
 
 absl::Status take_duration(const Reading& reading, int64_t min, int64_t max, int64_t& into);
+absl::Status take_durations(const Reading& reading, int64_t min, int64_t max, size_t count_max,
+                            std::vector<int64_t>& into);
 absl::Status take_bytes(const Reading& reading, uint64_t min, uint64_t max, uint64_t& into);
 absl::Status take_count(const Reading& reading, uint64_t min, uint64_t max, uint64_t& into);
 absl::Status take_real(const Reading& reading, double min, double max, double& into);
@@ -41,6 +43,9 @@ struct TakeValue {
   Of& into;
   absl::Status operator()(const DurationKind<Of>& kind) {
     return take_duration(reading, kind.min, kind.max, kind.field.in(into));
+  }
+  absl::Status operator()(const DurationsKind<Of>& kind) {
+    return take_durations(reading, kind.min, kind.max, kind.count_max, kind.field.in(into));
   }
   template <class T>
   absl::Status operator()(const BytesKind<Of, T>& kind) {

@@ -3,6 +3,7 @@
 #include "dns/route.h"
 #include "engine/control/config_special.h"
 #include "engine/control/config_syntax.h"
+#include "queue/names.h"
 
 // The settings of [providers.NAME], [groups.NAME] and [[sources]].
 
@@ -13,10 +14,6 @@ using Rule = Config::ProviderRule;
 
 bool is_site_key(std::string_view text) {
   return !text.empty() && text.size() <= dns::kMaxSiteKey;
-}
-
-bool is_group_name(std::string_view text) {
-  return is_id(text);
 }
 
 ChoiceKind<Rule> in_doubt_kind() {
@@ -44,7 +41,8 @@ SettingList<Rule> make_provider_settings() {
             "a site as events name it, as in \"mx1.example.org,mx2.example.org\"", is_site_key},
       "fits whole sites");
   add("groups",
-      Texts{member<Rule, &Rule::groups>, "the name of a group, as in [groups.NAME]", is_group_name},
+      Texts{member<Rule, &Rule::groups>, "the name of a group, as in [groups.NAME]",
+            queue::is_name},
       "whose limits hold, too");
   constexpr LimitNames kPerSource = {
       {"connections", "connection_rate", "message_rate", "byte_rate"},
@@ -79,10 +77,10 @@ SettingList<Rule> make_provider_settings() {
 
 SettingList<ProviderGroup> make_group_settings() {
   SettingList<ProviderGroup> out;
-  constexpr LimitNames kNames = {
-      {"connections", "connection_rate", "message_rate", "byte_rate"},
-      {"open at a time, to all providers of the group", "connections opened, to all of them",
-       "recipients, to all of them", "of messages, to all of them"}};
+  constexpr LimitNames kNames = {{"connections", "connection_rate", "message_rate", "byte_rate"},
+                                 {"open at a time from all sources, to all providers of the group",
+                                  "connections opened, to all of them",
+                                  "recipients, to all of them", "of messages, to all of them"}};
   add_limits<ProviderGroup, &ProviderGroup::limits>("", kNames, out);
   return out;
 }
@@ -125,11 +123,15 @@ Settings<SourceSettings> source_settings() {
 }
 
 std::string top_name(std::string_view provider_setting) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kOtherwise = {{
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 10> kOtherwise = {{
       {"connections", "smtp.connections_per_site"},
       {"connection_rate", "smtp.site_connection_rate"},
       {"message_rate", "smtp.site_message_rate"},
       {"byte_rate", "smtp.site_byte_rate"},
+      {"tenant_connections", "smtp.site_tenant_connections"},
+      {"tenant_connection_rate", "smtp.site_tenant_connection_rate"},
+      {"tenant_message_rate", "smtp.site_tenant_message_rate"},
+      {"tenant_byte_rate", "smtp.site_tenant_byte_rate"},
       {"in_doubt", "in_doubt.policy"},
       {"in_doubt_delay", "in_doubt.delay"},
   }};

@@ -133,17 +133,33 @@ void add_retry(SettingList<Of>& out) {
     out.push_back({"retry", key, kind, help, Applies::at_reload});
   };
   using queue::RetryPolicy;
-  add("initial", DurationKind<Of>{member<Of, Path..., &RetryPolicy::initial_ns>, kSecond, kDay},
+  using Duration = DurationKind<Of>;
+  using Durations = DurationsKind<Of>;
+  add("initial", Duration{member<Of, Path..., &RetryPolicy::initial_ns>, kSecond, kDay},
       "before the second attempt");
   add("factor", RealKind<Of>{member<Of, Path..., &RetryPolicy::factor>, 1.0, 10.0},
       "growth per attempt");
-  add("cap", DurationKind<Of>{member<Of, Path..., &RetryPolicy::cap_ns>, kSecond, 7 * kDay},
+  add("intervals",
+      Durations{member<Of, Path..., &RetryPolicy::intervals_ns>, kSecond, 7 * kDay,
+                queue::kDelaysMax},
+      "instead of initial and factor: after the first attempt, the second, …; the last one stays");
+  add("cap", Duration{member<Of, Path..., &RetryPolicy::cap_ns>, kSecond, 7 * kDay},
       "longest delay");
   add("jitter", RealKind<Of>{member<Of, Path..., &RetryPolicy::jitter>, 0.0, 0.9},
       "each delay is spread over ± this share of it");
-  add("max_age",
-      DurationKind<Of>{member<Of, Path..., &RetryPolicy::max_age_ns>, kMinute, 30 * kDay},
+  add("greylist",
+      Durations{member<Of, Path..., &RetryPolicy::greylist_ns>, kSecond, 7 * kDay,
+                queue::kDelaysMax},
+      "the same for who is greylisted, as far as the list goes; []: as everybody else");
+  add("hint_max",
+      Duration{member<Of, Path..., &RetryPolicy::hint_max_ns>, 0, 7 * kDay, "not at all"},
+      "\"try again in …\" of a reply is respected up to this, from 10s on");
+  add("max_age", Duration{member<Of, Path..., &RetryPolicy::max_age_ns>, kMinute, 30 * kDay},
       "after which a recipient expires, unless the feeder says");
+  add("site_initial", Duration{member<Of, Path..., &RetryPolicy::site_initial_ns>, kSecond, kDay},
+      "before a site that cannot be reached is dialled again; doubles each time");
+  add("site_cap", Duration{member<Of, Path..., &RetryPolicy::site_cap_ns>, kSecond, kDay},
+      "longest such pause");
 }
 
 }  // namespace veredus::control

@@ -34,12 +34,6 @@ bool is_host_pattern(std::string_view text) {
   return is_host_name(text.starts_with('.') ? text.substr(1) : text);
 }
 
-bool is_id(std::string_view text) {
-  return !text.empty() && text.size() <= 128 && std::all_of(text.begin(), text.end(), [](char c) {
-    return is_letter_or_digit(c) || std::string_view("._:@-").find(c) != std::string_view::npos;
-  });
-}
-
 bool is_address(std::string_view text) {
   return dns::IpAddress::parse(text).has_value();
 }

@@ -12,8 +12,6 @@ bool is_host_name(std::string_view text);
 // A host name, or one with a dot in front, for all below it.
 bool is_host_pattern(std::string_view text);
 inline constexpr const char* kHostPattern = "a host name, or \".example.org\" for all below it";
-// A name that people give: 1–128 of A–Z a–z 0–9 . _ : @ -
-bool is_id(std::string_view text);
 bool is_address(std::string_view text);
 // An address with or without a port: "192.0.2.1", "192.0.2.1:5300", "2001:db8::1",
 // "[2001:db8::1]:5300".

@@ -79,6 +79,16 @@ void add_smtp(SettingList<Config>& out) {
       1,
       10'000};
   add_limits<Config, &Config::fallback, &Provider::per_source>("smtp", kSite, out);
+  constexpr LimitNames kSiteTenant = {
+      {"site_tenant_connections", "site_tenant_connection_rate", "site_tenant_message_rate",
+       "site_tenant_byte_rate"},
+      {"open at a time to such a site, of each tenant from all sources",
+       "connections opened to such a site, of each tenant from all sources",
+       "recipients of such a site, of each tenant from all sources",
+       "of messages to such a site, of each tenant from all sources"},
+      0,
+      100'000};
+  add_limits<Config, &Config::fallback, &Provider::per_tenant>("smtp", kSiteTenant, out);
   constexpr LimitNames kTotal = {
       {"connections_total", "connection_rate", "message_rate", "byte_rate"},
       {"of the process", "connections opened by the process", "recipients, of the process",

@@ -63,6 +63,12 @@ struct DurationKind {
   int64_t min, max;
   const char* zero = nullptr;  // what 0 means; null: nothing special
 };
+template <class Of>
+struct DurationsKind {
+  Field<Of, std::vector<int64_t>> field;  // ns
+  int64_t min, max;                       // of each
+  size_t count_max;
+};
 template <class Of, class T>
 struct BytesKind {
   Field<Of, T> field;
@@ -122,10 +128,10 @@ template <class Of>
 struct SettingOf {
   std::string_view table;  // "": of the heading itself
   std::string_view key;
-  std::variant<DurationKind<Of>, BytesKind<Of, uint64_t>, BytesKind<Of, uint32_t>,
-               CountKind<Of, unsigned>, CountKind<Of, uint64_t>, CountKind<Of, uint16_t>,
-               RealKind<Of>, FlagKind<Of>, TextKind<Of>, TextsKind<Of>, RateKind<Of>,
-               ChoiceKind<Of>, SpecialKind<Of>>
+  std::variant<DurationKind<Of>, DurationsKind<Of>, BytesKind<Of, uint64_t>,
+               BytesKind<Of, uint32_t>, CountKind<Of, unsigned>, CountKind<Of, uint64_t>,
+               CountKind<Of, uint16_t>, RealKind<Of>, FlagKind<Of>, TextKind<Of>, TextsKind<Of>,
+               RateKind<Of>, ChoiceKind<Of>, SpecialKind<Of>>
       kind;
   std::string_view help;
   Applies applies = Applies::at_start;

@@ -65,6 +65,7 @@ class EngineHost final : public EngineView, private io::Wake {
   void ask_erasure(const ErasureQuestion& question,
                    std::function<void(ErasureAnswer)> on_answer) override;
   int64_t erased_after_ns() const override;
+  void apply(const EngineSettings& settings) override { engine_->reload(settings); }
   void ask_order(const queue::Order& order, std::function<void(OrderAnswer)> on_answer) override;
   uint64_t next_order() override { return engine_->next_order(); }
   const std::map<uint64_t, queue::Order>& orders() const override { return engine_->orders(); }

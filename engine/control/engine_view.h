@@ -77,6 +77,9 @@ class EngineView {
   // How long from now on the journals may hold what is asked to be erased now.
   virtual int64_t erased_after_ns() const = 0;
 
+  // What Policy is made of holds as these say, from now on; all else of them is not looked at.
+  virtual void apply(const EngineSettings& settings) = 0;
+
   // Places of the journals found damaged below the durable mark when the engine started, in words;
   // empty: none.
   virtual std::vector<std::string> damage() const = 0;

@@ -57,6 +57,15 @@ std::vector<std::string> own_names(const Config& config) {
   return {names.begin(), names.end()};
 }
 
+// "default" is there, whether something is said of it or not.
+std::vector<std::string> pool_names(const Config& config) {
+  std::vector<std::string> names = {"default"};
+  for (const Config::Pool& pool : config.pools) {
+    if (pool.name != "default") names.push_back(pool.name);
+  }
+  return names;
+}
+
 }  // namespace
 
 absl::StatusOr<EngineSettings> engine_settings(const Config& config) {
@@ -101,6 +110,7 @@ intake::IntakeSettings intake_settings(const Config& config) {
   limits.batch_line_bytes = config.batch_line_bytes_max;
   limits.recipient_line_bytes = config.recipient_line_bytes_max;
   limits.message_bytes = config.message_bytes_max;
+  limits.pools = pool_names(config);
   settings.feed.own_names = own_names(config);
   settings.uploads_max = config.uploads_max;
   settings.waiting_max = config.waiting_max;

@@ -179,7 +179,8 @@ class FeedParser::Impl {
     }
     batch_.accepted_wall_ns = handler_.wall_ns();
     if (!read_common(batch_.priority, batch_.pool, batch_.not_before_wall_ns,
-                     batch_.expires_wall_ns))
+                     batch_.expires_wall_ns) ||
+        !check_batch_pool())
       return false;
     batch_.verp = line_.has(Field::verp) && line_.verp;
     batch_.unique = line_.has(Field::unique) && line_.unique;
@@ -205,14 +206,28 @@ class FeedParser::Impl {
         return refuse_here(Field::priority, "\"priority\" is 0 to 100");
       priority = static_cast<Priority>(line_.priority);
     }
-    if (line_.has(Field::pool)) {
-      pool = line_.text_of(Field::pool);
-      if (std::find(limits_.pools.begin(), limits_.pools.end(), pool) == limits_.pools.end()) {
-        return refuse_here(Field::pool, "there is no source pool of that name",
-                           "leave \"pool\" out for the default one");
-      }
-    }
+    if (line_.has(Field::pool)) pool = line_.text_of(Field::pool);
     return read_time(Field::not_before, not_before) && read_time(Field::expires, expires);
+  }
+
+  // Empty: there is a pool of that name.
+  std::string pool_fault(std::string_view name) const {
+    const std::vector<std::string>& pools = limits_.pools;
+    if (pools.empty() || std::find(pools.begin(), pools.end(), name) != pools.end()) return "";
+    std::string reason = "there is no source pool ";
+    reason += queue::is_name(name) ? "\"" + std::string(name) + "\"" : "of that name";
+    reason += "; known are";
+    for (const std::string& known : pools) reason += " " + known;
+    return reason;
+  }
+
+  bool check_batch_pool() {
+    if (!line_.has(Field::pool)) return true;
+    std::string fault = pool_fault(batch_.pool);
+    if (fault.empty()) return true;
+    refuse_here(Field::pool, std::move(fault), "leave \"pool\" out for the default one");
+    error_.code = "unknown_pool";
+    return false;
   }
 
   bool read_time(Field field, int64_t& wall_ns) {
@@ -361,6 +376,10 @@ class FeedParser::Impl {
     entry_.to = mail::canonical(to, address, scratch_);
     if (entry_.expires_wall_ns != 0 && entry_.expires_wall_ns <= batch_.accepted_wall_ns) {
       return recipient_refused(to, "5.4.7", "\"expires\" of this recipient is over already");
+    }
+    if (line_.has(Field::pool)) {
+      const std::string unknown = pool_fault(entry_.pool);
+      if (!unknown.empty()) return recipient_refused(to, "5.3.5", unknown);
     }
     bool good = false;
     if (line_.has(Field::message) && (!read_own_message(good) || !good)) return !failed_;

@@ -21,8 +21,9 @@ struct FeedLimits {
   unsigned nesting_max = 8;                   // of the JSON of a line
   uint32_t vars_max = 256;                    // of a line
   uint32_t tags_max = 32;
-  uint64_t meta_bytes = 16u << 10;               // of `meta`, and of `tags`, as compact JSON
-  std::vector<std::string> pools = {"default"};  // pools there are; others are refused
+  uint64_t meta_bytes = 16u << 10;  // of `meta`, and of `tags`, as compact JSON
+  // Source pools there are; others are refused. Empty: whatever is named is taken.
+  std::vector<std::string> pools = {"default"};
 };
 
 struct FeedSettings {
@@ -35,7 +36,7 @@ struct FeedError {
   int http = 400;
   std::string_view code = "malformed";  // static; stable names: malformed, unsupported, too_large,
                                         // loop, bad_message, conflict, in_progress, unavailable,
-                                        // tenant_quota
+                                        // tenant_quota, unknown_pool
   uint64_t line = 0;                    // of the body, from 1; 0: not about a line
   uint64_t byte = 0;                    // in that line, from 1; 0: not about a byte
   std::string reason;

@@ -45,7 +45,7 @@ bool Upload::answered() const {
 }
 
 Intake::Intake(ShardPort& port, IntakeSettings settings)
-    : port_(port), settings_(std::move(settings)) {}
+    : port_(port), settings_(std::make_shared<const IntakeSettings>(std::move(settings))) {}
 Intake::~Intake() = default;
 
 std::shared_ptr<Upload> Intake::begin_upload(UploadListener& listener) {
@@ -54,7 +54,7 @@ std::shared_ptr<Upload> Intake::begin_upload(UploadListener& listener) {
     return !upload.second->overloaded();
   });
   uploads_.emplace(id,
-                   std::make_unique<Job>(*this, id, listener, running >= settings_.uploads_max));
+                   std::make_unique<Job>(*this, id, listener, running >= settings_->uploads_max));
   return std::make_shared<Upload>(*this, id);
 }
 
@@ -100,7 +100,7 @@ void Intake::on_answer(const AppendAnswer& answer) {
 }
 
 void Intake::resume_some() {
-  if (unanswered_ > settings_.unanswered_max / 2) return;
+  if (unanswered_ > settings_->unanswered_max / 2) return;
   std::vector<uint64_t> paused;
   for (const auto& [id, job] : uploads_) {
     if (job->paused()) paused.push_back(id);
@@ -127,11 +127,20 @@ void Intake::restore(BatchPtr live) {
     const int64_t finished_wall_ns =
         last_wall_ns != 0 ? last_wall_ns : live->batch.accepted_wall_ns;
     entry.finished_mono_ns =
-        then.mono_ns - finished_age_on_load_ns(settings_.remember_ns, finished_wall_ns,
+        then.mono_ns - finished_age_on_load_ns(settings_->remember_ns, finished_wall_ns,
                                                then.last_wall_ns, then.wall_ns);
   }
   entry.live = std::move(live);
   remember(std::move(entry));
+}
+
+void Intake::apply(IntakeSettings settings) {
+  const bool other_quotas = settings.quotas != tenants_.quotas();
+  settings_ = std::make_shared<const IntakeSettings>(std::move(settings));
+  room_ = 0;
+  if (!other_quotas) return;
+  tenants_.set_quotas(settings_->quotas);
+  for (const auto& [number, entry] : batches_) tenants_.add(entry.live);
 }
 
 // -------------------------------------------------------------------------------------------------
@@ -150,7 +159,7 @@ bool Intake::may_go(Remembered& entry, int64_t now_mono_ns) const {
   if ((held_count ? tally.settled() : tally.finals()) < entry.live->accepted) return false;
   if (queue::is_planted(queue::Planted::forgotten_early)) return true;
   if (!entry.finished_mono_ns) entry.finished_mono_ns = now_mono_ns;
-  return now_mono_ns - *entry.finished_mono_ns >= settings_.remember_ns;
+  return now_mono_ns - *entry.finished_mono_ns >= settings_->remember_ns;
 }
 
 void Intake::tick() {
@@ -206,7 +215,7 @@ static void append_quota(const TenantQuota& quota, JsonWriter& json) {
 }
 
 std::string Intake::limits_json() const {
-  const FeedLimits& limits = settings_.feed.limits;
+  const FeedLimits& limits = settings_->feed.limits;
   std::string out;
   JsonWriter json(out);
   json.begin_object();
@@ -217,16 +226,16 @@ std::string Intake::limits_json() const {
   json.field("nesting", limits.nesting_max)
       .field("vars", limits.vars_max)
       .field("tags", limits.tags_max);
-  json.field("meta_bytes", limits.meta_bytes).field("uploads", settings_.uploads_max);
-  json.field("remember_s", settings_.remember_ns / 1'000'000'000);
-  json.field("batches", settings_.batches_max)
-      .field("refusals_in_answer", settings_.refusals_in_answer);
-  json.field("waiting", settings_.waiting_max);
+  json.field("meta_bytes", limits.meta_bytes).field("uploads", settings_->uploads_max);
+  json.field("remember_s", settings_->remember_ns / 1'000'000'000);
+  json.field("batches", settings_->batches_max)
+      .field("refusals_in_answer", settings_->refusals_in_answer);
+  json.field("waiting", settings_->waiting_max);
   // 0: no bound.
   json.key("tenant").begin_object();
-  append_quota(settings_.quotas.each, json);
+  append_quota(settings_->quotas.each, json);
   json.end_object().key("tenants").begin_object();
-  for (const auto& [name, quota] : settings_.quotas.of) {
+  for (const auto& [name, quota] : settings_->quotas.of) {
     json.key(name).begin_object();
     append_quota(quota, json);
     json.end_object();

@@ -102,6 +102,9 @@ class Intake {
 
   std::shared_ptr<Upload> begin_upload(UploadListener& listener);
   void on_answer(const AppendAnswer& answer);
+  // Other settings hold from now on: at once but for uploads under way, which keep the limits of
+  // lines, and the pools, that were there when they began.
+  void apply(IntakeSettings settings);
   // Now and then, as often as the caller likes: forgets what need not be remembered any more. A
   // bounded piece of work.
   void tick();
@@ -122,7 +125,7 @@ class Intake {
   // Bytes sent to shards and not answered; what all uploads hold here.
   uint64_t unanswered_bytes() const { return unanswered_; }
   uint64_t held_bytes() const { return held_; }
-  const IntakeSettings& settings() const { return settings_; }
+  const IntakeSettings& settings() const { return *settings_; }
   // The answer to GET /v1/limits.
   std::string limits_json() const;
 
@@ -151,8 +154,8 @@ class Intake {
   void resume_some();
 
   ShardPort& port_;
-  const IntakeSettings settings_;
-  Tenants tenants_{settings_.quotas};
+  std::shared_ptr<const IntakeSettings> settings_;
+  Tenants tenants_{settings_->quotas};
   uint64_t next_number_ = 1;
   uint64_t next_upload_ = 1;
   uint64_t next_token_ = 1;

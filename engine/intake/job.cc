@@ -36,20 +36,23 @@ Intake::Job::~Job() {
 void Intake::Job::feed(std::string_view bytes) {
   if (state_ != State::receiving && state_ != State::comparing) return;
   if (overloaded_) {
-    return unavailable("there are " + std::to_string(intake_.settings_.uploads_max) +
+    return unavailable("there are " + std::to_string(intake_.settings().uploads_max) +
                        " uploads at once already");
   }
-  if (parser_ == nullptr) parser_ = std::make_unique<FeedParser>(intake_.settings_.feed, *this);
+  if (parser_ == nullptr) {
+    began_under_ = intake_.settings_;
+    parser_ = std::make_unique<FeedParser>(began_under_->feed, *this);
+  }
   EVP_DigestUpdate(sha_, bytes.data(), bytes.size());
   if (state_ == State::comparing) return;
   if (!parser_->feed(bytes)) return refuse(parser_->error());
   account();
-  if (intake_.held_ > intake_.settings_.held_max) {
+  if (intake_.held_ > intake_.settings().held_max) {
     return unavailable("uploads under way hold the maximum of " +
-                       std::to_string(intake_.settings_.held_max) + " bytes");
+                       std::to_string(intake_.settings().held_max) + " bytes");
   }
-  paused_ = state_ == State::receiving && (unanswered_ > intake_.settings_.upload_unanswered_max ||
-                                           intake_.unanswered_ > intake_.settings_.unanswered_max);
+  paused_ = state_ == State::receiving && (unanswered_ > intake_.settings().upload_unanswered_max ||
+                                           intake_.unanswered_ > intake_.settings().unanswered_max);
 }
 
 void Intake::Job::finish() {
@@ -94,7 +97,7 @@ void Intake::Job::append_answered(uint64_t bytes, uint32_t recipients, const App
 }
 
 void Intake::Job::resume() {
-  if (!paused_ || unanswered_ > intake_.settings_.upload_unanswered_max / 2) return;
+  if (!paused_ || unanswered_ > intake_.settings().upload_unanswered_max / 2) return;
   paused_ = false;
   if (listener_ != nullptr && !answered_) listener_->on_resume();
 }
@@ -114,7 +117,7 @@ void Intake::Job::refuse(const FeedError& error) {
   Answer answer;
   answer.status = error.http;
   if (error.http == 503 || error.http == 429)
-    answer.retry_after_s = intake_.settings_.retry_after_s;
+    answer.retry_after_s = intake_.settings().retry_after_s;
   append_error_json(error, answer.body);
   give_up();
   reply(std::move(answer));
@@ -175,7 +178,7 @@ FeedHandler::Key Intake::Job::on_key(std::string_view tenant, std::string_view n
   error.code = "unavailable";
   error.hint = "nothing of the batch was kept: send it again later";
   if (!intake_.port_.accepting(error.reason)) return Key::refuse;
-  const IntakeSettings& settings = intake_.settings_;
+  const IntakeSettings& settings = intake_.settings();
   if (intake_.keys_.size() + intake_.keys_in_progress_.size() >= settings.batches_max) {
     error.reason =
         "the maximum of " + std::to_string(settings.batches_max) + " remembered batches is reached";
@@ -205,7 +208,7 @@ bool Intake::Job::on_batch(const queue::Batch& batch, std::string content, FeedE
   batch_ = std::move(mine);
   content_ = std::move(content);
   coordinator_ = intake_.take_shard();
-  if (content_.size() > intake_.settings_.small_bytes) become_large();
+  if (content_.size() > intake_.settings().small_bytes) become_large();
   return true;
 }
 
@@ -214,7 +217,7 @@ bool Intake::Job::on_batch(const queue::Batch& batch, std::string content, FeedE
 // by what comes through here, so the shards are asked again only when the room of last time is used
 // up.
 bool Intake::Job::has_room(FeedError& error) const {
-  const uint64_t most = intake_.settings_.waiting_max;
+  const uint64_t most = intake_.settings().waiting_max;
   if (intake_.room_ == 0) {
     const uint64_t taken = intake_.port_.waiting_recipients() + intake_.coming_;
     intake_.room_ = most - std::min(most, taken);
@@ -292,7 +295,7 @@ bool Intake::Job::on_recipient(const queue::Entry& entry, FeedError& error) {
   ++coming_;
   ++intake_.coming_;
   --intake_.room_;
-  const IntakeSettings& settings = intake_.settings_;
+  const IntakeSettings& settings = intake_.settings();
   if (extent_ != nullptr && (extent_->count() >= settings.extent_recipients ||
                              extent_->bytes() >= settings.extent_bytes)) {
     close_extent();
@@ -317,13 +320,13 @@ void Intake::Job::on_refused(uint64_t line, std::string_view to, std::string_vie
   JsonWriter json(refusals_);
   json.begin_object().field("line", line).field("to", to.substr(0, kToShown));
   json.field("status", status).field("reason", reason).end_object();
-  if (refused_ < intake_.settings_.refusals_in_answer) {
+  if (refused_ < intake_.settings().refusals_in_answer) {
     if (refused_ > 0) refusals_json_ += ',';
     refusals_json_.append(refusals_, start);
   }
   refusals_ += '\n';
   ++refused_;
-  if (refusals_.size() < intake_.settings_.extent_bytes) return;
+  if (refusals_.size() < intake_.settings().extent_bytes) return;
   if (!large_) become_large();
   AppendRequest frame = request();
   put_refusals(frame);

@@ -79,7 +79,8 @@ class Intake::Job final : public FeedHandler {
   State state_ = State::receiving;
   bool overloaded_;
   bool answered_ = false, paused_ = false;
-  bool large_ = false;  // the batch frame was sent by itself
+  bool large_ = false;                                 // the batch frame was sent by itself
+  std::shared_ptr<const IntakeSettings> began_under_;  // what the parser goes by
   std::unique_ptr<FeedParser> parser_;
   EVP_MD_CTX* sha_;
   std::string key_;  // set while keys_in_progress_ holds it

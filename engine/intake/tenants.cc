@@ -59,9 +59,17 @@ void Tenant::add(BatchPtr live) {
   batches_.emplace(number, std::move(live));
 }
 
-Tenants::Tenants(const TenantQuotas& quotas) : quotas_(quotas) {
+void Tenant::set_quota(const TenantQuota& quota) {
+  quota_ = quota;
+  room_ = bytes_room_ = 0;  // counted again when somebody asks
+}
+
+void Tenants::set_quotas(const TenantQuotas& quotas) {
+  quotas_ = quotas;
+  std::erase_if(tenants_, [this](const auto& entry) { return !quota_of(entry.first).bounds(); });
+  for (const auto& [name, tenant] : tenants_) tenant->set_quota(quota_of(name));
   for (const auto& [name, quota] : quotas_.of) {
-    if (quota.bounds()) tenants_.emplace(name, std::make_shared<Tenant>(name, quota));
+    if (quota.bounds()) tenants_.try_emplace(name, std::make_shared<Tenant>(name, quota));
   }
 }
 

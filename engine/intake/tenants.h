@@ -29,10 +29,12 @@ struct TenantQuota {
   uint64_t bytes = 0;
   bool own_waiting = false, own_bytes = false;  // set for this tenant, not for all
   bool bounds() const { return waiting != 0 || bytes != 0; }
+  bool operator==(const TenantQuota&) const = default;
 };
 struct TenantQuotas {
   TenantQuota each;                                    // of tenants not named in `of`
   std::map<std::string, TenantQuota, std::less<>> of;  // by name, complete
+  bool operator==(const TenantQuotas&) const = default;
 };
 
 // A tenant that has a quota.
@@ -46,6 +48,8 @@ class Tenant {
 
   const std::string& name() const { return name_; }
   const TenantQuota& quota() const { return quota_; }
+  // Holds from now on, for uploads under way, too.
+  void set_quota(const TenantQuota& quota);
   // The setting behind each bound.
   std::string waiting_setting() const;
   std::string bytes_setting() const;
@@ -63,7 +67,7 @@ class Tenant {
 
  private:
   const std::string name_;
-  const TenantQuota quota_;
+  TenantQuota quota_;
   std::map<uint64_t, BatchPtr> batches_;    // by number; finished ones go at the next count
   uint64_t coming_ = 0, coming_bytes_ = 0;  // of uploads
   uint64_t room_ = 0, bytes_room_ = 0;      // left of the last count
@@ -71,7 +75,12 @@ class Tenant {
 
 class Tenants {
  public:
-  explicit Tenants(const TenantQuotas& quotas);
+  explicit Tenants(const TenantQuotas& quotas) { set_quotas(quotas); }
+
+  // Who has none any more is not counted. Who has one now is, once his batches have been added
+  // (again: that does no harm); an upload of his under way when its batch is there.
+  void set_quotas(const TenantQuotas& quotas);
+  const TenantQuotas& quotas() const { return quotas_; }
 
   // Null: it has no quota, and nothing is counted.
   std::shared_ptr<Tenant> of(std::string_view name);
@@ -83,7 +92,7 @@ class Tenants {
 
  private:
   const TenantQuota& quota_of(std::string_view name) const;
-  const TenantQuotas& quotas_;
+  TenantQuotas quotas_;
   std::map<std::string, std::shared_ptr<Tenant>, std::less<>> tenants_;
   size_t look_for_idle_at_ = 64;  // tenants
 };

@@ -188,6 +188,7 @@ TEST(EventReader, ShowsNothingBeyondWhatIsDurable) {
     void ask_in_doubt(const InDoubtQuestion&, std::function<void(InDoubtAnswer)>) override {}
     void ask_erasure(const ErasureQuestion&, std::function<void(ErasureAnswer)>) override {}
     int64_t erased_after_ns() const override { return 0; }
+    void apply(const EngineSettings&) override {}
     void ask_order(const queue::Order&, std::function<void(OrderAnswer)>) override {}
     uint64_t next_order() override { return 1; }
     const std::map<uint64_t, queue::Order>& orders() const override { return of.no_orders; }

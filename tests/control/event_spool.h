@@ -122,6 +122,7 @@ class Spool final : public EngineView {
   }
   void ask_in_doubt(const InDoubtQuestion&, std::function<void(InDoubtAnswer)>) override {}
   void ask_erasure(const ErasureQuestion&, std::function<void(ErasureAnswer)>) override {}
+  void apply(const EngineSettings&) override {}
   int64_t erased_after_ns() const override { return 0; }
   void ask_order(const queue::Order&, std::function<void(OrderAnswer)>) override {}
   uint64_t next_order() override { return 1; }

@@ -283,7 +283,10 @@ TEST(FeedParser, BadBodiesAreNamedByLineAndByte) {
        ""},
       {batch_with("\"expires\":\"2020-01-01T00:00:00Z\"") + kTo, "malformed", 1, 0, "over already",
        ""},
-      {batch_with("\"pool\":\"other\"") + kTo, "malformed", 1, 0, "no source pool", ""},
+      {batch_with("\"pool\":\"other\"") + kTo, "unknown_pool", 1, 0,
+       "there is no source pool \"other\"; known are default", "leave \"pool\" out"},
+      {batch_with("\"pool\":\"o t\"") + kTo, "unknown_pool", 1, 0,
+       "there is no source pool of that name; known are default", ""},
       {batch_with("\"unique\":1") + kTo, "malformed", 1, 0, "true or false", ""},
       {batch_with("\"tags\":\"x\"") + kTo, "malformed", 1, 0, "array of strings", ""},
       {batch_with("\"tags\":[\"x\",1]") + kTo, "malformed", 1, 0, "array of strings", ""},
@@ -347,6 +350,26 @@ TEST(FeedParser, BadBodiesAreNamedByLineAndByte) {
     EXPECT_NE(done.error.reason.find(row.reason), std::string::npos) << row.body << done.told();
     EXPECT_NE(done.error.hint.find(row.hint), std::string::npos) << row.body << done.error.hint;
   }
+}
+
+TEST(FeedParser, APoolThatARecipientNamesAlone) {
+  FeedSettings two = settings();
+  two.limits.pools = {"default", "news"};
+  const auto to = [](const std::string& pool) {
+    return "{\"to\":\"a@b.c\",\"pool\":\"" + pool + "\"}\n";
+  };
+  const Played done = play(kBatch + to("news") + to("gone") + to("default"), two);
+  EXPECT_TRUE(done.good) << done.told();
+  EXPECT_EQ(done.ledger.recipients, 2u) << done.told();
+  EXPECT_NE(
+      done.ledger.log.find("refused 3 a@b.c 5.3.5 there is no source pool \"gone\"; known are "
+                           "default news\n"),
+      std::string::npos)
+      << done.told();
+  EXPECT_TRUE(play(batch_with("\"pool\":\"news\"") + kTo, two).good);
+  // Without a list all of them are taken.
+  two.limits.pools.clear();
+  EXPECT_EQ(play(batch_with("\"pool\":\"gone\"") + to("other"), two).ledger.recipients, 1u);
 }
 
 TEST(FeedParser, LoopsAreSeenAtTheDoor) {

@@ -373,6 +373,36 @@ TEST(Intake, RecipientsWaitingAreLimited) {
   EXPECT_EQ(again.listener.answer.status, 200) << "places of a lost upload are free again";
 }
 
+TEST(Intake, OtherSettingsHoldFromTheNextUploadOn) {
+  ScriptedPort port(1);
+  IntakeSettings settings = small_extents();
+  settings.feed.own_names = {"mx.news.example"};
+  Intake intake(port, settings);
+  const auto to_pool = [](const std::string& name) {
+    return "{\"to\":\"" + name + "@example.org\",\"pool\":\"news\"}\n";
+  };
+  // Both parsers stand in the midst of their batches when the pool comes.
+  Fed before(intake, body_of("before", 1) + to_pool("a"), false);
+  IntakeSettings other = settings;
+  other.feed.limits.pools = {"default", "news"};
+  other.feed.own_names = {"mx.other.example", "mx.news.example"};
+  other.waiting_max = 5;
+  intake.apply(other);
+  before.upload->feed(to_pool("b"));
+  before.upload->finish();
+  Fed after(intake, body_of("after", 1) + to_pool("a"));
+  port.answer_all(intake);
+  EXPECT_EQ(before.listener.answer.status, 200);
+  EXPECT_NE(before.listener.answer.body.find("\"refused\":2"), std::string::npos)
+      << before.listener.answer.body;
+  EXPECT_NE(after.listener.answer.body.find("\"refused\":0"), std::string::npos)
+      << after.listener.answer.body;
+  Fed many(intake, body_of("many", 6));
+  EXPECT_EQ(many.listener.answer.status, 413);
+  EXPECT_NE(intake.limits_json().find("\"pools\":[\"default\",\"news\"]"), std::string::npos);
+  EXPECT_EQ(intake.settings().waiting_max, 5u);
+}
+
 TEST(Intake, RestoredBatchesAreKnown) {
   ScriptedPort port(2);
   const std::string body = body_of("b1", 3) + "{\"to\":\"x@\"}\n";

@@ -196,6 +196,39 @@ TEST(Tenants, ThoseWithoutAnythingHereDoNotPileUp) {
   EXPECT_EQ(feed(port, intake, "b", 200, "free").status, 200) << "0: no bound, whatever holds else";
 }
 
+TEST(Tenants, OtherQuotasHoldAtOnce) {
+  ScriptedPort port(1);
+  Intake intake(port, with_quotas({}, {{"acme", quota(100, 0)}}));
+  EXPECT_EQ(feed(port, intake, "a", 60, "acme").status, 200);
+  EXPECT_EQ(feed(port, intake, "a", 50, "other").status, 200);
+  Fed coming(intake, body_of("coming", 10, "acme"), false);
+
+  // Less for one; and one who had none has one now, with what he has here already.
+  intake.apply(with_quotas({}, {{"acme", quota(75, 0)}, {"other", quota(55, 0)}}));
+  EXPECT_EQ(use_of(intake, "acme").waiting, 70u);
+  EXPECT_EQ(use_of(intake, "other").waiting, 50u);
+  EXPECT_EQ(feed(port, intake, "b", 6, "acme").status, 429);
+  EXPECT_EQ(feed(port, intake, "b", 5, "acme").status, 200);
+  EXPECT_EQ(feed(port, intake, "b", 6, "other").status, 429);
+  EXPECT_EQ(feed(port, intake, "b", 5, "other").status, 200);
+  // The same again changes nothing.
+  intake.apply(with_quotas({}, {{"acme", quota(75, 0)}, {"other", quota(55, 0)}}));
+  EXPECT_EQ(use_of(intake, "acme").waiting, 75u);
+  EXPECT_EQ(feed(port, intake, "c", 1, "acme").status, 429);
+
+  // None any more; then one for everybody. The upload was under way all the time.
+  intake.apply(with_quotas({}, {}));
+  EXPECT_EQ(feed(port, intake, "c", 200, "acme").status, 200);
+  intake.apply(with_quotas(quota(300, 0), {}));
+  EXPECT_EQ(use_of(intake, "acme").waiting, 265u);
+  coming.upload->finish();
+  port.answer_all(intake);
+  EXPECT_EQ(coming.listener.answer.status, 200);
+  EXPECT_EQ(use_of(intake, "acme").waiting, 275u);
+  EXPECT_EQ(feed(port, intake, "d", 26, "acme").status, 429);
+  EXPECT_EQ(feed(port, intake, "d", 25, "acme").status, 200);
+}
+
 TEST(Tenants, LimitsShowThem) {
   ScriptedPort port(1);
   const Intake intake(port, with_quotas(quota(10, 0), {{"acme", quota(20, 30)}}));

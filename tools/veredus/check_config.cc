@@ -10,7 +10,24 @@
 
 namespace veredus::tools {
 
-int run_check_config(const Common& common, const std::string& file) {
+namespace {
+
+// What must not be overlooked stands in front.
+void print_warning(const control::Config& config) {
+  const std::string warning = control::redirect_warning(config);
+  if (warning.empty()) return;
+  const std::string line(100, '#');
+  std::printf("%s\n# %s\n%s\n\n", line.c_str(), warning.c_str(), line.c_str());
+}
+
+}  // namespace
+
+int run_check_config(const Common& common, const CheckConfigOptions& options) {
+  if (options.providers) {
+    std::fputs(std::string(control::shipped_providers()).c_str(), stdout);
+    return EX_OK;
+  }
+  const std::string& file = options.file;
   const std::string path = file.empty() ? common.config_file : file;
   absl::StatusOr<control::Config> config = control::load_config(path);
   absl::Status status = config.status();
@@ -19,10 +36,15 @@ int run_check_config(const Common& common, const std::string& file) {
     std::string out;
     intake::JsonWriter json(out);
     json.begin_object().field("file", path).field("ok", status.ok());
-    if (!status.ok()) json.field("error", std::string(status.message()));
+    if (!status.ok()) {
+      json.field("error", std::string(status.message()));
+    } else {
+      json.field_if("warning", control::redirect_warning(*config));
+    }
     json.end_object().newline();
     std::fputs(out.c_str(), stdout);
   } else if (status.ok()) {
+    print_warning(*config);
     std::printf("# %s is right. Every setting, with the value that holds:\n\n%s", path.c_str(),
                 control::describe_config(*config).c_str());
   }

@@ -57,6 +57,11 @@ struct CancelOptions {
   std::vector<std::string> recipients;
 };
 
+struct CheckConfigOptions {
+  std::string file;        // empty: that of --config
+  bool providers = false;  // print what is shipped instead
+};
+
 int run_serve(const Common& common);
 int run_send(const Common& common, const SendOptions& options);
 int run_status(const Common& common, const StatusOptions& options);
@@ -64,7 +69,8 @@ int run_events(const Common& common, const EventsOptions& options);
 int run_spool(const Common& common, const SpoolOptions& options);
 int run_cancel(const Common& common, const CancelOptions& options);
 int run_audit(const Common& common, const AuditOptions& options);
-int run_check_config(const Common& common, const std::string& file);
+int run_reload(const Common& common);
+int run_check_config(const Common& common, const CheckConfigOptions& options);
 int run_doctor(const Common& common);
 
 // "veredus: …" on standard error.

@@ -89,9 +89,14 @@ int run(int argc, char** argv) {
   audit_app->add_option("--spool", audit.spool, "directory (default: of the configuration)");
   audit_app->add_flag("--compare", audit.compare, "with the running engine's tallies, too");
 
-  std::string checked;
+  CLI::App* reload_app =
+      app.add_subcommand("reload", "have the engine read its configuration again, as SIGHUP does");
+
+  CheckConfigOptions check;
   CLI::App* check_app = app.add_subcommand("check-config", "read a configuration and explain it");
-  check_app->add_option("FILE", checked, "default: that of --config");
+  check_app->add_option("FILE", check.file, "default: that of --config");
+  check_app->add_flag("--providers", check.providers,
+                      "print what is shipped for known providers instead");
   CLI::App* doctor_app = app.add_subcommand("doctor", "look for what this host lacks");
 
   try {
@@ -106,7 +111,8 @@ int run(int argc, char** argv) {
   if (app.got_subcommand(cancel_app)) return run_cancel(common, cancel);
   if (app.got_subcommand(spool_app)) return run_spool(common, spool);
   if (app.got_subcommand(audit_app)) return run_audit(common, audit);
-  if (app.got_subcommand(check_app)) return run_check_config(common, checked);
+  if (app.got_subcommand(reload_app)) return run_reload(common);
+  if (app.got_subcommand(check_app)) return run_check_config(common, check);
   if (app.got_subcommand(doctor_app)) return run_doctor(common);
   return run_serve(common);
 }

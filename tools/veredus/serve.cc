@@ -24,6 +24,7 @@
 #include "engine/control/engine_host.h"
 #include "engine/control/http_server.h"
 #include "engine/control/log.h"
+#include "engine/control/reload.h"
 #include "engine/io/planted.h"
 #include "engine/io/ring.h"
 #include "tools/veredus/commands.h"
@@ -40,9 +41,9 @@ int64_t wall_ns() {
   return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
-// SIGTERM and SIGINT are taken by one thread, which then asks for an orderly stop. While the spool
-// is still being read, and at a second signal, the process ends at once: what is not finished is in
-// the journal.
+// Signals are taken by one thread. SIGTERM and SIGINT ask for an orderly stop; while the spool is
+// still being read, and at a second one, the process ends at once: what is not finished is in the
+// journal. SIGHUP asks for the configuration to be read again.
 class Signals {
  public:
   // Before any other thread is started: they all inherit the mask.
@@ -50,6 +51,7 @@ class Signals {
     sigemptyset(&set_);
     sigaddset(&set_, SIGTERM);
     sigaddset(&set_, SIGINT);
+    sigaddset(&set_, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &set_, nullptr);
     signal(SIGPIPE, SIG_IGN);
   }
@@ -58,13 +60,17 @@ class Signals {
     if (thread_.joinable()) thread_.join();
   }
   // `on_stop` says whether an orderly stop was begun.
-  void watch(std::function<bool(int)> on_stop) {
-    thread_ = std::thread([this, on_stop = std::move(on_stop)] {
+  void watch(std::function<bool(int)> on_stop, std::function<void()> on_reload) {
+    thread_ = std::thread([this, on_stop = std::move(on_stop), on_reload = std::move(on_reload)] {
       int seen = 0;
       while (!leave_) {
         const timespec wait{0, 100'000'000};
         const int got = sigtimedwait(&set_, nullptr, &wait);
         if (got <= 0) continue;
+        if (got == SIGHUP) {
+          on_reload();
+          continue;
+        }
         if (++seen > 1 || !on_stop(got)) {
           log_line(LogLevel::notice, std::string("stopped at once by ") + strsignal(got));
           _exit(seen > 1 ? EX_TEMPFAIL : EX_OK);
@@ -122,24 +128,29 @@ void raise_descriptor_limit() {
 // The engine with its control thread, from start to stop.
 class Service {
  public:
-  explicit Service(const control::Config& config) : config_(config) {}
+  // `read`: the configuration, once more.
+  Service(const control::Config& config, control::Reload::Read read)
+      : config_(config), read_(std::move(read)) {}
 
   int run() {
     Signals signals;
     raise_descriptor_limit();
     if (const absl::Status probe = io::Ring::probe(); !probe.ok()) return fail(probe, EX_CONFIG);
     if (const absl::Status status = make_server(); !status.ok()) return fail(status);
-    signals.watch([this](int signal) {
-      if (!ready_) return false;
-      server_->post([this, signal] { begin_stop(signal); });
-      return true;
-    });
+    signals.watch(
+        [this](int signal) {
+          if (!ready_) return false;
+          server_->post([this, signal] { begin_stop(signal); });
+          return true;
+        },
+        [this] { server_->post([this] { reload(); }); });  // at a start: when it is over
     auto host = control::EngineHost::start(
         config_, [this](std::function<void()> work) { server_->post(std::move(work)); });
     if (!host.ok()) return fail(host.status());
     host_ = *std::move(host);
-    api_ = std::make_unique<control::Api>(*host_, host_->intake(), host_->port(), config_.name,
-                                          wall_ns());
+    reload_ = std::make_unique<control::Reload>(config_, std::move(read_), *host_, host_->intake());
+    api_ = std::make_unique<control::Api>(*host_, host_->intake(), host_->port(), *reload_,
+                                          config_.name, wall_ns());
     if (const absl::Status status = server_->listen(); !status.ok()) return fail(status);
     server_->set_tick(control::Api::kTickNs, [this] { tick(); });
     say_ready();
@@ -147,6 +158,7 @@ class Service {
     server_->run();
     if (stopper_.joinable()) stopper_.join();
     api_.reset();
+    reload_.reset();
     host_.reset();
     log_line(LogLevel::notice, finished_ ? "stopped; all is in the journal"
                                          : "stopped; open transactions were cut off at the limit");
@@ -182,6 +194,9 @@ class Service {
   }
 
   void say_ready() {
+    if (const std::string warning = control::redirect_warning(config_); !warning.empty()) {
+      log_line(LogLevel::warning, warning);
+    }
     for (const std::string& place : host_->damage()) {
       log_line(LogLevel::error, "damage in the spool: " + place);
     }
@@ -212,6 +227,16 @@ class Service {
     }
   }
 
+  void reload() {
+    if (stopper_.joinable()) return;  // what for
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld",
+               static_cast<long long>(now.tv_sec) * 1'000'000 + now.tv_nsec / 1000);
+    reload_->run().status().IgnoreError();  // it was logged
+    sd_notify(0, "READY=1");
+  }
+
   // Nothing new is taken; open transactions may finish while answers still come; then everything
   // closes.
   void begin_stop(int signal) {
@@ -225,14 +250,26 @@ class Service {
   }
 
   const control::Config& config_;
+  control::Reload::Read read_;
   std::unique_ptr<control::HttpServer> server_;
   std::unique_ptr<control::EngineHost> host_;
+  std::unique_ptr<control::Reload> reload_;
   std::unique_ptr<control::Api> api_;
   std::thread stopper_;
   std::atomic<bool> ready_{false};
   bool finished_ = false;
   int64_t watchdog_every_ns_ = 0, next_watchdog_ns_ = 0, last_watchdog_ns_ = 0;
 };
+
+// The file that the command line names; without one, defaults.
+absl::StatusOr<control::Config> read_config(const Common& common) {
+  absl::StatusOr<control::Config> config = control::default_config();
+  if (common.config_given || access(common.config_file.c_str(), F_OK) == 0) {
+    config = control::load_config(common.config_file);
+  }
+  if (config.ok() && !common.socket.empty()) config->feed_socket = common.socket;
+  return config;
+}
 
 // Extents, groups and pages come and go by the megabyte. Handing each back to the kernel means
 // page faults for the next one; so what is freed is kept, up to a bound.
@@ -248,19 +285,16 @@ int run_serve(const Common& common) {
     log_line(LogLevel::error, "VEREDUS_PLANT names no defect");
     return EX_USAGE;
   }
-  absl::StatusOr<control::Config> config = control::default_config();
-  if (common.config_given || access(common.config_file.c_str(), F_OK) == 0) {
-    config = control::load_config(common.config_file);
-  } else {
-    log_line(LogLevel::notice, "no " + common.config_file + ": all settings have their defaults");
-  }
+  const absl::StatusOr<control::Config> config = read_config(common);
   if (!config.ok()) {
     log_line(LogLevel::error, std::string(config.status().message()));
     return EX_CONFIG;
   }
-  if (!common.socket.empty()) config->feed_socket = common.socket;
+  if (config->file.empty()) {
+    log_line(LogLevel::notice, "no " + common.config_file + ": all settings have their defaults");
+  }
   keep_freed_memory();
-  return Service(*config).run();
+  return Service(*config, [&common] { return read_config(common); }).run();
 }
 
 }  // namespace veredus::tools
