@@ -6,7 +6,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -24,7 +23,6 @@
 #include "engine/own_values.h"
 #include "queue/attempt_marks.h"
 #include "queue/due_wheel.h"
-#include "queue/erasure.h"
 #include "queue/extent.h"
 #include "queue/journal.h"
 #include "queue/ledger.h"
@@ -150,7 +148,7 @@ class Home final : public queue::JournalListener,
   static constexpr uint32_t kHotRecords =
       512;  // ready for one site over all homes: more than one shard sends to it
   static constexpr uint32_t kHotRecordsMin = 16;
-  static constexpr uint32_t kBurst = 32;  // recipients of one domain in a row
+  static constexpr uint32_t kBurst = 32;  // of one domain in a row
 
   // What of a segment file is needed here.
   struct SegmentUse {
