@@ -88,7 +88,7 @@ RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
   merge_orders(found, spool);
   orders_ = spool.orders;
   for (const RecoveredHome& home : found) {
-    if (!home.orders.empty()) next_order_ = std::max(next_order_, home.orders.rbegin()->first + 1);
+    next_order_ = std::max(next_order_, home.highest_order + 1);
   }
   // Until the control side, which understands where they are, says how much is kept for them.
   if (!spool.consumers.empty()) {
@@ -172,7 +172,8 @@ void EngineCore::append(unsigned shard, intake::AppendRequest request) {
 
 void EngineCore::announce(std::shared_ptr<const queue::LiveBatch> batch) {
   const queue::Batch& meta = batch->batch;
-  batch->taken_up = {clock_.mono_ns(), meta.accepted_wall_ns, meta.accepted_wall_ns};
+  batch->taken_up = {clock_.mono_ns(), meta.accepted_wall_ns, meta.accepted_wall_ns,
+                     next_order_ - 1};
   batch->tenant = tenant_number(meta.tenant);
   batches_[meta.number] = batch;
   for (unsigned i = 0; i < shards(); ++i) {

@@ -44,6 +44,7 @@ struct RecoveredHome {
   std::vector<std::string> damage;                    // places found damaged, in words
   std::vector<queue::AttemptMark> marks;              // of recipients of any home
   uint64_t highest_batch = 0;
+  uint64_t highest_order = 0;  // of operators, that has ended or not
   int64_t latest_wall_ns = 0;  // the latest time found: when this spool was last worked on
   queue::Recovered journal;
   uint64_t file_bytes = 0;  // of its segments
@@ -307,9 +308,10 @@ class Home final : public queue::JournalListener {
   };
   // Who is to be cancelled, given up or tried again is looked for.
   struct Sweep {
-    enum class Stage : uint8_t { none, records, wheel, ending };
+    enum class Stage : uint8_t { none, records, routes, wheel, ending };
     Stage stage = Stage::none;
     uint32_t slot = 0;
+    bool routed = false;  // sites that were not known have been asked for
     queue::DueWheel::Sifted place;
   };
   static constexpr uint32_t kOrderedPerTurn = 8192;  // records looked at for orders
@@ -331,6 +333,7 @@ class Home final : public queue::JournalListener {
     std::unique_ptr<RouteTold> failure;  // with RouteState::failed
     uint32_t dns_us = queue::kNotReached;
     RouteState route = RouteState::unknown;
+    bool sought = false;          // by a sweep for orders
     uint64_t policy_version = 0;  // that the route was found under
   };
   // What this home knows of one lane: of a source's on a shard.
@@ -523,16 +526,18 @@ class Home final : public queue::JournalListener {
 
   // home_orders.cc
   void write_missing_orders();
+  void drop_orders();
   void write_order(const queue::Order& order);
   void orders_durable(uint64_t sequence);
   void orders_lost(uint64_t sequence, const absl::Status& why);
   void orders_changed();
   void end_order(uint64_t number);
+  void tell_done(uint64_t number);
   void end_orders_in_time();
   void done(queue::Order order);
   std::vector<queue::Order> orders_in_force() const;
   const queue::Order* order_for(uint32_t slot);
-  bool fits_here(const queue::Order& order, uint32_t domain, uint64_t batch);
+  bool fits_here(const queue::Order& order, uint32_t domain, const queue::LiveBatch& batch);
   bool source_suspended(HomeLane& lane, const Line& line, uint16_t source);
   bool obey(uint32_t slot);
   void park(uint32_t slot, uint64_t number);
@@ -541,6 +546,8 @@ class Home final : public queue::JournalListener {
   void unpark_some();
   void sweep_for_orders();
   void look_for_order(uint32_t slot);
+  void seek_site(uint32_t slot);
+  void give_up_returned(uint32_t slot);
   void bring_forward();
   void try_sites(const queue::Order& order);
   void end_done_orders();
@@ -557,6 +564,7 @@ class Home final : public queue::JournalListener {
   int slice_of_source(HomeLane& lane, Line& line, uint16_t source);
   unsigned slice_at(HomeLane& lane, uint16_t source, uint16_t shard);
   void wake_lanes();
+  void wake_all_lanes();
   const SourcePool* pool_of(const Line& line) const;
 
   // home_settle.cc
@@ -608,6 +616,7 @@ class Home final : public queue::JournalListener {
   std::map<uint64_t, Coordinated> coordinated_;  // by number
 
   uint64_t highest_batch_ = 0;
+  uint64_t highest_order_ = 0;
   uint64_t found_bytes_ = 0;  // that the start had to replay
 
   ExtentReader reader_;
@@ -655,6 +664,7 @@ class Home final : public queue::JournalListener {
   std::deque<OrderAsked> order_answers_;
   queue::SlotFifo unparking_;
   Sweep sweep_;
+  uint32_t sought_ = 0;                    // domains
   std::string order_text_;                 // scratch
   int64_t first_end_mono_ns_ = INT64_MAX;  // nobody who is due ends before
   int64_t next_walk_mono_ns_ = 0;          // for such as have ended

@@ -42,7 +42,7 @@ void Home::begin_checkpoint() {
   checkpoint_.stage = Checkpoint::Stage::waiting;
   checkpoint_.appended_before = journal_.appended_bytes();
   append_outcomes();
-  queue::encode_checkpoint_begin({highest_batch_, shard_.wall_ns}, scratch_);
+  queue::encode_checkpoint_begin({highest_batch_, shard_.wall_ns, highest_order_}, scratch_);
   checkpoint_.place = journal_.append_checkpoint_begin(scratch_);
   for (const auto& [name, consumer] : consumers_) {
     queue::encode_checkpoint_consumer(consumer, scratch_);

@@ -24,6 +24,7 @@ absl::StatusOr<RecoveredHome> Home::recover() {
   found.batches = ledger_->take_batches();
   found.consumers = consumers_ = ledger_->consumers();
   found.orders = ledger_->orders();
+  found.highest_order = highest_order_ = ledger_->highest_order();
   found.damage = ledger_->damage();
   Counters::add(shard_.counters.spool_damage, found.damage.size());
   found.highest_batch = highest_batch_ = ledger_->highest_batch();
@@ -66,7 +67,7 @@ void Home::resume(
   // An old journal of which nobody waits, and no batch is known, is not written any more.
   if (number_ >= shard_.exchange.shards() && extents_.empty() && coordinated_.empty() &&
       settled_.empty() && erasures.empty())
-    return;
+    return drop_orders();
   begin_writing();
   write_missing_orders();
   erasures_found(erasures);

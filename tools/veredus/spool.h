@@ -20,8 +20,8 @@ absl::StatusOr<SpoolCheck> check_spool(Spool& spool);
 // Prints outcomes as events have them. The exit status.
 int print_outcomes(Spool& spool, const Common& common, const SpoolOptions& options);
 
-// Prints the orders of operators that have not ended, with the journals in which that is so. The exit
-// status.
+// Prints the orders of operators that have not ended, with the journals in which that is so. The
+// exit status.
 int print_orders(Spool& spool, const Common& common);
 
 }  // namespace veredus::tools
