@@ -7,6 +7,7 @@
 #include "engine/exchange.h"
 #include "engine/io/ports.h"
 #include "engine/settings.h"
+#include "queue/orders.h"
 
 namespace veredus {
 
@@ -64,6 +65,8 @@ struct ShardContext {
   int64_t mono_ns = 0;
   int64_t wall_ns = 0;
   std::shared_ptr<const Policy> policy;  // in force; a message brings the next one
+  // Of operators, in force at some home at least; a message brings the next ones.
+  queue::OrdersPtr orders = std::make_shared<const queue::Orders>();
   bool saturated = false;  // this shard's thread has worked all of the last tenth of a second
 };
 

@@ -171,7 +171,8 @@ void EngineCore::append(unsigned shard, intake::AppendRequest request) {
 
 void EngineCore::announce(std::shared_ptr<const queue::LiveBatch> batch) {
   const queue::Batch& meta = batch->batch;
-  batch->taken_up = {clock_.mono_ns(), meta.accepted_wall_ns, meta.accepted_wall_ns};
+  batch->taken_up = {clock_.mono_ns(), meta.accepted_wall_ns, meta.accepted_wall_ns,
+                     next_order_ - 1};
   batch->tenant = tenant_number(meta.tenant);
   batches_[meta.number] = batch;
   for (unsigned i = 0; i < shards(); ++i) {

@@ -43,7 +43,7 @@ struct RecoveredHome {
   std::vector<std::string> damage;                    // places found damaged, in words
   std::vector<queue::AttemptMark> marks;              // of recipients of any home
   uint64_t highest_batch = 0;
-  uint64_t highest_order = 0;
+  uint64_t highest_order = 0;  // of operators, that has ended or not
   int64_t latest_wall_ns = 0;  // the latest time found: when this spool was last worked on
   queue::Recovered journal;
   uint64_t file_bytes = 0;  // of its segments
@@ -126,16 +126,14 @@ class Home final : public queue::JournalListener,
   // takes it out there drops it.
   static constexpr uint8_t kRecordGone = 0x40;
   static constexpr uint8_t kRecordCancelled = 0x20;  // ticketed: to be cancelled when it comes back
-  static constexpr uint8_t kBatchPriority =
-      255;  // of a dormant record: the batch's, which is not known yet
+  static constexpr uint8_t kBatchPriority = 255;     // of a dormant record: the batch's
   static constexpr uint64_t kMarksBytesMax = 1u << 30;  // of a file, read at start
   static constexpr uint32_t kRecordsMax = 0xfffe0000;   // what 32-bit slots allow
   // Of a turn; homes on one shard share them.
-  static constexpr uint32_t kDuePerTurn = 2048;  // records taken from the wheel
-  static constexpr uint32_t kActivatedPerTurn =
-      16384;  // records of new batches that become due or waiting
-  static constexpr uint32_t kLoadedPerTurn = 16384;  // records made of what the journal held
-  static constexpr uint64_t kReplaySegmentsMax = 3;  // of 64 MiB, and outcomes behind it
+  static constexpr uint32_t kDuePerTurn = 2048;         // records taken from the wheel
+  static constexpr uint32_t kActivatedPerTurn = 16384;  // records of new batches
+  static constexpr uint32_t kLoadedPerTurn = 16384;     // records made of what the journal held
+  static constexpr uint64_t kReplaySegmentsMax = 3;     // of 64 MiB, and outcomes behind it
   static constexpr int64_t kTryAgainNs = 1'000'000'000;
   static constexpr int64_t kWitnessNs = 1'000'000'000;
   static constexpr size_t kCheckpointBytesPerTurn = 64 * 1024;
@@ -143,10 +141,8 @@ class Home final : public queue::JournalListener,
   static constexpr uint32_t kTicketsPerTurn = 1024;
   static constexpr uint32_t kWalkedPerTurn = 16384;  // records looked at for an operator
   static constexpr uint32_t kRoutesAskedMax = 256;   // questions open at a time
-  static constexpr uint32_t kFailuresPerTurn =
-      512;  // recipients settled because their domain has no route
-  static constexpr uint32_t kHotRecords =
-      512;  // ready for one site over all homes: more than one shard sends to it
+  static constexpr uint32_t kFailuresPerTurn = 512;  // settled, for their domain has no route
+  static constexpr uint32_t kHotRecords = 512;  // ready for one site: several shards send to it
   static constexpr uint32_t kHotRecordsMin = 16;
   static constexpr uint32_t kBurst = 32;  // of one domain in a row
 
@@ -398,16 +394,18 @@ class Home final : public queue::JournalListener,
 
   // home_orders.cc
   void write_missing_orders();
+  void drop_orders();
   void write_order(const queue::Order& order);
   void orders_durable(uint64_t sequence);
   void orders_lost(uint64_t sequence, const absl::Status& why);
   void orders_changed();
   void end_order(uint64_t number);
+  void tell_done(uint64_t number);
   void end_orders_in_time();
   void done(queue::Order order);
   std::vector<queue::Order> orders_in_force() const;
   const queue::Order* order_for(uint32_t slot);
-  bool fits_here(const queue::Order& order, uint32_t domain, uint64_t batch);
+  bool fits_here(const queue::Order& order, uint32_t domain, const queue::LiveBatch& batch);
   bool source_suspended(HomeLane& lane, const Line& line, uint16_t source);
   bool obey(uint32_t slot);
   void park(uint32_t slot, uint64_t number);
@@ -416,6 +414,8 @@ class Home final : public queue::JournalListener,
   void unpark_some();
   void sweep_for_orders();
   void look_for_order(uint32_t slot);
+  void seek_site(uint32_t slot);
+  void give_up_returned(uint32_t slot);
   void bring_forward();
   void try_sites(const queue::Order& order);
   void end_done_orders();
@@ -432,6 +432,7 @@ class Home final : public queue::JournalListener,
   int slice_of_source(HomeLane& lane, Line& line, uint16_t source);
   unsigned slice_at(HomeLane& lane, uint16_t source, uint16_t shard);
   void wake_lanes();
+  void wake_all_lanes();
   const SourcePool* pool_of(const Line& line) const;
 
   // home_settle.cc
@@ -531,6 +532,7 @@ class Home final : public queue::JournalListener,
   std::deque<OrderAsked> order_answers_;
   queue::SlotFifo unparking_;
   Sweep sweep_;
+  uint32_t sought_ = 0;                    // domains
   std::string order_text_;                 // scratch
   int64_t first_end_mono_ns_ = INT64_MAX;  // nobody who is due ends before
   int64_t next_walk_mono_ns_ = 0;          // for such as have ended
@@ -560,8 +562,8 @@ class Home final : public queue::JournalListener,
   };
   std::deque<Unanswered> unanswered_;
   std::deque<std::unique_ptr<AppendMessage>> held_appends_;  // the journal has no space yet
-  std::deque<std::pair<uint64_t, int64_t>>
-      durable_as_of_;  // sequence, monotonic time: with it all that was settled by then is durable
+  // Sequence, monotonic time: with it all that was settled by then is durable.
+  std::deque<std::pair<uint64_t, int64_t>> durable_as_of_;
 
   // Outcomes on their way to the disk: up to which message of each shard they were all in this
   // group, or an earlier one.

@@ -42,6 +42,7 @@ struct HomeLines {
     std::unique_ptr<RouteTold> failure;  // with RouteState::failed
     uint32_t dns_us = queue::kNotReached;
     RouteState route = RouteState::unknown;
+    bool sought = false;          // by a sweep for orders
     uint64_t policy_version = 0;  // that the route was found under
   };
   // What this home knows of one lane: of a source's on a shard.

@@ -22,14 +22,22 @@ using Kind = queue::Order::Kind;
 // not is made up for; but who was to be tried again there need not be so here.
 void Home::take_orders(const std::map<uint64_t, Order>& of_spool) {
   for (const auto& [number, order] : of_spool) {
-    const auto own = ledger_->orders().find(number);
-    const bool known = own != ledger_->orders().end();
-    if (known && own->second.state != Order::State::given) continue;
-    if (!known && order.kind == Kind::retry) continue;
+    highest_order_ = std::max(highest_order_, number);
+    const bool known = ledger_->orders().contains(number);
+    if (!known && order.kind == Kind::retry) {
+      tell_done(number);
+      continue;
+    }
     Given& given = given_[number];
     given.order = order;
     given.unwritten = !known;
   }
+  orders_changed();
+}
+
+// Nobody waits here, nor ever will.
+void Home::drop_orders() {
+  for (const auto& [number, given] : std::exchange(given_, {})) tell_done(number);
   orders_changed();
 }
 
@@ -97,12 +105,15 @@ void Home::orders_changed() {
   sweep_.stage = Sweep::Stage::records;
 }
 
-// Those parked under it come up again, a share each turn.
+// Those parked under it come up again, a share each turn. Lanes may have room that had none when a
+// source was suspended.
 void Home::end_order(uint64_t number) {
   const auto found = given_.find(number);
   if (found == given_.end()) return;
+  const bool of_source = asks_source(found->second.order.filter);
   unparking_.splice(records_, found->second.parked);
   given_.erase(found);
+  if (of_source) wake_all_lanes();
 }
 
 // What the journal says of an order is never less than what holds: so it ends when its time is
@@ -122,8 +133,12 @@ void Home::done(Order order) {
   order.ended_wall_ns = shard_.wall_ns;
   write_order(order);
   end_order(order.number);
+  tell_done(order.number);
+}
+
+void Home::tell_done(uint64_t number) {
   OrderAnswer answer;
-  answer.done = order.number;
+  answer.done = number;
   shard_.exchange.answers().answer_question(std::move(answer));
 }
 
@@ -150,14 +165,14 @@ const Order* Home::order_for(uint32_t slot) {
   for (const uint32_t place : extent.orders) {
     const Order& order = orders_.all()[place];
     if (!order.filter.recipient.empty() || !order.filter.source.empty()) continue;
-    if (fits_here(order, record.domain, extent.number)) return &order;
+    if (fits_here(order, record.domain, *extent.batch)) return &order;
   }
   return nullptr;
 }
 
-bool Home::fits_here(const Order& order, uint32_t domain_id, uint64_t batch) {
+bool Home::fits_here(const Order& order, uint32_t domain_id, const queue::LiveBatch& batch) {
   const Domain& domain = domains_[domain_id];
-  if (order.last_batch < batch || !order.in_force(shard_.wall_ns)) return false;
+  if (!holds_for(order, batch) || !order.in_force(shard_.wall_ns)) return false;
   if (asks_domain(order.filter) && !fits_domain(order.filter, domain.name)) return false;
   if (!asks_site(order.filter)) return true;
   // Its site is not known yet: it is looked at again when it is.
@@ -202,13 +217,30 @@ void Home::park(uint32_t slot, uint64_t number) {
   given_.at(number).parked.push_back(records_, slot);
 }
 
-// Came back from a lane, which had seen that an order by recipient holds for him.
+// Came back from a lane, which had seen that an order holds for him. It may have ended here and not
+// everywhere, when his site was another; and a suspension may not have come here yet.
 void Home::came_back_for(uint32_t slot, uint64_t number) {
-  const auto found = given_.find(number);
-  if (found == given_.end()) return make_ready(slot, true);
-  const Order& order = found->second.order;
-  if (order.kind == Kind::suspend) return park(slot, number);
-  queue::Outcome outcome = ordered_outcome(slot, order);
+  if (const auto found = given_.find(number);
+      found != given_.end() && found->second.order.kind == Kind::suspend)
+    return park(slot, number);
+  const std::vector<Order>& all = shard_.orders->all();
+  const auto order = std::find_if(all.begin(), all.end(), [number](const Order& each) {
+    return each.number == number && each.kind != Kind::suspend;
+  });
+  if (order == all.end()) return make_ready(slot, true);
+  queue::Outcome outcome = ordered_outcome(slot, *order);
+  finish(slot, outcome);
+}
+
+// Was out when that was ordered, or when somebody asked to be forgotten, and has come back.
+void Home::give_up_returned(uint32_t slot) {
+  const Order* const order = order_for(slot);
+  const bool ordered =
+      order != nullptr && (order->kind == Kind::cancel || order->kind == Kind::expire);
+  if (records_[slot].state != RecordState::ticketed)  // in doubt, and in a list again
+    return ordered ? look_for_order(slot) : cancel(slot);
+  if (!ordered) return finish_cancelled(slot);
+  queue::Outcome outcome = ordered_outcome(slot, *order);
   finish(slot, outcome);
 }
 
@@ -248,23 +280,37 @@ void Home::sweep_for_orders() {
     sweep_.stage = Stage::none;
     return;
   }
-  if (sweep_.stage == Stage::records) {
-    if (!loaded() || !activating_.empty()) return;
-    sweep_.slot = records_.visit(sweep_.slot, share_of(kOrderedPerTurn),
-                                 [this](uint32_t slot) { look_for_order(slot); });
-    if (sweep_.slot == queue::kNoSlot) sweep_.stage = Stage::wheel;
-  } else if (sweep_.stage == Stage::wheel) {
-    bring_forward();
-  } else if (being_cancelled_ == 0) {  // with those that were out, all are settled
-    end_done_orders();
+  switch (sweep_.stage) {
+    case Stage::none:
+      return;
+    case Stage::records:
+      if (!loaded() || !activating_.empty()) return;
+      sweep_.slot = records_.visit(sweep_.slot, share_of(kOrderedPerTurn),
+                                   [this](uint32_t slot) { look_for_order(slot); });
+      if (sweep_.slot == queue::kNoSlot)
+        sweep_.stage = sought_ > 0 && !sweep_.routed ? Stage::routes : Stage::wheel;
+      break;
+    case Stage::routes:
+      if (sought_ > 0) return;  // the last answer brings the next turn
+      sweep_.stage = Stage::records;
+      sweep_.slot = 0;
+      sweep_.routed = true;
+      break;
+    case Stage::wheel:
+      bring_forward();
+      break;
+    case Stage::ending:  // with those that were out, all are settled
+      if (being_cancelled_ > 0) return;
+      end_done_orders();
   }
-  if (sweep_.stage != Stage::none && being_cancelled_ == 0) more_to_do_ = true;
+  if (sweep_.stage != Stage::none) more_to_do_ = true;
 }
 
 void Home::look_for_order(uint32_t slot) {
   Record& record = records_[slot];
   if ((record.flags & kRecordGone) != 0) return;
   const Order* const order = order_for(slot);
+  if (!sweep_.routed) seek_site(slot);
   if (order == nullptr || order->kind == Kind::suspend || order->kind == Kind::retry) return;
   if (record.state == RecordState::ticketed) {
     if ((record.flags & kRecordCancelled) != 0) return;
@@ -279,6 +325,26 @@ void Home::look_for_order(uint32_t slot) {
     return finish(slot, outcome);
   }
   settle_in_place(slot, outcome);
+}
+
+// After a start nobody's site is known before he comes up, nor that an order by site or provider
+// holds for him: so it is asked for. Of a domain that has no route none does.
+void Home::seek_site(uint32_t slot) {
+  const Record& record = records_[slot];
+  Domain& domain = domains_[record.domain];
+  if (domain.lane != nullptr || domain.sought || domain.route == RouteState::failed) return;
+  const Extent& extent = extents_[record.extent];
+  if (extent.batch == nullptr) return;
+  const bool wanted =
+      std::any_of(extent.orders.begin(), extent.orders.end(), [&](const uint32_t place) {
+        const Order& order = orders_.all()[place];
+        return order.kind != Kind::suspend && asks_site(order.filter) &&
+               holds_for(order, *extent.batch) && fits_domain(order.filter, domain.name);
+      });
+  if (!wanted) return;
+  domain.sought = true;
+  ++sought_;
+  list_domain(record.domain);
 }
 
 // Those that wait for their next attempt are due now.
@@ -305,13 +371,13 @@ void Home::bring_forward() {
 }
 
 void Home::try_sites(const Order& order) {
-  while (!down_.empty()) {
-    HomeLane& lane = *lanes_[down_.begin()->second];
-    if (!fits_site(order.filter, lane.site->key, provider_of(lane).name)) break;
+  std::erase_if(down_, [&](const std::pair<int64_t, uint32_t>& down) {
+    HomeLane& lane = *lanes_[down.second];
+    if (!fits_site(order.filter, lane.site->key, provider_of(lane).name)) return false;
     for (Slice& slice : lane.slices) slice.down_until_mono_ns = 0;
     activate_lane(lane);
-    down_.erase(down_.begin());
-  }
+    return true;
+  });
 }
 
 void Home::end_done_orders() {

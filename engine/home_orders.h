@@ -22,9 +22,10 @@ struct HomeOrders {
   };
   // Who is to be cancelled, given up or tried again is looked for.
   struct Sweep {
-    enum class Stage : uint8_t { none, records, wheel, ending };
+    enum class Stage : uint8_t { none, records, routes, wheel, ending };
     Stage stage = Stage::none;
     uint32_t slot = 0;
+    bool routed = false;  // sites that were not known have been asked for
     queue::DueWheel::Sifted place;
   };
 };

@@ -70,7 +70,7 @@ void Home::resume(
   // An old journal of which nobody waits, and no batch is known, is not written any more.
   if (number_ >= shard_.exchange.shards() && extents_.empty() && coordinated_.empty() &&
       settled_.empty() && erasures.empty() && !own_orders)
-    return;
+    return drop_orders();
   begin_writing();
   write_missing_orders();
   erasures_found(erasures);

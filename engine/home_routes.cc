@@ -2,6 +2,7 @@
 // route.
 
 #include <cassert>
+#include <utility>
 
 #include "engine/home.h"
 #include "engine/routes.h"
@@ -31,6 +32,7 @@ void Home::route_told(RouteTold& told) {
   Domain& domain = domains_[told.domain_id];
   assert(domain.route == RouteState::asking);
   domain.dns_us = told.dns_us;
+  if (std::exchange(domain.sought, false)) --sought_;
   if (told.site == nullptr) {
     domain.route = RouteState::failed;
     domain.failure = std::make_unique<RouteTold>(std::move(told));

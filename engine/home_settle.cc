@@ -45,7 +45,7 @@ void Home::settle(const Returned& item, const ReturnedMessage& message, uint16_t
     record->flags &= static_cast<uint8_t>(~kRecordCancelled);
     --being_cancelled_;
   }
-  if (cancelled && item.unsent) return finish_cancelled(ticket.slot);
+  if (cancelled && item.unsent) return give_up_returned(ticket.slot);
   if (item.unsent) {
     Counters::add(shard_.counters.unsent);
     if (item.order != 0) return came_back_for(ticket.slot, item.order);
@@ -77,10 +77,10 @@ void Home::settle(const Returned& item, const ReturnedMessage& message, uint16_t
 
   // What the host said is not kept: it may repeat the address.
   if (cancelled) outcome.text = {};
-  if (cancelled && item.verdict.result == smtp::Result::later) return finish_cancelled(ticket.slot);
+  if (cancelled && item.verdict.result == smtp::Result::later) return give_up_returned(ticket.slot);
   if (cancelled && item.verdict.result == smtp::Result::in_doubt) {
     doubt(ticket.slot, outcome);
-    if (records_.find(ticket.slot, ticket.generation) != nullptr) cancel(ticket.slot);
+    if (records_.find(ticket.slot, ticket.generation) != nullptr) give_up_returned(ticket.slot);
     return;
   }
 

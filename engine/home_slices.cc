@@ -111,6 +111,10 @@ void Home::wake_lanes() {
 // Lanes may have room that had none: a source has come, a pool has its name again. Routes are asked
 // again as their domains come up.
 void Home::policy_changed() {
+  wake_all_lanes();
+}
+
+void Home::wake_all_lanes() {
   std::vector<uint32_t> sites;
   for (const auto& [number, lane] : lanes_) {
     if (lane->ready > 0 && !lane->active) sites.push_back(number);

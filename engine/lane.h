@@ -293,7 +293,6 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   smtp::SessionWorld world_;
   Limits& limits_;
   Sources& sources_;
-  queue::OrdersPtr orders_ = std::make_shared<const queue::Orders>();
   absl::flat_hash_map<std::string, std::unique_ptr<SessionRules>> rules_;  // by what they say
 
   absl::flat_hash_map<uint32_t, std::shared_ptr<const Site>> sites_;  // announced; by number

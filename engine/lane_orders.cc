@@ -11,9 +11,9 @@ using queue::Order;
 
 // A site that is passed over is tried again when that is ordered.
 void Lanes::take_orders(queue::OrdersPtr orders) {
-  const queue::OrdersPtr before = std::exchange(orders_, std::move(orders));
+  const queue::OrdersPtr before = std::exchange(shard_.orders, std::move(orders));
   std::vector<const Order*> retries;
-  for (const Order& order : orders_->all()) {
+  for (const Order& order : shard_.orders->all()) {
     if (order.kind != Order::Kind::retry) continue;
     const auto known = [&](const Order& old) { return old.number == order.number; };
     if (std::none_of(before->all().begin(), before->all().end(), known)) retries.push_back(&order);
@@ -37,11 +37,11 @@ void Lanes::take_orders(queue::OrdersPtr orders) {
 
 // The strongest that holds for a recipient whose address is in hand; none by retry.
 const Order* Lanes::order_for(const Lane& lane, const Work& work) const {
-  if (orders_->empty()) return nullptr;
+  if (shard_.orders->empty()) return nullptr;
   const std::string_view domain = work.to.substr(work.to.rfind('@') + 1);
-  for (const Order& order : orders_->all()) {
+  for (const Order& order : shard_.orders->all()) {
     const queue::Filter& filter = order.filter;
-    if (order.kind == Order::Kind::retry || order.last_batch < work.batch->batch.number ||
+    if (order.kind == Order::Kind::retry || !holds_for(order, *work.batch) ||
         !order.in_force(shard_.wall_ns))
       continue;
     if (fits_batch(filter, work.batch->batch) && fits_domain(filter, domain) &&
@@ -53,12 +53,12 @@ const Order* Lanes::order_for(const Lane& lane, const Work& work) const {
   return nullptr;
 }
 
-// True: it has gone home, which knows what to do with it. Orders by recipient are looked at here
-// only, so home is told which one it was.
+// True: it has gone home, which is told which order it was. By a source that is suspended it may
+// not go, but perhaps by another one.
 bool Lanes::held_back(Lane& lane, Work& work) {
   const Order* const order = order_for(lane, work);
   if (order == nullptr) return false;
-  give_back_unsent(work, asks_recipient(order->filter) ? order->number : 0);
+  give_back_unsent(work, asks_source(order->filter) ? 0 : order->number);
   return true;
 }
 

@@ -90,6 +90,10 @@ struct LiveBatch {
     int64_t mono_ns = 0;
     int64_t wall_ns = 0;       // then; of one just accepted, when it was accepted: its age is 0
     int64_t last_wall_ns = 0;  // as age_on_load_ns() has it
+    // Of operators' orders given up to this number only suspensions hold for it: it was not
+    // accepted then, though its number, which it got when its upload began, may be lower than that
+    // of others.
+    uint64_t last_order = 0;
   };
   mutable TakenUp taken_up;
   // Number of its tenant in this process; likewise.

@@ -57,6 +57,11 @@ bool fits_recipient(const Filter& filter, std::string_view address) {
   return filter.recipient.empty() || same(filter.recipient, address);
 }
 
+bool holds_for(const Order& order, const LiveBatch& batch) {
+  if (order.kind == Order::Kind::suspend) return true;
+  return batch.batch.number <= order.last_batch && order.number > batch.taken_up.last_order;
+}
+
 Orders::Orders(uint64_t version, const std::map<uint64_t, Order>& orders) : version_(version) {
   for (const auto& [number, order] : orders) {
     if (order.state == Order::State::given) orders_.push_back(order);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "queue/batch.h"
+#include "queue/live_batch.h"
 #include "queue/order.h"
 
 // Which mail an order holds for, asked where each part of the answer is known: of a batch once, of
@@ -40,6 +41,9 @@ bool fits_domain(const Filter& filter, std::string_view domain);
 bool fits_site(const Filter& filter, std::string_view key, std::string_view provider);
 bool fits_source(const Filter& filter, std::string_view name);
 bool fits_recipient(const Filter& filter, std::string_view address);
+
+// By when it was accepted: cancel, retry and expire hold for what was accepted before.
+bool holds_for(const Order& order, const LiveBatch& batch);
 
 // More are not given: each is looked at once for every extent that comes up.
 inline constexpr size_t kOrdersMax = 1024;

@@ -4,11 +4,11 @@
 #include <charconv>
 #include <deque>
 
-#include "engine/control/api_cancel.h"
 #include "engine/control/api_consumers.h"
 #include "engine/control/api_events.h"
 #include "engine/control/api_in_doubt.h"
 #include "engine/control/api_reload.h"
+#include "engine/control/config_table.h"
 #include "engine/control/consumers.h"
 #include "engine/control/metrics.h"
 #include "engine/intake/json_writer.h"
@@ -18,25 +18,14 @@ namespace {
 
 constexpr std::string_view kLines = "application/x-ndjson";
 constexpr uint64_t kBatchesListedMax = 10'000;
-
-class Answered final : public HttpHandler {
- public:
-  Answered(HttpCall& call, HttpAnswer answer) { call.answer(std::move(answer)); }
-};
+constexpr size_t kBatchesComparedMax = 1000;  // with a name that is wrong
 
 std::unique_ptr<HttpHandler> say(HttpCall& call, std::string body,
                                  std::string type = "application/json") {
   HttpAnswer answer;
   answer.content_type = std::move(type);
   answer.body = std::move(body);
-  return std::make_unique<Answered>(call, std::move(answer));
-}
-
-std::unique_ptr<HttpHandler> no_such_batch(HttpCall& call, const std::string& tenant,
-                                           const std::string& name) {
-  return refuse(call,
-                {404, "no_such_batch", "there is no batch " + name + " of tenant " + tenant,
-                 "GET /v1/batches lists those there are; one exists once it is acknowledged"});
+  return reply(call, std::move(answer));
 }
 
 HttpAnswer stopping_answer() {
@@ -163,23 +152,14 @@ std::unique_ptr<HttpHandler> Api::route(const HttpRequest& request, HttpCall& ca
   if (v1 && parts[1] == "batches" && parts.size() == 2 && request.method == "POST") {
     return upload(call);
   }
-  if (v1 && parts[1] == "in_doubt" && parts.size() == 2) {
-    if (get) return InDoubtHandler::list(*this, request, call);
-    if (request.method == "POST") return InDoubtHandler::steer(*this, call);
-    return refuse(call, {405, "wrong_method", request.method + " is not for " + request.path,
-                         "use GET to list, POST to decide"});
-  }
-  if (v1 && parts[1] == "cancel" && parts.size() == 2) {
-    if (request.method == "POST") return std::make_unique<CancelHandler>(*this, call);
-    return refuse(call, {405, "wrong_method", request.method + " is not for " + request.path,
-                         "use POST with the address in the body"});
-  }
+  if (v1 && parts[1] == "in_doubt" && parts.size() == 2) return in_doubt(request, call);
   if (v1 && parts[1] == "reload" && parts.size() == 2) {
     if (request.method == "POST") return std::make_unique<ReloadHandler>(*this, call);
     return refuse(call, {405, "wrong_method", request.method + " is not for " + request.path,
                          "use POST; GET /v1/limits shows what holds for feeders"});
   }
   if (v1 && parts[1] == "consumers") return consumers(parts, request, call);
+  if (std::unique_ptr<HttpHandler> steering = steer(parts, request, call)) return steering;
   const bool known = request.path == "/metrics" || request.path == "/healthz" ||
                      (v1 && parts.size() == 2 &&
                       (parts[1] == "batches" || parts[1] == "events" || parts[1] == "limits")) ||
@@ -189,9 +169,11 @@ std::unique_ptr<HttpHandler> Api::route(const HttpRequest& request, HttpCall& ca
     return refuse(
         call,
         {404, "no_such_call", "there is no " + request.path,
-         "calls: POST /v1/batches, /v1/cancel, /v1/in_doubt, /v1/reload; GET /v1/batches, "
-         "/v1/batches/TENANT/BATCH[/refused], /v1/events, /v1/in_doubt, /v1/limits, /metrics, "
-         "/healthz, /v1/consumers; POST /v1/consumers/NAME/ack; DELETE /v1/consumers/NAME"});
+         "calls: GET /v1/batches, /v1/batches/TENANT/BATCH[/refused], /v1/events, /v1/in_doubt, "
+         "/v1/suspend, /v1/limits, /v1/consumers, /metrics, /healthz; POST /v1/batches, "
+         "/v1/suspend, /v1/cancel, /v1/retry, /v1/expire, /v1/in_doubt, /v1/reload, "
+         "/v1/batches/TENANT/BATCH/pause|resume|cancel, /v1/consumers/NAME/ack; DELETE "
+         "/v1/suspend/N, /v1/consumers/NAME"});
   }
   if (!get) {
     return refuse(call, {405, "wrong_method", request.method + " is not for " + request.path,
@@ -207,7 +189,7 @@ std::unique_ptr<HttpHandler> Api::route(const HttpRequest& request, HttpCall& ca
 }
 
 std::unique_ptr<HttpHandler> Api::upload(HttpCall& call) {
-  if (stopping_) return std::make_unique<Answered>(call, stopping_answer());
+  if (stopping_) return reply(call, stopping_answer());
   return std::make_unique<UploadHandler>(*this, call);
 }
 
@@ -241,7 +223,7 @@ std::unique_ptr<HttpHandler> Api::batches(const HttpRequest& request, HttpCall& 
 std::unique_ptr<HttpHandler> Api::batch(const std::string& tenant, const std::string& name,
                                         HttpCall& call) {
   const auto live = intake_.find(tenant, name);
-  if (live == nullptr) return no_such_batch(call, tenant, name);
+  if (live == nullptr) return refuse(call, no_such_batch(tenant, name));
   std::string body;
   intake::append_batch_json(*live, port_.wall_ns(), body);
   return say(call, body + "\n");
@@ -250,7 +232,7 @@ std::unique_ptr<HttpHandler> Api::batch(const std::string& tenant, const std::st
 std::unique_ptr<HttpHandler> Api::refused(const std::string& tenant, const std::string& name,
                                           HttpCall& call) {
   const auto live = intake_.find(tenant, name);
-  if (live == nullptr) return no_such_batch(call, tenant, name);
+  if (live == nullptr) return refuse(call, no_such_batch(tenant, name));
   const queue::LiveBatch::Locations frames = live->refusals;
   if (frames == nullptr) return say(call, "", std::string(kLines));
   return std::make_unique<RefusedHandler>(view_, *frames, call);
@@ -264,6 +246,13 @@ std::unique_ptr<HttpHandler> Api::events(const HttpRequest& request, HttpCall& c
   auto made = EventsHandler::make(*this, request, call);
   if (made.handler != nullptr) return std::move(made.handler);
   return refuse(call, made.error);
+}
+
+std::unique_ptr<HttpHandler> Api::in_doubt(const HttpRequest& request, HttpCall& call) {
+  if (request.method == "GET") return InDoubtList::make(*this, request, call);
+  if (request.method == "POST") return std::make_unique<InDoubtDecision>(*this, call);
+  return refuse(call, {405, "wrong_method", request.method + " is not for " + request.path,
+                       "use GET to list, POST to decide"});
 }
 
 std::unique_ptr<HttpHandler> Api::consumers(const std::vector<std::string>& parts,
@@ -307,7 +296,26 @@ std::unique_ptr<HttpHandler> Api::health(HttpCall& call) {
   json.key("damage").begin_array();
   for (const std::string& place : view_.damage()) json.value(place);
   json.end_array().end_object().newline();
-  return std::make_unique<Answered>(call, std::move(answer));
+  return reply(call, std::move(answer));
+}
+
+HttpError Api::no_such_batch(const std::string& tenant, const std::string& name) const {
+  HttpError error{404, "no_such_batch", "there is no batch " + name + " of tenant " + tenant,
+                  "GET /v1/batches lists those there are; one exists once it is acknowledged"};
+  if (intake_.batches() > kBatchesComparedMax) return error;
+  std::vector<std::string> of_tenant;
+  std::string elsewhere;
+  intake_.for_each([&](const std::shared_ptr<const queue::LiveBatch>& live) {
+    if (live->batch.tenant == tenant) of_tenant.push_back(live->batch.name);
+    if (live->batch.name == name) elsewhere = live->batch.tenant;
+  });
+  const std::string near = nearest_name(name, of_tenant);
+  if (!elsewhere.empty()) {
+    error.hint = "tenant " + elsewhere + " has one of that name";
+  } else if (!near.empty()) {
+    error.hint = "did you mean " + near + "? " + error.hint;
+  }
+  return error;
 }
 
 std::vector<queue::Location> Api::durable_ends() const {

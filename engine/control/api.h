@@ -41,9 +41,13 @@ class Api {
   friend class CancelHandler;
   friend class ConsumerHandler;
   friend class EventsHandler;
-  friend class InDoubtHandler;
+  friend class InDoubtDecision;
+  friend class InDoubtList;
+  friend class LiftHandler;
+  friend class OrderHandler;
   friend class ReloadHandler;
   friend class UploadHandler;
+  friend std::unique_ptr<HttpHandler> list_orders(Api& api, HttpCall& call);
   static constexpr int64_t kHeartbeatNs = 15'000'000'000;
   static constexpr size_t kFollowersMax = 256;
 
@@ -58,6 +62,12 @@ class Api {
   std::unique_ptr<HttpHandler> health(HttpCall& call);
   std::unique_ptr<HttpHandler> consumers(const std::vector<std::string>& parts,
                                          const HttpRequest& request, HttpCall& call);
+  std::unique_ptr<HttpHandler> in_doubt(const HttpRequest& request, HttpCall& call);
+  // Orders of operators (api_orders.cc). Null: it is none of these calls.
+  std::unique_ptr<HttpHandler> steer(const std::vector<std::string>& parts,
+                                     const HttpRequest& request, HttpCall& call);
+  // Names the batch that was probably meant, if that is cheap.
+  HttpError no_such_batch(const std::string& tenant, const std::string& name) const;
   std::vector<queue::Location> durable_ends() const;
 
   EngineView& view_;

@@ -4,6 +4,7 @@
 
 #include <simdjson.h>
 
+#include "engine/control/order_request.h"
 #include "engine/intake/json_writer.h"
 #include "engine/mail/address.h"
 #include "queue/address_finder.h"
@@ -12,7 +13,8 @@ namespace veredus::control {
 namespace {
 
 constexpr const char* kHint =
-    R"(as in {"recipient":"ada@example.org"}, or {"recipient":["ada@example.org","bob@example.net"]})";
+    R"(as in {"recipient":"ada@example.org"}, or {"recipient":["ada@example.org","bob@example.net"]}; )"
+    R"(by other filters as in {"tenant":"acme","campaign":"spring"})";
 
 // Empty: it was added; else what is wrong with it.
 std::string add_address(std::string_view text, ErasureQuestion& question) {
@@ -35,9 +37,6 @@ std::string read_question(const std::string& body, ErasureQuestion& question) {
   simdjson::dom::object object;
   if (parser.parse(body).get(object) != simdjson::SUCCESS) return "the body is no JSON object";
   for (const auto& [key, value] : object) {
-    if (key != "recipient") {
-      return "\"" + std::string(key) + "\" is not known: recipients are cancelled by address today";
-    }
     std::string_view text;
     simdjson::dom::array list;
     std::string wrong;
@@ -58,18 +57,10 @@ std::string read_question(const std::string& body, ErasureQuestion& question) {
 
 }  // namespace
 
-bool CancelHandler::on_body(std::string_view bytes) {
-  if (answered_) return true;
-  body_ += bytes;
-  if (body_.size() > kBodyMax)
-    say({413, "too_large", "the body is more than " + std::to_string(kBodyMax) + " bytes", kHint});
-  return true;
-}
-
-void CancelHandler::on_end() {
-  if (answered_) return;
+void CancelHandler::decide(const std::string& body) {
+  if (asks_more_than_recipients(body)) return OrderHandler::decide(body);
   ErasureQuestion question;
-  const std::string wrong = read_question(body_, question);
+  const std::string wrong = read_question(body, question);
   if (!wrong.empty()) return say({400, "bad_parameter", wrong, kHint});
   if (question.addresses.size() > kAddressesMax) {
     return say({413, "too_many", "more than " + std::to_string(kAddressesMax) + " addresses",
@@ -78,35 +69,27 @@ void CancelHandler::on_end() {
   if (api_.stopping_)
     return say({503, "stopping", "the engine is being stopped", "ask again when it is back"});
   open_ = api_.view_.journals();
-  api_.view_.ask_erasure(question, [self = self_](ErasureAnswer answer) {
-    if (*self != nullptr) (*self)->told(answer);
-  });
+  api_.view_.ask_erasure(question,
+                         alive_.guard([this](const ErasureAnswer& answer) { told(answer); }));
 }
 
-void CancelHandler::told(const ErasureAnswer& answer) {
-  total_.cancelled += answer.cancelled;
-  total_.in_flight += answer.in_flight;
-  if (!answer.status.ok()) total_.status = answer.status;
+void CancelHandler::told(const ErasureAnswer& told) {
+  total_.cancelled += told.cancelled;
+  total_.in_flight += told.in_flight;
+  if (!told.status.ok()) total_.status = told.status;
   if (--open_ > 0) return;
-  answered_ = true;
   if (!total_.status.ok()) {
-    HttpError error{503, "not_done", std::string(total_.status.message()),
-                    "ask again: what was done already stays so"};
-    HttpAnswer out = error_answer(error);
+    HttpAnswer out = error_answer({503, "not_done", std::string(total_.status.message()),
+                                   "ask again: what was done already stays so"});
     out.headers.emplace_back("Retry-After", "30");
-    return call_.answer(std::move(out));
+    return answer(std::move(out));
   }
   HttpAnswer out;
   intake::JsonWriter json(out.body);
   json.begin_object().field("cancelled", total_.cancelled).field("in_flight", total_.in_flight);
   json.time_field("erased_by", api_.port_.wall_ns() + api_.view_.erased_after_ns());
   json.end_object().newline();
-  call_.answer(std::move(out));
-}
-
-void CancelHandler::say(const HttpError& error) {
-  answered_ = true;
-  call_.answer(error_answer(error));
+  answer(std::move(out));
 }
 
 }  // namespace veredus::control

@@ -1,38 +1,25 @@
 #pragma once
 
-#include <cstdint>
-#include <memory>
 #include <string>
 
-#include "engine/control/api.h"
+#include "engine/control/api_orders.h"
 
 namespace veredus::control {
 
-// POST /v1/cancel: nobody is sent to under these addresses any more, and the journals forget them.
-// See README.md beside this.
-class CancelHandler final : public HttpHandler {
+// POST /v1/cancel. By recipients alone: nobody is sent to under these addresses any more, and the
+// journals forget them. By any other filter it is an order. See README.md beside this.
+class CancelHandler final : public OrderHandler {
  public:
-  CancelHandler(Api& api, HttpCall& call) : api_(api), call_(call) {}
-  ~CancelHandler() override { *self_ = nullptr; }
-
-  bool on_body(std::string_view bytes) override;
-  void on_end() override;
+  CancelHandler(Api& api, HttpCall& call) : OrderHandler(api, call, queue::Order::Kind::cancel) {}
 
  private:
-  static constexpr size_t kBodyMax = 512 * 1024;
   static constexpr size_t kAddressesMax = 1000;
 
+  void decide(const std::string& body) override;
   void told(const ErasureAnswer& answer);
-  void say(const HttpError& error);
 
-  Api& api_;
-  HttpCall& call_;
-  std::string body_;
-  bool answered_ = false;
   unsigned open_ = 0;  // homes that have not answered
   ErasureAnswer total_;
-  // The homes' answers may come when the connection is gone.
-  std::shared_ptr<CancelHandler*> self_ = std::make_shared<CancelHandler*>(this);
 };
 
 }  // namespace veredus::control

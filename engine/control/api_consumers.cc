@@ -26,25 +26,16 @@ void append_consumer(const std::string& name, const Consumers::Known& known, Eng
   json.end_array().field("cursor", known.cursor_text).end_object();
 }
 
-class Listed final : public HttpHandler {
- public:
-  Listed(HttpCall& call, std::string body) {
-    HttpAnswer answer;
-    answer.body = std::move(body);
-    call.answer(std::move(answer));
-  }
-};
-
 }  // namespace
 
 std::unique_ptr<HttpHandler> ConsumerHandler::list(Api& api, HttpCall& call) {
-  std::string body;
-  intake::JsonWriter json(body);
+  HttpAnswer answer;
+  intake::JsonWriter json(answer.body);
   json.begin_object().key("consumers").begin_array();
   for (const auto& [name, known] : api.consumers_->all())
     append_consumer(name, known, api.view_, json);
   json.end_array().end_object().newline();
-  return std::make_unique<Listed>(call, std::move(body));
+  return reply(call, std::move(answer));
 }
 
 HttpError ConsumerHandler::check(Api& api, const std::string& name) {
@@ -78,28 +69,19 @@ std::unique_ptr<HttpHandler> ConsumerHandler::remove(Api& api, const std::string
   }
   std::unique_ptr<ConsumerHandler> handler(new ConsumerHandler(api, call, name));
   api.consumers_->remove(name, api.port_.wall_ns(),
-                         [self = handler->self_](const absl::Status& status) {
-                           if (*self != nullptr) (*self)->stored(status);
-                         });
+                         handler->alive_.guard([asked = handler.get()](const absl::Status& status) {
+                           asked->stored(status);
+                         }));
   return handler;
 }
 
-bool ConsumerHandler::on_body(std::string_view bytes) {
-  if (!acknowledges_ || answered_) return true;
-  body_ += bytes;
-  if (body_.size() > kBodyMax) {
-    say({413, "too_large", "the body is more than " + std::to_string(kBodyMax) + " bytes", ""});
-  }
-  return true;
-}
-
-void ConsumerHandler::on_end() {
-  if (!acknowledges_ || answered_) return;
+void ConsumerHandler::decide(const std::string& body) {
+  if (!acknowledges_) return;
   simdjson::dom::parser parser;
-  simdjson::dom::element body;
+  simdjson::dom::element said;
   std::string_view text;
-  const bool fine = parser.parse(body_).get(body) == simdjson::SUCCESS &&
-                    body["cursor"].get(text) == simdjson::SUCCESS &&
+  const bool fine = parser.parse(body).get(said) == simdjson::SUCCESS &&
+                    said["cursor"].get(text) == simdjson::SUCCESS &&
                     text.size() <= Consumers::kCursorBytesMax;
   if (!fine) {
     return say({400, "bad_parameter", "the body does not say up to which cursor",
@@ -111,27 +93,18 @@ void ConsumerHandler::on_end() {
     return say({400, "bad_cursor", "this cursor is of another spool", "begin without one"});
   }
   if (const HttpError error = check(api_, name_); error.status != 0) return say(error);
-  api_.consumers_->acknowledge(name_, std::string(text), *std::move(cursor), api_.port_.wall_ns(),
-                               [self = self_](const absl::Status& status) {
-                                 if (*self != nullptr) (*self)->stored(status);
-                               });
+  api_.consumers_->acknowledge(
+      name_, std::string(text), *std::move(cursor), api_.port_.wall_ns(),
+      alive_.guard([this](const absl::Status& status) { stored(status); }));
 }
 
 void ConsumerHandler::stored(const absl::Status& status) {
-  if (answered_) return;
-  if (!status.ok()) {
+  if (!status.ok())
     return say({503, "not_stored", std::string(status.message()), "say it again later"});
-  }
-  answered_ = true;
-  HttpAnswer answer;
-  intake::JsonWriter json(answer.body);
+  HttpAnswer out;
+  intake::JsonWriter json(out.body);
   json.begin_object().field("consumer", name_).end_object().newline();
-  call_.answer(std::move(answer));
-}
-
-void ConsumerHandler::say(const HttpError& error) {
-  answered_ = true;
-  call_.answer(error_answer(error));
+  answer(std::move(out));
 }
 
 }  // namespace veredus::control

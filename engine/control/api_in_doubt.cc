@@ -18,11 +18,6 @@ HttpError bad(const std::string& reason, const std::string& hint = "") {
   return {400, "bad_parameter", reason, hint};
 }
 
-HttpError no_batch(const std::string& tenant, const std::string& name) {
-  return {404, "no_such_batch", "there is no batch " + name + " of tenant " + tenant,
-          "GET /v1/batches lists those there are"};
-}
-
 // What POST /v1/in_doubt says.
 struct Decision {
   std::string tenant = "default", batch;
@@ -65,9 +60,12 @@ std::string read_decision(const std::string& body, Decision& decision) {
 
 }  // namespace
 
-std::unique_ptr<HttpHandler> InDoubtHandler::list(Api& api, const HttpRequest& request,
-                                                  HttpCall& call) {
-  std::unique_ptr<InDoubtHandler> handler(new InDoubtHandler(api, call, false));
+// -------------------------------------------------------------------------------------------------
+// the list
+
+std::unique_ptr<HttpHandler> InDoubtList::make(Api& api, const HttpRequest& request,
+                                               HttpCall& call) {
+  std::unique_ptr<InDoubtList> handler(new InDoubtList(api, call));
   InDoubtQuestion question;
   std::string batch;
   for (const auto& [name, value] : request.query) {
@@ -86,38 +84,23 @@ std::unique_ptr<HttpHandler> InDoubtHandler::list(Api& api, const HttpRequest& r
   if (!batch.empty()) {
     const std::string tenant = handler->tenant_.empty() ? "default" : handler->tenant_;
     const auto live = api.intake_.find(tenant, batch);
-    if (live == nullptr) return refuse(call, no_batch(tenant, batch));
+    if (live == nullptr) return refuse(call, api.no_such_batch(tenant, batch));
     question.batch = live->batch.number;
   }
   // A home does not know tenants: all of it is asked for then, and sorted out here.
   question.limit = static_cast<uint32_t>(
       handler->tenant_.empty() || question.batch != 0 ? handler->limit_ : kListedMax);
   call.answer_stream("application/x-ndjson");
-  handler->ask(question);
+  handler->open_ = api.view_.journals();
+  api.view_.ask_in_doubt(
+      question, handler->alive_.guard(
+                    [asked = handler.get()](const InDoubtAnswer& answer) { asked->told(answer); }));
   return handler;
 }
 
-std::unique_ptr<HttpHandler> InDoubtHandler::steer(Api& api, HttpCall& call) {
-  return std::unique_ptr<HttpHandler>(new InDoubtHandler(api, call, true));
-}
-
-void InDoubtHandler::ask(const InDoubtQuestion& question) {
-  open_ = api_.view_.journals();
-  api_.view_.ask_in_doubt(question, [self = self_](InDoubtAnswer answer) {
-    if (*self != nullptr) (*self)->told(std::move(answer));
-  });
-}
-
-void InDoubtHandler::told(InDoubtAnswer answer) {
-  done_ += answer.done;
+void InDoubtList::told(const InDoubtAnswer& answer) {
   items_.insert(items_.end(), answer.items.begin(), answer.items.end());
   if (--open_ > 0) return;
-  if (steers_) {
-    HttpAnswer out;
-    out.body = "{\"done\":" + std::to_string(done_) + "}\n";
-    answered_ = true;
-    return call_.answer(std::move(out));
-  }
   std::erase_if(items_, [this](const InDoubtItem& item) {
     const auto live = api_.view_.find_batch(item.batch);
     return live == nullptr || (!tenant_.empty() && live->batch.tenant != tenant_);
@@ -129,7 +112,7 @@ void InDoubtHandler::told(InDoubtAnswer answer) {
   call_.resume();
 }
 
-bool InDoubtHandler::read(std::string& out, size_t room) {
+bool InDoubtList::read(std::string& out, size_t room) {
   if (open_ > 0) return true;
   const size_t end = out.size() + room;
   for (size_t lines = 0; lines < kLinesPerRead && out.size() < end; ++lines) {
@@ -139,7 +122,7 @@ bool InDoubtHandler::read(std::string& out, size_t room) {
   return next_ < items_.size();
 }
 
-void InDoubtHandler::append_line(const InDoubtItem& item, std::string& out) {
+void InDoubtList::append_line(const InDoubtItem& item, std::string& out) {
   const auto live = api_.view_.find_batch(item.batch);
   if (live == nullptr) return;  // settled and forgotten since
   intake::JsonWriter json(out);
@@ -161,39 +144,34 @@ void InDoubtHandler::append_line(const InDoubtItem& item, std::string& out) {
   json.end_object().newline();
 }
 
-bool InDoubtHandler::on_body(std::string_view bytes) {
-  if (!steers_ || answered_) return true;
-  body_ += bytes;
-  if (body_.size() > kBodyMax) {
-    say({413, "too_large", "the body is more than " + std::to_string(kBodyMax) + " bytes", ""});
-  }
-  return true;
-}
+// -------------------------------------------------------------------------------------------------
+// the decision
 
-void InDoubtHandler::on_end() {
-  if (steers_ && !answered_) decide();
-}
-
-void InDoubtHandler::decide() {
+void InDoubtDecision::decide(const std::string& body) {
   Decision decision;
-  const std::string wrong = read_decision(body_, decision);
+  const std::string wrong = read_decision(body, decision);
   if (!wrong.empty()) {
     return say(bad(wrong,
                    R"(as in {"tenant":"acme","batch":"spring-7","index":3,"action":"retry"}; )"
                    "actions: retry delivered failed; without index: all of the batch"));
   }
   const auto live = api_.intake_.find(decision.tenant, decision.batch);
-  if (live == nullptr) return say(no_batch(decision.tenant, decision.batch));
+  if (live == nullptr) return say(api_.no_such_batch(decision.tenant, decision.batch));
   InDoubtQuestion question;
   question.action = decision.action;
   question.batch = live->batch.number;
   question.index = decision.index;
-  ask(question);
+  open_ = api_.view_.journals();
+  api_.view_.ask_in_doubt(question,
+                          alive_.guard([this](const InDoubtAnswer& answer) { told(answer); }));
 }
 
-void InDoubtHandler::say(const HttpError& error) {
-  answered_ = true;
-  call_.answer(error_answer(error));
+void InDoubtDecision::told(const InDoubtAnswer& told) {
+  done_ += told.done;
+  if (--open_ > 0) return;
+  HttpAnswer out;
+  out.body = "{\"done\":" + std::to_string(done_) + "}\n";
+  answer(std::move(out));
 }
 
 }  // namespace veredus::control

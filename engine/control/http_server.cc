@@ -60,9 +60,9 @@ void log_of_mhd(void*, const char* format, va_list arguments) {
   log_line(LogLevel::info, std::string("http: ").append(line));
 }
 
-class Refusal final : public HttpHandler {
+class Answered final : public HttpHandler {
  public:
-  Refusal(HttpCall& call, const HttpError& error) { call.answer(error_answer(error)); }
+  Answered(HttpCall& call, HttpAnswer answer) { call.answer(std::move(answer)); }
 };
 
 }  // namespace
@@ -94,8 +94,12 @@ HttpAnswer error_answer(const HttpError& error) {
   return answer;
 }
 
+std::unique_ptr<HttpHandler> reply(HttpCall& call, HttpAnswer answer) {
+  return std::make_unique<Answered>(call, std::move(answer));
+}
+
 std::unique_ptr<HttpHandler> refuse(HttpCall& call, const HttpError& error) {
-  return std::make_unique<Refusal>(call, error);
+  return reply(call, error_answer(error));
 }
 
 // Who is at the other end of a connection; made when it is accepted.

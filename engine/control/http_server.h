@@ -142,7 +142,8 @@ struct HttpError {
   int64_t byte = -1;
 };
 HttpAnswer error_answer(const HttpError& error);
-// A handler that only says this.
+// Handlers that only say this.
+std::unique_ptr<HttpHandler> reply(HttpCall& call, HttpAnswer answer);
 std::unique_ptr<HttpHandler> refuse(HttpCall& call, const HttpError& error);
 
 }  // namespace veredus::control

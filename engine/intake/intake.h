@@ -118,6 +118,8 @@ class Intake {
   // In ascending number.
   void for_each(const std::function<void(const BatchPtr&)>& visit) const;
   size_t batches() const { return batches_.size(); }
+  // The highest number of those that exist; 0: there are none.
+  uint64_t highest_number() const { return batches_.empty() ? 0 : batches_.rbegin()->first; }
   void for_each_tenant(const std::function<void(Tenant&)>& visit) const {
     tenants_.for_each(visit);
   }

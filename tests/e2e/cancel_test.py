@@ -107,7 +107,7 @@ class Cancel(Case):
     def test_what_it_refuses(self):
         before = self.holding()
         for body, part in ((b"{", "no JSON object"), (b"{}", "missing"),
-                           (b'{"tenant":"acme"}', "tenant"), (b'{"recipient":7}', "no text"),
+                           (b'{"recipient":7}', "no text"),
                            (b'{"recipient":["a@b.example",7]}', "no text"),
                            (b'{"recipient":"ada"}', "is no address"),
                            (b'{"recipient":[]}', "missing")):

@@ -166,5 +166,21 @@ TEST(Orders, HoldForWhatWasAcceptedBeforeOrForAll) {
   EXPECT_THAT(orders.for_batch(batch_of({}, UINT64_MAX)), ElementsAre(1));
 }
 
+// A number is given when an upload begins: that of a batch that was accepted later may be lower.
+TEST(Orders, HoldForNothingThatWasAcceptedAfterThem) {
+  LiveBatch batch;
+  batch.batch.number = 99;
+  batch.taken_up.last_order = 7;
+  for (const Kind kind : {Kind::cancel, Kind::retry, Kind::expire}) {
+    EXPECT_FALSE(holds_for(order_of(6, kind, {}), batch));
+    EXPECT_FALSE(holds_for(order_of(7, kind, {}), batch));
+    EXPECT_TRUE(holds_for(order_of(8, kind, {}), batch));
+  }
+  EXPECT_TRUE(holds_for(order_of(6, Kind::suspend, {}), batch));
+  batch.batch.number = 100;
+  EXPECT_FALSE(holds_for(order_of(8, Kind::cancel, {}), batch));
+  EXPECT_TRUE(holds_for(order_of(8, Kind::suspend, {}), batch));
+}
+
 }  // namespace
 }  // namespace veredus::queue

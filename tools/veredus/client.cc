@@ -206,10 +206,17 @@ absl::StatusOr<Response> Client::response(const std::function<bool(std::string_v
   return out;
 }
 
-absl::StatusOr<Response> Client::get(const std::string& path) {
+absl::StatusOr<Response> Client::call(const std::string& method, const std::string& path,
+                                      std::string_view body) {
   bool answered = false;
-  const std::string head = "GET " + path + " HTTP/1.1\r\nHost: localhost\r\n\r\n";
-  if (absl::Status status = send_all(head, answered); !status.ok()) return status;
+  std::string request = method + " " + path + " HTTP/1.1\r\nHost: localhost\r\n";
+  if (!body.empty()) {
+    request +=
+        "Content-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) + "\r\n";
+  }
+  request += "\r\n";
+  request += body;
+  if (absl::Status status = send_all(request, answered); !status.ok()) return status;
   return response(nullptr);
 }
 

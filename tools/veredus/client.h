@@ -27,7 +27,10 @@ class Client {
   Client& operator=(Client&& other) noexcept;
   ~Client();
 
-  absl::StatusOr<Response> get(const std::string& path);
+  absl::StatusOr<Response> get(const std::string& path) { return call("GET", path, ""); }
+  // With a small body, in JSON, or none.
+  absl::StatusOr<Response> call(const std::string& method, const std::string& path,
+                                std::string_view body);
   // The body of a 200 goes to `on_bytes` as it comes, until the end or until it returns false; that
   // of any other answer into Response::body.
   absl::StatusOr<Response> stream(const std::string& path,

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "queue/order.h"
 
 namespace veredus::tools {
 
@@ -53,8 +54,21 @@ struct AuditOptions {
   bool compare = false;
 };
 
-struct CancelOptions {
-  std::vector<std::string> recipients;
+// Which mail an order is for, as given on the command line.
+struct FilterOptions {
+  queue::Filter filter;                 // a batch as NAME or TENANT/NAME; without recipient
+  std::vector<std::string> recipients;  // several: of cancel only
+};
+
+struct OrderOptions {
+  FilterOptions of;
+  std::string until, reason;  // empty: none
+  bool list = false;          // of suspend: show what is in force
+};
+
+struct ResumeOptions {
+  uint64_t order = 0;         // 0: those of the batch
+  std::string tenant, batch;  // as for status
 };
 
 struct CheckConfigOptions {
@@ -67,7 +81,9 @@ int run_send(const Common& common, const SendOptions& options);
 int run_status(const Common& common, const StatusOptions& options);
 int run_events(const Common& common, const EventsOptions& options);
 int run_spool(const Common& common, const SpoolOptions& options);
-int run_cancel(const Common& common, const CancelOptions& options);
+// suspend, cancel, retry, expire.
+int run_order(const Common& common, queue::Order::Kind kind, const OrderOptions& options);
+int run_resume(const Common& common, const ResumeOptions& options);
 int run_audit(const Common& common, const AuditOptions& options);
 int run_reload(const Common& common);
 int run_check_config(const Common& common, const CheckConfigOptions& options);
@@ -76,6 +92,8 @@ int run_doctor(const Common& common);
 // "veredus: …" on standard error.
 void complain(std::string_view text);
 int exit_status_of(const absl::Status& status);
+// Of an answer that is none of 200.
+int exit_status_of_answer(int http_status);
 // The feed socket to talk to. Complains and returns "" when the configuration cannot be read.
 std::string socket_of(const Common& common);
 // What a program prints of an error answer: its reason and hint, and where.

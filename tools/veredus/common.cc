@@ -36,6 +36,23 @@ int exit_status_of(const absl::Status& status) {
   }
 }
 
+int exit_status_of_answer(int http_status) {
+  switch (http_status) {
+    case 400:
+    case 413:
+      return EX_DATAERR;
+    case 403:
+      return EX_NOPERM;
+    case 404:
+      return EX_NOINPUT;
+    case 409:
+    case 503:
+      return EX_TEMPFAIL;
+    default:
+      return EX_PROTOCOL;
+  }
+}
+
 std::string socket_of(const Common& common) {
   if (!common.socket.empty()) return common.socket;
   if (!common.config_given && access(common.config_file.c_str(), F_OK) != 0) {

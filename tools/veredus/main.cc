@@ -21,6 +21,24 @@ CLI::Option* add_duration(CLI::App& app, const std::string& name, int64_t& ns,
       help);
 }
 
+// What all orders of operators take; which filters make sense for which is told by the engine.
+CLI::App* add_order(CLI::App& app, const std::string& name, const std::string& help,
+                    OrderOptions& options) {
+  CLI::App* const order = app.add_subcommand(name, help);
+  for (const queue::FilterPart& part : queue::kFilterParts) {
+    const std::string option = "--" + std::string(part.name);
+    if (part.name == "recipient") {
+      order->add_option(option, options.of.recipients,
+                        "address; to cancel it may be given several times");
+    } else {
+      order->add_option(option, options.of.filter.*part.text,
+                        part.name == "batch" ? "NAME or TENANT/NAME" : "of this one only");
+    }
+  }
+  order->add_option("--reason", options.reason, "in your own words, kept with the order");
+  return order;
+}
+
 int run(int argc, char** argv) {
   CLI::App app("Veredus delivers batches of mail straight to the recipients' servers.", "veredus");
   app.require_subcommand(1);
@@ -63,11 +81,28 @@ int run(int argc, char** argv) {
   events_app->add_option("--campaign", events.campaign, "only of this campaign");
   events_app->add_option("-n,--limit", events.limit, "stop after so many");
 
-  CancelOptions cancel;
-  CLI::App* cancel_app = app.add_subcommand(
-      "cancel", "send nothing more to an address, and have the journals forget it");
-  cancel_app->add_option("--recipient", cancel.recipients, "address; may be given several times")
-      ->required();
+  OrderOptions suspend, cancel, retry, expire;
+  CLI::App* suspend_app =
+      add_order(app, "suspend", "mail that fits, also such as comes later, waits", suspend);
+  suspend_app->add_option("--until", suspend.until, "RFC 3339 time, or how long, as in 2h");
+  suspend_app->add_flag("--list", suspend.list, "show the orders in force, of all kinds");
+  CLI::App* cancel_app = add_order(
+      app, "cancel",
+      "give up what waits and fits; by --recipient alone the journals forget the address, too",
+      cancel);
+  CLI::App* retry_app = add_order(app, "retry", "try what waits and fits again at once", retry);
+  CLI::App* expire_app =
+      add_order(app, "expire", "end the time of what waits and fits: it is given up", expire);
+
+  ResumeOptions resume;
+  CLI::App* resume_app = app.add_subcommand("resume", "lift a suspension");
+  CLI::Option* resumed =
+      resume_app->add_option("ORDER", resume.order, "its number, as suspend --list shows it")
+          ->check(CLI::PositiveNumber);
+  CLI::Option* resumed_batch = resume_app->add_option(
+      "--batch", resume.batch, "those of this batch, as NAME or TENANT/NAME");
+  resume_app->add_option("-t,--tenant", resume.tenant, "of the batch");
+  resumed->excludes(resumed_batch);
 
   SpoolOptions spool;
   CLI::App* spool_app = app.add_subcommand("spool", "look into the journals, read only");
@@ -101,6 +136,8 @@ int run(int argc, char** argv) {
 
   try {
     app.parse(argc, argv);
+    if (app.got_subcommand(resume_app) && resumed->empty() && resumed_batch->empty())
+      throw CLI::RequiredError("the number of an order, or --batch");
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? EX_OK : EX_USAGE;
   }
@@ -108,7 +145,12 @@ int run(int argc, char** argv) {
   if (app.got_subcommand(send_app)) return run_send(common, send);
   if (app.got_subcommand(status_app)) return run_status(common, status);
   if (app.got_subcommand(events_app)) return run_events(common, events);
-  if (app.got_subcommand(cancel_app)) return run_cancel(common, cancel);
+  using Kind = queue::Order::Kind;
+  if (app.got_subcommand(suspend_app)) return run_order(common, Kind::suspend, suspend);
+  if (app.got_subcommand(cancel_app)) return run_order(common, Kind::cancel, cancel);
+  if (app.got_subcommand(retry_app)) return run_order(common, Kind::retry, retry);
+  if (app.got_subcommand(expire_app)) return run_order(common, Kind::expire, expire);
+  if (app.got_subcommand(resume_app)) return run_resume(common, resume);
   if (app.got_subcommand(spool_app)) return run_spool(common, spool);
   if (app.got_subcommand(audit_app)) return run_audit(common, audit);
   if (app.got_subcommand(reload_app)) return run_reload(common);

@@ -70,7 +70,7 @@ int show(const std::string& socket, const std::string& path, const Common& commo
   }
   if (answer->status != 200) {
     complain(error_text(answer->body));
-    return answer->status == 404 ? EX_NOINPUT : answer->status == 403 ? EX_NOPERM : EX_PROTOCOL;
+    return exit_status_of_answer(answer->status);
   }
   if (common.json) {
     std::fputs(answer->body.c_str(), stdout);
