@@ -590,7 +590,6 @@ class Home final : public queue::JournalListener,
     bool under_way = false;
   };
   Removal removal_;
-
   queue::OutcomeWriter outcomes_;
   std::string scratch_;
   queue::Entry entry_;
