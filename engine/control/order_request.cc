@@ -30,7 +30,7 @@ std::string example(Order::Kind kind) {
   return R"(as in {"tenant":"acme","campaign":"spring","reason":"wrong link"})";
 }
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   return "\"" + std::string(text) + "\"";
 }
 
@@ -45,8 +45,8 @@ Fault unknown_key(std::string_view key, Order::Kind kind) {
   std::vector<std::string> known = {"until", "reason"};
   for (const queue::FilterPart& part : queue::kFilterParts) known.emplace_back(part.name);
   const std::string near = nearest_name(key, known);
-  return bad_parameter(quoted(key.substr(0, 100)) + " is not known" +
-                           (near.empty() ? "" : ": did you mean " + quoted(near) + "?"),
+  return bad_parameter(in_quotes(key.substr(0, 100)) + " is not known" +
+                           (near.empty() ? "" : ": did you mean " + in_quotes(near) + "?"),
                        example(kind));
 }
 
@@ -55,7 +55,7 @@ Fault read_until(std::string_view text, Order& order) {
   if (mail::parse_duration(text, ns)) {
     order.until_wall_ns = order.given_wall_ns + ns;
   } else if (!mail::parse_rfc3339(text, order.until_wall_ns)) {
-    return bad_parameter("\"until\" is " + quoted(text.substr(0, 100)) + ", no time",
+    return bad_parameter("\"until\" is " + in_quotes(text.substr(0, 100)) + ", no time",
                          R"(say one as in "2026-07-01T12:00:00Z", or how long: "90m", "2h", "1d")");
   }
   return std::nullopt;
@@ -71,7 +71,7 @@ Fault read_key(std::string_view key, std::string_view text, bool named_by_path, 
   if (part == nullptr) return unknown_key(key, order.kind);
   if (named_by_path)
     return bad_filter(
-        quoted(key) + " has no place here: the call names the batch",
+        in_quotes(key) + " has no place here: the call names the batch",
         R"(say nothing, or "reason"; for other mail there are /v1/suspend and /v1/cancel)");
   order.filter.*part->text = text;
   return std::nullopt;
@@ -89,10 +89,11 @@ Fault read_body(const std::string& body, Order& order) {
     if (value.get(text) != simdjson::SUCCESS) {
       if (part_named(key) == nullptr && key != "until" && key != "reason")
         return unknown_key(key, order.kind);
-      return bad_parameter(quoted(key) + " is no text", example(order.kind));
+      return bad_parameter(in_quotes(key) + " is no text", example(order.kind));
     }
     // What a script could not fill in must not mean everybody.
-    if (text.empty()) return bad_parameter(quoted(key) + " is empty", "leave it out, or say which");
+    if (text.empty())
+      return bad_parameter(in_quotes(key) + " is empty", "leave it out, or say which");
     if (Fault fault = read_key(key, text, named_by_path, order)) return fault;
   }
   return std::nullopt;
@@ -108,7 +109,7 @@ Fault check_suspension(const Filter& filter) {
     return bad_filter(
         "a source is suspended for all of its mail, or for that of a tenant, a provider "
         "or a site: " +
-            quoted(part.name) + " does not go with it",
+            in_quotes(part.name) + " does not go with it",
         "leave one of the two out");
   }
   return std::nullopt;

@@ -40,7 +40,7 @@ void print_list(element answer) {
   if (answer["orders"].get(orders) == simdjson::SUCCESS) {
     for (const element order : orders) {
       uint64_t number = 0;
-      static_cast<void>(order["order"].get(number));
+      if (order["order"].get(number) != simdjson::SUCCESS) continue;
       rows.push_back({std::to_string(number), text_of(order, "kind"), filter_text(order),
                       text_of(order, "given"), text_of(order, "until"), text_of(order, "reason")});
     }
