@@ -116,7 +116,7 @@ void RateOwner::request(uint32_t holder, RateRequest request, int64_t now_mono_n
   if (wished == 0 || share.wished != wished) return;
   const int64_t expected = expected_mono_ns(holder);
   if (expected - now_mono_ns > lease_ns_) {
-    notices.push_back({holder, 0, now_mono_ns, now_mono_ns, expected});
+    notices.push_back({holder, 0, now_mono_ns, now_mono_ns, expected, false});
   }
 }
 
@@ -132,6 +132,7 @@ void RateOwner::give_back(RateReturn returned, int64_t now_mono_ns,
   window_.advance(now_mono_ns);
   if (!window_.remove(returned.tokens, returned.granted_mono_ns)) return;
   paid_ -= Ticks{returned.tokens} * period_ns_;
+  returned_ = now_mono_ns;
   loose_ = now_mono_ns + period_ns_;
   run(now_mono_ns, notices);
 }
@@ -162,7 +163,7 @@ void RateOwner::grant_to(Share& share, uint64_t tokens, int64_t now) {
   share.granted += tokens;
   if (!rate_.limited()) return;
   window_.add(tokens);
-  paid_ = std::max(paid_, ticks(now)) + Ticks{tokens} * period_ns_;
+  paid_ = paid(now) + Ticks{tokens} * period_ns_;
 }
 
 void RateOwner::tell(int64_t now, std::vector<RateNotice>& notices) {
@@ -170,7 +171,8 @@ void RateOwner::tell(int64_t now, std::vector<RateNotice>& notices) {
   for (uint32_t holder = 0; holder < shares_.size(); ++holder) {
     Share& share = shares_[holder];
     if (share.granted == 0) continue;
-    RateNotice notice{holder, share.granted, now, now + lease_ns_, INT64_MAX};
+    RateNotice notice{holder, share.granted, now, now + lease_ns_};
+    notice.once = rate_.limited() && share.granted > rate_.count;
     if (share.wished != 0) notice.next_mono_ns = soon ? next_ : expected_mono_ns(holder);
     notices.push_back(notice);
     share.granted = 0;
@@ -201,9 +203,15 @@ uint64_t RateOwner::allowed(const Share& share, int64_t now) const {
 
 // How many single tokens are due. More may be granted as one lump: it is paid for afterwards.
 uint64_t RateOwner::paced(int64_t now) const {
-  const Ticks latest = ticks(now + burst_ns_), paid = std::max(paid_, ticks(now));
-  if (paid > latest) return 0;
-  return static_cast<uint64_t>((latest - paid) / period_ns_) + 1;
+  const Ticks latest = ticks(now + burst_ns_), before = paid(now);
+  if (before > latest) return 0;
+  return static_cast<uint64_t>((latest - before) / period_ns_) + 1;
+}
+
+// Time that has passed is lost for pacing, but not the time for which somebody had tokens in vain.
+RateOwner::Ticks RateOwner::paid(int64_t now) const {
+  const bool came_back = returned_ > now - lease_ns_;
+  return std::max(paid_, ticks(came_back ? now - lease_ns_ : now));
 }
 
 // If it stays first in line.
@@ -232,7 +240,7 @@ int64_t RateOwner::rounded_up(Ticks moment) const {
 }
 
 bool RateHolder::take_from_all(uint64_t tokens, int64_t now) {
-  if (here(now) < tokens) return false;
+  if (shared(now) < tokens) return take_once(tokens, now);
   const auto use = [&](Lease& lease) {
     if (now >= lease.expires_mono_ns) return;
     const uint64_t used = std::min(lease.tokens, tokens);
@@ -243,6 +251,18 @@ bool RateHolder::take_from_all(uint64_t tokens, int64_t now) {
   for (Lease& lease : later_) use(lease);
   drop_used();
   return true;
+}
+
+bool RateHolder::take_once(uint64_t tokens, int64_t now) {
+  if (tokens > once_.tokens || now >= once_.expires_mono_ns) return false;
+  once_.tokens -= tokens;
+  end_once();
+  return true;
+}
+
+void RateHolder::end_once() {
+  if (once_.tokens != 0) owed_.push_back({once_.tokens, once_.granted_mono_ns});
+  once_ = Lease();
 }
 
 void RateHolder::drop_used() {
@@ -275,8 +295,11 @@ bool RateHolder::withdraw() {
 }
 
 void RateHolder::give_back(uint64_t keep, int64_t now_mono_ns, std::vector<RateReturn>& returns) {
-  const uint64_t have = here(now_mono_ns);
-  uint64_t surplus = have > keep ? have - keep : 0;  // of what is here, the soonest to expire
+  if (keep == 0 || now_mono_ns >= once_.expires_mono_ns) end_once();
+  returns.insert(returns.end(), owed_.begin(), owed_.end());
+  owed_.clear();
+  const uint64_t have = shared(now_mono_ns);
+  uint64_t surplus = have > keep ? have - keep : 0;  // the soonest to expire go first
   const auto give = [&](Lease& lease) {
     const bool lapsed = now_mono_ns >= lease.expires_mono_ns;
     const uint64_t tokens = lapsed ? lease.tokens : std::min(lease.tokens, surplus);
@@ -296,6 +319,11 @@ void RateHolder::on_grant(const RateNotice& notice) {
   pending_ -= std::min(pending_, notice.tokens);
   if (notice.tokens == 0) return;
   Lease lease{notice.tokens, notice.granted_mono_ns, notice.expires_mono_ns};
+  if (notice.once) {
+    end_once();
+    once_ = lease;
+    return;
+  }
   if (first_.tokens == 0) drop_used();
   if (first_.tokens == 0) {
     first_ = lease;
@@ -309,17 +337,24 @@ void RateHolder::on_grant(const RateNotice& notice) {
   later_.insert(place, lease);
 }
 
-uint64_t RateHolder::here(int64_t now_mono_ns) const {
-  uint64_t sum = now_mono_ns < first_.expires_mono_ns ? first_.tokens : 0;
+uint64_t RateHolder::shared(int64_t now) const {
+  uint64_t sum = now < first_.expires_mono_ns ? first_.tokens : 0;
   for (const Lease& lease : later_) {
-    if (now_mono_ns < lease.expires_mono_ns) sum += lease.tokens;
+    if (now < lease.expires_mono_ns) sum += lease.tokens;
   }
   return sum;
 }
 
+uint64_t RateHolder::here(int64_t now_mono_ns) const {
+  return shared(now_mono_ns) + (now_mono_ns < once_.expires_mono_ns ? once_.tokens : 0);
+}
+
 int64_t RateHolder::lapses_mono_ns() const {
-  if (first_.tokens != 0) return first_.expires_mono_ns;
-  return later_.empty() ? INT64_MAX : later_.front().expires_mono_ns;
+  if (!owed_.empty()) return INT64_MIN;
+  int64_t soonest = INT64_MAX;
+  if (once_.tokens != 0) soonest = once_.expires_mono_ns;
+  if (first_.tokens != 0) return std::min(soonest, first_.expires_mono_ns);
+  return later_.empty() ? soonest : std::min(soonest, later_.front().expires_mono_ns);
 }
 
 }  // namespace veredus::queue

@@ -34,8 +34,8 @@ struct Rate {
 // lease before; the owner grants no more than `count` in any span as long as both together
 // (RateWindow). After the rate was changed that holds for spans that begin one lease (of the former
 // rate) behind the change; with the same `per_ns`, spans across the change hold the larger rate.
-// Only a single request for more than `count` is let through: alone in its spans, and nothing more
-// comes until it is paid for.
+// Only a single use of more than `count` is let through: alone in its spans, and nothing more comes
+// until it is paid for.
 //
 // Used are, of a rate per second, 96 % if enough is wanted all the time; per minute or longer,
 // 98 %. Where single requests are large there is less, about the largest one's share of `count`.
@@ -51,6 +51,7 @@ struct RateNotice {  // to a holder
   int64_t granted_mono_ns = 0;       // names the lease when something of it comes back
   int64_t expires_mono_ns = 0;       // used before that, or not at all
   int64_t next_mono_ns = INT64_MAX;  // estimate: more comes then; INT64_MAX: no more is wished
+  bool once = false;  // these are more than `count`: for a single take(), and never for others
   bool operator==(const RateNotice&) const = default;
 };
 
@@ -69,11 +70,11 @@ class RateOwner {
  public:
   // Holders are numbered 0 … holders − 1. `state_mono_ns` is what state_mono_ns() said when the
   // owner before this one was last heard of; it travels over a restart as wall time. Whatever it
-  // says, no burst comes of it (the first token after an interval, or a second if that is longer),
-  // and nothing is blocked for longer than a span and a few per cent. Without: as if the rate had
-  // been used up to now, i.e. the first token after one interval.
-  // Over a restart the rate holds as above if the state is newer than the last grant. Else a span
-  // across the restart may get one request more than it should.
+  // says, no burst comes of it (the first token after one interval, or one second where an interval
+  // is longer), and nothing is blocked for longer than a span and a few per cent. Without: as if
+  // the rate had been used up to now, i.e. the first token after one interval. Over a restart the
+  // rate holds as above if the state is newer than the last grant. Else a span across it may hold
+  // more: the last request before it and the largest after it.
   RateOwner(Rate rate, uint32_t holders, int64_t now_mono_ns,
             std::optional<int64_t> state_mono_ns = std::nullopt);
 
@@ -88,7 +89,8 @@ class RateOwner {
 
   // run() will grant something then, not before. INT64_MAX: nobody waits. As of the last call.
   int64_t next_grant_mono_ns() const { return next_; }
-  // When all that was granted will be paid for.
+  // When all that was granted will be paid for. Stored before a grant goes out where a kill must
+  // not let anything be forgotten, e.g. of a rate per day; now and then, where intervals are short.
   int64_t state_mono_ns(int64_t now_mono_ns) const;
 
   const Rate& rate() const { return rate_; }
@@ -122,6 +124,7 @@ class RateOwner {
   Share* first_in_line();
   uint64_t allowed(const Share& share, int64_t now) const;
   uint64_t paced(int64_t now) const;
+  Ticks paid(int64_t now) const;
   int64_t next_for(const Share& share) const;
   Ticks ticks(int64_t mono_ns) const;
   int64_t rounded_up(Ticks moment) const;
@@ -131,8 +134,9 @@ class RateOwner {
   int64_t burst_ns_ = 0;   // of pacing: so much lost time can be made up for
   int64_t period_ns_ = 0;  // in which `count` are granted; the span is shorter by a few per cent
   Ticks paid_ = 0;         // pacing: when all that was granted is paid for
-  int64_t loose_ = INT64_MIN;  // until then, paid_ may say less than the window does
-  RateWindow window_;          // of span and lease
+  int64_t returned_ = INT64_MIN;  // when tokens came back last
+  int64_t loose_ = INT64_MIN;     // until then, paid_ may say less than the window does
+  RateWindow window_;             // of span and lease
   int64_t window_since_ = INT64_MIN;
   int64_t next_ = INT64_MAX;
   uint64_t turn_ = 0;
@@ -143,7 +147,7 @@ class RateOwner {
 // What one shard has of a rate.
 class RateHolder {
  public:
-  // Uses tokens. False: so many are not here, or no longer. Soonest to expire first.
+  // Uses tokens, those that expire soonest first. False: so many are not here, or no longer.
   bool take(uint64_t tokens, int64_t now_mono_ns) {
     if (tokens <= first_.tokens && now_mono_ns < first_.expires_mono_ns) {
       first_.tokens -= tokens;
@@ -157,7 +161,7 @@ class RateHolder {
   // Nothing is wanted any more. True: the owner must be told so.
   [[nodiscard]] bool withdraw();
   // Appends what must go back to the owner: all that has lapsed, and what is here beyond `keep`.
-  // Owed in time: the owner lends it again.
+  // Soon, so that the owner can lend it again; if late, nothing but use is lost.
   void give_back(uint64_t keep, int64_t now_mono_ns, std::vector<RateReturn>& returns);
 
   void on_grant(const RateNotice& notice);
@@ -176,12 +180,17 @@ class RateHolder {
     int64_t expires_mono_ns = INT64_MIN;
   };
   bool take_from_all(uint64_t tokens, int64_t now);
+  bool take_once(uint64_t tokens, int64_t now);
+  void end_once();
+  uint64_t shared(int64_t now) const;
   void drop_used();
 
-  Lease first_;               // kept apart for the sake of take()
-  std::vector<Lease> later_;  // in the order in which they expire
-  uint64_t pending_ = 0;      // requested, not granted
-  uint64_t at_once_ = 1;      // as told to the owner
+  Lease first_;                   // kept apart for the sake of take()
+  std::vector<Lease> later_;      // in the order in which they expire
+  Lease once_;                    // for a single take()
+  std::vector<RateReturn> owed_;  // of such ones, to be given back
+  uint64_t pending_ = 0;          // requested, not granted
+  uint64_t at_once_ = 1;          // as told to the owner
   int64_t next_ = INT64_MAX;
 };
 
