@@ -34,6 +34,8 @@
 
 namespace veredus {
 
+class HomeWhy;
+
 // What one journal knew, as far as intake and the other shards must hear of it.
 struct RecoveredHome {
   uint16_t home = 0;                                  // the journal's number
@@ -77,6 +79,7 @@ class Home final : public queue::JournalListener {
   void erasure_asked(ErasureQuestion question);
   void take_orders(const std::map<uint64_t, queue::Order>& of_spool);  // before resume()
   void order_asked(const OrderQuestion& question);
+  void why_asked(const WhyQuestion& question);
   void route_told(RouteTold& told);
   void returned(ReturnedMessage& message);
   void window(const WindowMessage& message);
@@ -96,7 +99,7 @@ class Home final : public queue::JournalListener {
   // No new tickets from now on (shutdown).
   void stop_dispatch() { stopping_ = true; }
   uint32_t tickets_out() const { return tickets_out_; }
-  bool settled() const { return journal_.idle() && outcomes_.empty() && !reader_.busy(); }
+  bool settled() const;
   // Every recipient that the journal held has its record, or cannot be read.
   bool loaded() const { return loads_left_ == 0; }
   // A checkpoint can begin only then. Till then all that is written is for the next start to
@@ -118,12 +121,15 @@ class Home final : public queue::JournalListener {
   uint64_t record_bytes() const { return records_.memory_bytes(); }
 
  private:
+  friend class HomeWhy;
+  friend class SiteLists;
   // Flags of a record, beside queue::RecordFlags.
   static constexpr uint8_t kRecordDeferred = 0x80;  // counted in Tally::deferred_now
   // Settled, and in nobody's extent any more, but still in the list that its state names: whoever
   // takes it out there drops it.
   static constexpr uint8_t kRecordGone = 0x40;
   static constexpr uint8_t kRecordCancelled = 0x20;  // ticketed: to be cancelled when it comes back
+  static constexpr uint8_t kRecordGreylisted = 0x10;  // the last reply was a greylister's
   static constexpr uint8_t kBatchPriority =
       255;  // of a dormant record: the batch's, which is not known yet
   static constexpr uint64_t kMarksBytesMax = 1u << 30;  // of a file, read at start
@@ -332,7 +338,9 @@ class Home final : public queue::JournalListener {
     std::unique_ptr<RouteTold> failure;  // with RouteState::failed
     uint32_t dns_us = queue::kNotReached;
     RouteState route = RouteState::unknown;
-    uint64_t policy_version = 0;  // that the route was found under
+    uint32_t waiting = 0;                   // recipients, with such as are in no list
+    uint64_t policy_version = 0;            // that the route was found under
+    std::unique_ptr<std::string> no_route;  // why there was none when it was asked for last
   };
   // What this home knows of one lane: of a source's on a shard.
   struct Slice {
@@ -362,8 +370,10 @@ class Home final : public queue::JournalListener {
     std::vector<Slice> slices;  // the next one behind them; none goes
     std::vector<Line> lines;    // by band, then by share
     uint64_t ready = 0;
-    bool active = false;  // stands in active_
-    bool hot = false;     // uses the slices of all shards
+    bool active = false;     // stands in active_
+    bool hot = false;        // uses the slices of all shards
+    std::string last_reply;  // to somebody of this home, that put him off; one a turn is noted
+    int64_t last_reply_mono_ns = 0;
   };
 
   // home.cc
@@ -534,7 +544,7 @@ class Home final : public queue::JournalListener {
   std::vector<queue::Order> orders_in_force() const;
   const queue::Order* order_for(uint32_t slot);
   bool fits_here(const queue::Order& order, uint32_t domain, uint64_t batch);
-  bool source_suspended(HomeLane& lane, const Line& line, uint16_t source);
+  const queue::Order* suspension_of(HomeLane& lane, const Line& line, uint16_t source);
   bool obey(uint32_t slot);
   void park(uint32_t slot, uint64_t number);
   void came_back_for(uint32_t slot, uint64_t number);
@@ -618,7 +628,9 @@ class Home final : public queue::JournalListener {
   uint64_t witnessed_ = 0;           // the sequence that a later group calls durable
   int64_t tried_again_mono_ns_ = 0;  // to make a segment
   bool writes_ = false;              // its journal was started
-  uint32_t loads_left_ = 0;          // extents that are still to be read after the start
+  uint32_t loads_left_ = 0;          // extents that are still to be read after the start, …
+  uint32_t loads_ = 0;               // … of so many …
+  int64_t load_begun_mono_ns_ = 0;   // … since
 
   Checkpoint checkpoint_;
   queue::WaitingWriter waiting_writer_;
@@ -648,6 +660,7 @@ class Home final : public queue::JournalListener {
   std::deque<Domain> domains_;
   absl::flat_hash_map<std::string_view, uint32_t> domain_ids_;      // keys view Domain::name
   absl::flat_hash_map<uint32_t, std::unique_ptr<HomeLane>> lanes_;  // by site number
+  std::vector<HomeLane*> lanes_in_order_;  // in which they were made; none goes
   std::deque<HomeLane*> active_;
   std::vector<Share> shares_;
   absl::flat_hash_map<std::pair<uint32_t, std::string>, uint32_t> share_numbers_;
@@ -669,6 +682,7 @@ class Home final : public queue::JournalListener {
   std::deque<uint32_t> failed_;  // domains whose route failed, with records to settle
   uint32_t routes_asked_ = 0;
   uint32_t tickets_out_ = 0;
+  std::unique_ptr<HomeWhy> why_;
   std::deque<InDoubtWalk> in_doubt_walks_;  // the first one is under way
   struct Decided {
     uint64_t sequence = 0;  // of the last group that says what was decided

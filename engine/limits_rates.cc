@@ -1,5 +1,7 @@
 // Tokens of rates: what a shard has of them, and what it owns.
 
+#include <algorithm>
+
 #include "engine/limits.h"
 
 namespace veredus {
@@ -106,6 +108,22 @@ void Limits::hear_of_tokens(const LimitMessage& message) {
     rate->withdraw(message.from);
   }
   tokens_granted(message.scope, mine, message.resource);
+}
+
+// What there is, is shared evenly by all who want more.
+int64_t Limits::expected_mono_ns(const ScopeId& id, Resource resource, uint16_t holder,
+                                 uint64_t tokens) {
+  const queue::RateOwner* const rate = rate_of(id, owned(id), resource);
+  if (rate == nullptr || tokens == 0) return 0;
+  uint64_t sharers = 1;
+  for (uint32_t other = 0; other < shard_.exchange.shards(); ++other)
+    sharers += other != holder && rate->wished(other) > 0;
+  const double each_ns =
+      static_cast<double>(rate->rate().per_ns) / static_cast<double>(rate->rate().count);
+  const double left_ns = static_cast<double>(tokens) * static_cast<double>(sharers) * each_ns;
+  constexpr double kFar = 1e18;
+  return std::max(shard_.mono_ns, rate->state_mono_ns(shard_.mono_ns)) +
+         static_cast<int64_t>(std::min(left_ns, kFar));
 }
 
 // Tells holders, and remembers when there is more.

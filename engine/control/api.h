@@ -41,7 +41,9 @@ class Api {
   friend class ConsumerHandler;
   friend class EventsHandler;
   friend class InDoubtHandler;
+  friend class SitesHandler;
   friend class UploadHandler;
+  friend class WhyHandler;
   static constexpr int64_t kHeartbeatNs = 15'000'000'000;
   static constexpr size_t kFollowersMax = 256;
 

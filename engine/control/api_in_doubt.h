@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/control/api.h"
+#include "engine/control/spool_entry.h"
 
 namespace veredus::control {
 
@@ -30,7 +31,8 @@ class InDoubtHandler final : public HttpHandler {
   static constexpr size_t kBodyMax = 4096;
   static constexpr size_t kLinesPerRead = 64;  // each may have to read a page from the disk
 
-  InDoubtHandler(Api& api, HttpCall& call, bool steers) : api_(api), call_(call), steers_(steers) {}
+  InDoubtHandler(Api& api, HttpCall& call, bool steers)
+      : api_(api), call_(call), steers_(steers), entries_(api.view_) {}
   void ask(const InDoubtQuestion& question);
   void told(InDoubtAnswer answer);
   void append_line(const InDoubtItem& item, std::string& out);
@@ -48,8 +50,7 @@ class InDoubtHandler final : public HttpHandler {
   uint32_t done_ = 0;
   std::vector<InDoubtItem> items_;  // by batch and index, when all have answered
   size_t next_ = 0;
-  queue::Location page_at_;  // of page_
-  std::string page_;
+  SpoolEntries entries_;
   // The shards' answers may come when the connection is gone.
   std::shared_ptr<InDoubtHandler*> self_ = std::make_shared<InDoubtHandler*>(this);
 };

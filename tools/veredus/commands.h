@@ -57,12 +57,35 @@ struct CancelOptions {
   std::vector<std::string> recipients;
 };
 
+struct WhyOptions {
+  std::string what;  // an address, or a batch; empty: as below
+  std::string to, batch, domain, site;
+  std::string tenant = "default";
+  int64_t index = -1;
+  uint64_t limit = 20;
+};
+
+struct SitesOptions {
+  std::string site;  // empty: all
+  uint64_t limit = 50;
+};
+
+struct TopOptions {
+  bool by_provider = false;
+  size_t lines = 30;
+  int64_t every_ns = 1'000'000'000;
+  uint64_t rounds = 0;  // 0: until it is interrupted
+};
+
 int run_serve(const Common& common);
 int run_send(const Common& common, const SendOptions& options);
 int run_status(const Common& common, const StatusOptions& options);
 int run_events(const Common& common, const EventsOptions& options);
 int run_spool(const Common& common, const SpoolOptions& options);
 int run_cancel(const Common& common, const CancelOptions& options);
+int run_why(const Common& common, const WhyOptions& options);
+int run_sites(const Common& common, const SitesOptions& options);
+int run_top(const Common& common, const TopOptions& options);
 int run_audit(const Common& common, const AuditOptions& options);
 int run_check_config(const Common& common, const std::string& file);
 int run_doctor(const Common& common);

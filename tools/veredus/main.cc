@@ -63,6 +63,30 @@ int run(int argc, char** argv) {
   events_app->add_option("--campaign", events.campaign, "only of this campaign");
   events_app->add_option("-n,--limit", events.limit, "stop after so many");
 
+  WhyOptions why;
+  CLI::App* why_app =
+      app.add_subcommand("why", "what mail waits for, the setting behind it, and when it clears");
+  why_app->add_option("WHAT", why.what, "an address, or a batch as NAME or TENANT/NAME");
+  why_app->add_option("--to", why.to, "an address, in any batch or in that of --batch");
+  why_app->add_option("--batch", why.batch, "a batch, as NAME or TENANT/NAME");
+  why_app->add_option("-t,--tenant", why.tenant, "of the batch");
+  why_app->add_option("-i,--index", why.index, "one recipient of the batch");
+  why_app->add_option("--domain", why.domain, "all mail to a domain; .NAME: below it");
+  why_app->add_option("--site", why.site, "all mail to a site, as `veredus sites` shows it");
+  why_app->add_option("-n,--limit", why.limit, "recipients or groups to show");
+
+  SitesOptions sites;
+  CLI::App* sites_app = app.add_subcommand("sites", "what waits and flows at each site");
+  sites_app->add_option("SITE", sites.site, "one site, with its limits");
+  sites_app->add_option("-n,--limit", sites.limit, "how many to list, most waiting first");
+
+  TopOptions top;
+  CLI::App* top_app = app.add_subcommand("top", "what flows now, again every second");
+  top_app->add_flag("-p,--providers", top.by_provider, "by provider, not by site");
+  top_app->add_option("-n,--lines", top.lines, "how many to show");
+  add_duration(*top_app, "--every", top.every_ns, "time between two looks (1s)");
+  top_app->add_option("--rounds", top.rounds, "end after so many");
+
   CancelOptions cancel;
   CLI::App* cancel_app = app.add_subcommand(
       "cancel", "send nothing more to an address, and have the journals forget it");
@@ -103,6 +127,9 @@ int run(int argc, char** argv) {
   if (app.got_subcommand(send_app)) return run_send(common, send);
   if (app.got_subcommand(status_app)) return run_status(common, status);
   if (app.got_subcommand(events_app)) return run_events(common, events);
+  if (app.got_subcommand(why_app)) return run_why(common, why);
+  if (app.got_subcommand(sites_app)) return run_sites(common, sites);
+  if (app.got_subcommand(top_app)) return run_top(common, top);
   if (app.got_subcommand(cancel_app)) return run_cancel(common, cancel);
   if (app.got_subcommand(spool_app)) return run_spool(common, spool);
   if (app.got_subcommand(audit_app)) return run_audit(common, audit);
