@@ -4,6 +4,7 @@
 #include <cassert>
 #include <utility>
 
+#include "engine/home_why.h"
 #include "engine/io/kill_point.h"
 #include "engine/io/planted.h"
 #include "engine/store.h"
@@ -39,11 +40,20 @@ Home::Home(ShardContext& shard, queue::Disk& disk, uint16_t number)
       wheel_(records_),
       wheel_zero_mono_ns_(shard.mono_ns),
       reader_(disk, Store::journal_directory(number)),
+      why_(std::make_unique<HomeWhy>(*this, shard, disk)),
       returned_(shard.exchange.shards()) {
   removal_.home = this;
 }
 
 Home::~Home() = default;
+
+bool Home::settled() const {
+  return journal_.idle() && outcomes_.empty() && !reader_.busy() && !why_->busy();
+}
+
+void Home::why_asked(const WhyQuestion& question) {
+  why_->asked(question);
+}
 
 // The tick at which `mono_ns` has surely come.
 uint32_t Home::tick_at(int64_t mono_ns) const {
@@ -412,6 +422,7 @@ absl::StatusOr<uint32_t> Home::make_record(Extent& extent, uint32_t number, uint
   record.ordinal = static_cast<uint16_t>(entry_.index - extent.first_index);
   const size_t at_sign = entry_.to.rfind('@');
   record.domain = intern(entry_.to.substr(at_sign == std::string_view::npos ? 0 : at_sign + 1));
+  ++domains_[record.domain].waiting;
   record.attempts = 0;
   record.priority = entry_.priority < 0 ? kBatchPriority : static_cast<uint8_t>(entry_.priority);
   record.flags = 0;
@@ -525,6 +536,7 @@ void Home::drop_dormant(uint32_t number) {
 // The recipient is settled for good. Its extent goes with the last one.
 void Home::release_record(uint32_t slot) {
   const uint32_t number = records_[slot].extent;
+  --domains_[records_[slot].domain].waiting;
   own_expiry_.erase(slot);
   own_pool_.erase(slot);
   records_.release(slot);
@@ -556,6 +568,7 @@ void Home::run_due() {
   activate_some();
   unpark_some();
   walk_in_doubt();
+  if (why_->run()) more_to_do_ = true;
   while (!due.empty()) {
     const uint32_t slot = due.pop_front(records_);
     if ((records_[slot].flags & kRecordGone) != 0) {

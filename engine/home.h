@@ -21,6 +21,7 @@
 #include "engine/home_orders.h"
 #include "engine/messages.h"
 #include "engine/own_values.h"
+#include "engine/recovered_home.h"
 #include "queue/attempt_marks.h"
 #include "queue/due_wheel.h"
 #include "queue/extent.h"
@@ -33,21 +34,7 @@
 
 namespace veredus {
 
-// What one journal knew, as far as intake and the other shards must hear of it.
-struct RecoveredHome {
-  uint16_t home = 0;                                  // the journal's number
-  std::map<uint64_t, queue::KnownBatch> batches;      // whose meta or commit lies here, by number
-  absl::flat_hash_map<uint64_t, uint64_t> accounted;  // by batch: settled and waiting ones here
-  std::map<std::string, queue::Consumer> consumers;   // of events, by name
-  std::map<uint64_t, queue::Order> orders;            // of operators, by number
-  std::vector<std::string> damage;                    // places found damaged, in words
-  std::vector<queue::AttemptMark> marks;              // of recipients of any home
-  uint64_t highest_batch = 0;
-  uint64_t highest_order = 0;  // of operators, that has ended or not
-  int64_t latest_wall_ns = 0;  // the latest time found: when this spool was last worked on
-  queue::Recovered journal;
-  uint64_t file_bytes = 0;  // of its segments
-};
+class HomeWhy;
 
 // The home of the recipients of one journal: their records, their clocks, and what became of them.
 // It has the journal's number, and lives on one shard, as others may. Nothing else owns a record. A
@@ -79,6 +66,7 @@ class Home final : public queue::JournalListener,
   void erasure_asked(ErasureQuestion question);
   void take_orders(const std::map<uint64_t, queue::Order>& of_spool);  // before resume()
   void order_asked(const OrderQuestion& question);
+  void why_asked(const WhyQuestion& question);
   void route_told(RouteTold& told);
   void returned(ReturnedMessage& message);
   void window(const WindowMessage& message);
@@ -98,7 +86,7 @@ class Home final : public queue::JournalListener,
   // No new tickets from now on (shutdown).
   void stop_dispatch() { stopping_ = true; }
   uint32_t tickets_out() const { return tickets_out_; }
-  bool settled() const { return journal_.idle() && outcomes_.empty() && !reader_.busy(); }
+  bool settled() const;
   // Every recipient that the journal held has its record, or cannot be read.
   bool loaded() const { return loads_left_ == 0; }
   // A checkpoint can begin only then. Till then all that is written is for the next start to
@@ -120,13 +108,16 @@ class Home final : public queue::JournalListener,
   uint64_t record_bytes() const { return records_.memory_bytes(); }
 
  private:
+  friend class HomeWhy;
+  friend class SiteLists;
   // Flags of a record, beside queue::RecordFlags.
   static constexpr uint8_t kRecordDeferred = 0x80;  // counted in Tally::deferred_now
   // Settled, and in nobody's extent any more, but still in the list that its state names: whoever
   // takes it out there drops it.
   static constexpr uint8_t kRecordGone = 0x40;
   static constexpr uint8_t kRecordCancelled = 0x20;  // ticketed: to be cancelled when it comes back
-  static constexpr uint8_t kBatchPriority = 255;     // of a dormant record: the batch's
+  static constexpr uint8_t kRecordGreylisted = 0x10;    // the last reply was a greylister's
+  static constexpr uint8_t kBatchPriority = 255;        // of a dormant record: the batch's
   static constexpr uint64_t kMarksBytesMax = 1u << 30;  // of a file, read at start
   static constexpr uint32_t kRecordsMax = 0xfffe0000;   // what 32-bit slots allow
   // Of a turn; homes on one shard share them.
@@ -406,7 +397,7 @@ class Home final : public queue::JournalListener,
   std::vector<queue::Order> orders_in_force() const;
   const queue::Order* order_for(uint32_t slot);
   bool fits_here(const queue::Order& order, uint32_t domain, const queue::LiveBatch& batch);
-  bool source_suspended(HomeLane& lane, const Line& line, uint16_t source);
+  const queue::Order* suspension_of(HomeLane& lane, const Line& line, uint16_t source);
   bool obey(uint32_t slot);
   void park(uint32_t slot, uint64_t number);
   void came_back_for(uint32_t slot, uint64_t number);
@@ -493,7 +484,9 @@ class Home final : public queue::JournalListener,
   uint64_t witnessed_ = 0;           // the sequence that a later group calls durable
   int64_t tried_again_mono_ns_ = 0;  // to make a segment
   bool writes_ = false;              // its journal was started
-  uint32_t loads_left_ = 0;          // extents that are still to be read after the start
+  uint32_t loads_left_ = 0;          // extents that are still to be read after the start, …
+  uint32_t loads_ = 0;               // … of so many …
+  int64_t load_begun_mono_ns_ = 0;   // … since
 
   Checkpoint checkpoint_;
   queue::WaitingWriter waiting_writer_;
@@ -523,6 +516,7 @@ class Home final : public queue::JournalListener,
   std::deque<Domain> domains_;
   absl::flat_hash_map<std::string_view, uint32_t> domain_ids_;      // keys view Domain::name
   absl::flat_hash_map<uint32_t, std::unique_ptr<HomeLane>> lanes_;  // by site number
+  std::vector<HomeLane*> lanes_in_order_;  // in which they were made; none goes
   std::deque<HomeLane*> active_;
   std::vector<Share> shares_;
   absl::flat_hash_map<std::pair<uint32_t, std::string>, uint32_t> share_numbers_;
@@ -545,6 +539,7 @@ class Home final : public queue::JournalListener,
   std::deque<uint32_t> failed_;  // domains whose route failed, with records to settle
   uint32_t routes_asked_ = 0;
   uint32_t tickets_out_ = 0;
+  std::unique_ptr<HomeWhy> why_;
   std::deque<InDoubtWalk> in_doubt_walks_;  // the first one is under way
   struct Decided {
     uint64_t sequence = 0;  // of the last group that says what was decided

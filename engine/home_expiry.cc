@@ -50,6 +50,7 @@ void Home::settle_in_place(uint32_t slot, queue::Outcome& outcome) {
   Record& record = records_[slot];
   count_final(slot, outcome);
   record.flags = kRecordGone;
+  --domains_[record.domain].waiting;
   Counters::take(shard_.counters.waiting);
   leave_extent(record.extent);
 }

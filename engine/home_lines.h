@@ -42,8 +42,10 @@ struct HomeLines {
     std::unique_ptr<RouteTold> failure;  // with RouteState::failed
     uint32_t dns_us = queue::kNotReached;
     RouteState route = RouteState::unknown;
-    bool sought = false;          // by a sweep for orders
-    uint64_t policy_version = 0;  // that the route was found under
+    bool sought = false;                    // by a sweep for orders
+    uint32_t waiting = 0;                   // recipients, with such as are in no list
+    uint64_t policy_version = 0;            // that the route was found under
+    std::unique_ptr<std::string> no_route;  // why there was none when it was asked for last
   };
   // What this home knows of one lane: of a source's on a shard.
   struct Slice {
@@ -73,8 +75,10 @@ struct HomeLines {
     std::vector<Slice> slices;  // the next one behind them; none goes
     std::vector<Line> lines;    // by band, then by share
     uint64_t ready = 0;
-    bool active = false;  // stands in active_
-    bool hot = false;     // uses the slices of all shards
+    bool active = false;     // stands in active_
+    bool hot = false;        // uses the slices of all shards
+    std::string last_reply;  // to somebody of this home, that put him off; one a turn is noted
+    int64_t last_reply_mono_ns = 0;
   };
 };
 

@@ -181,8 +181,8 @@ bool Home::fits_here(const Order& order, uint32_t domain_id, const queue::LiveBa
 }
 
 // A source that is suspended for what stands in this line.
-bool Home::source_suspended(HomeLane& lane, const Line& line, uint16_t source) {
-  if (orders_.empty()) return false;
+const Order* Home::suspension_of(HomeLane& lane, const Line& line, uint16_t source) {
+  if (orders_.empty()) return nullptr;
   const std::string& name = shard_.policy->sources[source].name;
   for (const Order& order : orders_.all()) {
     const queue::Filter& filter = order.filter;
@@ -191,9 +191,9 @@ bool Home::source_suspended(HomeLane& lane, const Line& line, uint16_t source) {
     const bool tenant = filter.tenant.empty() || filter.tenant == shares_[line.share].tenant_name;
     if (tenant && fits_source(filter, name) &&
         fits_site(filter, lane.site->key, provider_of(lane).name))
-      return true;
+      return &order;
   }
-  return false;
+  return nullptr;
 }
 
 // -------------------------------------------------------------------------------------------------

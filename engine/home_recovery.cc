@@ -66,6 +66,8 @@ void Home::resume(
   const bool own_orders = std::any_of(given_.begin(), given_.end(),
                                       [](const auto& each) { return !each.second.unwritten; });
   ledger_.reset();
+  loads_ = loads_left_;
+  load_begun_mono_ns_ = shard_.mono_ns;
   if (loaded()) marks_applied();
   // An old journal of which nobody waits, and no batch is known, is not written any more.
   if (number_ >= shard_.exchange.shards() && extents_.empty() && coordinated_.empty() &&

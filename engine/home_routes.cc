@@ -40,6 +40,7 @@ void Home::route_told(RouteTold& told) {
     return;
   }
   domain.route = RouteState::known;
+  domain.no_route.reset();
   domain.route_expires_mono_ns = told.expires_mono_ns;
   domain.policy_version = shard_.policy->version;
   domain.lane = &lane_of(std::move(told.site));
@@ -49,7 +50,10 @@ void Home::route_told(RouteTold& told) {
 
 Home::HomeLane& Home::lane_of(std::shared_ptr<const Site> site) {
   std::unique_ptr<HomeLane>& lane = lanes_[site->number];
-  if (lane == nullptr) lane = std::make_unique<HomeLane>();
+  if (lane == nullptr) {
+    lane = std::make_unique<HomeLane>();
+    lanes_in_order_.push_back(lane.get());
+  }
   lane->site = std::move(site);
   return *lane;
 }
@@ -109,6 +113,7 @@ void Home::fail_routes() {
       }
     }
     failed_.pop_front();
+    domain.no_route = std::make_unique<std::string>(std::move(domain.failure->reason));
     domain.failure.reset();
     domain.ready.clear();
     domain.route = RouteState::unknown;

@@ -101,7 +101,12 @@ void Home::settle(const Returned& item, const ReturnedMessage& message, uint16_t
     delay_ns = queue::next_delay_ns(retry_of(ticket.slot), record->attempts, shard_.random.next(),
                                     item.verdict.retry_after_ns, item.verdict.greylisted);
   }
+  if (found != lanes_.end() && found->second->last_reply_mono_ns != shard_.mono_ns) {
+    found->second->last_reply_mono_ns = shard_.mono_ns;
+    found->second->last_reply = reply_shown(outcome.code, outcome.text);
+  }
   postpone(ticket.slot, outcome, delay_ns);
+  if (item.verdict.greylisted) record->flags |= kRecordGreylisted;
 }
 
 // Where the recipient's entry lies, and whose it is.
@@ -192,7 +197,8 @@ void Home::postpone(uint32_t slot, queue::Outcome& outcome, int64_t delay_ns) {
   const Extent& extent = extents_[record.extent];
   queue::Tally& tally = extent.batch->tally;
   leave_waiting(record, (record.flags & kRecordDeferred) != 0, tally);
-  record.flags = static_cast<uint8_t>((record.flags & ~queue::kRecordInDoubt) | kRecordDeferred);
+  constexpr uint8_t kOfLastReply = queue::kRecordInDoubt | kRecordGreylisted;
+  record.flags = static_cast<uint8_t>((record.flags & ~kOfLastReply) | kRecordDeferred);
   tally.deferred_now.fetch_add(1, std::memory_order_relaxed);
   if (outcome.type == OutcomeType::in_doubt) {
     record.flags |= queue::kRecordInDoubt;

@@ -56,7 +56,7 @@ unsigned Home::slice_at(HomeLane& lane, uint16_t source, uint16_t shard) {
 // sessions already must not take up all that waits before the others have theirs.
 int Home::slice_of_source(HomeLane& lane, Line& line, uint16_t source) {
   if (shard_.policy->sources[source].removed || shard_.exchange.source_missing(source) ||
-      source_suspended(lane, line, source))
+      suspension_of(lane, line, source) != nullptr)
     return -1;
   const unsigned shards = shard_.exchange.shards();
   const unsigned owner = lane.site->owner;

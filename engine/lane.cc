@@ -8,6 +8,7 @@
 #include <span>
 
 #include "engine/io/planted.h"
+#include "engine/why.h"
 
 namespace veredus {
 
@@ -73,6 +74,7 @@ Lane* Lanes::lane_of(uint32_t site, uint16_t source) {
   std::unique_ptr<Lane>& made = lanes_[{site, source}];
   made = std::make_unique<Lane>(*this, announced->second, source);
   Counters::add(shard_.counters.lanes);
+  lanes_in_order_.push_back(made.get());
   take_up_policy(*made);
   return made.get();
 }
@@ -268,8 +270,23 @@ void Lanes::fail_waiting(Lane& lane) {
     item.code = lane.failure.code;
     item.source = lane.source;
     text_of(work, item, lane.failure_text, lane.failure_mx, lane.failure_address);
+    note_outcome(lane, item.verdict.result, item.code, lane.failure_text);
     free_work(work);
   });
+}
+
+// For whoever asks. What was taken is counted only.
+void Lanes::note_outcome(Lane& lane, smtp::Result result, uint16_t code, std::string_view text) {
+  if (result == smtp::Result::delivered) {
+    ++lane.delivered;
+    return;
+  }
+  ++(result == smtp::Result::later   ? lane.deferred
+     : result == smtp::Result::never ? lane.failed
+                                     : lane.in_doubt);
+  if (lane.last_reply_mono_ns == shard_.mono_ns) return;
+  lane.last_reply_mono_ns = shard_.mono_ns;
+  lane.last_reply = reply_shown(code, text);
 }
 
 void Lanes::tell_down(const Lane& lane, uint16_t home) {

@@ -83,7 +83,11 @@ class Lane {
       20'000'000;          // moving average of one transaction; the first guess is a near server
   double recipients = 1;   // moving average per transaction
   queue::SiteClock clock;  // closed: no host could be reached, and is not tried
-  int64_t no_growth_until_mono_ns = 0;  // a further connection was refused while others work
+  // No further connection is dialled till then: one was refused while others work, or no socket or
+  // no port of ours could be had.
+  enum class NoGrowth : uint8_t { refused, no_descriptor, no_address };
+  NoGrowth no_growth = NoGrowth::refused;
+  int64_t no_growth_until_mono_ns = 0;
   int64_t resolved_until_mono_ns = 0;
   int64_t resolve_begun_mono_ns = 0;
   uint32_t resolve_us = queue::kNotReached;  // that the addresses took; not told yet
@@ -94,6 +98,11 @@ class Lane {
   // is left.
   Returned failure;
   std::string failure_text, failure_mx, failure_address;
+  // For whoever asks: what became of recipients here, and the last reply that was no 250.
+  uint64_t delivered = 0, deferred = 0, failed = 0, in_doubt = 0;
+  std::string last_reply;
+  int64_t last_reply_mono_ns = 0;
+  double bytes = 0;  // moving average of a transaction's content
 
  private:
   friend class Lanes;
@@ -150,6 +159,8 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
 
  private:
   friend class Lane;
+  friend class LaneWhy;
+  friend class SiteLists;
   static constexpr uint32_t kTicketsPerTurn = 1024;
   static constexpr uint32_t kWindowMax = 4096;
   static constexpr uint32_t kWindowFirst = 64;
@@ -174,6 +185,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   struct Load : smtp::Outgoing {
     std::vector<Work*> works;
     Lane* lane = nullptr;
+    const smtp::Session* session = nullptr;
     Scope* tenant_slot = nullptr;  // of a tenant's limit of transactions at a time
     bool first_of_session = false;
   };
@@ -196,6 +208,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void text_of(const Work& work, Returned& item, std::string_view text, std::string_view mx,
                std::string_view address);
   void fail_waiting(Lane& lane);
+  void note_outcome(Lane& lane, smtp::Result result, uint16_t code, std::string_view text);
   void tell_down(const Lane& lane, uint16_t home);
 
   // lane_marks.cc
@@ -206,6 +219,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
 
   // lane_dial.cc
   void pump(Lane& lane);
+  double sessions_of_use(const Lane& lane) const;
   uint32_t sessions_wanted(const Lane& lane) const;
   void grow(Lane& lane);
   bool dial(Lane& lane);
@@ -297,7 +311,8 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
 
   absl::flat_hash_map<uint32_t, std::shared_ptr<const Site>> sites_;  // announced; by number
   absl::flat_hash_map<std::pair<uint32_t, uint16_t>, std::unique_ptr<Lane>>
-      lanes_;  // by site number and source
+      lanes_;                          // by site number and source
+  std::vector<Lane*> lanes_in_order_;  // in which they were made; none goes
   absl::flat_hash_map<uint32_t, std::shared_ptr<const queue::LiveBatch>>
       batches_;                           // by the number's lower half
   std::deque<uint32_t> batches_in_turn_;  // the same numbers: whose turn it is to be looked at

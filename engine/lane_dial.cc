@@ -86,7 +86,7 @@ static uint32_t connections_at_most(const Provider& provider) {
 }
 
 // As many as make what waits leave within kDrainTargetNs, by what a transaction takes here.
-uint32_t Lanes::sessions_wanted(const Lane& lane) const {
+double Lanes::sessions_of_use(const Lane& lane) const {
   double waiting = lane.waiting.total();
   for (const uint8_t bits : lane.backlog) {
     if (bits > 0) waiting += 0.75 * std::ldexp(1.0, std::min<int>(bits, 40));
@@ -100,8 +100,12 @@ uint32_t Lanes::sessions_wanted(const Lane& lane) const {
     wanted = std::max(wanted, std::ceil(transactions * static_cast<double>(lane.transaction_ns) /
                                         kDrainTargetNs));
   }
-  return static_cast<uint32_t>(
-      std::clamp(wanted, 1.0, static_cast<double>(connections_at_most(*lane.provider))));
+  return wanted;
+}
+
+uint32_t Lanes::sessions_wanted(const Lane& lane) const {
+  return static_cast<uint32_t>(std::clamp(
+      sessions_of_use(lane), 1.0, static_cast<double>(connections_at_most(*lane.provider))));
 }
 
 void Lanes::grow(Lane& lane) {
@@ -154,6 +158,7 @@ bool Lanes::start_dial(Lane& lane, const Target& target, smtp::Session* rival) {
     session.place = nullptr;
     free_sessions_.push_back(&session);
     lane.no_growth_until_mono_ns = shard_.mono_ns + kAgainNs;
+    lane.no_growth = Lane::NoGrowth::no_descriptor;
     look_again(lane, shard_.mono_ns + kAgainNs);
     return false;
   }

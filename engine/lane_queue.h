@@ -50,6 +50,14 @@ class LaneQueue {
     }
   }
 
+  // Of each band, highest first, each tenant that has something waiting.
+  template <class Look>
+  void each_tenant(Look&& look) const {
+    for (unsigned band = 0; band < queue::kBands; ++band) {
+      for (const Tenant& tenant : bands_[band].tenants) look(band, tenant);
+    }
+  }
+
   uint32_t total() const { return total_; }
   bool empty() const { return total_ == 0; }
   // Something urgent waits.

@@ -76,6 +76,7 @@ bool Lanes::offer_next(Lane& lane, smtp::Session& session) {
     }
     Load& load = *new_load();
     load.lane = &lane;
+    load.session = &session;
     load.first_of_session = session.messages() == 0;
     load.works.push_back(work);
     load.recipients.push_back(work->to);
@@ -267,6 +268,7 @@ void Lanes::on_session_outcome(smtp::Session& session, smtp::Outgoing* outgoing,
     lane.peer_text = io::to_text(session.peer());
   }
   text_of(work, item, text, lane.site->hosts[session.host].name, lane.peer_text);
+  note_outcome(lane, outcome.verdict.result, outcome.code, text);
   if (outcome.verdict.result == smtp::Result::delivered) {
     io::kill_point("reply_heard");
     Counters::add(shard_.counters.delivered_here);
@@ -281,6 +283,8 @@ void Lanes::on_outgoing_free(smtp::Session&, smtp::Outgoing& outgoing) {
   const int64_t took_ns = shard_.mono_ns - load.moments.offered_ns;
   lane.transaction_ns += (took_ns - lane.transaction_ns) / 8;
   lane.recipients += (static_cast<double>(load.works.size()) - lane.recipients) / 8;
+  const auto bytes = static_cast<double>(load.transaction.size);
+  lane.bytes += lane.bytes == 0 ? bytes : (bytes - lane.bytes) / 8;
   for (Work* const work : load.works) free_work(*work);
   load.works.clear();
   load.recipients.clear();
@@ -303,9 +307,12 @@ void Lanes::session_ended(smtp::Session& session, const smtp::Outcome& outcome,
   // host is of no use, and would be dialled for ever.
   if (session.greeted && lane.waiting.empty()) return;
   Counters::add(shard_.counters.connect_failures);
+  lane.last_reply = reply_shown(outcome.code, text);
+  lane.last_reply_mono_ns = shard_.mono_ns;
   if (session.connect_error() == EADDRNOTAVAIL) {
     // Ours is missing, or all its ports are in use: no fault of the host.
     sources_.suspect(lane.source);
+    lane.no_growth = Lane::NoGrowth::no_address;
     lane.no_growth_until_mono_ns = shard_.mono_ns + kAgainNs;
     look_again(lane, shard_.mono_ns + kAgainNs);
     return end_race(session);
@@ -313,6 +320,7 @@ void Lanes::session_ended(smtp::Session& session, const smtp::Outcome& outcome,
   if (lane.sessions > lane.dialling + lane.closing + (session.greeted ? 1 : 0)) {
     // Others work: the host takes so many and no more. No reason to stop those.
     lane.no_growth_until_mono_ns = shard_.mono_ns + lane.provider->host_down_ns;
+    lane.no_growth = Lane::NoGrowth::refused;
     return;
   }
   pass_over(lane, session.peer());

@@ -41,6 +41,13 @@ class WaitLine {
     if (key.first <= Rank::without) --without_;
   }
   Lane* first() const { return lanes_.begin()->second; }
+  // In order, until `look` says no.
+  template <class Look>
+  void each(Look&& look) const {
+    for (const auto& [key, lane] : lanes_) {
+      if (!look(*lane)) return;
+    }
+  }
 
  private:
   absl::btree_map<Key, Lane*> lanes_;
@@ -110,6 +117,9 @@ class Limits {
   void run();  // once a turn: tokens whose time has come
   int64_t next_due_mono_ns() const;
   void policy_changed();
+  // When that shard, which wants as many all the time, will have had so many tokens; an estimate.
+  // 0: there is no such limit.
+  int64_t expected_mono_ns(const ScopeId& id, Resource resource, uint16_t holder, uint64_t tokens);
 
  private:
   struct Owned {

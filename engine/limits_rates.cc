@@ -1,5 +1,7 @@
 // Tokens of rates: what a shard has of them, and what it owns.
 
+#include <algorithm>
+
 #include "engine/limits.h"
 
 namespace veredus {
@@ -85,7 +87,7 @@ void Limits::hear_of_tokens(const LimitMessage& message) {
     queue::RateHolder* const rate = here.rate(message.resource);
     if (rate == nullptr) return;
     rate->on_grant({shard_.id, message.count, message.granted_mono_ns, message.expires_mono_ns,
-                    message.next_mono_ns});
+                    message.next_mono_ns, message.once});
     if (message.count == 0) return;
     holding_.emplace_back(&here, message.resource);
     return changed(here);
@@ -108,6 +110,22 @@ void Limits::hear_of_tokens(const LimitMessage& message) {
   tokens_granted(message.scope, mine, message.resource);
 }
 
+// What there is, is shared evenly by all who want more.
+int64_t Limits::expected_mono_ns(const ScopeId& id, Resource resource, uint16_t holder,
+                                 uint64_t tokens) {
+  const queue::RateOwner* const rate = rate_of(id, owned(id), resource);
+  if (rate == nullptr || tokens == 0) return 0;
+  uint64_t sharers = 1;
+  for (uint32_t other = 0; other < shard_.exchange.shards(); ++other)
+    sharers += other != holder && rate->wished(other) > 0;
+  const double each_ns =
+      static_cast<double>(rate->rate().per_ns) / static_cast<double>(rate->rate().count);
+  const double left_ns = static_cast<double>(tokens) * static_cast<double>(sharers) * each_ns;
+  constexpr double kFar = 1e18;
+  return std::max(shard_.mono_ns, rate->state_mono_ns(shard_.mono_ns)) +
+         static_cast<int64_t>(std::min(left_ns, kFar));
+}
+
 // Tells holders, and remembers when there is more.
 void Limits::tokens_granted(const ScopeId& id, Owned& mine, Resource resource) {
   for (const queue::RateNotice& notice : rate_notices_) {
@@ -116,6 +134,7 @@ void Limits::tokens_granted(const ScopeId& id, Owned& mine, Resource resource) {
     message->granted_mono_ns = notice.granted_mono_ns;
     message->expires_mono_ns = notice.expires_mono_ns;
     message->next_mono_ns = notice.next_mono_ns;
+    message->once = notice.once;
     shard_.exchange.post(notice.holder, std::move(message));
   }
   rate_notices_.clear();

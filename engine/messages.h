@@ -16,6 +16,7 @@
 #include "queue/live_batch.h"
 #include "queue/orders.h"
 #include "queue/outcome.h"
+#include "queue/record.h"
 #include "queue/ticket.h"
 
 namespace veredus {
@@ -46,6 +47,7 @@ struct Message {
     orders,        // engine → all shards: operators' orders are others
     why_ask,       // control → home
     sites_ask,     // control → shard
+    why_visit,     // home → lanes, one after the other → control
     route_ask,     // home → the domain's shard
     site_ask,      // the domain's shard → the site's owner
     route_told,    // either → home
@@ -115,6 +117,41 @@ struct WhyAsk : Message {
 struct SitesAsk : Message {
   SitesAsk() : Message(Kind::sites_ask) {}
   SitesQuestion question;
+};
+
+// What a home leaves to a lane: why it does not send one of an answer's items.
+struct LaneLook {
+  uint32_t item = 0;  // of WhyAnswer::waiting
+  uint32_t site = 0;
+  uint16_t source = 0;
+  uint16_t shard = 0;
+  // A ticket that may be there, or with another look of the same item. kNoSlot: none, the item
+  // waits at home for room in the lane.
+  uint32_t slot = queue::kNoSlot;
+  uint16_t generation = 0;
+  uint16_t home = 0;
+  uint32_t tenant = 0;
+  uint8_t band = 0;
+  uint64_t ahead = 0;  // at home, of the same tenant and band; without those that are out
+};
+// What a lane leaves to a rate's owner: when so many tokens of it have come.
+struct RateLook {
+  uint32_t item = 0, condition = 0;  // of WhyAnswer::waiting, of its conditions
+  ScopeId scope;
+  Resource resource = Resource::message_rate;
+  uint16_t owner = 0, holder = 0;  // shards
+  uint64_t tokens = 1;
+};
+// A home's answer, on its way past all who know more of it; the last one gives it to the control
+// thread.
+struct WhyVisit : Message {
+  WhyVisit() : Message(Kind::why_visit) {}
+  WhyAnswer answer;
+  std::vector<LaneLook> lanes;  // by shard
+  std::vector<RateLook> rates;  // likewise, when all lanes have been asked
+  size_t next_lane = 0, next_rate = 0;
+  std::vector<uint32_t> by_lanes;  // by item: conditions that lanes have put in front
+  std::vector<bool> found;         // by item: its ticket
 };
 
 // "Where does this domain's mail go?" `domain_id` is the asking home's own number.
@@ -197,6 +234,7 @@ struct LimitMessage : Message {
   int64_t granted_mono_ns = 0;
   int64_t expires_mono_ns = 0;
   int64_t next_mono_ns = INT64_MAX;
+  bool once = false;
   uint64_t policy_version = 0;  // in force where it comes from
 };
 // A source's address has gone from this host, or is there again.

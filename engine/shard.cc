@@ -37,7 +37,9 @@ Shard::Shard(uint16_t id, const EngineSettings& settings, std::shared_ptr<const 
       routes_(context_, router_),
       limits_(context_),
       sources_(context_, ports.network),
-      lanes_(context_, ports.disk, router_, ports.network, ports.timers, limits_, sources_) {
+      lanes_(context_, ports.disk, router_, ports.network, ports.timers, limits_, sources_),
+      lane_why_(context_, lanes_, limits_),
+      sites_(context_, lanes_, lane_why_, homes_) {
   for (unsigned home = id; home < exchange.homes(); home += exchange.shards())
     homes_.emplace_back(context_, ports.disk, static_cast<uint16_t>(home));
 }
@@ -89,6 +91,8 @@ void Shard::run_turn() {
   sources_.run();
   lanes_.take_tickets();
   lanes_.deliver();
+  lane_why_.run();
+  sites_.run();
   settle();
   for (Home& home : homes_) {
     home.load_some();
@@ -153,8 +157,12 @@ void Shard::hear(Message& message) {
     case Message::Kind::orders:
       return lanes_.take_orders(std::move(static_cast<OrdersMessage&>(message).orders));
     case Message::Kind::why_ask:
+      return home_of(message).why_asked(static_cast<WhyAsk&>(message).question);
+    case Message::Kind::why_visit:
+      return lane_why_.visited(
+          std::make_unique<WhyVisit>(std::move(static_cast<WhyVisit&>(message))));
     case Message::Kind::sites_ask:
-      return;
+      return sites_.asked(static_cast<SitesAsk&>(message).question);
     case Message::Kind::route_ask:
       return routes_.ask(static_cast<RouteAsk&>(message));
     case Message::Kind::site_ask:
@@ -221,7 +229,8 @@ void Shard::dispatch() {
 }
 
 int64_t Shard::next_due_mono_ns() const {
-  if (unread_ != nullptr || lanes_.more_to_do() || exchange_.anything_for(context_.id))
+  if (unread_ != nullptr || lanes_.more_to_do() || exchange_.anything_for(context_.id) ||
+      lane_why_.more_to_do() || sites_.more_to_do())
     return context_.mono_ns;
   int64_t next =
       std::min({lanes_.next_due_mono_ns(), limits_.next_due_mono_ns(), sources_.next_due_mono_ns(),

@@ -11,8 +11,10 @@
 #include "engine/home.h"
 #include "engine/io/timer_wheel.h"
 #include "engine/lane.h"
+#include "engine/lane_why.h"
 #include "engine/limits.h"
 #include "engine/routes.h"
+#include "engine/sites.h"
 #include "engine/sources.h"
 
 namespace veredus {
@@ -93,7 +95,9 @@ class Shard {
   Limits limits_;
   Sources sources_;
   Lanes lanes_;
+  LaneWhy lane_why_;
   std::deque<Home> homes_;
+  SiteLists sites_;
   size_t first_home_ = 0;  // to dispatch: each has its turn at being it
   int64_t load_due_mono_ns_ = 0;
   Message* unread_ = nullptr;  // taken out of the mailbox, left for the next turn

@@ -8,6 +8,8 @@
 #include "engine/control/api_events.h"
 #include "engine/control/api_in_doubt.h"
 #include "engine/control/api_reload.h"
+#include "engine/control/api_sites.h"
+#include "engine/control/api_why.h"
 #include "engine/control/config_table.h"
 #include "engine/control/consumers.h"
 #include "engine/control/metrics.h"
@@ -162,7 +164,9 @@ std::unique_ptr<HttpHandler> Api::route(const HttpRequest& request, HttpCall& ca
   if (std::unique_ptr<HttpHandler> steering = steer(parts, request, call)) return steering;
   const bool known = request.path == "/metrics" || request.path == "/healthz" ||
                      (v1 && parts.size() == 2 &&
-                      (parts[1] == "batches" || parts[1] == "events" || parts[1] == "limits")) ||
+                      (parts[1] == "batches" || parts[1] == "events" || parts[1] == "limits" ||
+                       parts[1] == "why")) ||
+                     (v1 && parts[1] == "sites" && parts.size() <= 3) ||
                      (v1 && parts[1] == "batches" && parts.size() == 4) ||
                      (v1 && parts[1] == "batches" && parts.size() == 5 && parts[4] == "refused");
   if (!known) {
@@ -170,9 +174,9 @@ std::unique_ptr<HttpHandler> Api::route(const HttpRequest& request, HttpCall& ca
         call,
         {404, "no_such_call", "there is no " + request.path,
          "calls: GET /v1/batches, /v1/batches/TENANT/BATCH[/refused], /v1/events, /v1/in_doubt, "
-         "/v1/suspend, /v1/limits, /v1/consumers, /metrics, /healthz; POST /v1/batches, "
-         "/v1/suspend, /v1/cancel, /v1/retry, /v1/expire, /v1/in_doubt, /v1/reload, "
-         "/v1/batches/TENANT/BATCH/pause|resume|cancel, /v1/consumers/NAME/ack; DELETE "
+         "/v1/suspend, /v1/why, /v1/sites[/SITE], /v1/limits, /v1/consumers, /metrics, /healthz; "
+         "POST /v1/batches, /v1/suspend, /v1/cancel, /v1/retry, /v1/expire, /v1/in_doubt, "
+         "/v1/reload, /v1/batches/TENANT/BATCH/pause|resume|cancel, /v1/consumers/NAME/ack; DELETE "
          "/v1/suspend/N, /v1/consumers/NAME"});
   }
   if (!get) {
@@ -181,6 +185,10 @@ std::unique_ptr<HttpHandler> Api::route(const HttpRequest& request, HttpCall& ca
   }
   if (request.path == "/metrics") return metrics(call);
   if (request.path == "/healthz") return health(call);
+  if (parts[1] == "why") return WhyHandler::ask(*this, request, call);
+  if (parts[1] == "sites")
+    return parts.size() == 3 ? SitesHandler::one(*this, parts[2], call)
+                             : SitesHandler::list(*this, request, call);
   if (parts.size() == 4) return batch(parts[2], parts[3], call);
   if (parts.size() == 5) return refused(parts[2], parts[3], call);
   if (parts[1] == "events") return events(request, call);

@@ -46,7 +46,9 @@ class Api {
   friend class LiftHandler;
   friend class OrderHandler;
   friend class ReloadHandler;
+  friend class SitesHandler;
   friend class UploadHandler;
+  friend class WhyHandler;
   friend std::unique_ptr<HttpHandler> list_orders(Api& api, HttpCall& call);
   static constexpr int64_t kHeartbeatNs = 15'000'000'000;
   static constexpr size_t kFollowersMax = 256;

@@ -7,7 +7,6 @@
 
 #include "engine/control/api_events.h"
 #include "engine/intake/json_writer.h"
-#include "queue/extent.h"
 
 namespace veredus::control {
 namespace {
@@ -128,17 +127,8 @@ void InDoubtList::append_line(const InDoubtItem& item, std::string& out) {
   intake::JsonWriter json(out);
   json.begin_object().field("tenant", live->batch.tenant).field("batch", live->batch.name);
   json.field("index", item.index);
-  if (!(item.page == page_at_)) {
-    page_at_ = item.page;
-    queue::JournalReader reader(api_.view_.disk(), item.page.journal,
-                                api_.view_.journal_directory(item.page.journal));
-    if (!reader.read(item.page, page_).ok() || !queue::check_page(page_).ok()) page_.clear();
-  }
-  queue::Entry entry;
-  uint32_t next = 0;
-  if (!page_.empty() && queue::read_entry(page_, item.entry_offset, entry, next).ok()) {
-    json.field_if("id", entry.id).field("to", entry.to);
-  }
+  if (const queue::Entry* const entry = entries_.at(item.page, item.entry_offset))
+    json.field_if("id", entry->id).field("to", entry->to);
   json.field("attempts", item.attempts).field("held", item.held);
   if (!item.held) json.time_field("next", api_.port_.wall_ns() + item.due_in_ns);
   json.end_object().newline();

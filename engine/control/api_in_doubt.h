@@ -8,6 +8,7 @@
 
 #include "engine/control/api.h"
 #include "engine/control/api_body.h"
+#include "engine/control/spool_entry.h"
 
 namespace veredus::control {
 
@@ -26,7 +27,7 @@ class InDoubtList final : public HttpHandler {
   static constexpr uint64_t kListedMax = 10'000;
   static constexpr size_t kLinesPerRead = 64;  // each may have to read a page from the disk
 
-  InDoubtList(Api& api, HttpCall& call) : api_(api), call_(call) {}
+  InDoubtList(Api& api, HttpCall& call) : api_(api), call_(call), entries_(api.view_) {}
   void told(const InDoubtAnswer& answer);
   void append_line(const InDoubtItem& item, std::string& out);
 
@@ -37,8 +38,7 @@ class InDoubtList final : public HttpHandler {
   unsigned open_ = 0;               // shards that have not answered
   std::vector<InDoubtItem> items_;  // by batch and index, when all have answered
   size_t next_ = 0;
-  queue::Location page_at_;  // of page_
-  std::string page_;
+  SpoolEntries entries_;
   const Alive alive_;
 };
 

@@ -31,7 +31,7 @@ struct Faults {
   double connect_silent = 0;        // never answers: the engine's time limit ends it
   double greeting_refused = 0;      // 421 or 554
   double mail_refused = 0;          // 451 or 550
-  double recipient_later = 0;       // 450
+  double recipient_later = 0;       // later_reply
   double recipient_never = 0;       // 550
   double recipients_too_many = 0;   // 452 after the first
   double data_refused = 0;          // 451 to DATA
@@ -46,6 +46,7 @@ struct Faults {
   double farewell_after_ehlo = 0;   // the reply to EHLO and a 421 in one piece
   uint32_t messages_max = 0;  // per connection: 421 to the MAIL of the next one; 0: any number
   int64_t latency_max_ns = 40'000'000;
+  std::string later_reply = "450 4.2.1 later";
 };
 
 // What one server took for one recipient: the oracle's ledger, outside the engine.

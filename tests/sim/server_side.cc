@@ -129,7 +129,7 @@ void ServerSide::command(std::string line) {
   }
   if (line.starts_with("RCPT TO:")) {
     if (!have_mail_) return reply("503 5.5.1 MAIL first");
-    if (internet_.chance(faults.recipient_later)) return reply("450 4.2.1 later");
+    if (internet_.chance(faults.recipient_later)) return reply(faults.later_reply);
     if (internet_.chance(faults.recipient_never)) return reply("550 5.1.1 no such user");
     if (!recipients_.empty() && internet_.chance(faults.recipients_too_many))
       return reply("452 4.5.3 too many");

@@ -76,6 +76,26 @@ struct CheckConfigOptions {
   bool providers = false;  // print what is shipped instead
 };
 
+struct WhyOptions {
+  std::string what;  // an address, or a batch; empty: as below
+  std::string to, batch, domain, site;
+  std::string tenant = "default";
+  int64_t index = -1;
+  uint64_t limit = 20;
+};
+
+struct SitesOptions {
+  std::string site;  // empty: all
+  uint64_t limit = 50;
+};
+
+struct TopOptions {
+  bool by_provider = false;
+  size_t lines = 30;
+  int64_t every_ns = 1'000'000'000;
+  uint64_t rounds = 0;  // 0: until it is interrupted
+};
+
 int run_serve(const Common& common);
 int run_send(const Common& common, const SendOptions& options);
 int run_status(const Common& common, const StatusOptions& options);
@@ -84,6 +104,9 @@ int run_spool(const Common& common, const SpoolOptions& options);
 // suspend, cancel, retry, expire.
 int run_order(const Common& common, queue::Order::Kind kind, const OrderOptions& options);
 int run_resume(const Common& common, const ResumeOptions& options);
+int run_why(const Common& common, const WhyOptions& options);
+int run_sites(const Common& common, const SitesOptions& options);
+int run_top(const Common& common, const TopOptions& options);
 int run_audit(const Common& common, const AuditOptions& options);
 int run_reload(const Common& common);
 int run_check_config(const Common& common, const CheckConfigOptions& options);

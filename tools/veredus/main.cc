@@ -103,6 +103,29 @@ int run(int argc, char** argv) {
       "--batch", resume.batch, "those of this batch, as NAME or TENANT/NAME");
   resume_app->add_option("-t,--tenant", resume.tenant, "of the batch");
   resumed->excludes(resumed_batch);
+  WhyOptions why;
+  CLI::App* why_app =
+      app.add_subcommand("why", "what mail waits for, the setting behind it, and when it clears");
+  why_app->add_option("WHAT", why.what, "an address, or a batch as NAME or TENANT/NAME");
+  why_app->add_option("--to", why.to, "an address, in any batch or in that of --batch");
+  why_app->add_option("--batch", why.batch, "a batch, as NAME or TENANT/NAME");
+  why_app->add_option("-t,--tenant", why.tenant, "of the batch");
+  why_app->add_option("-i,--index", why.index, "one recipient of the batch");
+  why_app->add_option("--domain", why.domain, "all mail to a domain; .NAME: below it");
+  why_app->add_option("--site", why.site, "all mail to a site, as `veredus sites` shows it");
+  why_app->add_option("-n,--limit", why.limit, "recipients or groups to show");
+
+  SitesOptions sites;
+  CLI::App* sites_app = app.add_subcommand("sites", "what waits and flows at each site");
+  sites_app->add_option("SITE", sites.site, "one site, with its limits");
+  sites_app->add_option("-n,--limit", sites.limit, "how many to list, most waiting first");
+
+  TopOptions top;
+  CLI::App* top_app = app.add_subcommand("top", "what flows now, again every second");
+  top_app->add_flag("-p,--providers", top.by_provider, "by provider, not by site");
+  top_app->add_option("-n,--lines", top.lines, "how many to show");
+  add_duration(*top_app, "--every", top.every_ns, "time between two looks (1s)");
+  top_app->add_option("--rounds", top.rounds, "end after so many");
 
   SpoolOptions spool;
   CLI::App* spool_app = app.add_subcommand("spool", "look into the journals, read only");
@@ -151,6 +174,9 @@ int run(int argc, char** argv) {
   if (app.got_subcommand(retry_app)) return run_order(common, Kind::retry, retry);
   if (app.got_subcommand(expire_app)) return run_order(common, Kind::expire, expire);
   if (app.got_subcommand(resume_app)) return run_resume(common, resume);
+  if (app.got_subcommand(why_app)) return run_why(common, why);
+  if (app.got_subcommand(sites_app)) return run_sites(common, sites);
+  if (app.got_subcommand(top_app)) return run_top(common, top);
   if (app.got_subcommand(spool_app)) return run_spool(common, spool);
   if (app.got_subcommand(audit_app)) return run_audit(common, audit);
   if (app.got_subcommand(reload_app)) return run_reload(common);

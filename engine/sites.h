@@ -1,0 +1,68 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "engine/home.h"
+#include "engine/lane_why.h"
+#include "engine/why.h"
+
+namespace veredus {
+
+// What waits and flows at each site, as one shard has to do with it: its homes' recipients, its
+// lanes' connections. Nothing is kept for it but counters; each question is answered by a walk over
+// domains and lanes, a bounded part each turn.
+class SiteLists {
+ public:
+  // All outlive it.
+  SiteLists(ShardContext& shard, Lanes& lanes, LaneWhy& lane_why, std::deque<Home>& homes)
+      : shard_(shard), lanes_(lanes), lane_why_(lane_why), homes_(homes) {}
+
+  void asked(const SitesQuestion& question);
+  void run();
+  bool more_to_do() const { return !walks_.empty(); }
+
+ private:
+  static constexpr size_t kLookedAtPerTurn = 8192;  // domains, lanes
+  static constexpr size_t kToldPerTurn = 64;        // sites
+  static constexpr size_t kDomainsTold = 3;
+  struct Sums {
+    const Site* site = nullptr;  // null: mail whose site is not known
+    uint64_t waiting = 0, ready = 0;
+    std::array<const std::string*, kDomainsTold> domains{};
+    int64_t down_until_mono_ns = 0;
+    std::vector<Lane*> lanes;
+  };
+  struct Walk {
+    enum class Stage : uint8_t { domains, home_lanes, lanes, telling };
+    SitesQuestion question;
+    SitesAnswer answer;
+    Stage stage = Stage::domains;
+    size_t home = 0;                                   // of this shard, under way
+    size_t next = 0;                                   // domain, lane, or site to be told
+    absl::flat_hash_map<uint32_t, Sums> sums;          // by site number + 1; 0: no site
+    std::vector<std::pair<uint64_t, uint32_t>> order;  // waiting, key of `sums`; most first
+  };
+
+  void domains(Walk& walk);
+  void home_lanes(Walk& walk);
+  void lanes(Walk& walk);
+  void choose(Walk& walk);
+  void tell(const Sums& sums, SitesAnswer& answer);
+  void tell_orders(const SiteState& state, std::vector<Condition>& conditions) const;
+  bool asked_for(const Walk& walk, const Site* site) const;
+  Sums& sums_of(Walk& walk, const Site& site) const;
+
+  ShardContext& shard_;
+  Lanes& lanes_;
+  LaneWhy& lane_why_;
+  std::deque<Home>& homes_;
+  std::deque<Walk> walks_;  // the first one is under way
+};
+
+}  // namespace veredus
