@@ -112,7 +112,7 @@ TEST(ReloadPlan, WhatIsInForceAfterwards) {
   EXPECT_EQ(settings.in_doubt_delay_ns, kHour);
   EXPECT_EQ(settings.providers[0].name, "p");
   EXPECT_EQ(settings.providers[0].retry.in_doubt_ns, kHour);
-  EXPECT_EQ(settings.providers[0].origins.at("connections").line, 10u);
+  EXPECT_EQ(settings.providers[0].origins.at("connections").line, 11u);
   const absl::StatusOr<ReloadPlan> again =
       plan_reload(made.config, read("[node]\nhostname = \"a.b\"\nshards = 3\n"));
   EXPECT_THAT(again->needs_restart, ElementsAre("node.shards", "smtp.port", "in_doubt.delay"));
