@@ -262,6 +262,8 @@ void Lanes::fail_waiting(Lane& lane) {
     lane.windows[home] = 1;
   }
   drop_blocked(lane);
+  leave_line(lane);
+  release_held(lane);
   lane.waiting.take_all([&](Work& work) {
     Returned& item = give_back(work);
     item.verdict = lane.failure.verdict;

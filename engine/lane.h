@@ -65,7 +65,8 @@ class Lane {
   std::vector<Target> targets;  // resolved, refused addresses left out; by preference
   std::vector<Scope*> scopes;   // whose limits hold here, and …
   std::vector<Scope*> slots;  // … of them those whose slots each session has; the narrowest first
-  bool rescopes = false;      // after a reload other limits hold: its sessions go first
+  size_t held = 0;        // of `slots`, from its front: has a slot already, for the next connection
+  bool rescopes = false;  // after a reload other limits hold: its sessions go first
   Scope* waits_for = nullptr;  // stands in a line of that scope
   Resource waits_for_resource = Resource::connections;
   WaitLine::Key wait_key;
@@ -268,6 +269,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   bool take_connection(Lane& lane, uint32_t more);
   bool has_connection(Lane& lane);
   void give_back_connection(Lane& lane);
+  void release_held(Lane& lane);
   void give_back_unwanted(Lane& lane);
   bool owes(const Lane& lane) const;
   bool pays(const smtp::Session& session) const;

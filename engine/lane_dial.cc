@@ -112,7 +112,7 @@ void Lanes::grow(Lane& lane) {
   if (draining_ || lane.rescopes || !may_grow(lane)) return;
   const uint32_t wanted = sessions_wanted(lane);
   if (lane.sessions > 0 && shard_.mono_ns < lane.no_growth_until_mono_ns) return;
-  if (lane.sessions >= wanted) return;
+  if (lane.sessions >= wanted) return release_held(lane);
   // At most twice as many each time: the first of the new ones show whether the host takes them.
   uint32_t more = std::min(wanted - lane.sessions, std::max(1u, lane.sessions - lane.dialling));
   if (lane.dialling >= std::max(1u, lane.sessions - lane.dialling)) return;

@@ -70,6 +70,7 @@ void Lanes::take_up_policy(Lane& lane) {
   lane.rescopes =
       !first && (slots != lane.slots || elsewhere) && (lane.sessions > 0 || lane.hosts_asked > 0);
   if (lane.rescopes) return;
+  if (slots != lane.slots) release_held(lane);
   if (elsewhere) {
     lane.redirected = shard_.policy->redirect;
     lane.targets.clear();
@@ -112,13 +113,19 @@ void Lanes::source_changed(uint16_t source, bool missing) {
 // -------------------------------------------------------------------------------------------------
 // connections
 
-// A slot of each limit that holds; or none, and the lane stands in line for what lacks. `more`: so
-// many it would take.
+// A slot of each limit that holds. False: one lacks, and the lane stands in line for it; what it
+// has of the others it keeps. All take them in the same order, so nobody waits in a circle; would
+// they be given back meanwhile, each slot that comes could find another one gone. `more`: so many
+// connections it would take.
 bool Lanes::take_connection(Lane& lane, uint32_t more) {
-  for (Scope* const scope : lane.slots) {
+  for (; lane.held < lane.slots.size(); ++lane.held) {
+    Scope* const scope = lane.slots[lane.held];
     const bool others_first =
         !scope->line(Resource::connections).empty() && lane.called_by != scope;
-    if (scope->slots.free() > 0 && !others_first) continue;
+    if (scope->slots.free() > 0 && !others_first) {
+      scope->slots.take();
+      continue;
+    }
     if (scope->slots.free() > 0) {
       limits_.changed(*scope);
     } else {
@@ -129,12 +136,23 @@ bool Lanes::take_connection(Lane& lane, uint32_t more) {
     return false;
   }
   if (!take_connection_tokens(lane, more)) return false;
-  for (Scope* const scope : lane.slots) scope->slots.take();
+  lane.held = 0;
   return true;
+}
+
+// It wants no connection after all.
+void Lanes::release_held(Lane& lane) {
+  for (; lane.held > 0; --lane.held) {
+    Scope& scope = *lane.slots[lane.held - 1];
+    limits_.release_slot(scope);
+    if (scope.id.kind != ScopeId::Kind::site && scope.line(Resource::connections).empty())
+      limits_.give_back_slots(scope, limits_.slots_kept(scope));
+  }
 }
 
 // Whether take_connection() would be given one, without standing in any line.
 bool Lanes::has_connection(Lane& lane) {
+  if (lane.held > 0) return false;
   for (Scope* const scope : lane.slots) {
     if (scope->slots.free() == 0 || !scope->line(Resource::connections).empty()) return false;
   }
@@ -157,6 +175,7 @@ void Lanes::give_back_connection(Lane& lane) {
 
 // Nothing waits here: others may.
 void Lanes::give_back_unwanted(Lane& lane) {
+  release_held(lane);
   if (lane.waits_for != nullptr) {
     Scope& scope = *lane.waits_for;
     const Resource resource = lane.waits_for_resource;

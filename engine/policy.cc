@@ -125,6 +125,17 @@ uint32_t Policy::weight_of(std::string_view tenant) const {
   return found == tenants.end() ? 1 : found->second.weight;
 }
 
+namespace {
+
+// A site that cannot be reached is tried again when its hosts are not passed over any more.
+void set_site_clock(Provider& provider) {
+  queue::RetryPolicy& retry = provider.retry;
+  retry.site_initial_ns = provider.host_down_ns;
+  retry.site_cap_ns = std::max(retry.site_cap_ns, retry.site_initial_ns);
+}
+
+}  // namespace
+
 std::shared_ptr<const Policy> make_policy(const EngineSettings& settings, const Policy* before) {
   auto policy = std::make_shared<Policy>();
   policy->version = before == nullptr ? 1 : before->version + 1;
@@ -143,6 +154,7 @@ std::shared_ptr<const Policy> make_policy(const EngineSettings& settings, const 
   keep_places(policy->providers, before == nullptr ? nullptr : &before->providers);
   if (policy->providers.empty()) policy->providers.emplace_back();
   policy->providers[0] = fallback_of(settings);
+  set_site_clock(policy->providers[0]);
   for (const Provider& provider : settings.providers) {
     const uint32_t id =
         id_of(provider.name, policy->providers, before == nullptr ? nullptr : &before->providers);
@@ -150,6 +162,7 @@ std::shared_ptr<const Policy> make_policy(const EngineSettings& settings, const 
     made = provider;
     made.id = id;
     for (uint32_t& group : made.groups) group = group_ids[group];
+    set_site_clock(made);
     policy->in_order.push_back(id);
   }
 
