@@ -123,7 +123,8 @@ class Working(WhyCase):
         self.assertIn("refused", item["conditions"][0]["text"])
         state = json.loads(self.walk.get("/v1/sites/" + item["site"])[1])
         self.assertEqual((state["state"], state["waiting"]), ("down", 300), state)
-        self.assertAlmostEqual(seconds(state["next_try"]), clears, delta=0.1)
+        # A hot site has a lane on each shard, with a clock of its own: it may be another one's.
+        self.assertLess(abs(seconds(state["next_try"]) - clears), 30, state)
         self.assertEqual(sum(group["recipients"] for group in self.ask("batch=b")["groups"]), 300)
 
     def test_what_is_asked_wrongly(self):
