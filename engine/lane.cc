@@ -13,7 +13,10 @@
 namespace veredus {
 
 Lane::Lane(Lanes& lanes, std::shared_ptr<const Site> the_site, uint16_t the_source)
-    : site(std::move(the_site)), source(the_source) {
+    : site(std::move(the_site)),
+      source(the_source),
+      passes(&lanes.passes_of(lanes.shard_.policy->provider_of(*site), *site)),
+      waiting(*passes) {
   backlog.resize(lanes.shard_.exchange.homes());
   windows.resize(lanes.shard_.exchange.homes(), Lanes::kWindowFirst);
 }
@@ -141,7 +144,7 @@ void Lanes::on_work_ready(Work& work) {
     return give_back_unsent(work);
   }
   const queue::LiveBatch& batch = *work.batch;
-  lane.waiting.push(&work, batch.tenant, shard_.policy->weight_of(batch.batch.tenant));
+  lane.waiting.push(&work, batch.tenant, weight_of(batch));
   list(lane);
 }
 

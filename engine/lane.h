@@ -53,6 +53,7 @@ class Lane {
   std::shared_ptr<const Policy> policy;  // that the lane has taken up
   const Provider* provider = nullptr;    // of it
   const SessionRules* rules = nullptr;
+  TenantPasses* passes = nullptr;  // those of `waiting`
   LaneQueue waiting;
   uint32_t works = 0;  // taken up and not returned, those being read included
   uint32_t failed_dials =
@@ -65,8 +66,9 @@ class Lane {
   std::vector<Target> targets;  // resolved, refused addresses left out; by preference
   std::vector<Scope*> scopes;   // whose limits hold here, and …
   std::vector<Scope*> slots;  // … of them those whose slots each session has; the narrowest first
-  size_t held = 0;        // of `slots`, from its front: has a slot already, for the next connection
-  bool rescopes = false;  // after a reload other limits hold: its sessions go first
+  size_t held = 0;     // of `slots`, from its front: has a slot already, for the next connection
+  bool moves = false;  // after a reload all goes elsewhere: its sessions go first
+  bool unsettled = false;      // stands in Lanes::unsettled_
   Scope* waits_for = nullptr;  // stands in a line of that scope
   Resource waits_for_resource = Resource::connections;
   WaitLine::Key wait_key;
@@ -136,12 +138,14 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   // It has been read: its memory is used again.
   void recycle(std::unique_ptr<ReturnedMessage> read) { spare_returned_ = std::move(read); }
   bool more_to_do() const {
-    return more_to_do_ || !to_pump_.empty() || !spent_.empty() || limits_.any_changed();
+    return more_to_do_ || !to_pump_.empty() || !spent_.empty() || limits_.any_changed() ||
+           taking_up_ != kNotTakingUp;
   }
   int64_t next_due_mono_ns() const;
 
   void site_announced(std::shared_ptr<const Site> site);
   void policy_changed();
+  void policy_settled();
   void take_orders(queue::OrdersPtr orders);
   void source_changed(uint16_t source, bool missing);
   void announce(std::shared_ptr<const queue::LiveBatch> batch);
@@ -180,6 +184,9 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   static constexpr int64_t kAgainNs = 1'000'000'000;
   // A lane without a session dials so long before tokens are expected.
   static constexpr int64_t kDialAheadNs = 3'000'000'000;
+  // Lanes that take up new rules, and such as are looked at for it.
+  static constexpr size_t kTakenUpPerTurn = 256, kLanesPerTurn = 4096;
+  static constexpr size_t kNotTakingUp = SIZE_MAX;
   static constexpr size_t kBatchesLookedAt = 4;  // a turn: finished ones are forgotten
 
   // A transaction under way: its works beside what the session needs.
@@ -198,9 +205,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void on_damage(const queue::Location& at, const std::string& what) override;
   void list(Lane& lane);
   Lane* lane_of(uint32_t site, uint16_t source);
-  void take_up_policy(Lane& lane);
-  std::vector<Scope*> scopes_of(const Lane& lane);
-  const SessionRules& rules_of(const Lane& lane);
+  uint32_t weight_of(const queue::LiveBatch& batch);
   void put_in_front(Work& work);
   Work* new_work();
   void free_work(Work& work);
@@ -211,6 +216,15 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void fail_waiting(Lane& lane);
   void note_outcome(Lane& lane, smtp::Result result, uint16_t code, std::string_view text);
   void tell_down(const Lane& lane, uint16_t home);
+
+  // lane_policy.cc
+  void take_up_policy(Lane& lane);
+  void take_up_some();
+  void recount(Lane& lane);
+  void move_elsewhere(Lane& lane);
+  TenantPasses& passes_of(const Provider& provider, const Site& site);
+  std::vector<Scope*> scopes_of(const Lane& lane);
+  const SessionRules& rules_of(const Lane& lane);
 
   // lane_marks.cc
   void mark(Load& load);
@@ -273,7 +287,11 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void give_back_unwanted(Lane& lane);
   bool owes(const Lane& lane) const;
   bool pays(const smtp::Session& session) const;
-  bool makes_room(const smtp::Session& session) const;
+  bool makes_room(const smtp::Session& session);
+  static bool goes_by_weight(const Scope& scope);
+  static Lane& first_in_line(Scope& scope, Resource resource);
+  bool others_first(Lane& lane, Scope& scope, Resource resource);
+  bool others_behind(Lane& lane, Scope& scope);
   void stand_in_line(Lane& lane, Scope& scope, Resource resource);
   void leave_line(Lane& lane);
   void call_from_lines();
@@ -310,6 +328,11 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   Limits& limits_;
   Sources& sources_;
   absl::flat_hash_map<std::string, std::unique_ptr<SessionRules>> rules_;  // by what they say
+  // By provider, or by site where none fits: whether it is a provider, its number.
+  absl::flat_hash_map<std::pair<bool, uint32_t>, std::unique_ptr<TenantPasses>> passes_;
+  std::vector<uint32_t> weights_;    // by tenant number; 0: not looked up yet
+  size_t taking_up_ = kNotTakingUp;  // of lanes_in_order_: the next to take up the new rules
+  std::vector<Lane*> unsettled_;     // want a connection, and wait for Limits::settled()
 
   absl::flat_hash_map<uint32_t, std::shared_ptr<const Site>> sites_;  // announced; by number
   absl::flat_hash_map<std::pair<uint32_t, uint16_t>, std::unique_ptr<Lane>>

@@ -13,6 +13,7 @@ namespace veredus {
 
 void Lanes::deliver() {
   free_places();
+  take_up_some();
   while (!again_.empty() && again_.begin()->first <= shard_.mono_ns) {
     Lane& lane = *again_.begin()->second;
     again_.erase(again_.begin());
@@ -55,9 +56,9 @@ void Lanes::pump(Lane& lane) {
   // Recalled slots go back with sessions that were worth their dialling: where a slot goes round
   // many slices, each would else connect, hear of the recall, and leave without having sent
   // anything, for ever.
-  for (size_t i = lane.idle.size(); i > 0 && (owes(lane) || lane.rescopes); --i) {
+  for (size_t i = lane.idle.size(); i > 0 && (owes(lane) || lane.moves); --i) {
     smtp::Session& session = *lane.idle[i - 1];
-    if (lane.waiting.empty() || lane.rescopes || pays(session)) send_away(session);
+    if (lane.waiting.empty() || lane.moves || pays(session)) send_away(session);
   }
   while (!lane.waiting.empty() && !lane.idle.empty() && !no_place_for(lane)) {
     smtp::Session& session = *lane.idle.back();
@@ -109,7 +110,11 @@ uint32_t Lanes::sessions_wanted(const Lane& lane) const {
 }
 
 void Lanes::grow(Lane& lane) {
-  if (draining_ || lane.rescopes || !may_grow(lane)) return;
+  if (draining_ || lane.moves || !may_grow(lane)) return;
+  if (!limits_.settled()) {
+    if (!std::exchange(lane.unsettled, true)) unsettled_.push_back(&lane);
+    return;
+  }
   const uint32_t wanted = sessions_wanted(lane);
   if (lane.sessions > 0 && shard_.mono_ns < lane.no_growth_until_mono_ns) return;
   if (lane.sessions >= wanted) return release_held(lane);

@@ -8,92 +8,6 @@
 
 namespace veredus {
 
-// -------------------------------------------------------------------------------------------------
-// which limits hold
-
-// The narrowest first: it is what usually lacks.
-std::vector<Scope*> Lanes::scopes_of(const Lane& lane) {
-  using Kind = ScopeId::Kind;
-  const Policy& policy = *shard_.policy;
-  const Provider& provider = *lane.provider;
-  std::vector<ScopeId> ids;
-  if (provider.id == 0) {
-    ids.push_back({Kind::site, lane.site->number, lane.source});
-  } else {
-    ids.push_back({Kind::provider, provider.id, lane.source});
-  }
-  ids.push_back({Kind::source, lane.source, 0});
-  for (const uint32_t group : provider.groups) ids.push_back({Kind::group, group, 0});
-  ids.push_back({Kind::global, 0, 0});
-  std::vector<Scope*> scopes;
-  for (const ScopeId& id : ids) {
-    if (policy.limits_of(id).any()) scopes.push_back(&limits_.scope(id));
-  }
-  return scopes;
-}
-
-const SessionRules& Lanes::rules_of(const Lane& lane) {
-  SessionRules rules;
-  rules.limits = lane.provider->session_limits;
-  rules.dialogue = lane.provider->dialogue;
-  const std::string& ehlo = shard_.policy->sources[lane.source].ehlo;
-  rules.dialogue.ehlo_name = ehlo.empty() ? shard_.settings.hostname : ehlo;
-  rules.dialogue.allow_early_mail = false;
-  std::string key = absl::StrCat(rules.dialogue.ehlo_name, " ", rules.dialogue.use_pipelining, " ",
-                                 rules.dialogue.use_chunking, " ", rules.limits.connect_ns, " ",
-                                 rules.limits.setup_ns, " ", rules.limits.transaction_ns, " ",
-                                 rules.limits.content_bytes_per_s);
-  for (const int64_t limit : rules.dialogue.time_limit_ns) absl::StrAppend(&key, " ", limit);
-  std::unique_ptr<SessionRules>& made = rules_[key];
-  if (made == nullptr) {
-    rules.early_dialogue = rules.dialogue;
-    rules.early_dialogue.allow_early_mail = true;
-    made = std::make_unique<SessionRules>(std::move(rules));
-  }
-  return *made;
-}
-
-// After a reload. Where other limits hold than before, the sessions that were counted by those go
-// first: else they would be missing in the sum of the new ones.
-void Lanes::take_up_policy(Lane& lane) {
-  const bool first = lane.policy == nullptr;
-  if (lane.policy == shard_.policy && !lane.rescopes) return;
-  lane.policy = shard_.policy;
-  lane.provider = &shard_.policy->provider_of(*lane.site);
-  lane.rules = &rules_of(lane);
-  std::vector<Scope*> scopes = scopes_of(lane);
-  std::vector<Scope*> slots;
-  for (Scope* const scope : scopes) {
-    if (scope->settings(*shard_.policy).connections != 0) slots.push_back(scope);
-  }
-  const bool elsewhere = lane.redirected != shard_.policy->redirect;
-  lane.rescopes =
-      !first && (slots != lane.slots || elsewhere) && (lane.sessions > 0 || lane.hosts_asked > 0);
-  if (lane.rescopes) return;
-  if (slots != lane.slots) release_held(lane);
-  if (elsewhere) {
-    lane.redirected = shard_.policy->redirect;
-    lane.targets.clear();
-    lane.questions_.clear();
-    lane.hosts_resolved = lane.hosts_asked = 0;
-  }
-  leave_line(lane);
-  lane.called_by = nullptr;
-  lane.scopes = std::move(scopes);
-  lane.slots = std::move(slots);
-}
-
-// Each lane takes up what has changed when something happens to it; those that wait are looked at
-// now, for their wait may be over.
-void Lanes::policy_changed() {
-  std::vector<std::pair<uint32_t, uint16_t>> numbers;
-  for (const auto& [number, lane] : lanes_) {
-    if (!lane->waiting.empty() || lane->sessions > 0) numbers.push_back(number);
-  }
-  std::sort(numbers.begin(), numbers.end());
-  for (const auto& number : numbers) list(*lanes_[number]);
-}
-
 // What would leave from a source that is missing goes by another, if there is one.
 void Lanes::source_changed(uint16_t source, bool missing) {
   if (!missing) return;
@@ -120,9 +34,7 @@ void Lanes::source_changed(uint16_t source, bool missing) {
 bool Lanes::take_connection(Lane& lane, uint32_t more) {
   for (; lane.held < lane.slots.size(); ++lane.held) {
     Scope* const scope = lane.slots[lane.held];
-    const bool others_first =
-        !scope->line(Resource::connections).empty() && lane.called_by != scope;
-    if (scope->slots.free() > 0 && !others_first) {
+    if (scope->slots.free() > 0 && !others_first(lane, *scope, Resource::connections)) {
       scope->slots.take();
       continue;
     }
@@ -209,10 +121,11 @@ bool Lanes::pays(const smtp::Session& session) const {
 
 // Others stand in line for a slot that this session has: what has carried its share goes, and for
 // something urgent whatever has carried anything.
-bool Lanes::makes_room(const smtp::Session& session) const {
+bool Lanes::makes_room(const smtp::Session& session) {
   if (session.messages() == 0) return false;
-  const Lane& lane = *static_cast<const Lane*>(session.place);
+  Lane& lane = *static_cast<Lane*>(session.place);
   return std::any_of(lane.slots.begin(), lane.slots.end(), [&](Scope* scope) {
+    if (session.messages() >= kTurnMessagesMin && others_behind(lane, *scope)) return true;
     const WaitLine& line = scope->line(Resource::connections);
     if (line.without_session() <= scope->leaving) return false;
     const size_t share =
@@ -224,19 +137,62 @@ bool Lanes::makes_room(const smtp::Session& session) const {
 // -------------------------------------------------------------------------------------------------
 // lines
 
+// A provider's: the tenants who wait there share it by weight, whichever lanes they are in.
+bool Lanes::goes_by_weight(const Scope& scope) {
+  return scope.id.kind == ScopeId::Kind::provider;
+}
+
+// While a lane stood there its tenants may have been served in others: its place is by what they
+// have had by now.
+Lane& Lanes::first_in_line(Scope& scope, Resource resource) {
+  WaitLine& line = scope.line(resource);
+  for (;;) {
+    Lane& lane = *line.first();
+    if (!goes_by_weight(scope)) return lane;
+    const uint64_t pass = lane.waiting.pass();
+    if (pass == lane.wait_key.pass) return lane;
+    line.remove(lane.wait_key);
+    const bool stays = pass < lane.wait_key.pass;
+    lane.wait_key.pass = pass;
+    line.add(lane.wait_key, &lane);
+    if (stays) return lane;
+  }
+}
+
+// Somebody else's turn comes before this lane's: those in line, unless it was called; and then,
+// too, when what it was called for has put it behind them.
+bool Lanes::others_first(Lane& lane, Scope& scope, Resource resource) {
+  if (scope.line(resource).empty()) return false;
+  if (lane.called_by != &scope) return true;
+  if (!goes_by_weight(scope)) return false;
+  const Lane& first = first_in_line(scope, resource);
+  return &first != &lane && first.wait_key.rank <= lane.wait_key.rank &&
+         first.wait_key.pass < lane.waiting.pass();
+}
+
+// The first in line has had clearly less than those who are served by this lane's sessions: one of
+// these makes room.
+bool Lanes::others_behind(Lane& lane, Scope& scope) {
+  if (!goes_by_weight(scope) || scope.leaving > 0 || scope.slots.free() > 0 ||
+      scope.line(Resource::connections).empty() || lane.waiting.urgent())
+    return false;
+  const Lane& first = first_in_line(scope, Resource::connections);
+  return &first != &lane &&
+         first.wait_key.pass + kTurnMessages * TenantPasses::kUnit < lane.waiting.pass();
+}
+
 void Lanes::stand_in_line(Lane& lane, Scope& scope, Resource resource) {
   using Rank = WaitLine::Rank;
   const bool urgent = lane.waiting.urgent();
   const Rank rank = lane.sessions == 0 ? urgent ? Rank::urgent_without : Rank::without
                     : urgent           ? Rank::urgent
                                        : Rank::others;
-  if (lane.waits_for == &scope && lane.waits_for_resource == resource &&
-      lane.wait_key.first == rank)
+  if (lane.waits_for == &scope && lane.waits_for_resource == resource && lane.wait_key.rank == rank)
     return;
   leave_line(lane);
   lane.waits_for = &scope;
   lane.waits_for_resource = resource;
-  lane.wait_key = {rank, ++came_};
+  lane.wait_key = {rank, goes_by_weight(scope) ? lane.waiting.pass() : 0, ++came_};
   scope.line(resource).add(lane.wait_key, &lane);
   if (resource == Resource::connections && scope.id.kind != ScopeId::Kind::site &&
       std::find(pressed_.begin(), pressed_.end(), &scope) == pressed_.end())
@@ -273,7 +229,7 @@ void Lanes::call_from_lines() {
 void Lanes::call(Scope& scope, Resource resource, uint64_t most) {
   WaitLine& line = scope.line(resource);
   for (; most > 0 && !line.empty(); --most) {
-    Lane& lane = *line.first();
+    Lane& lane = first_in_line(scope, resource);
     leave_line(lane);
     lane.called_by = &scope;
     called_.push_back(&lane);

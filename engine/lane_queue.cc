@@ -4,16 +4,32 @@
 
 namespace veredus {
 
-LaneQueue::Tenant& LaneQueue::tenant_of(unsigned band_number, uint32_t id, uint32_t weight) {
-  Band& band = bands_[band_number];
-  for (Tenant& tenant : band.tenants) {
-    if (tenant.id == id) return tenant;
+void LaneQueue::use(TenantPasses& passes) {
+  for (Band& band : bands_) {
+    band.order.emplace(passes);
+    for (const Tenant& tenant : band.tenants) band.order->activate(tenant.id, tenant.weight);
   }
-  Tenant& tenant = band.tenants.emplace_back();
+}
+
+static auto place_of(auto& tenants, uint32_t id) {
+  return std::lower_bound(tenants.begin(), tenants.end(), id,
+                          [](const auto& tenant, uint32_t key) { return tenant.id < key; });
+}
+
+LaneQueue::Tenant* LaneQueue::find(Band& band, uint32_t id) {
+  const auto found = place_of(band.tenants, id);
+  return found != band.tenants.end() && found->id == id ? &*found : nullptr;
+}
+
+LaneQueue::Tenant& LaneQueue::tenant_of(uint8_t band_number, uint32_t id, uint32_t weight) {
+  Band& band = bands_[band_number];
+  const auto found = place_of(band.tenants, id);
+  if (found != band.tenants.end() && found->id == id) return *found;
+  Tenant& tenant = *band.tenants.emplace(found);
   tenant.id = id;
   tenant.weight = weight;
-  // Having been away saves nothing up.
-  tenant.pass = band.now;
+  tenant.band = band_number;
+  band.order->activate(id, weight);
   return tenant;
 }
 
@@ -27,18 +43,25 @@ void LaneQueue::push_front(Work* work, uint32_t tenant, uint32_t weight) {
   ++total_;
 }
 
-LaneQueue::Tenant* LaneQueue::choose() {
+LaneQueue::Band* LaneQueue::next_band() {
   const bool lowest_first = turns_ % kLowestFirstEvery == kLowestFirstEvery - 1;
   for (unsigned i = 0; i < queue::kBands; ++i) {
     Band& band = bands_[lowest_first ? queue::kBands - 1 - i : i];
-    Tenant* least = nullptr;
-    for (Tenant& tenant : band.tenants) {
-      if (tenant.blocked || tenant.works.empty()) continue;
-      if (least == nullptr || tenant.pass < least->pass) least = &tenant;
-    }
-    if (least != nullptr) return least;
+    if (!band.order->empty()) return &band;
   }
   return nullptr;
+}
+
+LaneQueue::Tenant* LaneQueue::choose() {
+  Band* const band = next_band();
+  if (band == nullptr) return nullptr;
+  if (band->tenants.size() == 1) return &band->tenants.front();
+  return find(*band, band->order->next());
+}
+
+uint64_t LaneQueue::pass() {
+  Band* const band = next_band();
+  return band == nullptr ? UINT64_MAX : band->order->next_pass();
 }
 
 Work* LaneQueue::pop(Tenant& tenant) {
@@ -48,23 +71,24 @@ Work* LaneQueue::pop(Tenant& tenant) {
 
 void LaneQueue::charge(Tenant& tenant, uint32_t recipients) {
   ++turns_;
-  for (Band& band : bands_) {
-    if (band.tenants.empty() || &tenant < band.tenants.data() ||
-        &tenant >= band.tenants.data() + band.tenants.size())
-      continue;
-    band.now = std::max(band.now, tenant.pass);
-    tenant.pass += recipients * kStride / tenant.weight;
-    if (tenant.works.empty())
-      band.tenants.erase(band.tenants.begin() + (&tenant - band.tenants.data()));
-    return;
-  }
+  Band& band = bands_[tenant.band];
+  band.order->charge(tenant.id, recipients, tenant.weight);
+  if (!tenant.works.empty()) return;
+  band.order->deactivate(tenant.id);
+  band.tenants.erase(band.tenants.begin() + (&tenant - band.tenants.data()));
+}
+
+void LaneQueue::block(Tenant& tenant) {
+  tenant.blocked = true;
+  bands_[tenant.band].order->deactivate(tenant.id);
 }
 
 void LaneQueue::unblock(uint32_t id) {
   for (Band& band : bands_) {
-    for (Tenant& tenant : band.tenants) {
-      if (tenant.id == id) tenant.blocked = false;
-    }
+    Tenant* const tenant = find(band, id);
+    if (tenant == nullptr || !tenant->blocked) continue;
+    tenant->blocked = false;
+    band.order->activate(id, tenant->weight);
   }
 }
 

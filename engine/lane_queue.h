@@ -2,31 +2,40 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "engine/limits.h"
 #include "engine/store.h"
+#include "queue/fair_order.h"
 #include "queue/ticket.h"
 
 namespace veredus {
 
+// Who has had how much at a receiver, for his weight: shared by all lanes of a shard to one
+// provider (or, where no provider fits, to one site). By tenant number.
+using TenantPasses = queue::FairPasses<uint32_t>;
+
 // What waits in a lane for its transaction: by priority band, and within a band by tenant. The
 // highest band is served first, and now and then the lowest, so that nothing starves; tenants of a
-// band share it by their weights, whoever has how much waiting (stride scheduling, Waldspurger and
-// Weihl 1995).
+// band share it by their weights, whoever has how much waiting (queue/fair_order.h).
 class LaneQueue {
  public:
   struct Tenant {
     uint32_t id = 0;
     uint32_t weight = 1;
-    uint64_t pass = 0;  // what it has had, by its weight
+    uint8_t band = 0;
+    bool blocked = false;  // waits for a limit of its own, in whose line it has this key
+    Resource lacks = Resource::connections;
     WorkList works;
     Scope* scope = nullptr;  // with limits of its own; null: none
-    bool blocked = false;    // waits for one of these limits, in whose line it has this key
     WaitLine::Key key;
-    Resource lacks = Resource::connections;
   };
-  static constexpr uint64_t kStride = 1 << 20;  // of one recipient at weight 1
+
+  explicit LaneQueue(TenantPasses& passes) { use(passes); }
+  // From now on tenants are ordered by these, which outlive the queue or the next call. Nobody may
+  // be blocked.
+  void use(TenantPasses& passes);
 
   // Puts it behind its tenant's others, or in front of them. The weight is looked at when the
   // tenant comes in.
@@ -36,10 +45,14 @@ class LaneQueue {
   // Whose turn it is: null when nothing waits, or all who wait are blocked. Choosing again gives
   // the same, until somebody is charged, comes or goes.
   Tenant* choose();
+  // What the one whose turn it is has had for his weight; the most when there is none. Lanes with
+  // the same passes are served in the order of it.
+  uint64_t pass();
   // Takes the first of the chosen tenant.
   Work* pop(Tenant& tenant);
   // It had so many recipients sent to. It may go by that, if nothing of it waits.
   void charge(Tenant& tenant, uint32_t recipients);
+  void block(Tenant& tenant);
   void unblock(uint32_t tenant);
   template <class Look>
   void each_blocked(Look&& look) {
@@ -50,11 +63,17 @@ class LaneQueue {
     }
   }
 
-  // Of each band, highest first, each tenant that has something waiting.
+  // Of each band, highest first, each tenant that has something waiting, by number.
   template <class Look>
   void each_tenant(Look&& look) const {
-    for (unsigned band = 0; band < queue::kBands; ++band) {
-      for (const Tenant& tenant : bands_[band].tenants) look(band, tenant);
+    for (const Band& band : bands_) {
+      for (const Tenant& tenant : band.tenants) look(tenant);
+    }
+  }
+  template <class Look>
+  void each_tenant(Look&& look) {
+    for (Band& band : bands_) {
+      for (Tenant& tenant : band.tenants) look(tenant);
     }
   }
 
@@ -71,6 +90,7 @@ class LaneQueue {
           --total_;
           take(*tenant.works.pop_front());
         }
+        if (!tenant.blocked) band.order->deactivate(tenant.id);
       }
       band.tenants.clear();
     }
@@ -78,12 +98,14 @@ class LaneQueue {
 
  private:
   struct Band {
-    std::vector<Tenant> tenants;  // that have something waiting
-    uint64_t now = 0;             // the least pass that was served last
+    std::vector<Tenant> tenants;                      // that have something waiting, by id
+    std::optional<queue::FairOrder<uint32_t>> order;  // those of them that are not blocked
   };
   static constexpr uint32_t kLowestFirstEvery = 16;
 
-  Tenant& tenant_of(unsigned band, uint32_t id, uint32_t weight);
+  Tenant& tenant_of(uint8_t band, uint32_t id, uint32_t weight);
+  Tenant* find(Band& band, uint32_t id);
+  Band* next_band();
 
   std::array<Band, queue::kBands> bands_;
   uint32_t total_ = 0;

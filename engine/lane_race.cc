@@ -18,7 +18,7 @@ void Lanes::run_races() {
     if (session.place == nullptr || session.dials != race.dial || !session.connecting()) continue;
     Lane& lane = *static_cast<Lane*>(session.place);
     const Target* const other = other_family(lane, session);
-    if (other == nullptr || draining_ || lane.rescopes) continue;
+    if (other == nullptr || draining_ || lane.moves || !limits_.settled()) continue;
     // Both count while both are dialled: without a second slot there is no race.
     if (!has_connection(lane)) continue;
     take_connection(lane, 1);

@@ -29,10 +29,9 @@ bool Lanes::may_grow(Lane& lane) {
 // One of each connection rate that holds; or none, and the lane stands in line for what lacks.
 bool Lanes::take_connection_tokens(Lane& lane, uint32_t more) {
   for (Scope* const scope : lane.scopes) {
-    const bool others_first =
-        !scope->line(Resource::connection_rate).empty() && lane.called_by != scope;
     const uint64_t here = limits_.tokens_here(*scope, Resource::connection_rate);
-    if (here == UINT64_MAX || (here > 0 && !others_first)) continue;
+    if (here == UINT64_MAX || (here > 0 && !others_first(lane, *scope, Resource::connection_rate)))
+      continue;
     const uint64_t waiting = scope->line(Resource::connection_rate).size() + 1;
     limits_.ask_tokens(*scope, Resource::connection_rate, std::max<uint64_t>(more, waiting), 1);
     if (here > 0) limits_.changed(*scope);
@@ -52,9 +51,7 @@ size_t Lanes::recipients_allowed(Lane& lane) {
   for (Scope* const scope : lane.scopes) {
     const uint64_t here = limits_.tokens_here(*scope, Resource::message_rate);
     if (here == UINT64_MAX) continue;
-    const bool others_first =
-        !scope->line(Resource::message_rate).empty() && lane.called_by != scope;
-    if (here == 0 || others_first) {
+    if (here == 0 || others_first(lane, *scope, Resource::message_rate)) {
       await_tokens(lane, *scope, Resource::message_rate, 1);
       if (here > 0) limits_.changed(*scope);
       return 0;
@@ -88,8 +85,8 @@ bool Lanes::tenant_allowed(Lane& lane, LaneQueue::Tenant& tenant, size_t& recipi
     recipients = std::min<uint64_t>(recipients, here);
     return true;
   }
-  tenant.blocked = true;
-  tenant.key = {WaitLine::Rank::others, ++came_};
+  lane.waiting.block(tenant);
+  tenant.key = {WaitLine::Rank::others, 0, ++came_};
   scope.line(tenant.lacks).add(tenant.key, &lane);
   return false;
 }
@@ -123,7 +120,7 @@ void Lanes::take_message_tokens(Lane& lane, LaneQueue::Tenant& tenant, Load& loa
 void Lanes::take_back(Lane& lane, Load& load) {
   for (auto work = load.works.rbegin(); work != load.works.rend(); ++work) {
     const queue::LiveBatch& batch = *(*work)->batch;
-    lane.waiting.push_front(*work, batch.tenant, shard_.policy->weight_of(batch.batch.tenant));
+    lane.waiting.push_front(*work, batch.tenant, weight_of(batch));
   }
   load.works.clear();
   load.recipients.clear();
@@ -139,7 +136,10 @@ void Lanes::await_tokens(Lane& lane, Scope& scope, Resource resource, uint64_t n
   const double each = std::max(1.0, std::ceil(lane.recipients));
   const auto able = static_cast<uint64_t>(static_cast<double>(lane.idle.size() + 1) * each);
   const uint64_t wanted = std::min<uint64_t>(able, lane.waiting.total());
-  limits_.ask_tokens(scope, resource, wanted * next + scope.line(resource).size() * next, next);
+  const auto weight = static_cast<uint32_t>(
+      goes_by_weight(scope) ? std::min<uint64_t>(lane.passes->active_weight(), UINT32_MAX) : 1);
+  limits_.ask_tokens(scope, resource, wanted * next + scope.line(resource).size() * next, next,
+                     weight);
   stand_in_line(lane, scope, resource);
 }
 
@@ -159,7 +159,7 @@ void Lanes::call_tenant(Scope& scope) {
     for (; most > 0 && !line.empty(); --most) {
       Lane& lane = *line.first();
       lane.waiting.each_blocked([&](LaneQueue::Tenant& tenant) {
-        if (tenant.scope == &scope) line.remove(tenant.key);
+        if (tenant.scope == &scope) scope.line(tenant.lacks).remove(tenant.key);
       });
       lane.waiting.unblock(scope.id.with);
       list(lane);
@@ -169,10 +169,14 @@ void Lanes::call_tenant(Scope& scope) {
   }
 }
 
-// What waits there goes home: nobody of it stands in a line any more.
+// What waits there goes home, or other limits hold: nobody of it stands in a line any more.
 void Lanes::drop_blocked(Lane& lane) {
-  lane.waiting.each_blocked(
-      [](LaneQueue::Tenant& tenant) { tenant.scope->line(tenant.lacks).remove(tenant.key); });
+  std::vector<uint32_t> blocked;
+  lane.waiting.each_blocked([&](LaneQueue::Tenant& tenant) {
+    tenant.scope->line(tenant.lacks).remove(tenant.key);
+    blocked.push_back(tenant.id);
+  });
+  for (const uint32_t id : blocked) lane.waiting.unblock(id);
 }
 
 }  // namespace veredus

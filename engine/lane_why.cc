@@ -135,8 +135,8 @@ static bool is_of(const Work& work, const LaneLook& look) {
 
 bool LaneWhy::find_waiting(const LaneLook& look, const Lane& lane, uint64_t& position) {
   bool found = false;
-  lane.waiting.each_tenant([&](unsigned band, const LaneQueue::Tenant& tenant) {
-    if (found || band != look.band || tenant.id != look.tenant) return;
+  lane.waiting.each_tenant([&](const LaneQueue::Tenant& tenant) {
+    if (found || tenant.band != look.band || tenant.id != look.tenant) return;
     position = 0;
     for (const Work* work = tenant.works.head; work != nullptr; work = work->next, ++position) {
       if (is_of(*work, look)) {
@@ -181,13 +181,13 @@ LaneWhy::Place LaneWhy::place_in(const Lane& lane, uint32_t id, uint8_t his_band
   constexpr uint32_t kMany = Lanes::kWindowFirst / 2;
   Place place;
   place.own = own;
-  lane.waiting.each_tenant([&](unsigned band, const LaneQueue::Tenant& tenant) {
-    if (band == his_band && tenant.id == id) place.tenant = &tenant;
+  lane.waiting.each_tenant([&](const LaneQueue::Tenant& tenant) {
+    if (tenant.band == his_band && tenant.id == id) place.tenant = &tenant;
   });
   const uint64_t weight = place.tenant == nullptr ? 1 : place.tenant->weight;
-  lane.waiting.each_tenant([&](unsigned band, const LaneQueue::Tenant& tenant) {
-    if (band < his_band) place.higher += tenant.works.count;
-    if (band != his_band || tenant.id == id || tenant.blocked) return;
+  lane.waiting.each_tenant([&](const LaneQueue::Tenant& tenant) {
+    if (tenant.band < his_band) place.higher += tenant.works.count;
+    if (tenant.band != his_band || tenant.id == id || tenant.blocked) return;
     const uint64_t share = (own + 1) * tenant.weight / weight;
     place.weights += tenant.weight;
     place.others +=
@@ -210,7 +210,7 @@ void LaneWhy::explain_next(Lane& lane, std::vector<Condition>& conditions) {
   Place place;
   place.tenant = lane.waiting.choose();
   if (place.tenant == nullptr) {
-    lane.waiting.each_tenant([&](unsigned, const LaneQueue::Tenant& tenant) {
+    lane.waiting.each_tenant([&](const LaneQueue::Tenant& tenant) {
       if (place.tenant == nullptr) place.tenant = &tenant;
     });
   }
@@ -247,10 +247,10 @@ void LaneWhy::shut_lanes(const Lane& lane, Found& found) const {
     found.conditions.back().text = text;
   };
   if (lanes_.draining_) add("stopping", "the engine is being stopped");
-  if (lane.rescopes) {
+  if (lane.moves) {
     add("reload",
-        "other limits hold since the configuration was read again: the connections that were "
-        "counted by the former ones end first");
+        "since the configuration was read again all mail goes elsewhere: the connections that "
+        "there are end first");
   }
   if (lane.wants_place || lanes_.marks_.places_free() == 0) {
     add("disk_behind",

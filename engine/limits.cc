@@ -13,7 +13,8 @@ constexpr Resource kRates[] = {Resource::connection_rate, Resource::message_rate
 
 }  // namespace
 
-Limits::Limits(ShardContext& shard) : shard_(shard) {}
+Limits::Limits(ShardContext& shard)
+    : shard_(shard), taken_up_(shard.exchange.shards(), shard.policy->version) {}
 Limits::~Limits() = default;
 
 // -------------------------------------------------------------------------------------------------
@@ -37,7 +38,10 @@ unsigned Limits::owner_of(const ScopeId& id) const {
 
 Scope& Limits::scope(const ScopeId& id) {
   std::unique_ptr<Scope>& made = scopes_[id];
-  if (made == nullptr) made = std::make_unique<Scope>(id, static_cast<uint16_t>(owner_of(id)));
+  if (made == nullptr) {
+    made = std::make_unique<Scope>(id, static_cast<uint16_t>(owner_of(id)));
+    scopes_in_order_.push_back(made.get());
+  }
   return *made;
 }
 
@@ -57,6 +61,12 @@ void Limits::release_slot(Scope& scope) {
   if (!scope.line(Resource::connections).empty()) changed(scope);
 }
 
+void Limits::adopt_slots(Scope& scope, uint32_t connections) {
+  if (connections == 0) return;
+  scope.slots.adopt(connections);
+  send(Message::Kind::limit_adopted, scope.owner, scope.id, connections);
+}
+
 void Limits::give_back_slots(Scope& scope, uint32_t keep) {
   if (const uint32_t back = scope.slots.give_back_free(keep))
     send(Message::Kind::limit_back, scope.owner, scope.id, back);
@@ -73,19 +83,57 @@ Limits::Owned& Limits::owned(const ScopeId& id) {
   std::unique_ptr<Owned>& made = owned_[id];
   if (made == nullptr) {
     made = std::make_unique<Owned>(shard_.policy->limits_of(id), shard_.exchange.shards());
+    made->policy_version = shard_.policy->version;
     owned_in_order_.push_back(id);
   }
   return *made;
+}
+
+// The same, by the policy in force.
+Limits::Owned& Limits::in_force(const ScopeId& id) {
+  Owned& mine = owned(id);
+  if (mine.policy_version != shard_.policy->version) apply_settings(id, mine);
+  return mine;
 }
 
 // After a reload the owner's limits follow, a turn's share each turn. What is lent beyond a smaller
 // one is recalled, and nothing more is lent until it is back.
 void Limits::policy_changed() {
   to_apply_ = owned_in_order_.size();
+  count_unsettled();
+}
+
+// What is free was lent by the former sums: whoever adopts more elsewhere does not know of it.
+void Limits::taken_up() {
+  give_back_all_free();
+  for (unsigned shard = 0; shard < shard_.exchange.shards(); ++shard) {
+    auto message = std::make_unique<PolicyTakenUp>();
+    message->from = shard_.id;
+    message->version = shard_.policy->version;
+    shard_.exchange.post(shard, std::move(message));
+  }
+}
+
+void Limits::give_back_all_free() {
+  for (Scope* const scope : scopes_in_order_) give_back_slots(*scope);
+}
+
+void Limits::hear(const PolicyTakenUp& message) {
+  taken_up_[message.from] = message.version;
+  count_unsettled();
+  if (!settled()) return;
+  for (const LimitMessage& unheard : std::exchange(unheard_, {})) hear_settled(unheard);
+}
+
+void Limits::count_unsettled() {
+  unsettled_ = static_cast<unsigned>(
+      std::count_if(taken_up_.begin(), taken_up_.end(),
+                    [this](uint64_t version) { return version < shard_.policy->version; }));
 }
 
 void Limits::apply_settings(const ScopeId& id, Owned& owned) {
   owned.settings = shard_.policy->limits_of(id);
+  owned.policy_version = shard_.policy->version;
   owned.slots.set_limit(owned.settings.connections, notices_);
   notify(id);
   for (const Resource resource : kRates) {
@@ -105,10 +153,8 @@ void Limits::apply_settings(const ScopeId& id, Owned& owned) {
 }
 
 void Limits::run() {
-  for (uint32_t budget = kOwnedPerTurn; to_apply_ > 0 && budget > 0; --budget) {
-    const ScopeId id = owned_in_order_[--to_apply_];
-    apply_settings(id, *owned_[id]);
-  }
+  for (uint32_t budget = kOwnedPerTurn; settled() && to_apply_ > 0 && budget > 0; --budget)
+    in_force(owned_in_order_[--to_apply_]);
   while (!rates_due_.empty() && rates_due_.begin()->first <= shard_.mono_ns) {
     const auto [id, resource] = rates_due_.begin()->second;
     Owned& due = *owned_[id];
@@ -127,7 +173,7 @@ void Limits::run() {
 }
 
 int64_t Limits::next_due_mono_ns() const {
-  if (to_apply_ > 0) return shard_.mono_ns;
+  if (to_apply_ > 0 && settled()) return shard_.mono_ns;
   int64_t next = rates_due_.empty() ? INT64_MAX : rates_due_.begin()->first;
   for (const auto& [scope, resource] : holding_)
     next = std::min(next, scope->rate(resource)->lapses_mono_ns());
@@ -136,27 +182,39 @@ int64_t Limits::next_due_mono_ns() const {
 
 void Limits::hear(const LimitMessage& message) {
   if (message.resource != Resource::connections) return hear_of_tokens(message);
-  if (message.kind == Message::Kind::limit_ask) return asked(message);
-  if (message.kind == Message::Kind::limit_back) return given_back(message);
+  const bool asks = message.kind == Message::Kind::limit_ask;
+  if (asks || message.kind == Message::Kind::limit_back) {
+    return settled() ? hear_settled(message) : unheard_.push_back(message);
+  }
+  if (message.kind == Message::Kind::limit_adopted) {
+    return owned(message.scope).slots.adopt(message.from, static_cast<uint32_t>(message.count));
+  }
   Scope& here = scope(message.scope);
   if (message.kind == Message::Kind::limit_granted) {
     here.slots.on_grant(static_cast<uint32_t>(message.count));
+    // Lent before its owner heard of the new rules.
+    if (!settled()) return give_back_slots(here);
   } else if (const uint32_t back = here.slots.on_recall(static_cast<uint32_t>(message.count))) {
     send(Message::Kind::limit_back, here.owner, here.id, back);
   }
   changed(here);
 }
 
+// Slots are asked for, or have come back, by rules that all shards follow.
+void Limits::hear_settled(const LimitMessage& message) {
+  message.kind == Message::Kind::limit_ask ? asked(message) : given_back(message);
+}
+
 void Limits::asked(const LimitMessage& message) {
   const uint32_t granted =
-      owned(message.scope)
+      in_force(message.scope)
           .slots.request(message.from, static_cast<uint32_t>(message.count), notices_);
   if (granted > 0) send(Message::Kind::limit_granted, message.from, message.scope, granted);
   notify(message.scope);
 }
 
 void Limits::given_back(const LimitMessage& message) {
-  owned(message.scope)
+  in_force(message.scope)
       .slots.give_back(message.from, static_cast<uint32_t>(message.count), notices_);
   notify(message.scope);
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <compare>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -20,27 +21,34 @@ namespace veredus {
 class Lane;
 
 // Those of a shard who wait for slots or tokens of one limit, in the order in which they are
-// served: by rank, within one by when they came.
+// served: by rank, then who has had least for his weight (0 where that does not count), then by
+// when they came.
 class WaitLine {
  public:
   enum class Rank : uint8_t { urgent_without, without, urgent, others };  // … a session
-  using Key = std::pair<Rank, uint64_t>;
+  struct Key {
+    Rank rank = Rank::others;
+    uint64_t pass = 0;  // LaneQueue::pass() when it came
+    uint64_t came = 0;
+    auto operator<=>(const Key&) const = default;
+  };
 
   bool empty() const { return lanes_.empty(); }
   size_t size() const { return lanes_.size(); }
   size_t without_session() const { return without_; }
   bool urgent() const {
-    return !lanes_.empty() && lanes_.begin()->first.first == Rank::urgent_without;
+    return !lanes_.empty() && lanes_.begin()->first.rank == Rank::urgent_without;
   }
   void add(const Key& key, Lane* lane) {
     lanes_.emplace(key, lane);
-    if (key.first <= Rank::without) ++without_;
+    if (key.rank <= Rank::without) ++without_;
   }
   void remove(const Key& key) {
     lanes_.erase(key);
-    if (key.first <= Rank::without) --without_;
+    if (key.rank <= Rank::without) --without_;
   }
   Lane* first() const { return lanes_.begin()->second; }
+  const Key& first_key() const { return lanes_.begin()->first; }
   // In order, until `look` says no.
   template <class Look>
   void each(Look&& look) const {
@@ -100,6 +108,8 @@ class Limits {
   void ask_slots(Scope& scope, uint32_t more);
   // A connection is over.
   void release_slot(Scope& scope);
+  // Connections that there are count under this limit from now on.
+  void adopt_slots(Scope& scope, uint32_t connections);
   // Nobody here wants what is free.
   void give_back_slots(Scope& scope, uint32_t keep = 0);
   // What of an unused slot a shard may keep without wanting it: dialling again is cheaper then.
@@ -108,15 +118,23 @@ class Limits {
   // So many tokens of a rate are here: UINT64_MAX when there is no such limit.
   uint64_t tokens_here(Scope& scope, Resource resource);
   void take_tokens(Scope& scope, Resource resource, uint64_t tokens);
-  // `wanted` in all, `next` of them at once.
-  void ask_tokens(Scope& scope, Resource resource, uint64_t wanted, uint64_t next);
+  // `wanted` in all, `next` of them at once. `weight`: of those here who want them, against those
+  // of other shards.
+  void ask_tokens(Scope& scope, Resource resource, uint64_t wanted, uint64_t next,
+                  uint32_t weight = 1);
   void withdraw(Scope& scope, Resource resource);
 
   // --- What this shard owns, and what comes for either.
   void hear(const LimitMessage& message);
   void run();  // once a turn: tokens whose time has come
   int64_t next_due_mono_ns() const;
+  // New rules are in force here. Until all shards count their connections by them (settled()),
+  // nobody may open one, and no slot is lent: the sums say too little.
   void policy_changed();
+  // This shard does, and tells all others so.
+  void taken_up();
+  void hear(const PolicyTakenUp& message);
+  bool settled() const { return unsettled_ == 0; }
   // When that shard, which wants as many all the time, will have had so many tokens; an estimate.
   // 0: there is no such limit.
   int64_t expected_mono_ns(const ScopeId& id, Resource resource, uint16_t holder, uint64_t tokens);
@@ -126,6 +144,7 @@ class Limits {
     Owned(const LimitSettings& the_settings, uint32_t shards)
         : settings(the_settings), slots(the_settings.connections, shards) {}
     LimitSettings settings;
+    uint64_t policy_version = 0;  // of which they are
     queue::LeaseOwner slots;
     std::array<std::unique_ptr<queue::RateOwner>, kResources> rates;
     std::array<int64_t, kResources> due = {INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX};
@@ -135,7 +154,11 @@ class Limits {
 
   unsigned owner_of(const ScopeId& id) const;
   Owned& owned(const ScopeId& id);
+  Owned& in_force(const ScopeId& id);
   void apply_settings(const ScopeId& id, Owned& owned);
+  void hear_settled(const LimitMessage& message);
+  void count_unsettled();
+  void give_back_all_free();
   void asked(const LimitMessage& message);
   void given_back(const LimitMessage& message);
   void notify(const ScopeId& id);
@@ -154,6 +177,10 @@ class Limits {
   absl::flat_hash_map<ScopeId, std::unique_ptr<Owned>> owned_;
   std::vector<ScopeId> owned_in_order_;
   size_t to_apply_ = 0;  // of owned_in_order_: have not heard of the policy in force yet
+  std::vector<Scope*> scopes_in_order_;
+  std::vector<uint64_t> taken_up_;     // policy version, by shard
+  unsigned unsettled_ = 0;             // shards that have not taken up the one in force here
+  std::vector<LimitMessage> unheard_;  // until that is so
   std::vector<queue::LeaseNotice> notices_;
   absl::btree_set<std::pair<int64_t, RateId>> rates_due_;  // owned: when more is granted
   std::vector<std::pair<Scope*, Resource>> holding_;       // tokens, which may lapse

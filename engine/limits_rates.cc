@@ -27,14 +27,16 @@ void Limits::take_tokens(Scope& scope, Resource resource, uint64_t tokens) {
     rate->take(tokens, shard_.mono_ns);
 }
 
-void Limits::ask_tokens(Scope& scope, Resource resource, uint64_t wanted, uint64_t next) {
+void Limits::ask_tokens(Scope& scope, Resource resource, uint64_t wanted, uint64_t next,
+                        uint32_t weight) {
   queue::RateHolder* const rate = holder_of(scope, resource);
   if (rate == nullptr) return changed(scope);
-  const std::optional<queue::RateRequest> request = rate->ask(wanted, next, shard_.mono_ns);
+  const std::optional<queue::RateRequest> request = rate->ask(wanted, next, shard_.mono_ns, weight);
   if (!request) return;
   auto message = of_tokens(Message::Kind::limit_ask, scope.id, resource);
   message->count = request->tokens;
   message->at_once = request->at_once;
+  message->weight = request->weight;
   shard_.exchange.post(scope.owner, std::move(message));
 }
 
@@ -92,7 +94,7 @@ void Limits::hear_of_tokens(const LimitMessage& message) {
     holding_.emplace_back(&here, message.resource);
     return changed(here);
   }
-  Owned& mine = owned(message.scope);
+  Owned& mine = settled() ? in_force(message.scope) : owned(message.scope);
   queue::RateOwner* const rate = rate_of(message.scope, mine, message.resource);
   if (rate == nullptr) {
     // Asked under rules that are not in force here yet: it is heard again next turn.
@@ -101,7 +103,8 @@ void Limits::hear_of_tokens(const LimitMessage& message) {
     return;
   }
   if (message.kind == Message::Kind::limit_ask) {
-    rate->request(message.from, {message.count, message.at_once}, shard_.mono_ns, rate_notices_);
+    rate->request(message.from, {message.count, message.at_once, message.weight}, shard_.mono_ns,
+                  rate_notices_);
   } else if (message.kind == Message::Kind::limit_back) {
     rate->give_back({message.count, message.granted_mono_ns}, shard_.mono_ns, rate_notices_);
   } else {

@@ -58,9 +58,11 @@ struct Message {
     limit_withdraw,  // a shard that works within a limit → the limit's owner
     limit_granted,
     limit_recalled,   // the limit's owner → a shard
+    limit_adopted,    // a shard → the limit's owner: sessions count under it that did not before
     site_announced,   // home → lane, ahead of its first ticket
     lane_down,        // lane → home
     policy,           // engine → all shards: the rules of sending are new
+    policy_taken_up,  // a shard → all shards: its sessions are counted by the new rules
     source_changed,   // a shard → all shards
     segment_removed,  // home → all shards: whoever has it open lets go of it
     stop,
@@ -223,7 +225,7 @@ struct LaneDown : Message {
   uint16_t source = 0;
   int64_t until_mono_ns = 0;
 };
-// Of a limit: slots or tokens asked, granted, recalled, given back.
+// Of a limit: slots or tokens asked, granted, recalled, given back, adopted.
 struct LimitMessage : Message {
   explicit LimitMessage(Kind kind_of_message) : Message(kind_of_message) {}
   ScopeId scope;
@@ -231,6 +233,7 @@ struct LimitMessage : Message {
   uint64_t count = 0;
   // Of tokens: as queue/rate.h has them.
   uint64_t at_once = 1;
+  uint32_t weight = 1;
   int64_t granted_mono_ns = 0;
   int64_t expires_mono_ns = 0;
   int64_t next_mono_ns = INT64_MAX;
@@ -246,6 +249,10 @@ struct SourceChanged : Message {
 struct PolicyMessage : Message {
   PolicyMessage() : Message(Kind::policy) {}
   std::shared_ptr<const Policy> policy;
+};
+struct PolicyTakenUp : Message {
+  PolicyTakenUp() : Message(Kind::policy_taken_up) {}
+  uint64_t version = 0;
 };
 struct SiteAnnounced : Message {
   SiteAnnounced() : Message(Kind::site_announced) {}

@@ -178,6 +178,7 @@ void Shard::hear(Message& message) {
     case Message::Kind::limit_withdraw:
     case Message::Kind::limit_granted:
     case Message::Kind::limit_recalled:
+    case Message::Kind::limit_adopted:
       return limits_.hear(static_cast<LimitMessage&>(message));
     case Message::Kind::lane_down:
       return home_of(message).lane_down(static_cast<LaneDown&>(message));
@@ -186,6 +187,10 @@ void Shard::hear(Message& message) {
       limits_.policy_changed();
       for (Home& home : homes_) home.policy_changed();
       return lanes_.policy_changed();
+    case Message::Kind::policy_taken_up:
+      limits_.hear(static_cast<PolicyTakenUp&>(message));
+      if (limits_.settled()) lanes_.policy_settled();
+      return;
     case Message::Kind::source_changed: {
       const auto& changed = static_cast<SourceChanged&>(message);
       lanes_.source_changed(changed.source, changed.missing);

@@ -45,13 +45,17 @@ class FairPasses {
   // How many are remembered: the active ones, and those whose pass is ahead of the smallest active
   // one (as of the last time that somebody became active); never more than there are tenants.
   size_t size() const { return places_.size(); }
+  // Sum of the weights of those who are active anywhere, each as when he became so.
+  uint64_t active_weight() const { return active_weight_; }
+
+  // Of a pass, for one unit at weight 1.
+  static constexpr uint64_t kUnit = uint64_t{1} << 16;
 
  private:
   template <class>
   friend class FairOrder;
   using Place = uint32_t;  // in states_
   // Passes wrap. All that are compared lie within a part of their range: the lead sees to it.
-  static constexpr uint64_t kUnit = uint64_t{1} << 16;
   static constexpr uint64_t kUnitsMax = uint64_t{1} << 44;
   static bool before(uint64_t a, uint64_t b) { return static_cast<int64_t>(a - b) < 0; }
 
@@ -60,6 +64,7 @@ class FairPasses {
     uint64_t pass = 0;
     uint32_t rest = 0;    // of a unit, not yet charged: < weight
     uint32_t active = 0;  // in so many orders
+    uint32_t weight = 0;  // with which it is counted in active_weight_
   };
   // Every place in use is in the heap once, at a pass that it had: passes only grow, so whoever
   // comes to the top is looked at again.
@@ -69,16 +74,21 @@ class FairPasses {
   };
   static bool later(const Seen& a, const Seen& b) { return before(b.pass, a.pass); }
 
-  Place activate(const Key& key) {
+  Place activate(const Key& key, uint32_t weight) {
     settle();
     const Place place = place_of(key);
     State& state = states_[place];
-    if (state.active++ == 0) state.rest = 0;
+    if (state.active++ == 0) {
+      state.rest = 0;
+      state.weight = weight;
+      active_weight_ += weight;
+    }
     return place;
   }
   void deactivate(Place place) {
-    assert(states_[place].active > 0);
-    --states_[place].active;
+    State& state = states_[place];
+    assert(state.active > 0);
+    if (--state.active == 0) active_weight_ -= state.weight;
   }
   uint64_t pass(Place place) const { return states_[place].pass; }
   const Key& key(Place place) const { return states_[place].key; }
@@ -115,7 +125,7 @@ class FairPasses {
       free_.pop_back();
     }
     found->second = place;
-    states_[place] = {key, smallest_};
+    states_[place] = {key, smallest_, 0, 0, 0};
     push({smallest_, place});
     return place;
   }
@@ -147,6 +157,7 @@ class FairPasses {
   }
 
   uint64_t lead_;
+  uint64_t active_weight_ = 0;
   uint64_t smallest_ = 0;  // active pass; a lower bound of it since the last settle()
   std::vector<State> states_;
   std::vector<Place> free_;
@@ -168,9 +179,9 @@ class FairOrder {
     }
   }
 
-  // `key` has something in this queue now, and had nothing before.
-  void activate(const Key& key) {
-    const Place place = passes_.activate(key);
+  // `key` has something in this queue now, and had nothing before. `weight`: for active_weight().
+  void activate(const Key& key, uint32_t weight = 1) {
+    const Place place = passes_.activate(key, weight);
     const Member member{passes_.pass(place), ++turn_, place};
     if (in_heap_) {
       assert(!since_.contains(place));
@@ -209,6 +220,12 @@ class FairOrder {
     if (in_heap_) refresh_top();
     last_ = in_heap_ ? members_.front().place : scan();
     return passes_.key(last_);
+  }
+  // The pass of the one that next() says: who has the smaller one in his queue is to be served
+  // before.
+  uint64_t next_pass() {
+    next();
+    return passes_.pass(last_);
   }
   // As FairPasses::charge(), and cheaper for the one that next() said.
   void charge(const Key& key, uint64_t units, uint32_t weight) {

@@ -27,6 +27,11 @@ void LeaseOwner::give_back(uint32_t holder, uint32_t count, std::vector<LeaseNot
   rebalance(static_cast<uint32_t>(shares_.size()), notices);
 }
 
+void LeaseOwner::adopt(uint32_t holder, uint32_t count) {
+  shares_[holder].granted += count;
+  granted_ += count;
+}
+
 void LeaseOwner::set_limit(uint32_t limit, std::vector<LeaseNotice>& notices) {
   limit_ = limit;
   rebalance(static_cast<uint32_t>(shares_.size()), notices);

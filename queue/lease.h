@@ -17,7 +17,8 @@ namespace veredus::queue {
 //   release() → n        give back →    give_back()
 //
 // Always: the sum of what holders have (grants and returns under way included) ≤ the limit; after
-// the limit was lowered, nothing is granted until the sum is below it. Fair: when all slots are out
+// the limit was lowered, or holders have adopted what is in use already, nothing is granted until
+// the sum is below it. Fair: when all slots are out
 // and somebody wants more, slots are recalled from the holders that have most, as long as one has
 // at least two more than he who wants; and where there are fewer slots than holders that want any,
 // one who has none gets the turn of the one who has had his slot longest. Who wants waits in order:
@@ -42,6 +43,9 @@ class LeaseOwner {
   uint32_t request(uint32_t holder, uint32_t count, std::vector<LeaseNotice>& notices);
   // `holder` returns `count` slots, asked to or not; no more than it was granted.
   void give_back(uint32_t holder, uint32_t count, std::vector<LeaseNotice>& notices);
+  // `holder` has `count` more that were never granted: what it counts under this limit has changed.
+  // The sum may exceed the limit then; nothing is granted until it is below.
+  void adopt(uint32_t holder, uint32_t count);
   // Takes effect at once for new grants; below the sum that is out, slots are recalled.
   void set_limit(uint32_t limit, std::vector<LeaseNotice>& notices);
 
@@ -89,6 +93,11 @@ class LeaseHolder {
   // `more` slots are wanted beyond those used: how many to request now. What is free or under way
   // is taken off, so it may be called at every change.
   [[nodiscard]] uint32_t ask(uint32_t more);
+  // `count` slots are used that were never granted; the owner must hear of it.
+  void adopt(uint32_t count) {
+    granted_ += count;
+    used_ += count;
+  }
   // Free slots beyond `keep`, to be given back unasked: for a holder that no longer wants them.
   [[nodiscard]] uint32_t give_back_free(uint32_t keep);
 

@@ -111,6 +111,7 @@ void RateOwner::request(uint32_t holder, RateRequest request, int64_t now_mono_n
   }
   share.wished += request.tokens;
   share.at_once = std::max<uint64_t>(request.at_once, 1);
+  share.weight = std::max<uint64_t>(request.weight, 1);
   const uint64_t wished = share.wished;
   run(now_mono_ns, notices);
   if (wished == 0 || share.wished != wished) return;
@@ -157,7 +158,7 @@ void RateOwner::grant(int64_t now) {
 
 void RateOwner::grant_to(Share& share, uint64_t tokens, int64_t now) {
   served_ = share.served;
-  share.served += tokens;
+  share.served += Ticks{tokens} * kServed / share.weight;
   share.wished -= tokens;
   share.wished_at = ++turn_;
   share.granted += tokens;
@@ -188,16 +189,16 @@ RateOwner::Share* RateOwner::first_in_line() {
   return found;
 }
 
-// How many the first in line may get now: at least what is of use to it, at most an even share.
+// How many the first in line may get now: at least what is of use to it, at most its share.
 uint64_t RateOwner::allowed(const Share& share, int64_t now) const {
   if (!rate_.limited()) return share.wished;
   const uint64_t paced_now = paced(now), lump = share.lump(), sum = window_.sum();
   if (paced_now == 0) return 0;
   if (lump > rate_.count) return sum == 0 ? lump : 0;
   if (sum > rate_.count - lump) return 0;
-  const auto waiting = std::count_if(shares_.begin(), shares_.end(),
-                                     [](const Share& other) { return other.wished != 0; });
-  const uint64_t even = paced_now / static_cast<uint64_t>(waiting);
+  uint64_t weights = 0;
+  for (const Share& other : shares_) weights += other.wished == 0 ? 0 : other.weight;
+  const auto even = static_cast<uint64_t>(Ticks{paced_now} * share.weight / weights);
   return std::min({share.wished, std::max(lump, even), rate_.count - sum});
 }
 
@@ -274,7 +275,8 @@ void RateHolder::drop_used() {
   later_.erase(later_.begin());
 }
 
-std::optional<RateRequest> RateHolder::ask(uint64_t wanted, uint64_t next, int64_t now_mono_ns) {
+std::optional<RateRequest> RateHolder::ask(uint64_t wanted, uint64_t next, int64_t now_mono_ns,
+                                           uint32_t weight) {
   const uint64_t have = here(now_mono_ns);
   if (wanted <= have) return std::nullopt;
   // Leases are short: what is here may have lapsed when the rest comes. So whoever needs many at
@@ -284,7 +286,7 @@ std::optional<RateRequest> RateHolder::ask(uint64_t wanted, uint64_t next, int64
   if (more == 0 && (have >= next || next <= at_once_)) return std::nullopt;
   pending_ += more;
   at_once_ = std::max<uint64_t>(next, 1);
-  return RateRequest{more, at_once_};
+  return RateRequest{more, at_once_, weight};
 }
 
 bool RateHolder::withdraw() {

@@ -43,7 +43,8 @@ struct Rate {
 //
 // Grants are paced: one every 1/count of the time; what was not wanted can be made up for within
 // 1 % of `per_ns` (at least 5 ms, at most 1 s), more is gone. Who waits is served in order: fewest
-// tokens first, then longest waiting. Nobody is passed who waits for many at once; nobody starves.
+// tokens for his weight first, then longest waiting. Nobody is passed who waits for many at once;
+// nobody starves.
 
 struct RateNotice {  // to a holder
   uint32_t holder = 0;
@@ -58,6 +59,7 @@ struct RateNotice {  // to a holder
 struct RateRequest {     // to the owner
   uint64_t tokens = 0;   // more than what was requested before; 0: only at_once has changed
   uint64_t at_once = 1;  // fewer in one lease are of no use (the next message has so many bytes)
+  uint32_t weight = 1;   // of the holder's share, from now on: ≥ 1
 };
 
 struct RateReturn {  // to the owner: not used, and not to be used any more; lapsed or not
@@ -101,11 +103,13 @@ class RateOwner {
 
  private:
   __extension__ typedef __int128 Ticks;  // of time: 1 ns has rate_.count; so nothing is rounded
+  static constexpr Ticks kServed = Ticks{1} << 40;
 
   struct Share {
     uint64_t wished = 0;     // asked for, not granted
     uint64_t at_once = 1;    // ≥ 1
-    uint64_t served = 0;     // tokens that it got, or that others got while it wanted none
+    uint64_t weight = 1;     // ≥ 1
+    Ticks served = 0;        // kServed for a token at weight 1, whoever got it while it wanted none
     uint64_t wished_at = 0;  // turn at which it began to wait, or was last served
     uint64_t granted = 0;    // by the call under way
     uint64_t lump() const { return wished < at_once ? wished : at_once; }
@@ -140,7 +144,7 @@ class RateOwner {
   int64_t window_since_ = INT64_MIN;
   int64_t next_ = INT64_MAX;
   uint64_t turn_ = 0;
-  uint64_t served_ = 0;  // by who was served last, before that
+  Ticks served_ = 0;  // of who was served last, before that
   std::vector<Share> shares_;
 };
 
@@ -156,8 +160,9 @@ class RateHolder {
     return take_from_all(tokens, now_mono_ns);
   }
   // `wanted` are wanted in all, `next` of them at once. What to request now; nothing: what is here
-  // or under way will do. It may be called at every change.
-  [[nodiscard]] std::optional<RateRequest> ask(uint64_t wanted, uint64_t next, int64_t now_mono_ns);
+  // or under way will do. It may be called at every change. `weight`: as RateRequest has it.
+  [[nodiscard]] std::optional<RateRequest> ask(uint64_t wanted, uint64_t next, int64_t now_mono_ns,
+                                               uint32_t weight = 1);
   // Nothing is wanted any more. True: the owner must be told so.
   [[nodiscard]] bool withdraw();
   // Appends what must go back to the owner: all that has lapsed, and what is here beyond `keep`.

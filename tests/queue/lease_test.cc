@@ -109,6 +109,29 @@ TEST(LeaseOwner, ALowerLimitRecallsAndGrantsNothingUntilBelow) {
   EXPECT_EQ(owner.granted(), 7u) << "raised: the wish is met";
 }
 
+// Sessions that begin to count under a limit which had lent all it has.
+TEST(LeaseOwner, GrantsNothingUntilWhatWasAdoptedIsBack) {
+  LeaseOwner owner(4, 2);
+  Notices notices;
+  EXPECT_EQ(owner.request(0, 4, notices), 4u);
+  owner.adopt(1, 3);
+  EXPECT_EQ(owner.granted(), 7u);
+  owner.set_limit(4, notices);
+  EXPECT_EQ(notices.size(), 2u) << "three of seven are recalled";
+  notices.clear();
+  EXPECT_EQ(owner.request(1, 1, notices), 0u);
+  owner.give_back(0, 3, notices);
+  EXPECT_TRUE(notices.empty()) << "all that is allowed is still in use";
+  owner.give_back(1, 1, notices);
+  EXPECT_EQ(notices, (Notices{{kGrant, 1, 1}}));
+  LeaseHolder holder;
+  holder.adopt(2);
+  EXPECT_EQ(holder.used(), 2u);
+  EXPECT_EQ(holder.free(), 0u);
+  EXPECT_EQ(holder.on_recall(1), 0u);
+  EXPECT_EQ(holder.release(), 1u) << "goes back as what was granted does";
+}
+
 TEST(LeaseHolder, CountsWhatItHas) {
   LeaseHolder holder;
   EXPECT_FALSE(holder.take());

@@ -365,5 +365,23 @@ TEST(RateHolder, AsksForAllThatIsNeededAtOnce) {
   EXPECT_EQ(holder.here(3), 90u);
 }
 
+// Holders whose requests say how much stands behind each get that share.
+TEST(RateOwner, SharesByWeight) {
+  RateOwner owner({100, kSecond}, 3, 0);
+  std::vector<RateNotice> notices;
+  for (const uint32_t holder : {0u, 1u, 2u})
+    owner.request(holder, {1'000'000, 1, holder == 2 ? 5 : holder + 1}, 0, notices);
+  std::vector<uint64_t> granted(3);
+  for (int64_t now = 0; now < 60 * kSecond; now += 1'000'000) {
+    notices.clear();
+    owner.run(now, notices);
+    for (const RateNotice& notice : notices) granted[notice.holder] += notice.tokens;
+  }
+  const auto all = static_cast<double>(granted[0] + granted[1] + granted[2]);
+  EXPECT_NEAR(static_cast<double>(granted[0]) / all, 1.0 / 8, 0.01);
+  EXPECT_NEAR(static_cast<double>(granted[1]) / all, 2.0 / 8, 0.01);
+  EXPECT_NEAR(static_cast<double>(granted[2]) / all, 5.0 / 8, 0.01);
+}
+
 }  // namespace
 }  // namespace veredus::queue

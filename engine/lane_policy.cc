@@ -1,0 +1,162 @@
+// Which rules a lane follows, and how it takes up new ones.
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "engine/lane.h"
+
+namespace veredus {
+
+// -------------------------------------------------------------------------------------------------
+// which rules hold
+
+// The narrowest first: it is what usually lacks.
+std::vector<Scope*> Lanes::scopes_of(const Lane& lane) {
+  using Kind = ScopeId::Kind;
+  const Policy& policy = *shard_.policy;
+  const Provider& provider = *lane.provider;
+  std::vector<ScopeId> ids;
+  if (provider.id == 0) {
+    ids.push_back({Kind::site, lane.site->number, lane.source});
+  } else {
+    ids.push_back({Kind::provider, provider.id, lane.source});
+  }
+  ids.push_back({Kind::source, lane.source, 0});
+  for (const uint32_t group : provider.groups) ids.push_back({Kind::group, group, 0});
+  ids.push_back({Kind::global, 0, 0});
+  std::vector<Scope*> scopes;
+  for (const ScopeId& id : ids) {
+    if (policy.limits_of(id).any()) scopes.push_back(&limits_.scope(id));
+  }
+  return scopes;
+}
+
+const SessionRules& Lanes::rules_of(const Lane& lane) {
+  SessionRules rules;
+  rules.limits = lane.provider->session_limits;
+  rules.dialogue = lane.provider->dialogue;
+  const std::string& ehlo = shard_.policy->sources[lane.source].ehlo;
+  rules.dialogue.ehlo_name = ehlo.empty() ? shard_.settings.hostname : ehlo;
+  rules.dialogue.allow_early_mail = false;
+  std::string key = absl::StrCat(rules.dialogue.ehlo_name, " ", rules.dialogue.use_pipelining, " ",
+                                 rules.dialogue.use_chunking, " ", rules.limits.connect_ns, " ",
+                                 rules.limits.setup_ns, " ", rules.limits.transaction_ns, " ",
+                                 rules.limits.content_bytes_per_s);
+  for (const int64_t limit : rules.dialogue.time_limit_ns) absl::StrAppend(&key, " ", limit);
+  std::unique_ptr<SessionRules>& made = rules_[key];
+  if (made == nullptr) {
+    rules.early_dialogue = rules.dialogue;
+    rules.early_dialogue.allow_early_mail = true;
+    made = std::make_unique<SessionRules>(std::move(rules));
+  }
+  return *made;
+}
+
+// Tenants who compete at a receiver share it by weight, over all lanes to it.
+TenantPasses& Lanes::passes_of(const Provider& provider, const Site& site) {
+  const bool of_provider = provider.id != 0;
+  std::unique_ptr<TenantPasses>& made =
+      passes_[{of_provider, of_provider ? provider.id : site.number}];
+  if (made == nullptr) made = std::make_unique<TenantPasses>();
+  return *made;
+}
+
+uint32_t Lanes::weight_of(const queue::LiveBatch& batch) {
+  if (batch.tenant >= weights_.size()) weights_.resize(batch.tenant + 1);
+  uint32_t& weight = weights_[batch.tenant];
+  if (weight == 0) weight = shard_.policy->weight_of(batch.batch.tenant);
+  return weight;
+}
+
+// -------------------------------------------------------------------------------------------------
+// new rules
+
+// After a reload each lane takes the new rules up before it does anything else.
+void Lanes::take_up_policy(Lane& lane) {
+  if (lane.moves && lane.sessions == 0 && lane.hosts_asked == 0) move_elsewhere(lane);
+  if (lane.policy == shard_.policy) return;
+  const bool first = lane.policy == nullptr;
+  lane.policy = shard_.policy;
+  lane.provider = &shard_.policy->provider_of(*lane.site);
+  lane.rules = &rules_of(lane);
+  leave_line(lane);
+  lane.called_by = nullptr;
+  release_held(lane);
+  drop_blocked(lane);
+  lane.waiting.each_tenant([](LaneQueue::Tenant& tenant) { tenant.scope = nullptr; });
+  recount(lane);
+  lane.passes = &passes_of(*lane.provider, *lane.site);
+  lane.waiting.use(*lane.passes);
+  lane.waiting.each_tenant(
+      [this](LaneQueue::Tenant& tenant) { tenant.weight = weight_of(*tenant.works.head->batch); });
+  if (lane.redirected == shard_.policy->redirect) return;
+  lane.moves = !first && (lane.sessions > 0 || lane.hosts_asked > 0);
+  if (!lane.moves) move_elsewhere(lane);
+}
+
+// Its sessions count by the limits that hold now. Where they are more than what is allowed they
+// live on, but nobody opens another one before they are fewer.
+void Lanes::recount(Lane& lane) {
+  const std::vector<Scope*> before = std::move(lane.slots);
+  lane.scopes = scopes_of(lane);
+  lane.slots.clear();
+  for (Scope* const scope : lane.scopes) {
+    if (scope->settings(*shard_.policy).connections != 0) lane.slots.push_back(scope);
+  }
+  const auto in = [](const std::vector<Scope*>& slots, const Scope* scope) {
+    return std::find(slots.begin(), slots.end(), scope) != slots.end();
+  };
+  for (Scope* const scope : lane.slots) {
+    if (in(before, scope)) continue;
+    limits_.adopt_slots(*scope, lane.sessions);
+    scope->leaving += lane.leaving;
+  }
+  for (Scope* const scope : before) {
+    if (in(lane.slots, scope)) continue;
+    for (uint32_t left = lane.sessions; left > 0; --left) limits_.release_slot(*scope);
+    scope->leaving -= lane.leaving;
+  }
+}
+
+void Lanes::move_elsewhere(Lane& lane) {
+  lane.moves = false;
+  lane.redirected = shard_.policy->redirect;
+  lane.targets.clear();
+  lane.questions_.clear();
+  lane.hosts_resolved = lane.hosts_asked = 0;
+}
+
+// Lanes with sessions must be counted by the new rules, and those that wait may not have to any
+// more; others take them up when something happens to them.
+void Lanes::policy_changed() {
+  weights_.clear();
+  taking_up_ = 0;
+}
+
+void Lanes::take_up_some() {
+  if (taking_up_ == kNotTakingUp) return;
+  size_t taken_up = 0;
+  for (size_t left = kLanesPerTurn; left > 0 && taking_up_ < lanes_in_order_.size(); --left) {
+    Lane& lane = *lanes_in_order_[taking_up_];
+    if (!lane.waiting.empty() || lane.sessions > 0) {
+      if (++taken_up > kTakenUpPerTurn) return;
+      take_up_policy(lane);
+      list(lane);
+    }
+    ++taking_up_;
+  }
+  if (taking_up_ < lanes_in_order_.size()) return;
+  taking_up_ = kNotTakingUp;
+  limits_.taken_up();
+}
+
+// All shards count by the rules in force.
+void Lanes::policy_settled() {
+  for (Lane* const lane : unsettled_) {
+    lane->unsettled = false;
+    list(*lane);
+  }
+  unsettled_.clear();
+}
+
+}  // namespace veredus
