@@ -51,6 +51,7 @@ Provider fallback_of(const EngineSettings& settings) {
   fallback.dialogue = settings.dialogue;
   fallback.retry = settings.retry;
   fallback.in_doubt_delay_ns = settings.in_doubt_delay_ns;
+  fallback.windows = settings.windows;
   fallback.origins = settings.fallback_origins;
   return fallback;
 }

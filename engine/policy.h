@@ -16,6 +16,10 @@
 #include "queue/rate.h"
 #include "queue/retry.h"
 
+namespace veredus::queue {
+struct DeliveryWindows;  // queue/delivery_window.h, which few need
+}
+
 namespace veredus {
 
 struct EngineSettings;
@@ -95,7 +99,8 @@ struct Provider {
   queue::RetryPolicy retry;
   std::optional<InDoubtPolicy> in_doubt;  // none: as [in_doubt] has it
   int64_t in_doubt_delay_ns = 600'000'000'000;
-  std::map<std::string, Origin, std::less<>> origins;  // by setting ("host_down"), where known
+  std::shared_ptr<const queue::DeliveryWindows> windows;  // mail may go there; null: always
+  std::map<std::string, Origin, std::less<>> origins;     // by setting ("host_down"), where known
 };
 
 // Providers that share limits, e.g. all that one company runs.
@@ -135,6 +140,9 @@ struct TenantPolicy {
   std::string name;
   uint32_t weight = 1;  // share where tenants compete, 1 … 1000
   Origin weight_origin;
+  // Its mail may go out, where the receiver's windows are open, too; null: always.
+  std::shared_ptr<const queue::DeliveryWindows> windows;
+  Origin windows_origin;
 };
 
 // All rules of sending, resolved: immutable, shared by the shards. A reload makes a new one and

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -65,6 +66,7 @@ struct EngineSettings {
   std::vector<TenantPolicy> tenants;
   LimitSettings fallback_limits;  // rates, and origins, for sites that no provider fits
   LimitSettings fallback_per_tenant;
+  std::shared_ptr<const queue::DeliveryWindows> windows;        // null: always open
   std::map<std::string, Origin, std::less<>> fallback_origins;  // as Provider::origins
   LimitSettings global_limits;  // rates; connections are connections_total
   std::string redirect_host;

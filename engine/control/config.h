@@ -71,6 +71,7 @@ struct Config {
   // [smtp], [retry], [in_doubt] delay: how mail is sent where no provider says otherwise. Limits:
   // for each site and source.
   Provider fallback = default_sending();
+  std::vector<std::string> windows;  // as queue::parse_windows() takes them; none: always open
   LimitSettings global = default_global_limits();  // of the process
   uint16_t smtp_port = 25;
   std::vector<std::string> early_mail_hosts;
@@ -94,6 +95,7 @@ struct Config {
     std::string name;
     Provider sending;                 // of its settings those that are in `places`
     std::vector<std::string> groups;  // by name
+    std::vector<std::string> windows;
   };
   std::vector<ProviderRule> providers;
   // [groups.NAME]
@@ -135,6 +137,7 @@ struct Config {
     std::string name;
     std::optional<uint64_t> waiting, bytes;
     std::optional<uint32_t> weight;  // 1 … 1000; none: 1
+    std::vector<std::string> windows;
   };
   std::vector<Tenant> tenants;
 

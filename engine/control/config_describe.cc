@@ -184,6 +184,11 @@ std::string describe_tenants(const Config& config) {
                           "its share where tenants compete",
                           "1 to " + std::to_string(kWeightMax) + "; default: 1");
     }
+    if (!tenant.windows.empty()) {
+      out += with_comment("windows = " + toml_list(tenant.windows),
+                          "in which its mail goes out, where the receiver's are open, too",
+                          "default: always");
+    }
   }
   return out;
 }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/control/config_windows.h"
+
 namespace veredus::control {
 
 ConfigDocument::ConfigDocument(Config& config, std::string file)
@@ -138,8 +140,10 @@ absl::Status ConfigDocument::read_tenant(const TreeEntry& tenant, const Heading&
       uint64_t weight = 0;
       status = take_count(reading, 1, kWeightMax, weight);
       made.weight = static_cast<uint32_t>(weight);
+    } else if (entry.key == "windows") {
+      status = take_windows(reading, made.windows);
     } else {
-      status = unknown_setting(heading, entry, {"waiting", "bytes", "weight"});
+      status = unknown_setting(heading, entry, {"waiting", "bytes", "weight", "windows"});
     }
     if (!status.ok()) return status;
   }

@@ -3,6 +3,7 @@
 #include "dns/route.h"
 #include "engine/control/config_special.h"
 #include "engine/control/config_syntax.h"
+#include "engine/control/config_windows.h"
 #include "queue/names.h"
 
 // The settings of [providers.NAME], [groups.NAME] and [[sources]].
@@ -71,6 +72,7 @@ SettingList<Rule> make_provider_settings() {
       DurationKind<Rule>{member<Rule, &Rule::sending, &Provider::in_doubt_delay_ns>,
                          kInDoubtDelayMin, kInDoubtDelayMax},
       "before such a recipient is tried again");
+  add("windows", windows_kind<Rule, &Rule::windows>(), kWindowsHelp);
   add_retry<Rule, &Rule::sending, &Provider::retry>(out);
   return out;
 }

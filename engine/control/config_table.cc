@@ -3,6 +3,7 @@
 #include "engine/control/config_sending_table.h"
 #include "engine/control/config_special.h"
 #include "engine/control/config_syntax.h"
+#include "engine/control/config_windows.h"
 
 // The settings of the tables that are not lists: [node] … [cache].
 
@@ -97,6 +98,8 @@ void add_smtp(SettingList<Config>& out) {
       1'000'000};
   add_limits<Config, &Config::global>("smtp", kTotal, out);
   add_sending<Config, &Config::fallback>("smtp", out);
+  out.push_back({"smtp", "windows", windows_kind<Config, &Config::windows>(), kWindowsHelp,
+                 Applies::at_reload});
   out.insert(out.end(),
              {
                  {"smtp", "early_mail_hosts",

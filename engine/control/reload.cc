@@ -103,6 +103,7 @@ class Comparison {
                     if (a.waiting != b.waiting) changed_.push_back(heading + ".waiting");
                     if (a.bytes != b.bytes) changed_.push_back(heading + ".bytes");
                     if (a.weight != b.weight) changed_.push_back(heading + ".weight");
+                    if (a.windows != b.windows) changed_.push_back(heading + ".windows");
                   });
   }
 

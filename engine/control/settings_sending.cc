@@ -1,4 +1,5 @@
 #include "engine/control/config_table.h"
+#include "engine/control/config_windows.h"
 #include "engine/control/settings.h"
 
 // How mail is sent: what the engine is told of it, each value with where it was set.
@@ -71,6 +72,7 @@ void set_fallback(const Config& config, EngineSettings& settings) {
   settings.fallback_limits = fallback.per_source;
   settings.fallback_per_tenant = fallback.per_tenant;
   settings.fallback_origins = std::move(fallback.origins);
+  settings.windows = windows_of(config.windows);
   settings.in_doubt = config.in_doubt;
   settings.in_doubt_delay_ns = fallback.in_doubt_delay_ns;
   for (const Config::InDoubtRule& rule : config.in_doubt_rules) {
@@ -122,12 +124,13 @@ void set_sources(const Config& config, EngineSettings& settings) {
 
 Provider complete_provider(const Config& config, const Config::ProviderRule& rule) {
   const std::string heading = "providers." + rule.name + ".";
-  Config::ProviderRule whole{rule.name, config.fallback, {}};
+  Config::ProviderRule whole{rule.name, config.fallback, {}, config.windows};
   whole.sending.name = rule.name;
   for (const SettingOf<Config::ProviderRule>& setting : provider_settings()) {
     if (config.places.contains(heading + setting.name())) copy_value(setting, rule, whole);
   }
   agree(whole.sending);
+  whole.sending.windows = windows_of(whole.windows);
   note_origins(config, whole.sending, [&](const std::string& name) {
     const std::string top = top_name(name);
     return top.empty() || config.places.contains(heading + name) ? heading + name : top;
@@ -155,6 +158,8 @@ void set_sending(const Config& config, EngineSettings& settings) {
     made.name = tenant.name;
     made.weight = tenant.weight.value_or(1);
     made.weight_origin = origin_of(config, "tenants." + tenant.name + ".weight");
+    made.windows = windows_of(tenant.windows);
+    made.windows_origin = origin_of(config, "tenants." + tenant.name + ".windows");
     settings.tenants.push_back(std::move(made));
   }
 }

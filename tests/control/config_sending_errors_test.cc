@@ -24,6 +24,10 @@ constexpr std::string_view kAddressRule =
 constexpr std::string_view kRedirectRule =
     "write a numeric address and a port, as in \"127.0.0.1:2525\" or \"[::1]:2525\", or \"\" for "
     "none";
+constexpr std::string_view kWindowRule =
+    " (a window is written like \"Mo-Fr 08:00-20:00 Europe/Berlin\")";
+constexpr std::string_view kWindowsRule =
+    "write a window in quotes, as in \"Mo-Fr 08:00-20:00 Europe/Berlin\", or a list of such";
 
 TEST(ConfigSendingErrors, WhatIsWrongAndWhere) {
   const auto text = [](std::string_view place, std::string_view what) {
@@ -95,6 +99,27 @@ TEST(ConfigSendingErrors, WhatIsWrongAndWhere) {
        "an address"},
       {"[providers.p]\nmx = []\nin_doubt = true\n",
        "a.toml:3:12: providers.p.in_doubt: write \"retry\", \"hold\" or \"assume-delivered\""},
+      {"[providers.p]\nmx = []\nwindows = \"Mo-Fr 8-20 Europe/Berlin\"\n",
+       text("a.toml:3:11: providers.p.windows: \"Mo-Fr 8-20 Europe/Berlin\": \"8-20\" is no time "
+            "of day, from 00:00 to 24:00",
+            kWindowRule)},
+      {"[smtp]\nwindows = [\"Mo-Fr 08:00-20:00\",\n  \"Xx 08:00-20:00\"]\n",
+       text("a.toml:3:3: smtp.windows: \"Xx 08:00-20:00\": \"Xx\" is no day: Mo Tu We Th Fr Sa Su",
+            kWindowRule)},
+      {"[smtp]\nwindows = \"08:00-20:00 Europe/Berlim\"\n",
+       text("a.toml:2:11: smtp.windows: \"08:00-20:00 Europe/Berlim\": there is no time zone "
+            "\"Europe/Berlim\" (names are those of the IANA database, as in /usr/share/zoneinfo)",
+            kWindowRule)},
+      {"[smtp]\nwindows = \"\"\n", text("a.toml:2:11: smtp.windows: \"\": is empty", kWindowRule)},
+      {"[smtp]\nwindows = \"Mo\"\n",
+       text(
+           "a.toml:2:11: smtp.windows: \"Mo\": the times are missing; 00:00-24:00 is the whole day",
+           kWindowRule)},
+      {"[smtp]\nwindows = 8\n", text("a.toml:2:11: smtp.windows: ", kWindowsRule)},
+      {"[tenants.acme]\nwindows = [\"Mo 08:00-20:00\", 5]\n",
+       text("a.toml:2:30: tenants.acme.windows: ", kWindowsRule)},
+      {"[tenants.acme]\nwindow = \"Mo 08:00-20:00\"\n",
+       "a.toml:2:1: there is no setting in [tenants.acme] \"window\": did you mean \"windows\"?"},
       {"[providers]\ngmail = 5\n",
        "a.toml:2:9: providers.gmail: write it as a table, headed [providers.gmail]"},
       {"[[providers]]\nname = \"p\"\n",
@@ -149,6 +174,16 @@ TEST(ConfigSendingErrors, WhatIsWrongAndWhere) {
        "a.toml:2:21: smtp.connections_total: is less than smtp.connections_per_site"},
   };
   for (const auto& one : kCases) EXPECT_EQ(error_of(one.file), one.error) << one.file;
+}
+
+// Each is well; together they are too many.
+TEST(ConfigSendingErrors, TooManyWindows) {
+  std::string list = "[smtp]\nwindows = [";
+  for (int i = 0; i < 100; ++i) list += "\"Mo 08:00-20:00\", ";
+  EXPECT_EQ(error_of(list + "]\n"), "was taken");
+  EXPECT_EQ(error_of(list + "\"Tu 08:00-20:00\"]\n"),
+            "a.toml:2:11: smtp.windows: \"Tu 08:00-20:00\": there are more than 100 windows" +
+                std::string(kWindowRule));
 }
 
 }  // namespace

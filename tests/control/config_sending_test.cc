@@ -5,6 +5,7 @@
 #include "engine/control/settings.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "queue/delivery_window.h"
 
 // Providers, groups, sources, pools, and limits: what the file says of how mail is sent.
 
@@ -116,6 +117,7 @@ use_pipelining = false
 early_mail = true
 in_doubt = "hold"
 in_doubt_delay = "26s"
+windows = "Mo 08:00-20:00"
 [providers.p.retry]
 initial = "27s"
 factor = 1.5
@@ -175,6 +177,8 @@ site_cap = "32s"
   EXPECT_EQ(p.in_doubt, InDoubtPolicy::hold);
   EXPECT_EQ(p.in_doubt_delay_ns, 26 * kSecond);
   EXPECT_EQ(p.retry.in_doubt_ns, 26 * kSecond);
+  ASSERT_NE(p.windows, nullptr);
+  EXPECT_EQ(p.windows->zones.size(), 1u);
   EXPECT_EQ(p.retry.initial_ns, 27 * kSecond);
   EXPECT_EQ(p.retry.factor, 1.5);
   EXPECT_EQ(p.retry.cap_ns, 28 * kSecond);
@@ -233,6 +237,50 @@ delay = "20m"
   EXPECT_EQ(settings.fallback_per_tenant.connections, 45u);
   EXPECT_EQ(settings.host_down_ns, kMinute);
   EXPECT_EQ(settings.retry.factor, 2.0);
+}
+
+// Said of a provider, they hold instead of those of all; a tenant's are beside them.
+TEST(ConfigSending, DeliveryWindows) {
+  const EngineSettings settings = settings_of(R"(
+[smtp]
+windows = ["Mo-Fr 08:00-20:00 Europe/Berlin", "Sa 10:00-12:00 Europe/Berlin; Su 10:00-12:00"]
+[providers.p]
+mx = ["p.example"]
+windows = "Tu 00:00-24:00"
+[providers.always]
+mx = ["a.example"]
+windows = []
+[providers.q]
+mx = ["q.example"]
+[tenants.acme]
+windows = "We 06:00-07:00"
+[tenants.b]
+weight = 2
+)");
+  const auto policy = make_policy(settings, nullptr);
+  const auto sending = [&policy](std::string_view mx) -> const Provider& {
+    return policy->providers[policy->provider_of("x.example", mx, mx)];
+  };
+  constexpr int64_t kMonday = 4 * kDay;  // 5 January 1970, 00:00 UTC
+  constexpr int64_t kBerlin = kHour;     // that much ahead of UTC in January
+  const auto opens = [](const std::shared_ptr<const queue::DeliveryWindows>& windows) {
+    return windows == nullptr ? 0 : windows->opens_wall_ns(kMonday) - kMonday;
+  };
+  EXPECT_EQ(opens(sending("").windows), 8 * kHour - kBerlin);
+  EXPECT_EQ(sending("").windows->zones.size(), 2u);
+  EXPECT_EQ(opens(sending("p.example").windows), kDay);
+  EXPECT_EQ(sending("a.example").windows, nullptr);
+  EXPECT_EQ(opens(sending("q.example").windows), 8 * kHour - kBerlin);
+  EXPECT_EQ(at(sending("").origins.at("windows")), "smtp.windows a.toml:3");
+  EXPECT_EQ(at(sending("p.example").origins.at("windows")), "providers.p.windows a.toml:6");
+  EXPECT_EQ(at(sending("q.example").origins.at("windows")), "smtp.windows a.toml:3");
+  EXPECT_EQ(opens(policy->tenants.at("acme").windows), 2 * kDay + 6 * kHour);
+  EXPECT_EQ(at(policy->tenants.at("acme").windows_origin), "tenants.acme.windows a.toml:13");
+  EXPECT_EQ(policy->tenants.at("b").windows, nullptr);
+
+  const EngineSettings defaults = settings_of("");
+  EXPECT_EQ(defaults.windows, nullptr);
+  for (const Provider& shipped : defaults.providers) EXPECT_EQ(shipped.windows, nullptr);
 }
 
 TEST(ConfigSending, OriginsNameTheLine) {
@@ -462,12 +510,14 @@ site_message_rate = "5/s"
 byte_rate = "3MiB/h"
 redirect = "[::1]:2525"
 family = "prefer-ipv4"
+windows = "Mo-Fr 08:00-20:00"
 [retry]
 factor = 1.0625
 [providers.zebra]
 mx = [".example.net"]
 retry = {initial = "1m", jitter = 0.125, intervals = ["1m", "90s"]}
 in_doubt = "hold"
+windows = ["Mo 08:00-20:00 Europe/Berlin", "Tu 08:00-20:00"]
 [providers."a.b"]
 domains = ["a.example"]
 groups = ["g", "microsoft"]
@@ -490,6 +540,7 @@ sources = {b = 3, "a:1" = 1}
 sticky = true
 [tenants.acme]
 weight = 5
+windows = "Mo 08:00-20:00"
 )";
   const std::string text = describe_config(good(file));
   EXPECT_EQ(describe_config(good(text)), text);
@@ -500,6 +551,10 @@ weight = 5
   EXPECT_EQ(again.providers[0].name, "zebra");
   EXPECT_EQ(again.providers[1].name, "a.b");
   EXPECT_EQ(again.fallback.retry.factor, 1.0625);
+  EXPECT_THAT(again.windows, ElementsAre("Mo-Fr 08:00-20:00"));
+  EXPECT_THAT(again.providers[0].windows,
+              ElementsAre("Mo 08:00-20:00 Europe/Berlin", "Tu 08:00-20:00"));
+  EXPECT_THAT(again.tenants[0].windows, ElementsAre("Mo 08:00-20:00"));
   // The same engine comes of both.
   const auto one = make_policy(settings_of(file), nullptr);
   const auto other = make_policy(settings_of(text), nullptr);

@@ -48,6 +48,20 @@ TEST(ReloadPlan, WhatHasChanged) {
       {"", "[[in_doubt.rules]]\ndomain = \"a.b\"\npolicy = \"hold\"\n", {}, {"in_doubt.rules"}},
       {"", "[limits]\nwaiting = 7\nspool = \"10GiB\"\n", {"limits.waiting"}, {"limits.spool"}},
       {"", "[providers.outlook]\nconnections = 37\n", {"providers.outlook.connections"}, {}},
+      {"", "[smtp]\nwindows = \"Mo 08:00-20:00\"\n", {"smtp.windows"}, {}},
+      {"[smtp]\nwindows = \"Mo 08:00-20:00\"\n",
+       "[smtp]\nwindows = [\"Mo 08:00-20:00\"]\n",
+       {},
+       {}},
+      {"[providers.p]\nmx = []\nwindows = \"Mo 08:00-20:00\"\n",
+       "[providers.p]\nmx = []\nwindows = \"Mo 08:00-21:00\"\n",
+       {"providers.p.windows"},
+       {}},
+      // Always open is not the same as nothing said of it.
+      {"[providers.p]\nmx = []\n",
+       "[providers.p]\nmx = []\nwindows = []\n",
+       {"providers.p.windows"},
+       {}},
       {"", "[providers.p]\nmx = [\"a.b\"]\n", {"providers.p"}, {}},
       {"[providers.p]\nmx = [\"a.b\"]\n", "", {"providers.p"}, {}},
       // Said of one provider, it does not follow that of all any more.
@@ -88,8 +102,9 @@ TEST(ReloadPlan, WhatHasChanged) {
        {"pools.p.sources", "pools.p.sticky", "pools.q"},
        {}},
       {"[tenants.a]\nweight = 2\n[tenants.b]\nweight = 2\n",
-       "[tenants.a]\nweight = 3\nwaiting = 4\nbytes = 5\n",
-       {"tenants.a.waiting", "tenants.a.bytes", "tenants.a.weight", "tenants.b"},
+       "[tenants.a]\nweight = 3\nwaiting = 4\nbytes = 5\nwindows = \"Mo 08:00-20:00\"\n",
+       {"tenants.a.waiting", "tenants.a.bytes", "tenants.a.weight", "tenants.a.windows",
+        "tenants.b"},
        {}},
   };
   for (const auto& one : kCases) {
