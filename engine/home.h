@@ -19,6 +19,7 @@
 #include "engine/home_erasure.h"
 #include "engine/home_lines.h"
 #include "engine/home_orders.h"
+#include "engine/home_reclaim.h"
 #include "engine/messages.h"
 #include "engine/own_values.h"
 #include "engine/recovered_home.h"
@@ -42,6 +43,7 @@ class HomeWhy;
 class Home final : public queue::JournalListener,
                    private HomeLines,
                    private HomeOrders,
+                   private HomeReclaim,
                    private HomeErasure {
  public:
   Home(ShardContext& shard, queue::Disk& disk, uint16_t number);
@@ -194,37 +196,6 @@ class Home final : public queue::JournalListener,
       std::vector<uint64_t> batches;
     };
     std::map<uint32_t, Contents> contents;
-  };
-  // What reclaim is at.
-  struct Reclaim {
-    enum class Stage : uint8_t { none, sweeping, carrying, durable };
-    struct Wanted {
-      uint8_t kind;     // extent, content, refusals
-      uint64_t number;  // of the extent, or of the batch
-      uint32_t serial;  // of the extent
-      queue::Location at;
-    };
-    Stage stage = Stage::none;
-    std::vector<uint32_t> segments;  // to be emptied; ascending
-    uint32_t slot = 0;
-    absl::flat_hash_map<uint32_t, std::vector<uint32_t>> slots;  // by extent
-    std::vector<uint64_t> batches;               // that have content or refusals there
-    std::vector<Wanted> wanted;                  // of the reader, in order
-    size_t taken = 0;                            // of these
-    std::map<uint32_t, uint32_t> contents_left;  // contents and refusals, by segment
-  };
-  // An extent, a content or refusals that were written anew, and count there when that is durable.
-  struct Carried {
-    uint64_t sequence = 0;
-    queue::Location at;
-    uint32_t first_index = 0;
-    uint32_t from = 0, from_serial = 0;                // the extent it was
-    std::vector<std::pair<uint32_t, uint16_t>> moves;  // slot, ordinal there
-    std::vector<uint32_t> places;                      // of the entries in the new extent, as moves
-    std::vector<uint32_t> pages;
-    // Instead, of a content or of refusals:
-    uint64_t batch = 0;
-    std::function<void(const queue::LiveBatch&)> apply;
   };
   static constexpr uint32_t kOrderedPerTurn = 8192;  // records looked at for orders
   // home.cc
@@ -417,14 +388,20 @@ class Home final : public queue::JournalListener,
   void expire_ready();
   void settle_in_place(uint32_t slot, queue::Outcome& outcome);
 
-  // home_slices.cc
+  // home_windows.cc
   const Provider& provider_of(HomeLane& lane);
+  Share& share_in_force(uint32_t number);
+  bool shut(HomeLane& lane, const Line& line);
+  int64_t opens_wall_ns(HomeLane& lane, Share& share);
+
+  // home_slices.cc
   int slice_with_room(HomeLane& lane, Line& line);
   int slice_of_source(HomeLane& lane, Line& line, uint16_t source);
   unsigned slice_at(HomeLane& lane, uint16_t source, uint16_t shard);
   void wake_lanes();
   void wake_all_lanes();
-  const SourcePool* pool_of(const Line& line) const;
+  int slice_of_sticky(HomeLane& lane, Line& line, const Share& share);
+  bool works(HomeLane& lane, const Line& line, uint16_t source);
 
   // home_settle.cc
   void settle(const Returned& item, const ReturnedMessage& message, uint16_t from);
@@ -534,9 +511,10 @@ class Home final : public queue::JournalListener,
   OwnPool own_pool_;
   std::vector<std::string> pool_names_;  // that recipients were fed with, by number from 1
   absl::flat_hash_map<std::string, uint32_t> pool_numbers_;
-  std::set<std::pair<int64_t, uint32_t>> down_;  // until when, site: lanes that wait for it
-  std::deque<uint32_t> unrouted_;                // domains that wait to be asked for
-  std::deque<uint32_t> failed_;  // domains whose route failed, with records to settle
+  // Until when, site: lanes that wait for it, or for a delivery window.
+  std::set<std::pair<int64_t, uint32_t>> down_;
+  std::deque<uint32_t> unrouted_;  // domains that wait to be asked for
+  std::deque<uint32_t> failed_;    // domains whose route failed, with records to settle
   uint32_t routes_asked_ = 0;
   uint32_t tickets_out_ = 0;
   std::unique_ptr<HomeWhy> why_;

@@ -37,7 +37,7 @@ void Home::dispatch_lane(HomeLane& lane, uint32_t& budget) {
     lane.hot = true;
   bool more = false;
   for (Line& line : lane.lines) {
-    if (dispatch_line(lane, line, budget)) more = true;
+    if (line.domains > 0 && !shut(lane, line) && dispatch_line(lane, line, budget)) more = true;
   }
   std::erase_if(lane.lines,
                 [](const Line& line) { return line.domains == 0 && line.out_total == 0; });

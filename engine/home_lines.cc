@@ -17,7 +17,12 @@ using queue::RecordState;
 uint32_t Home::share_number(const queue::LiveBatch& batch, std::string_view pool) {
   const auto [found, fresh] = share_numbers_.try_emplace(std::pair(batch.tenant, std::string(pool)),
                                                          static_cast<uint32_t>(shares_.size()));
-  if (fresh) shares_.push_back({batch.tenant, batch.batch.tenant, std::string(pool)});
+  if (fresh) {
+    Share& made = shares_.emplace_back();
+    made.tenant = batch.tenant;
+    made.tenant_name = batch.batch.tenant;
+    made.pool = pool;
+  }
   return found->second;
 }
 

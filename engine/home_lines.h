@@ -10,6 +10,7 @@
 #include "engine/policy.h"
 #include "queue/outcome.h"
 #include "queue/record_table.h"
+#include "queue/window_clock.h"
 
 namespace veredus {
 
@@ -22,6 +23,12 @@ struct HomeLines {
     uint32_t tenant = 0;
     std::string tenant_name;
     std::string pool;  // as fed
+    // Of the policy of that version:
+    uint64_t policy_version = 0;
+    const SourcePool* sources = nullptr;           // null: no pool has that name any more
+    const TenantPolicy* tenant_policy = nullptr;   // null: nothing was said of it
+    std::vector<const SourcePool::Member*> stuck;  // sticky: the pool's, in the tenant's order
+    queue::WindowClock window;                     // of the tenant
   };
   static constexpr uint32_t kNoDomain = UINT32_MAX;
   // The recipients of a domain that are due, of one share and band.
@@ -72,6 +79,8 @@ struct HomeLines {
     std::shared_ptr<const Site> site;
     const Provider* provider = nullptr;  // of the policy of that version
     uint64_t policy_version = 0;
+    queue::WindowClock window;  // of the provider
+    int64_t opens_mono_ns = 0;  // stands in Home::down_ until then, if that has not come
     std::vector<Slice> slices;  // the next one behind them; none goes
     std::vector<Line> lines;    // by band, then by share
     uint64_t ready = 0;

@@ -10,18 +10,15 @@ namespace {
 constexpr uint64_t kPassOfOne = 1 << 20;  // of a ticket at weight 1
 }
 
-// Null: no pool has that name any more; it waits for one.
-const SourcePool* Home::pool_of(const Line& line) const {
-  return shard_.policy->pool_named(shares_[line.share].pool);
-}
-
 // The source that has had least by its weight, of those with room: what one cannot take goes by
 // the others.
 int Home::slice_with_room(HomeLane& lane, Line& line) {
-  const SourcePool* const pool = pool_of(line);
-  if (pool == nullptr) return -1;
+  const Share& share = share_in_force(line.share);
+  const SourcePool* const pool = share.sources;
+  if (pool == nullptr) return -1;  // it waits for one of that name
   if (pool->members.size() == 1)
     return slice_of_source(lane, line, static_cast<uint16_t>(pool->members[0].source));
+  if (pool->sticky) return slice_of_sticky(lane, line, share);
   line.passes.resize(pool->members.size());
   int best = -1;
   size_t best_member = 0;
@@ -41,6 +38,21 @@ int Home::slice_with_room(HomeLane& lane, Line& line) {
   return best;
 }
 
+// The tenant's own one, or the next in his order while that does not work. It waits for room there.
+int Home::slice_of_sticky(HomeLane& lane, Line& line, const Share& share) {
+  for (const SourcePool::Member* const member : share.stuck) {
+    const auto source = static_cast<uint16_t>(member->source);
+    if (works(lane, line, source)) return slice_of_source(lane, line, source);
+  }
+  return -1;
+}
+
+// Mail can leave by that source, though perhaps not now.
+bool Home::works(HomeLane& lane, const Line& line, uint16_t source) {
+  return !shard_.policy->sources[source].removed && !shard_.exchange.source_missing(source) &&
+         suspension_of(lane, line, source) == nullptr;
+}
+
 unsigned Home::slice_at(HomeLane& lane, uint16_t source, uint16_t shard) {
   for (unsigned i = 0; i < lane.slices.size(); ++i) {
     if (lane.slices[i].source == source && lane.slices[i].shard == shard) return i;
@@ -55,9 +67,7 @@ unsigned Home::slice_at(HomeLane& lane, uint16_t source, uint16_t shard) {
 // work goes to where it is done fastest. All of them use the narrowest window: a slice that has
 // sessions already must not take up all that waits before the others have theirs.
 int Home::slice_of_source(HomeLane& lane, Line& line, uint16_t source) {
-  if (shard_.policy->sources[source].removed || shard_.exchange.source_missing(source) ||
-      suspension_of(lane, line, source) != nullptr)
-    return -1;
+  if (!works(lane, line, source)) return -1;
   const unsigned shards = shard_.exchange.shards();
   const unsigned owner = lane.site->owner;
   if (!lane.hot || shards == 1) {
@@ -79,14 +89,6 @@ int Home::slice_of_source(HomeLane& lane, Line& line, uint16_t source) {
       best = static_cast<int>(at);
   }
   return best;
-}
-
-const Provider& Home::provider_of(HomeLane& lane) {
-  if (lane.policy_version != shard_.policy->version) {
-    lane.provider = &shard_.policy->provider_of(*lane.site);
-    lane.policy_version = shard_.policy->version;
-  }
-  return *lane.provider;
 }
 
 // No host of the site can be reached from there: nothing is sent until then, and one of each line

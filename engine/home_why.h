@@ -129,6 +129,7 @@ class HomeWhy {
   bool parked_under(uint32_t slot, const queue::SlotFifo& parked) const;
   void tell_route(const Domain& domain, Waiting& item) const;
   void tell_ready(uint32_t slot, uint32_t steps, Walk& walk);
+  bool tell_window(HomeLane& lane, Home::Share& share, Waiting& item);
   bool tell_sources(HomeLane& lane, Line& line, const SourcePool& pool, uint32_t item,
                     const LaneLook& about, Walk& walk);
   void tell_out(uint32_t slot, Walk& walk);

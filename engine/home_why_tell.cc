@@ -201,8 +201,8 @@ void HomeWhy::tell_ready(uint32_t slot, uint32_t steps, Walk& walk) {
   Waiting& item = walk.visit.answer.waiting.back();
   item.state = "ready";
   const uint32_t share = share_of(slot);
-  const Home::Share& whose = home_.shares_[share];
-  const SourcePool* const pool = shard_.policy->pool_named(whose.pool);
+  Home::Share& whose = home_.share_in_force(share);
+  const SourcePool* const pool = whose.sources;
   if (pool == nullptr || pool->members.empty()) {
     Condition& none = add(
         item, "pool",
@@ -210,6 +210,7 @@ void HomeWhy::tell_ready(uint32_t slot, uint32_t steps, Walk& walk) {
     none.origin.setting = "pools." + whose.pool;
     return;
   }
+  if (tell_window(lane, whose, item)) return;
   Line* const line = Home::find_line(lane, share, queue::band_of(record.priority));
   if (line == nullptr) {
     add(item, "turn", "it is its turn");
@@ -230,6 +231,25 @@ void HomeWhy::tell_ready(uint32_t slot, uint32_t steps, Walk& walk) {
                      " of the same tenant and priority go before it at home, ", line->out_total,
                      " are out to be sent"));
   }
+}
+
+// True: it waits for one. Of two that are closed, the one that opens last is told.
+bool HomeWhy::tell_window(HomeLane& lane, Home::Share& share, Waiting& item) {
+  const int64_t opens = home_.opens_wall_ns(lane, share);
+  if (opens == 0) return false;
+  const Provider& provider = home_.provider_of(lane);
+  const bool of_tenant = provider.windows == nullptr || lane.window.until_wall_ns() != opens;
+  Condition& condition =
+      add(item, "window",
+          absl::StrCat("mail ",
+                       of_tenant          ? absl::StrCat("of tenant ", share.tenant_name)
+                       : provider.id == 0 ? "to this site"
+                                          : absl::StrCat("to provider ", provider.name),
+                       " goes in its delivery windows only, and none is open now"));
+  condition.clears_mono_ns = shard_.mono_ns + (opens - shard_.wall_ns);
+  condition.origin = of_tenant ? share.tenant_policy->windows_origin
+                               : origin_in(provider, "windows", "smtp.windows");
+  return true;
 }
 
 // True: one of them would take it now.

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <list>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -23,6 +24,7 @@
 #include "engine/store.h"
 #include "queue/orders.h"
 #include "queue/site_clock.h"
+#include "queue/window_clock.h"
 
 namespace veredus {
 
@@ -33,6 +35,12 @@ struct Target {
   io::Endpoint endpoint;
   uint16_t host = 0;  // of Site::hosts
   uint16_t preference = 0;
+};
+
+// Idle sessions that may idle equally long, by when they became so.
+struct IdleList {
+  smtp::Session* oldest = nullptr;
+  smtp::Session* newest = nullptr;
 };
 
 // What sessions of a lane are told; the same for all lanes with the same rules.
@@ -61,6 +69,7 @@ class Lane {
   std::vector<uint8_t>
       backlog;  // by home: bit width of what waited there when its last ticket left
   std::vector<uint32_t> windows;  // by home: as last told
+  IdleList* idle_list = nullptr;  // where its idle sessions stand
   std::vector<smtp::Session*>
       idle;                     // the one used last is used next: the others may grow old and close
   std::vector<Target> targets;  // resolved, refused addresses left out; by preference
@@ -83,9 +92,10 @@ class Lane {
   int64_t looks_again_mono_ns = 0;  // stands in Lanes::again_, if that has not come
   bool wants_place = false;         // stands in Lanes::without_place_
   int64_t transaction_ns =
-      20'000'000;          // moving average of one transaction; the first guess is a near server
-  double recipients = 1;   // moving average per transaction
-  queue::SiteClock clock;  // closed: no host could be reached, and is not tried
+      20'000'000;             // moving average of one transaction; the first guess is a near server
+  double recipients = 1;      // moving average per transaction
+  queue::WindowClock window;  // of the provider
+  queue::SiteClock clock;     // closed: no host could be reached, and is not tried
   // No further connection is dialled till then: one was refused while others work, or no socket or
   // no port of ours could be had.
   enum class NoGrowth : uint8_t { refused, no_descriptor, no_address };
@@ -262,6 +272,16 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void send_away(smtp::Session& session);
   void forget_finished();
 
+  // lane_windows.cc
+  struct TenantWindows {
+    uint64_t policy_version = 0;
+    std::shared_ptr<const queue::DeliveryWindows> windows;  // null: always open
+    queue::WindowClock clock;
+  };
+  TenantWindows& windows_of(const LaneQueue::Tenant& tenant);
+  int64_t opens_wall_ns(Lane& lane);
+  bool shut(Lane& lane, const LaneQueue::Tenant& tenant);
+
   // lane_orders.cc
   const queue::Order* order_for(const Lane& lane, const Work& work) const;
   bool held_back(Lane& lane, Work& work);
@@ -272,6 +292,8 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   size_t recipients_allowed(Lane& lane);
   bool tenant_allowed(Lane& lane, LaneQueue::Tenant& tenant, size_t& recipients);
   bool bytes_allowed(Lane& lane, Load& load);
+  bool tenant_bytes_allowed(Lane& lane, LaneQueue::Tenant& tenant, Load& load);
+  void block(Lane& lane, LaneQueue::Tenant& tenant, Resource lacks);
   void take_message_tokens(Lane& lane, LaneQueue::Tenant& tenant, Load& load);
   void take_back(Lane& lane, Load& load);
   void await_tokens(Lane& lane, Scope& scope, Resource resource, uint64_t next);
@@ -304,6 +326,8 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   // lane_send.cc
   bool offer_next(Lane& lane, smtp::Session& session);
   void put_on_idle(smtp::Session& session);
+  static void append(IdleList& list, smtp::Session& session);
+  static void remove(IdleList& list, smtp::Session& session);
   bool expired(const Work& work, const queue::Entry& entry) const;
   void expire(Work& work);
   void gather(LaneQueue::Tenant& tenant, Load& load, const smtp::Session& session, size_t allowed);
@@ -330,7 +354,8 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   absl::flat_hash_map<std::string, std::unique_ptr<SessionRules>> rules_;  // by what they say
   // By provider, or by site where none fits: whether it is a provider, its number.
   absl::flat_hash_map<std::pair<bool, uint32_t>, std::unique_ptr<TenantPasses>> passes_;
-  std::vector<uint32_t> weights_;    // by tenant number; 0: not looked up yet
+  std::vector<TenantWindows> tenant_windows_;  // by tenant number
+  std::vector<uint32_t> weights_;              // by tenant number; 0: not looked up yet
   size_t taking_up_ = kNotTakingUp;  // of lanes_in_order_: the next to take up the new rules
   std::vector<Lane*> unsettled_;     // want a connection, and wait for Limits::settled()
 
@@ -359,8 +384,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   Work* free_works_ = nullptr;
   std::deque<Load> load_slab_;
   std::vector<Load*> free_loads_;
-  smtp::Session* idle_oldest_ = nullptr;  // all idle sessions, by when they became so
-  smtp::Session* idle_newest_ = nullptr;
+  std::map<int64_t, IdleList> idle_lists_;  // all idle sessions, by how long they may, ns
   // Hosts that could not be reached from a source: passed over until then.
   absl::flat_hash_map<std::pair<std::array<uint8_t, 19>, uint16_t>, int64_t> down_hosts_;
   struct Race {

@@ -390,17 +390,19 @@ void Lanes::tell_windows(Lane& lane) {
 
 // Sessions nobody needs: oldest first, so each turn looks at those that go and one more.
 void Lanes::close_idle() {
-  while (idle_oldest_ != nullptr &&
-         (draining_ ||
-          shard_.mono_ns - idle_oldest_->ready_since_mono_ns() >= shard_.settings.idle_close_ns)) {
-    send_away(*idle_oldest_);
+  for (auto& [may_idle_ns, list] : idle_lists_) {
+    while (list.oldest != nullptr &&
+           (draining_ || shard_.mono_ns - list.oldest->ready_since_mono_ns() >= may_idle_ns))
+      send_away(*list.oldest);
   }
 }
 
 int64_t Lanes::next_due_mono_ns() const {
   int64_t next = INT64_MAX;
-  if (idle_oldest_ != nullptr)
-    next = idle_oldest_->ready_since_mono_ns() + shard_.settings.idle_close_ns;
+  for (const auto& [may_idle_ns, list] : idle_lists_) {
+    if (list.oldest != nullptr)
+      next = std::min(next, list.oldest->ready_since_mono_ns() + may_idle_ns);
+  }
   if (!again_.empty()) next = std::min(next, again_.begin()->first);
   if (!races_.empty()) next = std::min(next, races_.front().at_mono_ns);
   if (!without_place_.empty()) next = std::min(next, shard_.mono_ns + kPlaceAgainNs);

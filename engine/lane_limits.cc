@@ -264,14 +264,16 @@ void Lanes::relieve(Scope& scope) {
   constexpr unsigned kLookedAt = 64;
   const auto wanted = static_cast<uint32_t>(
       std::max<size_t>(scope.slots.owed(), scope.line(Resource::connections).without_session()));
-  smtp::Session* session = idle_oldest_;
-  for (unsigned left = kLookedAt; session != nullptr && left > 0 && scope.leaving < wanted;
-       --left) {
-    smtp::Session* const next = session->next;
-    const Lane& lane = *static_cast<Lane*>(session->place);
-    if (std::find(lane.slots.begin(), lane.slots.end(), &scope) != lane.slots.end())
-      send_away(*session);
-    session = next;
+  unsigned left = kLookedAt;
+  for (auto& [may_idle_ns, list] : idle_lists_) {
+    smtp::Session* next = nullptr;
+    for (smtp::Session* session = list.oldest;
+         session != nullptr && left > 0 && scope.leaving < wanted; session = next, --left) {
+      next = session->next;
+      const Lane& lane = *static_cast<Lane*>(session->place);
+      if (std::find(lane.slots.begin(), lane.slots.end(), &scope) != lane.slots.end())
+        send_away(*session);
+    }
   }
 }
 

@@ -79,12 +79,20 @@ void Lanes::take_up_policy(Lane& lane) {
   lane.policy = shard_.policy;
   lane.provider = &shard_.policy->provider_of(*lane.site);
   lane.rules = &rules_of(lane);
+  lane.window = {};
   leave_line(lane);
   lane.called_by = nullptr;
   release_held(lane);
   drop_blocked(lane);
   lane.waiting.each_tenant([](LaneQueue::Tenant& tenant) { tenant.scope = nullptr; });
   recount(lane);
+  if (IdleList* const list = &idle_lists_[lane.provider->idle_close_ns]; list != lane.idle_list) {
+    for (smtp::Session* const session : lane.idle) {
+      remove(*lane.idle_list, *session);
+      append(*list, *session);
+    }
+    lane.idle_list = list;
+  }
   lane.passes = &passes_of(*lane.provider, *lane.site);
   lane.waiting.use(*lane.passes);
   lane.waiting.each_tenant(

@@ -81,6 +81,20 @@ class LaneQueue {
   bool empty() const { return total_ == 0; }
   // Something urgent waits.
   bool urgent() const { return !bands_[0].tenants.empty(); }
+  // All that waits of a tenant that is not blocked.
+  template <class Take>
+  void take_tenant(uint32_t id, Take&& take) {
+    for (Band& band : bands_) {
+      Tenant* const tenant = find(band, id);
+      if (tenant == nullptr || tenant->blocked) continue;
+      while (!tenant->works.empty()) {
+        --total_;
+        take(*tenant->works.pop_front());
+      }
+      band.order->deactivate(id);
+      band.tenants.erase(band.tenants.begin() + (tenant - band.tenants.data()));
+    }
+  }
   // All that waits, in order; it is empty then.
   template <class Take>
   void take_all(Take&& take) {

@@ -55,6 +55,7 @@ void Lanes::expire(Work& work) {
 // an idle session. False: nothing may go now, the session goes on idling.
 bool Lanes::offer_next(Lane& lane, smtp::Session& session) {
   while (LaneQueue::Tenant* const tenant = lane.waiting.choose()) {
+    if (shut(lane, *tenant)) continue;
     size_t allowed = recipients_allowed(lane);
     if (allowed == 0) break;
     if (!tenant_allowed(lane, *tenant, allowed)) continue;
@@ -96,6 +97,7 @@ bool Lanes::offer_next(Lane& lane, smtp::Session& session) {
       take_back(lane, load);
       break;
     }
+    if (!tenant_bytes_allowed(lane, *tenant, load)) continue;
     take_message_tokens(lane, *tenant, load);
     lane.waiting.charge(*tenant, recipients);
     mark(load);
@@ -210,11 +212,21 @@ void Lanes::on_session_ready(smtp::Session& session) {
 
 void Lanes::put_on_idle(smtp::Session& session) {
   session.listed_idle = true;
-  static_cast<Lane*>(session.place)->idle.push_back(&session);
-  session.previous = idle_newest_;
+  Lane& lane = *static_cast<Lane*>(session.place);
+  lane.idle.push_back(&session);
+  append(*lane.idle_list, session);
+}
+
+void Lanes::append(IdleList& list, smtp::Session& session) {
+  session.previous = list.newest;
   session.next = nullptr;
-  (idle_newest_ == nullptr ? idle_oldest_ : idle_newest_->next) = &session;
-  idle_newest_ = &session;
+  (list.newest == nullptr ? list.oldest : list.newest->next) = &session;
+  list.newest = &session;
+}
+
+void Lanes::remove(IdleList& list, smtp::Session& session) {
+  (session.previous == nullptr ? list.oldest : session.previous->next) = session.next;
+  (session.next == nullptr ? list.newest : session.next->previous) = session.previous;
 }
 
 void Lanes::take_off_idle(smtp::Session& session) {
@@ -222,8 +234,7 @@ void Lanes::take_off_idle(smtp::Session& session) {
   session.listed_idle = false;
   Lane& lane = *static_cast<Lane*>(session.place);
   lane.idle.erase(std::find(lane.idle.rbegin(), lane.idle.rend(), &session).base() - 1);
-  (session.previous == nullptr ? idle_oldest_ : session.previous->next) = session.next;
-  (session.next == nullptr ? idle_newest_ : session.next->previous) = session.previous;
+  remove(*lane.idle_list, session);
 }
 
 void Lanes::on_session_outcome(smtp::Session& session, smtp::Outgoing* outgoing,

@@ -75,20 +75,25 @@ bool Lanes::tenant_allowed(Lane& lane, LaneQueue::Tenant& tenant, size_t& recipi
   const bool limited = scope.settings(*shard_.policy).connections != 0;
   const uint64_t here = limits_.tokens_here(scope, Resource::message_rate);
   if (limited && scope.slots.free() == 0) {
-    tenant.lacks = Resource::connections;
     limits_.ask_slots(scope, static_cast<uint32_t>(lane.idle.size() + 1));
-  } else if (here == 0) {
-    tenant.lacks = Resource::message_rate;
+    block(lane, tenant, Resource::connections);
+    return false;
+  }
+  if (here == 0) {
     limits_.ask_tokens(scope, Resource::message_rate, std::min<uint64_t>(tenant.works.count, 100),
                        1);
-  } else {
-    recipients = std::min<uint64_t>(recipients, here);
-    return true;
+    block(lane, tenant, Resource::message_rate);
+    return false;
   }
+  recipients = std::min<uint64_t>(recipients, here);
+  return true;
+}
+
+void Lanes::block(Lane& lane, LaneQueue::Tenant& tenant, Resource lacks) {
   lane.waiting.block(tenant);
+  tenant.lacks = lacks;
   tenant.key = {WaitLine::Rank::others, 0, ++came_};
-  scope.line(tenant.lacks).add(tenant.key, &lane);
-  return false;
+  tenant.scope->line(lacks).add(tenant.key, &lane);
 }
 
 // The size is known only now. False: tokens lack for so many bytes, and the lane stands in line.
@@ -103,6 +108,17 @@ bool Lanes::bytes_allowed(Lane& lane, Load& load) {
   return true;
 }
 
+// The same of the tenant's own limit: its recipients stand in front again, and in that line.
+bool Lanes::tenant_bytes_allowed(Lane& lane, LaneQueue::Tenant& tenant, Load& load) {
+  if (tenant.scope == nullptr) return true;
+  const uint64_t bytes = load.transaction.size;
+  if (limits_.tokens_here(*tenant.scope, Resource::byte_rate) >= bytes) return true;
+  limits_.ask_tokens(*tenant.scope, Resource::byte_rate, bytes, bytes);
+  take_back(lane, load);
+  block(lane, tenant, Resource::byte_rate);
+  return false;
+}
+
 void Lanes::take_message_tokens(Lane& lane, LaneQueue::Tenant& tenant, Load& load) {
   const uint64_t recipients = load.works.size();
   for (Scope* const scope : lane.scopes) {
@@ -111,6 +127,7 @@ void Lanes::take_message_tokens(Lane& lane, LaneQueue::Tenant& tenant, Load& loa
   }
   if (tenant.scope == nullptr) return;
   limits_.take_tokens(*tenant.scope, Resource::message_rate, recipients);
+  limits_.take_tokens(*tenant.scope, Resource::byte_rate, load.transaction.size);
   if (tenant.scope->settings(*shard_.policy).connections == 0) return;
   tenant.scope->slots.take();
   load.tenant_slot = tenant.scope;
@@ -152,10 +169,13 @@ void Lanes::call_for_tokens(Scope& scope, Resource resource) {
 
 // Each tenant's lanes stand in a line of its own.
 void Lanes::call_tenant(Scope& scope) {
-  for (const Resource resource : {Resource::connections, Resource::message_rate}) {
+  for (const Resource resource :
+       {Resource::connections, Resource::message_rate, Resource::byte_rate}) {
     WaitLine& line = scope.line(resource);
     uint64_t most = resource == Resource::connections ? scope.slots.free()
                                                       : limits_.tokens_here(scope, resource);
+    // Of bytes each may want many: one after the other.
+    if (resource == Resource::byte_rate) most = std::min<uint64_t>(most, 1);
     for (; most > 0 && !line.empty(); --most) {
       Lane& lane = *line.first();
       lane.waiting.each_blocked([&](LaneQueue::Tenant& tenant) {

@@ -240,7 +240,7 @@ void LaneWhy::explain(Lane& lane, const Place& place, Found& found) {
 }
 
 // What holds whatever the limits are.
-void LaneWhy::shut_lanes(const Lane& lane, Found& found) const {
+void LaneWhy::shut_lanes(Lane& lane, Found& found) const {
   const auto add = [&](const char* what, const char* text) {
     found.conditions.emplace_back();
     found.conditions.back().what = what;
@@ -251,6 +251,11 @@ void LaneWhy::shut_lanes(const Lane& lane, Found& found) const {
     add("reload",
         "since the configuration was read again all mail goes elsewhere: the connections that "
         "there are end first");
+  }
+  if (const int64_t opens = lanes_.opens_wall_ns(lane); opens != 0) {
+    add("window", "mail goes there in delivery windows only, and none is open now");
+    found.conditions.back().clears_mono_ns = shard_.mono_ns + (opens - shard_.wall_ns);
+    found.conditions.back().origin = origin_in(*lane.provider, "windows", "smtp.windows");
   }
   if (lane.wants_place || lanes_.marks_.places_free() == 0) {
     add("disk_behind",
@@ -264,11 +269,12 @@ void LaneWhy::tenant_limits(Lane& lane, const Place& place, Found& found) {
   const LaneQueue::Tenant& tenant = *place.tenant;
   Scope& scope = *tenant.scope;
   const LimitSettings& settings = scope.settings(*shard_.policy);
-  if (limits_.tokens_here(scope, Resource::message_rate) == 0) {
-    Place own = place;
-    own.higher = own.others = 0;
+  Place own = place;
+  own.higher = own.others = 0;
+  if (limits_.tokens_here(scope, Resource::message_rate) == 0)
     return rate(lane, scope, Resource::message_rate, own, found);
-  }
+  if (tenant.blocked && tenant.lacks == Resource::byte_rate)
+    return rate(lane, scope, Resource::byte_rate, own, found);
   if (settings.connections == 0 || scope.slots.free() > 0) return;
   Condition condition = limit_condition(scope, Resource::connections, lane, place);
   const double turns =
@@ -309,13 +315,7 @@ void LaneWhy::rate(Lane& lane, Scope& scope, Resource resource, const Place& pla
       return &other != &lane;
     });
   } else {
-    // Those of other lanes in the line come in between.
-    look.tokens = place.ahead() + 1;
-    scope.line(resource).each([&](const Lane& other) {
-      if (&other != &lane)
-        look.tokens += std::min<uint64_t>(place.ahead() + 1, other.waiting.total());
-      return steps_left_ > 0 && --steps_left_ > 0;
-    });
+    look.tokens = place.ahead() + 1 + between(lane, scope, place);
   }
   if (resource == Resource::byte_rate) {
     look.tokens =
@@ -323,6 +323,21 @@ void LaneWhy::rate(Lane& lane, Scope& scope, Resource resource, const Place& pla
   }
   found.rates.emplace_back(found.conditions.size(), look);
   found.conditions.push_back(limit_condition(scope, resource, lane, place));
+}
+
+// Those of other lanes with that limit, who take turns with this one: whether they stand in its line
+// already does not matter.
+uint64_t LaneWhy::between(const Lane& lane, const Scope& scope, const Place& place) {
+  uint64_t sum = 0;
+  for (const Lane* const other : lanes_.lanes_in_order_) {
+    if (steps_left_ == 0) break;
+    --steps_left_;
+    if (other == &lane || other->waiting.empty() ||
+        std::find(other->scopes.begin(), other->scopes.end(), &scope) == other->scopes.end())
+      continue;
+    sum += std::min<uint64_t>(place.ahead() + 1, other->waiting.total());
+  }
+  return sum;
 }
 
 void LaneWhy::connections(Lane& lane, const Place& place, Found& found) {

@@ -51,10 +51,11 @@ class LaneWhy {
   bool find_under_way(const LaneLook& look, const Lane& lane, Waiting& item, Found& found);
   Place place_in(const Lane& lane, uint32_t tenant, uint8_t band, uint64_t own) const;
   void explain(Lane& lane, const Place& place, Found& found);
-  void shut_lanes(const Lane& lane, Found& found) const;
+  void shut_lanes(Lane& lane, Found& found) const;
   void tenant_limits(Lane& lane, const Place& place, Found& found);
   void rates(Lane& lane, const Place& place, Found& found);
   void rate(Lane& lane, Scope& scope, Resource resource, const Place& place, Found& found);
+  uint64_t between(const Lane& lane, const Scope& scope, const Place& place);
   void connections(Lane& lane, const Place& place, Found& found);
   void no_connection(Lane& lane, Found& found);
   bool at_connection_limit(Lane& lane, const Place& place, Found& found);

@@ -2,13 +2,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "queue/window_clock.h"
 
 namespace veredus::queue {
 
@@ -48,19 +48,5 @@ struct DeliveryWindows {
 absl::StatusOr<DeliveryWindows> parse_windows(const std::vector<std::string>& texts);
 absl::StatusOr<DeliveryWindows> parse_windows(std::string_view text);
 inline constexpr size_t kWindowsMax = 100;
-
-// Remembers up to when an answer holds, so that asking again costs a comparison. Small and mutable;
-// one for each owner. For windows that were replaced: a new one.
-class WindowClock {
- public:
-  bool open(const DeliveryWindows& windows, int64_t wall_ns);
-  // After open(): when it has to be asked again. If it said no: when it opens.
-  int64_t until_wall_ns() const { return until_wall_ns_; }
-
- private:
-  int64_t from_wall_ns_ = std::numeric_limits<int64_t>::max();  // holds for from ≤ t < until
-  int64_t until_wall_ns_ = std::numeric_limits<int64_t>::min();
-  bool open_ = false;
-};
 
 }  // namespace veredus::queue

@@ -70,6 +70,10 @@ class SmallEngine final : private Exchange::Answers {
     return live == nullptr ? 0 : live->batch.number;
   }
 
+  const queue::LiveBatch& batch(const std::string& name, const std::string& tenant = "t") const {
+    return *intake_->find(tenant, name);
+  }
+
   // A turn of one shard, or time moves to when the next thing happens.
   void step() {
     internet.run_due();
@@ -228,7 +232,9 @@ class SmallEngine final : private Exchange::Answers {
       place->shard->resume(committed, spool.marks, spool.orders);
       core_->publish(place->id);
     }
-    intake_ = std::make_unique<intake::Intake>(*core_, intake::IntakeSettings());
+    intake::IntakeSettings of_intake;
+    of_intake.feed.limits.pools.clear();  // any
+    intake_ = std::make_unique<intake::Intake>(*core_, of_intake);
     intake_->set_next_number(spool.next_batch);
     for (const auto& live : spool.batches) intake_->restore(live);
   }

@@ -49,7 +49,11 @@ TEST_P(TenantWeights, AreTheirSharesOfAProvider) {
         p.session_limits = settings.session_limits;
         p.dialogue = settings.dialogue;
         settings.providers.push_back(p);
-        for (const auto& [name, weight] : weights) settings.tenants.push_back({name, weight, {}});
+        for (const auto& [name, weight] : weights) {
+          TenantPolicy& tenant = settings.tenants.emplace_back();
+          tenant.name = name;
+          tenant.weight = weight;
+        }
         faults.latency_max_ns = 20'000'000;
       },
       with.shards);

@@ -1,0 +1,243 @@
+// What the rules of sending say, each seen at the servers: delivery windows, sources that tenants
+// keep to, limits of a tenant, how long connections idle.
+
+#include <map>
+#include <set>
+
+#include <gtest/gtest.h>
+
+#include "queue/delivery_window.h"
+#include "tests/engine/small_engine.h"
+
+namespace veredus::sim {
+namespace {
+
+constexpr int64_t kSecond = SmallEngine::kSecond;
+
+std::shared_ptr<const queue::DeliveryWindows> windows(const std::string& text) {
+  return std::make_shared<queue::DeliveryWindows>(*queue::parse_windows(text));
+}
+
+// The mail of d0 belongs to it.
+Provider& add_provider(EngineSettings& settings) {
+  Provider& made = settings.providers.emplace_back();
+  made.name = "p";
+  made.mx = {"mx0.sim"};
+  made.recipients_per_transaction = 1;
+  made.session_limits = settings.session_limits;
+  made.dialogue = settings.dialogue;
+  return made;
+}
+
+// The world begins on a Tuesday at 22:13:21 UTC.
+int64_t at(const SmallEngine& engine, int minute, int second) {
+  const int64_t tuesday_22 = 1'700'000'000 - 13 * 60 - 20;
+  return (tuesday_22 + minute * 60 + second) * kSecond - engine.clock.wall_minus_mono;
+}
+
+size_t taken_at(const SmallEngine& engine, const std::string& domain) {
+  size_t count = 0;
+  for (const auto& [to, receipts] : engine.internet.ledger) count += to.ends_with("@" + domain);
+  return count;
+}
+
+// -------------------------------------------------------------------------------------------------
+// delivery windows
+
+TEST(DeliveryWindow, AProviderGetsItsMailInItOnly) {
+  SmallEngine engine([](EngineSettings& settings, Faults&) {
+    add_provider(settings).windows = windows("Tu 22:15-22:16 UTC; Tu 22:20-22:21 UTC");
+    settings.providers[0].per_source.rates[static_cast<size_t>(Resource::message_rate)] = {10,
+                                                                                           kSecond};
+  });
+  engine.feed("b", SmallEngine::recipients(1000, 0));
+  engine.feed("other", SmallEngine::recipients(10, 1));
+  engine.run_to(at(engine, 14, 59));
+  EXPECT_EQ(taken_at(engine, "d0.sim"), 0u);
+  EXPECT_EQ(taken_at(engine, "d1.sim"), 10u) << "nobody else waits for it";
+  engine.run_to(at(engine, 16, 1));  // what is under way is ended
+  const size_t first = taken_at(engine, "d0.sim");
+  EXPECT_GT(first, 500u);
+  EXPECT_LT(first, 650u);
+  const uint64_t turns = engine.turns;
+  engine.run_to(at(engine, 19, 59));
+  EXPECT_EQ(taken_at(engine, "d0.sim"), first);
+  EXPECT_LT(engine.turns - turns, 2000u) << "a closed window costs nothing";
+  engine.run_to(at(engine, 21, 1));
+  EXPECT_EQ(taken_at(engine, "d0.sim"), 1000u);
+}
+
+TEST(DeliveryWindow, ATenantSendsInHisOnly) {
+  SmallEngine engine([](EngineSettings& settings, Faults&) {
+    TenantPolicy& tenant = settings.tenants.emplace_back();
+    tenant.name = "shy";
+    tenant.windows = windows("Tu 22:15-22:16 UTC");
+  });
+  engine.feed("b", SmallEngine::recipients(100, 0), "", "shy");
+  engine.feed("c", SmallEngine::recipients(50, 1));
+  std::vector<std::string> same_site;
+  for (int i = 0; i < 50; ++i) same_site.push_back("s" + std::to_string(i) + "@d0.sim");
+  engine.feed("d", same_site);
+  engine.run_to(at(engine, 14, 59));
+  EXPECT_EQ(engine.internet.ledger.size(), 100u) << "others go, to the same site too";
+  engine.run_to(at(engine, 15, 30));
+  EXPECT_EQ(engine.internet.ledger.size(), 200u);
+}
+
+// The window closes by a reload, and opens by another one.
+TEST(DeliveryWindow, FollowsAReload) {
+  SmallEngine engine([](EngineSettings& settings, Faults&) {
+    settings.fallback_limits.rates[static_cast<size_t>(Resource::message_rate)] = {10, kSecond};
+  });
+  engine.feed("b", SmallEngine::recipients(400, 0));
+  engine.run_to(engine.clock.mono + 10 * kSecond);
+  engine.settings.windows = windows("We 08:00-20:00 UTC");
+  engine.core().reload(engine.settings);
+  engine.run_to(engine.clock.mono + kSecond);
+  const size_t before = engine.internet.ledger.size();
+  engine.run_to(engine.clock.mono + 30 * kSecond);
+  EXPECT_EQ(engine.internet.ledger.size(), before);
+  EXPECT_LT(before, 200u);
+  engine.settings.windows = nullptr;
+  engine.core().reload(engine.settings);
+  engine.run_to(engine.clock.mono + 60 * kSecond);
+  EXPECT_EQ(engine.internet.ledger.size(), 400u);
+}
+
+// Who waits for a window longer than his time is given up, and told so.
+TEST(DeliveryWindow, WhoWaitsTooLongExpires) {
+  SmallEngine engine(
+      [](EngineSettings& settings, Faults&) { settings.windows = windows("Mo 08:00-09:00 UTC"); });
+  engine.feed("b", SmallEngine::recipients(20), ",\"expires\":\"5m\"");
+  engine.run_to(engine.clock.mono + 310 * kSecond);
+  EXPECT_EQ(engine.batch("b").tally.expired, 20u);
+}
+
+// -------------------------------------------------------------------------------------------------
+// sources
+
+void add_sources(EngineSettings& settings, bool sticky) {
+  settings.sources.clear();
+  SourcePool& pool = settings.pools.emplace_back();
+  pool.name = "default";
+  pool.sticky = sticky;
+  for (uint32_t i = 0; i < 3; ++i) {
+    SourceSettings& source = settings.sources.emplace_back();
+    source.name = "s" + std::to_string(i);
+    io::parse_address("10.9.9." + std::to_string(i + 1), source.address);
+    pool.members.push_back({i, 1});
+  }
+}
+
+// Of each tenant, the sources that his mail to sites of his own has left by.
+std::map<unsigned, std::set<std::string>> sources_of_tenants(SmallEngine& engine) {
+  std::map<unsigned, std::set<std::string>> sources;
+  for (const SiteState& site : engine.sites()) {
+    if (site.site.empty()) continue;
+    const auto number = static_cast<unsigned>(std::stoul(site.site.substr(2)));
+    sources[number].insert(site.sources.begin(), site.sources.end());
+  }
+  return sources;
+}
+
+void feed_tenants(SmallEngine& engine, const std::string& batch) {
+  for (unsigned tenant = 0; tenant < 12; ++tenant)
+    engine.feed(batch, SmallEngine::recipients(30, tenant), "", "t" + std::to_string(tenant));
+}
+
+TEST(StickyPool, EachTenantKeepsToOneSource) {
+  SmallEngine engine([](EngineSettings& settings, Faults&) { add_sources(settings, true); });
+  feed_tenants(engine, "b");
+  engine.run_to(engine.clock.mono + 60 * kSecond);
+  EXPECT_EQ(engine.internet.taken, 360u);
+  std::set<std::string> all;
+  for (const auto& [tenant, sources] : sources_of_tenants(engine)) {
+    EXPECT_EQ(sources.size(), 1u) << tenant;
+    all.insert(sources.begin(), sources.end());
+  }
+  EXPECT_EQ(all.size(), 3u) << "they are spread over all";
+}
+
+TEST(StickyPool, WithoutItEachUsesAll) {
+  SmallEngine engine([](EngineSettings& settings, Faults&) { add_sources(settings, false); });
+  feed_tenants(engine, "b");
+  engine.run_to(engine.clock.mono + 60 * kSecond);
+  for (const auto& [tenant, sources] : sources_of_tenants(engine))
+    EXPECT_EQ(sources.size(), 3u) << tenant;
+}
+
+// Only those move whose source is gone.
+TEST(StickyPool, ATenantMovesWhileHisSourceIsGone) {
+  SmallEngine engine([](EngineSettings& settings, Faults&) { add_sources(settings, true); });
+  feed_tenants(engine, "b");
+  engine.run_to(engine.clock.mono + 60 * kSecond);
+  const auto before = sources_of_tenants(engine);
+  engine.settings.sources.erase(engine.settings.sources.begin());
+  engine.settings.pools[0].members = {{0, 1}, {1, 1}};
+  engine.core().reload(engine.settings);
+  feed_tenants(engine, "c");
+  engine.run_to(engine.clock.mono + 60 * kSecond);
+  EXPECT_EQ(engine.internet.taken, 720u);
+  for (const auto& [tenant, sources] : sources_of_tenants(engine)) {
+    const bool moved = before.at(tenant).contains("s0");
+    EXPECT_EQ(sources.size(), moved ? 2u : 1u) << tenant;
+  }
+}
+
+// -------------------------------------------------------------------------------------------------
+// limits of a tenant
+
+TEST(TenantLimit, OfBytes) {
+  SmallEngine engine([](EngineSettings& settings, Faults&) {
+    add_provider(settings).per_tenant.rates[static_cast<size_t>(Resource::byte_rate)] = {10'000,
+                                                                                         kSecond};
+  });
+  engine.feed("b", SmallEngine::recipients(2000), "", "one");
+  std::vector<std::string> of_two;
+  for (int i = 0; i < 2000; ++i) of_two.push_back("s" + std::to_string(i) + "@d0.sim");
+  engine.feed("b", of_two, "", "two");
+  const auto taken = [&](char first) {
+    size_t count = 0;
+    for (const auto& [to, receipts] : engine.internet.ledger) count += to[0] == first;
+    return static_cast<double>(count);
+  };
+  engine.run_to(engine.clock.mono + 5 * kSecond);
+  const double one = taken('r'), two = taken('s');
+  engine.run_to(engine.clock.mono + 10 * kSecond);
+  // Some 200 bytes each, with its trace fields.
+  const double bytes = engine.batch("b", "one").tally.delivered == 0 ? 0 : 10 * 10'000;
+  EXPECT_GT(taken('r') - one, bytes / 300);
+  EXPECT_LT(taken('r') - one, bytes / 150);
+  EXPECT_NEAR(taken('s') - two, taken('r') - one, 10);
+}
+
+// -------------------------------------------------------------------------------------------------
+// connections
+
+TEST(IdleClose, IsTheProvidersOwn) {
+  SmallEngine engine([](EngineSettings& settings, Faults&) {
+    add_provider(settings).idle_close_ns = 60 * kSecond;
+    settings.idle_close_ns = 2 * kSecond;
+  });
+  engine.feed("b", SmallEngine::recipients(3, 0));
+  engine.feed("c", SmallEngine::recipients(3, 1));
+  ASSERT_TRUE(engine.run_until([&] { return engine.internet.taken == 6; }, 60 * kSecond));
+  const int64_t done = engine.clock.mono;
+  const auto open = [&](uint32_t site) {
+    const auto found = engine.internet.open_by_site.find(10u << 16 | site);
+    return found == engine.internet.open_by_site.end() ? 0 : found->second;
+  };
+  engine.run_to(done + kSecond);
+  EXPECT_GT(open(0), 0u);
+  EXPECT_GT(open(1), 0u);
+  engine.run_to(done + 10 * kSecond);
+  EXPECT_GT(open(0), 0u);
+  EXPECT_EQ(open(1), 0u);
+  engine.settings.providers[0].idle_close_ns = 3 * kSecond;
+  engine.core().reload(engine.settings);
+  engine.run_to(done + 15 * kSecond);
+  EXPECT_EQ(open(0), 0u) << "connections that idle follow a reload";
+}
+
+}  // namespace
+}  // namespace veredus::sim
