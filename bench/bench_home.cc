@@ -222,6 +222,7 @@ class HomeAlone final : private Exchange::Answers, private io::Wake {
       auto site = std::make_shared<Site>();
       site->number = i + 1;
       site->key = "mx" + std::to_string(i) + ".mail.example";
+      site->hosts.push_back({site->key, 10});
       sites_.push_back(std::move(site));
     }
     if (!home_.recover().ok()) std::abort();
