@@ -91,7 +91,7 @@ std::string parse(int argc, char** argv, Settings& s) {
   }
   if (s.distinct) return "";
   if (s.template_file.empty()) {
-    s.bare.text = make_template(s.bare.size);
+    s.bare.text = make_template(s.bare.size, s.bare.domains);
     return "";
   }
   std::ifstream file(s.template_file, std::ios::binary);

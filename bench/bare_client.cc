@@ -72,7 +72,7 @@ std::string BareClient::set_up() {
     distinct_ = make_distinct(options_.messages, options_.domains, options_.size);
     content_size_ = distinct_.size() / std::max(options_.messages, 1u) - 3;
   } else {
-    message_ = place_slots(options_.text);
+    message_ = place_slots(options_.text, options_.domains);
     if (message_.text.empty())
       return "the template must end with CR LF and have no line with a dot first";
     content_size_ = message_.text.size();
@@ -84,7 +84,8 @@ std::string BareClient::set_up() {
   std::string size = std::to_string(content_size_);
   envelope_ =
       place_slots("MAIL FROM:<bounce@bench.test> SIZE=" + size + "\r\nRCPT TO:<{{to}}>\r\n" +
-                  (options_.chunking ? "BDAT " + size + " LAST\r\n" : "DATA\r\n"));
+                      (options_.chunking ? "BDAT " + size + " LAST\r\n" : "DATA\r\n"),
+                  options_.domains);
   return "";
 }
 
@@ -208,11 +209,12 @@ void BareClient::next_message(uint32_t slot) {
     c.id += options_.domains;
   }
   uint32_t domain = c.id % options_.domains;
+  const size_t digits = envelope_.digits_of_domain;
   for (size_t at : envelope_.ids) put_digits(c.envelope.data() + at, kIdDigits, c.id);
-  for (size_t at : envelope_.domains) put_digits(c.envelope.data() + at, kDomainDigits, domain);
+  for (size_t at : envelope_.domains) put_digits(c.envelope.data() + at, digits, domain);
   char* content = options_.chunking ? c.envelope.data() + envelope_.text.size() : c.head.data();
   for (size_t at : message_.ids) put_digits(content + at, kIdDigits, c.id);
-  for (size_t at : message_.domains) put_digits(content + at, kDomainDigits, domain);
+  for (size_t at : message_.domains) put_digits(content + at, digits, domain);
   c.phase = Phase::envelope;
   c.replies_due = 3;
   if (!options_.chunking || (distinct_.empty() && tail_.empty())) {

@@ -7,8 +7,7 @@ namespace {
 
 constexpr std::string_view kIdSlot = "{{id}}";
 constexpr std::string_view kToSlot = "{{to}}";
-constexpr std::string_view kDomain = "@d0000.bench.test";
-constexpr size_t kToSize = 1 + kIdDigits + kDomain.size();
+constexpr std::string_view kDomainEnd = ".bench.test";
 constexpr size_t kLine = 78;  // with CR LF
 
 constexpr std::string_view kHead =
@@ -29,11 +28,15 @@ uint64_t mix(uint64_t z) {
   return z ^ (z >> 31);
 }
 
-size_t rendered_size(std::string_view text) {
+size_t to_size(uint32_t domains) {
+  return 1 + kIdDigits + 2 + domain_digits(domains) + kDomainEnd.size();
+}
+
+size_t rendered_size(std::string_view text, uint32_t domains) {
   size_t size = text.size();
   for (size_t at = text.find("{{"); at != text.npos; at = text.find("{{", at + 1)) {
     if (text.substr(at, kIdSlot.size()) == kIdSlot) size += kIdDigits - kIdSlot.size();
-    if (text.substr(at, kToSlot.size()) == kToSlot) size += kToSize - kToSlot.size();
+    if (text.substr(at, kToSlot.size()) == kToSlot) size += to_size(domains) - kToSlot.size();
   }
   return size;
 }
@@ -63,16 +66,17 @@ void put_digits(char* at, size_t width, uint32_t value) {
 }
 
 std::string recipient_of(uint32_t id, uint32_t domains) {
+  const size_t digits = domain_digits(domains);
   std::string to = "u";
-  to.append(kIdDigits, '0').append(kDomain);
+  to.append(kIdDigits, '0').append("@d").append(digits, '0').append(kDomainEnd);
   put_digits(to.data() + 1, kIdDigits, id);
-  put_digits(to.data() + 1 + kIdDigits + 2, kDomainDigits, id % domains);
+  put_digits(to.data() + 1 + kIdDigits + 2, digits, id % domains);
   return to;
 }
 
-std::string make_template(size_t size) {
+std::string make_template(size_t size, uint32_t domains) {
   std::string text(kHead);
-  size_t have = rendered_size(text);
+  size_t have = rendered_size(text, domains);
   if (size >= have + 2) append_lines(text, size - have, 1);
   return text;
 }
@@ -99,12 +103,13 @@ std::string render(std::string_view text, uint32_t id, uint32_t domains) {
 size_t Slotted::end_of_slots() const {
   size_t end = 0;
   for (size_t at : ids) end = std::max(end, at + kIdDigits);
-  for (size_t at : domains) end = std::max(end, at + kDomainDigits);
+  for (size_t at : domains) end = std::max(end, at + digits_of_domain);
   return end;
 }
 
-Slotted place_slots(std::string_view text) {
+Slotted place_slots(std::string_view text, uint32_t domains) {
   Slotted slotted;
+  slotted.digits_of_domain = domain_digits(domains);
   bool dotted = text.substr(0, 1) == "." || text.find("\n.") != text.npos;
   if (dotted || text.size() < 2 || text.substr(text.size() - 2) != "\r\n") return slotted;
   size_t grown = 0;
@@ -115,10 +120,10 @@ Slotted place_slots(std::string_view text) {
     } else if (text.substr(at, kToSlot.size()) == kToSlot) {
       slotted.ids.push_back(at + grown + 1);
       slotted.domains.push_back(at + grown + 1 + kIdDigits + 2);
-      grown += kToSize - kToSlot.size();
+      grown += to_size(domains) - kToSlot.size();
     }
   }
-  slotted.text = render(text, 0, 1);
+  slotted.text = render(text, 0, domains);
   return slotted;
 }
 

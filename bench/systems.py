@@ -1,4 +1,4 @@
-"""What bench/compare runs: the sink, and the three systems that deliver into it.
+"""What bench/compare runs: the sink, and the systems that deliver into it.
 
 Every system has run(case, size, messages, sink) -> Measured. All are pinned to the one processor
 `cpu`; sink, name server, feeder and injector to `other_cpu`.
@@ -48,9 +48,10 @@ class World:
     def directory(self, name):
         return tempfile.mkdtemp(prefix=name + "-", dir=self.work)
 
-    def template(self, size):
-        return subprocess.run([self.tools["bare"], "--print-template", "--size", str(size)], check=True,
-                              capture_output=True, text=True).stdout.replace("\n", "\r\n")
+    def template(self, size, domains=1):
+        return subprocess.run([self.tools["bare"], "--print-template", "--size", str(size), "--domains",
+                               str(domains)], check=True, capture_output=True,
+                              text=True).stdout.replace("\n", "\r\n")
 
 
 class Sink:
@@ -151,9 +152,21 @@ class Bare:
                         counters["bytes"], counters["connections"])
 
 
+class Lookups:
+    """The names of a case's domains asked for, and nothing else: as if each message had its part of that."""
+
+    def __init__(self, world):
+        self.world = world
+
+    def run(self, case, size, messages, sink):
+        found = run_bare([self.world.tools["bare_lookups"], "--domains", str(case.domains), "--server",
+                          "%s:%d" % self.world.dns, "--cpu", str(self.world.cpu)])
+        return Measured(found["seconds"], found["cpu_us"], 0, 0, 0)
+
+
 def recipient(index, domains):
     """As bench/bare_message.h has it."""
-    return "u%09d@d%04d.bench.test" % (index, index % domains)
+    return "u%09d@d%0*d.bench.test" % (index, 4 if domains <= 10_000 else 6, index % domains)
 
 
 def veredus_config(world, directory):
@@ -232,7 +245,7 @@ class Veredus:
             raise Failed("veredus send: " + result.stdout.strip())
 
     def _write_batch(self, directory, name, case, size, messages):
-        template = self.world.template(size)
+        template = self.world.template(size, case.domains)
         dice = random.Random(7)
         pool = "".join(dice.choices("abcdefghijklmnopqrstuvwxyz", k=1 << 20))
         head = {"batch": name, "sender": "bounce@bench.test"}
@@ -297,5 +310,7 @@ def system_of(name, world):
         return Bare(world)
     if name == "veredus":
         return Veredus(world)
+    if name == "lookups":
+        return Lookups(world)
     from postfix import Postfix  # only where it is wanted: it may have to be installed
     return Postfix(world)

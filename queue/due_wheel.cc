@@ -2,73 +2,67 @@
 
 #include <bit>
 #include <cassert>
+#include <new>
 
 namespace veredus::queue {
-namespace {
 
-// First set bit at or after `from`, or 256.
-unsigned first_set(const std::array<uint64_t, 4>& bits, unsigned from) {
-  for (unsigned word = from / 64; word < 4; ++word) {
-    const uint64_t rest = word == from / 64 ? bits[word] >> (from % 64) << (from % 64) : bits[word];
-    if (rest != 0) return word * 64 + static_cast<unsigned>(std::countr_zero(rest));
+uint32_t SlotBits::first(uint32_t from) const {
+  if (from >= count_) return count_;
+  size_t word = from / 64;
+  if (const uint64_t rest = words_[word] >> (from % 64); rest != 0)
+    return from + static_cast<uint32_t>(std::countr_zero(rest));
+  ++word;
+  for (size_t at = word / 64; at < summary_.size(); ++at) {
+    const uint64_t rest =
+        at == word / 64 ? summary_[at] >> (word % 64) << (word % 64) : summary_[at];
+    if (rest == 0) continue;
+    word = at * 64 + static_cast<size_t>(std::countr_zero(rest));
+    return static_cast<uint32_t>(word * 64) + static_cast<uint32_t>(std::countr_zero(words_[word]));
   }
-  return 256;
+  return count_;
 }
 
-}  // namespace
+DueWheel::Lists::Lists(uint32_t count)
+    : all(static_cast<SlotFifo*>(::operator new[](count * sizeof(SlotFifo)))), used(count) {}
+
+void DueWheel::Lists::push(RecordTable& table, uint32_t at, uint32_t slot) {
+  if (!used.test(at)) {
+    used.set(at);
+    new (&all[at]) SlotFifo{};
+  }
+  all[at].push_back(table, slot);
+}
 
 DueWheel::DueWheel(RecordTable& table, uint32_t now_tick) : table_(table), position_(now_tick) {}
 
 void DueWheel::schedule(uint32_t slot) {
   ++count_;
-  place(slot, position_);
-}
-
-void DueWheel::place(uint32_t slot, uint32_t position) {
   const uint32_t due = table_[slot].due;
-  if (ticks_until(position, due) <= 0) {
+  const int32_t ahead = ticks_until(position_, due);
+  const uint32_t span = due >> kNearBits;
+  if (ahead <= 0) {
     ready_.push_back(table_, slot);
-    return;
+  } else if (ahead <= static_cast<int32_t>(kNear) && !far_.used.test(span)) {
+    near_.push(table_, due % kNear, slot);
+  } else {
+    far_.push(table_, span, slot);
   }
-  const unsigned level =
-      (31u - static_cast<unsigned>(std::countl_zero(due ^ position))) / kSlotBits;
-  const unsigned index = (due >> (level * kSlotBits)) & (kSlots - 1);
-  slots_[level][index].push_back(table_, slot);
-  occupied_[level][index / 64] |= uint64_t{1} << (index % 64);
 }
 
 std::optional<DueWheel::Event> DueWheel::next_event() const {
-  // What lies in a level begins after everything of the levels below: the first level with
-  // something has it.
-  for (unsigned level = 0; level < kLevels; ++level) {
-    const unsigned shift = level * kSlotBits;
-    const unsigned at = (position_ >> shift) & (kSlots - 1);
-    unsigned index = at + 1 < kSlots ? first_set(occupied_[level], at + 1) : kSlots;
-    if (index == kSlots && level == kLevels - 1) index = first_set(occupied_[level], 0);  // wraps
-    if (index == kSlots) continue;
-    const uint32_t block =
-        level == kLevels - 1 ? 0 : position_ >> (shift + kSlotBits) << (shift + kSlotBits);
-    return Event{level, block | (index << shift)};
-  }
-  return std::nullopt;
-}
-
-bool DueWheel::cascade(const Event& event, uint32_t& budget) {
-  const unsigned index = (event.tick >> (event.level * kSlotBits)) & (kSlots - 1);
-  SlotFifo& from = slots_[event.level][index];
-  if (event.level == 0) {
-    // All are due at this very tick: no record needs to be looked at.
-    ready_.splice(table_, from);
-  } else {
-    while (!from.empty() && budget != 0) {
-      place(from.pop_front(table_), event.tick);
-      --budget;
-    }
-    if (!from.empty()) return false;
-  }
-  occupied_[event.level][index / 64] &= ~(uint64_t{1} << (index % 64));
-  position_ = event.tick;
-  return true;
+  const uint32_t at = position_ % kNear;
+  const uint32_t begin = position_ - at;
+  if (const uint32_t tick = near_.used.first(at + 1); tick < kNear)
+    return Event{false, begin + tick};
+  // A span is dealt out before the first of its ticks is taken.
+  const uint32_t here = position_ >> kNearBits;
+  uint32_t span = far_.used.first(here + 1);
+  if (span == kFar) span = far_.used.first(0);  // ticks wrap
+  const uint32_t tick = near_.used.first(0);    // of the next span
+  if (span == kFar && tick == kNear) return std::nullopt;
+  if (span == kFar || (tick < kNear && span != (here + 1) % kFar))
+    return Event{false, begin + kNear + tick};
+  return Event{true, span << kNearBits};
 }
 
 bool DueWheel::advance(uint32_t now_tick, uint32_t budget, SlotFifo& out) {
@@ -90,27 +84,41 @@ bool DueWheel::advance(uint32_t now_tick, uint32_t budget, SlotFifo& out) {
       return true;
     }
     if (budget == 0) return false;
-    // While a slot is being emptied, time stands just before it: a record that is scheduled between
-    // two calls goes behind its elders of the same slot, or is overdue.
+    if (!event->far) {
+      // All are due at this very tick: no record needs to be looked at.
+      ready_.splice(table_, near_[event->tick % kNear]);
+      near_.used.clear(event->tick % kNear);
+      position_ = event->tick;
+      continue;
+    }
+    // While a span is dealt out, time stands just before it: a record that is scheduled between two
+    // calls goes behind its elders of the same span, or is overdue.
     position_ = event->tick - 1;
-    if (!cascade(*event, budget)) return false;
+    const uint32_t span = event->tick >> kNearBits;
+    SlotFifo& from = far_[span];
+    for (; !from.empty() && budget != 0; --budget) {
+      const uint32_t slot = from.pop_front(table_);
+      near_.push(table_, table_[slot].due % kNear, slot);
+    }
+    if (!from.empty()) return false;
+    far_.used.clear(span);
   }
 }
 
-// The next list to be sifted; records move down only, so the highest level is first.
-bool DueWheel::next_list(Sifted& at) const {
-  for (;;) {
-    if (at.index == kSlots) {
-      if (at.level == 0) return false;
-      --at.level;
-      at.index = 0;
-    } else {
-      ++at.index;
-    }
-    if (at.index == kSlots) continue;
-    at.left = slots_[at.level][at.index].count;
-    if (at.left > 0) return true;
+// The next list to be sifted.
+bool DueWheel::next_list(Sifted& at) {
+  Lists& lists = at.far ? far_ : near_;
+  const uint32_t count = at.far ? kFar : kNear;
+  at.index = lists.used.first(at.begun ? at.index + 1 : 0);
+  at.begun = true;
+  if (at.index < count) {
+    at.left = lists[at.index].count;
+    return true;
   }
+  if (!at.far) return false;
+  at = Sifted{};
+  at.far = false;
+  return true;
 }
 
 std::optional<uint32_t> DueWheel::next_due() const {

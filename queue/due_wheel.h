@@ -1,17 +1,43 @@
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
+#include <vector>
 
 #include "queue/record_table.h"
 
 namespace veredus::queue {
 
-// When each waiting record is due: a hierarchical timing wheel of 4 levels × 256 slots over ticks
-// of 16 ms. 32 bits of ticks, which wrap: the wheel turns for ever. Its memory is fixed (12 KiB),
-// whatever it holds; records are linked by `next`.
+// Bits of which the first one set is found quickly, however few they are.
+class SlotBits {
+ public:
+  explicit SlotBits(uint32_t count)
+      : count_(count), words_((count + 63) / 64), summary_((words_.size() + 63) / 64) {}
+  bool test(uint32_t at) const { return (words_[at / 64] >> (at % 64) & 1) != 0; }
+  void set(uint32_t at) {
+    words_[at / 64] |= uint64_t{1} << (at % 64);
+    summary_[at / 64 / 64] |= uint64_t{1} << (at / 64 % 64);
+  }
+  void clear(uint32_t at) {
+    words_[at / 64] &= ~(uint64_t{1} << (at % 64));
+    if (words_[at / 64] == 0) summary_[at / 64 / 64] &= ~(uint64_t{1} << (at / 64 % 64));
+  }
+  // The first one that is set at or after `from`; the number of all bits when there is none.
+  uint32_t first(uint32_t from) const;
+
+ private:
+  const uint32_t count_;
+  std::vector<uint64_t> words_;
+  std::vector<uint64_t> summary_;  // a bit for each word that is not 0
+};
+
+// When each waiting record is due: a list for each tick of 16 ms of the next 4.7 hours, so that
+// nearly all records are moved once, from their list to who takes them; and a list for each such
+// span after that, which is dealt out to the ticks when its time comes. 32 bits of ticks, which
+// wrap: the wheel turns for ever. It takes 12 bytes for each tick at which something was ever due,
+// 12 MiB at most, and 200 KiB beside; records are linked by `next`.
 //
 // Records come out in order of their due tick, those of the same tick in the order in which they
 // were scheduled; one scheduled for a tick that has been passed comes out with those of the current
@@ -19,9 +45,9 @@ namespace veredus::queue {
 // `due` and `next` only; states are the caller's. One thread.
 class DueWheel {
  public:
-  static constexpr unsigned kLevels = 4;
-  static constexpr unsigned kSlotBits = 8;
-  static constexpr unsigned kSlots = 1u << kSlotBits;
+  static constexpr unsigned kNearBits = 20;
+  static constexpr uint32_t kNear = 1u << kNearBits;        // ticks
+  static constexpr uint32_t kFar = 1u << (32 - kNearBits);  // spans of kNear ticks
 
   // `table` outlives the wheel. `now_tick` is where time begins.
   explicit DueWheel(RecordTable& table, uint32_t now_tick = 0);
@@ -30,7 +56,7 @@ class DueWheel {
   // kTicksAheadMax ahead of the last advance; what looks later than 2^31 ticks is taken for past.
   void schedule(uint32_t slot);
 
-  // Appends what is due at or before `now_tick` to `out`, moving (to `out` or down a level) at most
+  // Appends what is due at or before `now_tick` to `out`, moving (to `out` or to its tick) at most
   // `budget` ≥ 1 records. True: all that is due is out. False: the budget is spent, call again
   // (with the same or a later tick) soon. Time never goes back: an earlier tick than the last is
   // taken for the last. The work is bounded by the budget, however long the time since the last
@@ -39,8 +65,9 @@ class DueWheel {
 
   // Where sift() is.
   struct Sifted {
-    unsigned level = kLevels;  // the one looked through last; the highest is first
-    unsigned index = kSlots;
+    bool far = true;  // spans are first: what leaves one goes to a tick
+    bool begun = false;
+    uint32_t index = 0;
     uint32_t left = 0;  // of the list at `index`, to be looked at
   };
   // Takes out, into `out`, those for whom `wanted(slot)` says so, looking at no more than `budget`
@@ -49,9 +76,13 @@ class DueWheel {
   template <class Wanted>
   bool sift(Sifted& at, uint32_t budget, Wanted&& wanted, SlotFifo& out) {
     while (budget > 0) {
-      if (at.left == 0 && !next_list(at)) return true;
-      SlotFifo& list = slots_[at.level][at.index];
-      // What has left it meanwhile went to a lower level, and is met there.
+      Lists& lists = at.far ? far_ : near_;
+      if (at.left == 0 || !lists.used.test(at.index)) {
+        if (!next_list(at)) return true;
+        continue;
+      }
+      SlotFifo& list = lists[at.index];
+      // What has left it meanwhile went to a tick, and is met there.
       at.left = at.left < list.count ? at.left : list.count;
       for (; at.left > 0 && budget > 0; --at.left, --budget) {
         const uint32_t slot = list.pop_front(table_);
@@ -62,36 +93,45 @@ class DueWheel {
           list.push_back(table_, slot);
         }
       }
-      if (list.empty()) occupied_[at.level][at.index / 64] &= ~(uint64_t{1} << (at.index % 64));
+      if (list.empty()) lists.used.clear(at.index);
     }
     return false;
   }
 
-  // Nothing comes out before this tick (a lower bound: at it, perhaps only a level is turned).
+  // Nothing comes out before this tick (a lower bound: at it, perhaps only a span is dealt out).
   // Empty: nothing is in.
   std::optional<uint32_t> next_due() const;
 
   uint32_t count() const { return count_; }
 
  private:
+  struct Free {
+    void operator()(SlotFifo* lists) const { ::operator delete[](lists); }
+  };
+  // Memory of a list is touched when it is first used.
+  struct Lists {
+    explicit Lists(uint32_t count);
+    SlotFifo& operator[](uint32_t at) { return all[at]; }
+    void push(RecordTable& table, uint32_t at, uint32_t slot);
+    std::unique_ptr<SlotFifo[], Free> all;
+    SlotBits used;  // the others hold nothing, and mean nothing
+  };
   struct Event {
-    unsigned level;
-    uint32_t tick;  // at which the slot begins
+    bool far;
+    uint32_t tick;  // that is due, or with which the span begins
   };
   std::optional<Event> next_event() const;
-  bool next_list(Sifted& at) const;
-  void place(uint32_t slot, uint32_t position);
-  bool cascade(const Event& event, uint32_t& budget);
+  bool next_list(Sifted& at);
 
   RecordTable& table_;
-  // Everything due at or before this tick is in ready_ or out. A record with a later due lies in
-  // the level of the highest byte in which its due differs from position_, in the slot of that
-  // byte.
+  // Everything due at or before this tick is in ready_ or out. What is due in the kNear ticks after
+  // it lies in near_, by the tick's low bits, unless its span has a list in far_, to whose end it
+  // goes then: so those of a tick keep their order.
   uint32_t position_;
   uint32_t count_ = 0;
   SlotFifo ready_;
-  std::array<std::array<SlotFifo, kSlots>, kLevels> slots_;
-  std::array<std::array<uint64_t, kSlots / 64>, kLevels> occupied_{};  // one bit a slot
+  Lists near_{kNear};
+  Lists far_{kFar};
 };
 
 }  // namespace veredus::queue

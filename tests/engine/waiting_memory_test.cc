@@ -1,9 +1,9 @@
 // What a waiting recipient costs: 5 million of them, loaded the way intake loads them.
 
 #include <cstdio>
-#include <deque>
 #include <fstream>
-#include <utility>
+#include <memory>
+#include <string>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,43 +13,10 @@
 #include "engine/home.h"
 #include "queue/extent.h"
 #include "tests/engine/lone_home.h"
+#include "tests/queue/null_disk.h"
 
 namespace veredus {
 namespace {
-
-// Takes everything, keeps nothing.
-class NullDisk final : public queue::Disk {
- public:
-  void create(std::string_view, uint64_t, queue::DiskOperation& op) override {
-    done_.emplace_back(&op, 3);
-  }
-  void open(std::string_view, queue::DiskOperation& op) override { done_.emplace_back(&op, 3); }
-  void write(File, uint64_t, std::span<const uint8_t> bytes, queue::DiskOperation& op) override {
-    done_.emplace_back(&op, static_cast<int64_t>(bytes.size()));
-  }
-  void sync(File, queue::DiskOperation& op) override { done_.emplace_back(&op, 0); }
-  void read(File, uint64_t, std::span<uint8_t>, queue::DiskOperation& op) override {
-    done_.emplace_back(&op, 0);
-  }
-  void remove(std::string_view, queue::DiskOperation& op) override { done_.emplace_back(&op, 0); }
-  void close(File) override {}
-  int64_t list_now(std::string_view, std::vector<Entry>&) override { return 0; }
-  int64_t open_now(std::string_view) override { return -ENOENT; }
-  int64_t read_now(File, uint64_t, std::span<uint8_t>) override { return 0; }
-  int64_t sync_now(File) override { return 0; }
-  int64_t map_now(std::string_view, uint64_t, std::span<uint8_t>&) override { return -38; }
-  void unmap(std::span<uint8_t>) override {}
-  void run() {
-    while (!done_.empty()) {
-      const auto [op, result] = done_.front();
-      done_.pop_front();
-      op->on_disk_done(result);
-    }
-  }
-
- private:
-  std::deque<std::pair<queue::DiskOperation*, int64_t>> done_;
-};
 
 uint64_t resident_bytes() {
   std::ifstream statm("/proc/self/statm");
@@ -81,7 +48,7 @@ TEST(WaitingMemory, FiveMillionRecipientsCostAtMost32BytesEach) {
                      1'000'000'000,
                      1'700'000'000'000'000'000,
                      make_policy(settings, nullptr)};
-  NullDisk disk;
+  queue::NullDisk disk;
   Home home(shard, disk, 0);
   ASSERT_TRUE(home.recover().ok());
   home.resume({});
