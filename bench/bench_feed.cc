@@ -85,6 +85,7 @@ struct FastPort : ShardPort {
   void forget(uint64_t) override {}
   uint64_t waiting_recipients() const override { return 0; }
   bool accepting(std::string&) const override { return true; }
+  uint64_t last_order() const override { return 0; }
   int64_t wall_ns() const override { return 1'782'898'205'000'000'000; }
   int64_t mono_ns() const override { return 0; }
   std::vector<AppendAnswer> answers;

@@ -5,6 +5,7 @@
 
 #include "engine/io/planted.h"
 #include "engine/store.h"
+#include "queue/address_finder.h"
 #include "queue/journal_files.h"
 
 namespace veredus {
@@ -124,7 +125,7 @@ RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
         live->refusals =
             std::make_shared<const std::vector<queue::Location>>(std::move(known.refusals));
       }
-      live->taken_up = {now_mono_ns, now_wall_ns, latest_wall_ns};
+      live->taken_up = {now_mono_ns, now_wall_ns, latest_wall_ns, known.commit.last_order};
       live->tenant = tenant_number(live->batch.tenant);
       batches_[number] = live;
       spool.batches.push_back(std::move(live));
@@ -172,7 +173,7 @@ void EngineCore::append(unsigned shard, intake::AppendRequest request) {
 void EngineCore::announce(std::shared_ptr<const queue::LiveBatch> batch) {
   const queue::Batch& meta = batch->batch;
   batch->taken_up = {clock_.mono_ns(), meta.accepted_wall_ns, meta.accepted_wall_ns,
-                     next_order_ - 1};
+                     batch->taken_up.last_order};
   batch->tenant = tenant_number(meta.tenant);
   batches_[meta.number] = batch;
   for (unsigned i = 0; i < shards(); ++i) {
@@ -207,7 +208,23 @@ void EngineCore::ask_in_doubt(const InDoubtQuestion& question) {
   }
 }
 
+// First what orders say of the address: while they are in force each checkpoint says it again.
 void EngineCore::ask_erasure(const ErasureQuestion& question) {
+  queue::AddressFinder finder;
+  for (const std::string& address : question.addresses) finder.add(address);
+  std::vector<queue::Order> telling;
+  for (const auto& [number, order] : orders_) {
+    if (finder.is(order.filter.recipient) || finder.in(order.reason)) telling.push_back(order);
+  }
+  for (queue::Order& order : telling) {
+    order.reason = finder.masked(order.reason);
+    if (finder.is(order.filter.recipient)) {
+      const bool suspends = order.kind == queue::Order::Kind::suspend;
+      order.state = suspends ? queue::Order::State::lifted : queue::Order::State::done;
+      order.ended_wall_ns = clock_.wall_ns();
+    }
+    ask_order({0, std::move(order)});
+  }
   for (unsigned home = 0; home < exchange_.homes(); ++home) {
     auto message = std::make_unique<ErasureAsk>();
     message->question = question;

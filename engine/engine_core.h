@@ -92,6 +92,7 @@ class EngineCore : public intake::ShardPort {
   void forget(uint64_t batch) override;
   uint64_t waiting_recipients() const override;
   bool accepting(std::string& reason) const override;
+  uint64_t last_order() const override { return next_order_ - 1; }
   int64_t wall_ns() const override { return clock_.wall_ns(); }
   int64_t mono_ns() const override { return clock_.mono_ns(); }
 

@@ -150,6 +150,7 @@ queue::KnownBatch Home::known_of(const Coordinated& batch) const {
   known.commit.refused = live.refused;
   known.commit.extents = live.extents;
   known.commit.extent_bytes = live.extent_bytes;
+  known.commit.last_order = live.taken_up.last_order;
   known.commit.body_sha256.assign(reinterpret_cast<const char*>(live.body_sha256.data()),
                                   live.body_sha256.size());
   if (const queue::LiveBatch::Text answer = live.answer_json.load())

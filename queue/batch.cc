@@ -37,6 +37,7 @@ enum Tag : uint64_t {
   kCommitBody = 104,
   kCommitAnswer = 105,
   kCommitExtentBytes = 106,
+  kCommitLastOrder = 107,
 };
 
 enum BatchFlags : uint64_t { kVerp = 1, kUnique = 2, kTlsRequired = 4, kSenderHasSlots = 8 };
@@ -160,6 +161,9 @@ bool read_commit_field(uint64_t tag, std::string_view value, Commit& commit) {
     case kCommitExtentBytes:
       commit.extent_bytes = field_number(value, sound);
       break;
+    case kCommitLastOrder:
+      commit.last_order = field_number(value, sound);
+      break;
     default:
       break;
   }
@@ -222,6 +226,7 @@ void encode_commit(const Commit& commit, std::string& out) {
   fields.text(kCommitBody, commit.body_sha256);
   fields.text(kCommitAnswer, commit.answer_json);
   if (commit.extent_bytes != 0) fields.number(kCommitExtentBytes, commit.extent_bytes);
+  if (commit.last_order != 0) fields.number(kCommitLastOrder, commit.last_order);
 }
 
 absl::StatusOr<Commit> decode_commit(std::string_view bytes) {

@@ -69,6 +69,7 @@ struct Commit {
   uint64_t extent_bytes = 0;  // of their payloads; 0: written before this was kept
   std::string body_sha256;    // 32 bytes, of the request body
   std::string answer_json;    // the stored answer, replayed to a feeder that asks again
+  uint64_t last_order = 0;    // of operators, given before: but for suspensions they do not hold
 };
 void encode_commit(const Commit& commit, std::string& out);
 absl::StatusOr<Commit> decode_commit(std::string_view bytes);

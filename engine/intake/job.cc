@@ -413,6 +413,7 @@ void Intake::Job::commit() {
   commit.extent_bytes = extent_bytes_;
   commit.body_sha256.assign(reinterpret_cast<const char*>(sha256_.data()), sha256_.size());
   commit.answer_json = answer_;
+  commit.last_order = last_order_ = intake_.port_.last_order();
   last.frames.push_back({FrameType::commit, {}});
   queue::encode_commit(commit, last.frames.back().payload);
   state_ = State::committing;
@@ -431,6 +432,7 @@ void Intake::Job::committed() {
   live->extent_bytes = extent_bytes_;
   live->coordinator = static_cast<uint16_t>(coordinator_);
   live->body_sha256 = sha256_;
+  live->taken_up.last_order = last_order_;
   live->answer_json = std::make_shared<const std::string>(answer_);
   if (!refusals_at_.empty()) {
     live->refusals = std::make_shared<const std::vector<queue::Location>>(std::move(refusals_at_));

@@ -91,6 +91,7 @@ class Intake::Job final : public FeedHandler {
   std::shared_ptr<Tenant> tenant_;              // null: without quota
   uint64_t reserved_ = 0, reserved_bytes_ = 0;  // of its quota
   uint64_t content_bytes_ = 0;
+  uint64_t last_order_ = 0;    // of operators, given before the commit
   uint64_t extent_bytes_ = 0;  // of the extents that are closed
   unsigned coordinator_ = 0;
   uint32_t accepted_ = 0, refused_ = 0, extents_ = 0;

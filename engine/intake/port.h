@@ -58,6 +58,8 @@ class ShardPort {
   virtual uint64_t waiting_recipients() const = 0;
   // False while some shard's journal is unhealthy or full: 503.
   virtual bool accepting(std::string& reason) const = 0;
+  // The number of the last order that an operator gave; 0: there was none.
+  virtual uint64_t last_order() const = 0;
   virtual int64_t wall_ns() const = 0;
   virtual int64_t mono_ns() const = 0;
 };

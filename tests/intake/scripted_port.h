@@ -47,6 +47,7 @@ class ScriptedPort : public ShardPort {
     if (!open) reason = "the disk is full";
     return open;
   }
+  uint64_t last_order() const override { return orders; }
   int64_t wall_ns() const override { return wall; }
   int64_t mono_ns() const override { return mono; }
 
@@ -140,6 +141,7 @@ class ScriptedPort : public ShardPort {
   std::set<uint64_t> announced, discarded, forgotten;
   int64_t wall = 1'782'898'205'000'000'000, mono = 0;
   unsigned appends = 0;
+  uint64_t orders = 0;
   bool open = true;
   uint64_t waiting_elsewhere = 0;
 

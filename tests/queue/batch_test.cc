@@ -161,6 +161,8 @@ TEST(Commit, ComesBackAsItWas) {
     wanted.accepted = static_cast<uint32_t>(source.number());
     wanted.refused = static_cast<uint32_t>(source.number());
     wanted.extents = static_cast<uint32_t>(source.number());
+    wanted.extent_bytes = source.number();
+    wanted.last_order = source.number();
     wanted.body_sha256 = source.text();
     wanted.answer_json = source.text();
     std::string bytes;
@@ -171,6 +173,8 @@ TEST(Commit, ComesBackAsItWas) {
     EXPECT_EQ(got->accepted, wanted.accepted);
     EXPECT_EQ(got->refused, wanted.refused);
     EXPECT_EQ(got->extents, wanted.extents);
+    EXPECT_EQ(got->extent_bytes, wanted.extent_bytes);
+    EXPECT_EQ(got->last_order, wanted.last_order);
     EXPECT_EQ(got->body_sha256, wanted.body_sha256);
     EXPECT_EQ(got->answer_json, wanted.answer_json);
   }
