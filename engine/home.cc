@@ -40,6 +40,7 @@ Home::Home(ShardContext& shard, queue::Disk& disk, uint16_t number)
       wheel_(records_),
       wheel_zero_mono_ns_(shard.mono_ns),
       reader_(disk, Store::journal_directory(number)),
+      search_(disk, Store::journal_directory(number)),
       why_(std::make_unique<HomeWhy>(*this, shard, disk)),
       returned_(shard.exchange.shards()) {
   removal_.home = this;
@@ -48,7 +49,8 @@ Home::Home(ShardContext& shard, queue::Disk& disk, uint16_t number)
 Home::~Home() = default;
 
 bool Home::settled() const {
-  return journal_.idle() && outcomes_.empty() && !reader_.busy() && !why_->busy();
+  return journal_.idle() && outcomes_.empty() && !reader_.busy() && !search_.busy() &&
+         !why_->busy();
 }
 
 void Home::why_asked(const WhyQuestion& question) {

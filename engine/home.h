@@ -13,6 +13,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
+#include "engine/address_search.h"
 #include "engine/context.h"
 #include "engine/erasure.h"
 #include "engine/extent_reader.h"
@@ -197,7 +198,9 @@ class Home final : public queue::JournalListener,
     };
     std::map<uint32_t, Contents> contents;
   };
-  static constexpr uint32_t kOrderedPerTurn = 8192;  // records looked at for orders
+  static constexpr uint32_t kOrderedPerTurn = 8192;              // records looked at for orders
+  static constexpr uint32_t kComparedBytesPerTurn = 256 * 1024;  // of pages with their addresses
+  static constexpr unsigned kSearchedAgain = 3;
   // home.cc
   void on_durable(uint64_t sequence) override;
   void on_lost(uint64_t sequence, const absl::Status& why) override;
@@ -376,6 +379,11 @@ class Home final : public queue::JournalListener,
   void unpark_some();
   void sweep_for_orders();
   void look_for_order(uint32_t slot);
+  void look_for_address_in(uint32_t slot);
+  bool compare_addresses();
+  void address_known(const AddressSearch::Named& who, std::string_view address);
+  void carry_out(uint32_t slot, const queue::Order& order);
+  void begin_sweep();
   void seek_site(uint32_t slot);
   void give_up_returned(uint32_t slot);
   void bring_forward();
@@ -503,6 +511,9 @@ class Home final : public queue::JournalListener,
   std::deque<OrderAsked> order_answers_;
   queue::SlotFifo unparking_;
   Sweep sweep_;
+  AddressSearch search_;  // of the sweep
+  // Out with a lane, and to be given up by an order that names the recipient: slot, order.
+  absl::flat_hash_map<uint32_t, uint64_t> called_back_;
   uint32_t sought_ = 0;                    // domains
   std::string order_text_;                 // scratch
   int64_t first_end_mono_ns_ = INT64_MAX;  // nobody who is due ends before

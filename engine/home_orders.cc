@@ -101,6 +101,11 @@ void Home::orders_changed() {
       next_order_end_wall_ns_ = std::min(next_order_end_wall_ns_, given.order.until_wall_ns);
   }
   orders_ = queue::Orders(orders_.version() + 1, orders);
+  begin_sweep();
+}
+
+void Home::begin_sweep() {
+  search_.forget();
   sweep_ = Sweep{};
   sweep_.stage = Sweep::Stage::records;
 }
@@ -234,11 +239,16 @@ void Home::came_back_for(uint32_t slot, uint64_t number) {
 
 // Was out when that was ordered, or when somebody asked to be forgotten, and has come back.
 void Home::give_up_returned(uint32_t slot) {
-  const Order* const order = order_for(slot);
+  const Order* order = order_for(slot);
+  if (const auto named = called_back_.find(slot); named != called_back_.end()) {
+    const auto given = given_.find(named->second);
+    if (order == nullptr && given != given_.end()) order = &given->second.order;
+    called_back_.erase(named);
+  }
   const bool ordered =
       order != nullptr && (order->kind == Kind::cancel || order->kind == Kind::expire);
   if (records_[slot].state != RecordState::ticketed)  // in doubt, and in a list again
-    return ordered ? look_for_order(slot) : cancel(slot);
+    return ordered ? carry_out(slot, *order) : cancel(slot);
   if (!ordered) return finish_cancelled(slot);
   queue::Outcome outcome = ordered_outcome(slot, *order);
   finish(slot, outcome);
@@ -287,8 +297,16 @@ void Home::sweep_for_orders() {
       if (!loaded() || !activating_.empty()) return;
       sweep_.slot = records_.visit(sweep_.slot, share_of(kOrderedPerTurn),
                                    [this](uint32_t slot) { look_for_order(slot); });
-      if (sweep_.slot == queue::kNoSlot)
+      if (search_.size() >= AddressSearch::kAtOnce ||
+          (search_.size() > 0 && sweep_.slot == queue::kNoSlot)) {
+        search_.begin();
+        sweep_.stage = Stage::addresses;
+      } else if (sweep_.slot == queue::kNoSlot) {
         sweep_.stage = sought_ > 0 && !sweep_.routed ? Stage::routes : Stage::wheel;
+      }
+      break;
+    case Stage::addresses:
+      if (!compare_addresses()) return;  // the disk brings the next turn
       break;
     case Stage::routes:
       if (sought_ > 0) return;  // the last answer brings the next turn
@@ -311,14 +329,75 @@ void Home::look_for_order(uint32_t slot) {
   if ((record.flags & kRecordGone) != 0) return;
   const Order* const order = order_for(slot);
   if (!sweep_.routed) seek_site(slot);
-  if (order == nullptr || order->kind == Kind::suspend || order->kind == Kind::retry) return;
+  if (order != nullptr && (order->kind == Kind::cancel || order->kind == Kind::expire))
+    return carry_out(slot, *order);
+  look_for_address_in(slot);
+}
+
+// Some order names a recipient of this domain and batch: his address has to be read.
+void Home::look_for_address_in(uint32_t slot) {
+  const Record& record = records_[slot];
+  const Extent& extent = extents_[record.extent];
+  if (extent.batch == nullptr) return;
+  const bool named =
+      std::any_of(extent.orders.begin(), extent.orders.end(), [&](const uint32_t place) {
+        const Order& order = orders_.all()[place];
+        return order.kind != Kind::suspend && asks_recipient(order.filter) &&
+               fits_here(order, record.domain, *extent.batch);
+      });
+  if (named) search_.add({slot, record.generation}, make_ticket(slot));
+}
+
+// False: the disk is awaited.
+bool Home::compare_addresses() {
+  bool waiting = false;
+  const bool all = search_.read(
+      share_of(kComparedBytesPerTurn), waiting,
+      [this](const AddressSearch::Named& who, std::string_view address) {
+        address_known(who, address);
+      },
+      [this](const AddressSearch::Named&) { ++sweep_.lost; });
+  if (!all) return !waiting;
+  sweep_.stage = Sweep::Stage::records;
+  if (sweep_.slot != queue::kNoSlot) return true;
+  sweep_.slot = 0;
+  if (sweep_.lost > 0 && sweep_.again < kSearchedAgain) {
+    // Reclaim may have moved them meanwhile.
+    ++sweep_.again;
+    sweep_.lost = 0;
+  } else {
+    sweep_.stage = sought_ > 0 && !sweep_.routed ? Sweep::Stage::routes : Sweep::Stage::wheel;
+  }
+  return true;
+}
+
+void Home::address_known(const AddressSearch::Named& who, std::string_view address) {
+  const Record* const record = records_.find(who.slot, who.generation);
+  if (record == nullptr || (record->flags & kRecordGone) != 0) return;
+  const Extent& extent = extents_[record->extent];
+  for (const Order& order : orders_.all()) {
+    if (order.kind == Kind::suspend || !asks_recipient(order.filter) ||
+        !fits_recipient(order.filter, address) || !fits_batch(order.filter, extent.batch->batch) ||
+        !fits_here(order, record->domain, *extent.batch))
+      continue;
+    if (order.kind != Kind::retry) {
+      if (record->state == RecordState::ticketed) called_back_[who.slot] = order.number;
+      return carry_out(who.slot, order);
+    }
+    if (record->state == RecordState::waiting) sweep_.retried.insert(who.slot);
+  }
+}
+
+// Cancels or gives up, wherever the recipient stands.
+void Home::carry_out(uint32_t slot, const Order& order) {
+  Record& record = records_[slot];
   if (record.state == RecordState::ticketed) {
     if ((record.flags & kRecordCancelled) != 0) return;
     record.flags |= kRecordCancelled;
     ++being_cancelled_;
     return;
   }
-  queue::Outcome outcome = ordered_outcome(slot, *order);
+  queue::Outcome outcome = ordered_outcome(slot, order);
   if (held(record)) {
     extents_[record.extent].batch->tally.in_doubt_held.fetch_sub(1, std::memory_order_relaxed);
     record.flags = 0;
@@ -354,6 +433,7 @@ void Home::bring_forward() {
   const bool any = std::any_of(given_.begin(), given_.end(), retries);
   const auto wanted = [this](uint32_t slot) {
     if ((records_[slot].flags & kRecordGone) != 0) return false;
+    if (sweep_.retried.contains(slot)) return true;
     const Order* const order = order_for(slot);
     return order != nullptr && order->kind == Kind::retry;
   };
@@ -383,8 +463,7 @@ void Home::try_sites(const Order& order) {
 void Home::end_done_orders() {
   std::vector<Order> ended;
   for (const auto& [number, given] : given_) {
-    if (given.order.kind != Kind::suspend && given.order.filter.recipient.empty())
-      ended.push_back(given.order);
+    if (given.order.kind != Kind::suspend) ended.push_back(given.order);
   }
   append_outcomes();  // ahead of what says that it is done
   for (const Order& order : ended) done(order);

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "absl/container/flat_hash_set.h"
 #include "queue/due_wheel.h"
 #include "queue/order.h"
 #include "queue/record_table.h"
@@ -22,10 +23,13 @@ struct HomeOrders {
   };
   // Who is to be cancelled, given up or tried again is looked for.
   struct Sweep {
-    enum class Stage : uint8_t { none, records, routes, wheel, ending };
+    enum class Stage : uint8_t { none, records, addresses, routes, wheel, ending };
     Stage stage = Stage::none;
     uint32_t slot = 0;
-    bool routed = false;  // sites that were not known have been asked for
+    unsigned lost = 0;  // addresses that could not be read: perhaps they lie elsewhere by now
+    unsigned again = 0;
+    absl::flat_hash_set<uint32_t> retried;  // by recipient: in the wheel
+    bool routed = false;                    // sites that were not known have been asked for
     queue::DueWheel::Sifted place;
   };
 };

@@ -81,8 +81,10 @@ void Home::settle(const Returned& item, const ReturnedMessage& message, uint16_t
   if (cancelled && item.verdict.result == smtp::Result::in_doubt) {
     doubt(ticket.slot, outcome);
     if (records_.find(ticket.slot, ticket.generation) != nullptr) give_up_returned(ticket.slot);
+    called_back_.erase(ticket.slot);
     return;
   }
+  if (cancelled) called_back_.erase(ticket.slot);
 
   switch (item.verdict.result) {
     case smtp::Result::delivered:

@@ -3,12 +3,10 @@
 #include "engine/home_why.h"
 
 #include <algorithm>
-#include <tuple>
 #include <utility>
 
 #include "engine/lane_why.h"
 #include "engine/store.h"
-#include "queue/extent.h"
 #include "queue/names.h"
 
 namespace veredus {
@@ -18,7 +16,7 @@ using queue::Record;
 using queue::RecordState;
 
 HomeWhy::HomeWhy(Home& home, ShardContext& shard, queue::Disk& disk)
-    : home_(home), shard_(shard), reader_(disk, Store::journal_directory(home.number())) {}
+    : home_(home), shard_(shard), search_(disk, Store::journal_directory(home.number())) {}
 
 void HomeWhy::asked(const WhyQuestion& question) {
   Walk& walk = walks_.emplace_back();
@@ -137,8 +135,8 @@ bool HomeWhy::records(Walk& walk) {
   walk.next = home_.records_.visit(walk.next, home_.share_of(kLookedAtPerTurn),
                                    [&](uint32_t slot) { note(slot, walk); });
   const bool all = walk.next == queue::kNoSlot;
-  if (by_address && (all || walk.candidates.size() >= kComparedAtOnce)) {
-    want_pages(walk);
+  if (by_address && (all || search_.size() >= AddressSearch::kAtOnce)) {
+    search_.begin();
     walk.stage = Walk::Stage::addresses;
   } else if (all || (walk.question.index >= 0 && !by_address && !walk.named.empty())) {
     choose_groups(walk);
@@ -172,10 +170,7 @@ void HomeWhy::note(uint32_t slot, Walk& walk) {
     }
     return;
   }
-  const queue::Ticket place = home_.make_ticket(slot);
-  walk.candidates.push_back({named(slot),
-                             {home_.number(), place.segment, place.page_offset, place.page_bytes},
-                             place.entry_offset});
+  search_.add(named(slot), home_.make_ticket(slot));
 }
 
 HomeWhy::Named HomeWhy::named(uint32_t slot) const {
@@ -185,56 +180,19 @@ HomeWhy::Named HomeWhy::named(uint32_t slot) const {
 // -------------------------------------------------------------------------------------------------
 // by address
 
-static bool same_page(const queue::Location& a, const queue::Location& b) {
-  return a.segment == b.segment && a.offset == b.offset;
-}
-
-void HomeWhy::want_pages(Walk& walk) {
-  std::vector<Candidate>& all = walk.candidates;
-  std::sort(all.begin(), all.end(), [](const Candidate& a, const Candidate& b) {
-    return std::tie(a.page.segment, a.page.offset, a.entry_offset) <
-           std::tie(b.page.segment, b.page.offset, b.entry_offset);
-  });
-  for (size_t i = 0; i < all.size(); ++i) {
-    if (i > 0 && same_page(all[i].page, all[i - 1].page)) continue;
-    reader_.want(i, all[i].page);
-    ++walk.wanted;
-  }
-}
-
 // False: the disk is awaited.
 bool HomeWhy::addresses(Walk& walk) {
-  uint64_t bytes = 0;
-  ExtentReader::Got got;
-  while (walk.wanted > 0 && bytes < kReadPerTurn) {
-    if (!reader_.next(got)) return false;
-    --walk.wanted;
-    bytes += walk.candidates[got.token].page.length;
-    compare(got, walk);
-  }
-  if (walk.wanted > 0) return true;
-  walk.candidates.clear();
-  walk.stage = walk.next == queue::kNoSlot ? Walk::Stage::telling : Walk::Stage::records;
-  return true;
-}
-
-// Those on one page.
-void HomeWhy::compare(const ExtentReader::Got& got, Walk& walk) {
-  const queue::Location page = walk.candidates[got.token].page;
-  const bool sound = got.status.ok() && queue::check_page(got.payload).ok();
-  for (size_t i = got.token; i < walk.candidates.size(); ++i) {
-    const Candidate& candidate = walk.candidates[i];
-    if (!same_page(candidate.page, page)) return;
-    queue::Entry entry;
-    uint32_t next = 0;
-    if (!sound || !queue::read_entry_head(got.payload, candidate.entry_offset, entry, next).ok()) {
-      ++walk.visit.answer.not_compared;
-      continue;
-    }
-    if (!fits_recipient(walk.address, entry.to)) continue;
-    ++walk.visit.answer.recipients;
-    if (walk.named.size() < walk.question.limit) walk.named.push_back(candidate.who);
-  }
+  bool waiting = false;
+  const bool all = search_.read(
+      kReadPerTurn, waiting,
+      [&](const Named& who, std::string_view address) {
+        if (!fits_recipient(walk.address, address)) return;
+        ++walk.visit.answer.recipients;
+        if (walk.named.size() < walk.question.limit) walk.named.push_back(who);
+      },
+      [&](const Named&) { ++walk.visit.answer.not_compared; });
+  if (all) walk.stage = walk.next == queue::kNoSlot ? Walk::Stage::telling : Walk::Stage::records;
+  return !waiting;
 }
 
 // -------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/extent_reader.h"
+#include "engine/address_search.h"
 #include "engine/home.h"
 #include "engine/why.h"
 
@@ -26,11 +26,10 @@ class HomeWhy {
   // A turn's part. True: another turn soon. When it waits for the disk, that brings the next one.
   bool run();
   // The disk is at work for it: it must not go now.
-  bool busy() const { return reader_.busy(); }
+  bool busy() const { return search_.busy(); }
 
  private:
   static constexpr uint32_t kLookedAtPerTurn = 8192;    // records, extents
-  static constexpr size_t kComparedAtOnce = 16384;      // recipients whose address is read
   static constexpr uint64_t kReadPerTurn = 256 * 1024;  // bytes of their pages
   static constexpr size_t kToldPerTurn = 4;             // each may walk a long line
   static constexpr size_t kGroupsMax = 256;             // finer ones than by cause alone
@@ -67,19 +66,11 @@ class HomeWhy {
     uint64_t order = 0;
     auto operator<=>(const Key&) const = default;
   };
-  struct Named {
-    uint32_t slot = queue::kNoSlot;
-    uint16_t generation = 0;
-  };
+  using Named = AddressSearch::Named;
   struct Group {
     uint64_t recipients = 0;
     Named last;                            // who was counted
     uint32_t first_due = 0, last_due = 0;  // ticks
-  };
-  struct Candidate {
-    Named who;
-    queue::Location page;
-    uint32_t entry_offset = 0;
   };
   struct Walk {
     enum class Stage : uint8_t { domains, unread, records, addresses, telling };
@@ -92,10 +83,8 @@ class HomeWhy {
     uint32_t next = 0;               // domain, extent, slot
     std::map<Key, Group> groups;
     std::vector<Named> named;
-    std::vector<Candidate> candidates;  // by place
-    size_t wanted = 0;                  // pages of them that the reader was asked for, not given
-    std::vector<Key> largest;           // of the groups, when all are counted
-    size_t told = 0;                    // of these, or of named
+    std::vector<Key> largest;  // of the groups, when all are counted
+    size_t told = 0;           // of these, or of named
   };
 
   // home_why.cc
@@ -109,8 +98,6 @@ class HomeWhy {
   void tell_unread(const Extent& extent, Walk& walk);
   void note(uint32_t slot, Walk& walk);
   void count(uint32_t slot, Walk& walk);
-  void want_pages(Walk& walk);
-  void compare(const ExtentReader::Got& got, Walk& walk);
   Named named(uint32_t slot) const;
   bool still_waits(const Named& who);
   void choose_groups(Walk& walk);
@@ -139,7 +126,7 @@ class HomeWhy {
 
   Home& home_;
   ShardContext& shard_;
-  ExtentReader reader_;
+  AddressSearch search_;
   std::deque<Walk> walks_;  // the first one is under way
 };
 

@@ -44,7 +44,8 @@ class SmallEngine final : private Exchange::Answers {
 
   // Feeds a whole batch, until it is acknowledged.
   void feed(const std::string& name, const std::vector<std::string>& to,
-            const std::string& more = "", const std::string& tenant = "t") {
+            const std::string& more = "", const std::string& tenant = "t",
+            const std::function<void()>& before_end = nullptr) {
     std::string body = "{\"batch\":\"" + name + "\",\"tenant\":\"" + tenant +
                        "\",\"sender\":\"a@b.sim\",\"message\":{\"raw\":\"From: "
                        "a@b.sim\\r\\n\\r\\nHello\\r\\n\"}" +
@@ -53,6 +54,7 @@ class SmallEngine final : private Exchange::Answers {
     Listener listener;
     const std::shared_ptr<intake::Upload> upload = intake_->begin_upload(listener);
     upload->feed(body);
+    if (before_end) before_end();
     if (!upload->answered()) upload->finish();
     EXPECT_TRUE(run_until([&] { return listener.status != 0; }, 60 * kSecond));
     EXPECT_EQ(listener.status, 200) << listener.body;
@@ -252,8 +254,10 @@ class SmallEngine final : private Exchange::Answers {
     if (auto* const of_why = std::get_if<WhyAnswer>(&one)) whys_.push_back(std::move(*of_why));
     if (auto* const of_sites = std::get_if<SitesAnswer>(&one))
       sites_.push_back(std::move(*of_sites));
-    if (const auto* const of_order = std::get_if<OrderAnswer>(&one))
+    if (const auto* const of_order = std::get_if<OrderAnswer>(&one)) {
       orders_answered_ += of_order->token != 0;
+      if (of_order->done != 0) core_->order_done(of_order->done);
+    }
   }
 
   const unsigned shards_;

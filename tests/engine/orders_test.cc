@@ -1,0 +1,126 @@
+// Operators' orders at a whole simulated engine: whom they hold for, at once and over a kill, and
+// that they end.
+
+#include <gtest/gtest.h>
+
+#include "tests/engine/small_engine.h"
+
+namespace veredus::sim {
+namespace {
+
+using queue::Filter;
+using queue::Order;
+constexpr int64_t kSecond = SmallEngine::kSecond;
+
+uint64_t give(SmallEngine& engine, Order::Kind kind, Filter filter) {
+  Order order;
+  order.kind = kind;
+  order.filter = std::move(filter);
+  order.last_batch = 1'000'000;
+  return engine.order(std::move(order));
+}
+
+bool over(SmallEngine& engine, uint64_t order) {
+  return engine.run_until([&] { return !engine.core().orders().contains(order); }, 300 * kSecond);
+}
+
+// It was accepted when the upload ended: a kill must not make it one that was there before.
+TEST(OrdersTest, ABatchWhoseUploadWasUnderWayIsNotMeantAfterAKillEither) {
+  SmallEngine engine([](EngineSettings&, Faults& faults) { faults.connect_silent = 1; });
+  engine.feed("before", SmallEngine::recipients(5));  // out with a lane: the order goes on
+  engine.run_to(engine.clock.mono + kSecond);
+  uint64_t order = 0;
+  engine.feed("b", SmallEngine::recipients(5, 1), ",\"not_before\":\"1h\"", "t",
+              [&] { order = give(engine, Order::Kind::cancel, {.tenant = "t"}); });
+  ASSERT_TRUE(engine.core().orders().contains(order));
+  engine.restart();
+  EXPECT_TRUE(over(engine, order));
+  EXPECT_EQ(engine.batch("before").tally.cancelled, 5u);
+  EXPECT_EQ(engine.batch("b").tally.cancelled, 0u);
+}
+
+TEST(OrdersTest, ACancellationByRecipientFindsHimAndEnds) {
+  SmallEngine engine;
+  engine.feed("b", SmallEngine::recipients(40'000), ",\"not_before\":\"1h\"");
+  engine.feed("c", {"R7@D0.sim", "x@d1.sim"}, ",\"not_before\":\"1h\"");
+  const uint64_t order = give(engine, Order::Kind::cancel, {.recipient = "r7@d0.sim"});
+  EXPECT_TRUE(over(engine, order));
+  EXPECT_EQ(engine.batch("b").tally.cancelled, 1u);
+  EXPECT_EQ(engine.batch("c").tally.cancelled, 1u);
+  engine.feed("d", {"r7@d0.sim"});
+  engine.run_to(engine.clock.mono + 5 * kSecond);
+  EXPECT_TRUE(engine.taken("r7@d0.sim")) << "what is fed later is not meant";
+  EXPECT_EQ(engine.internet.taken, 1u);
+}
+
+TEST(OrdersTest, OfOneBatchOnly) {
+  SmallEngine engine;
+  engine.feed("b", SmallEngine::recipients(10), ",\"not_before\":\"1h\"");
+  engine.feed("c", SmallEngine::recipients(10), ",\"not_before\":\"1h\"");
+  const uint64_t order =
+      give(engine, Order::Kind::expire, {.tenant = "t", .batch = "c", .recipient = "r7@d0.sim"});
+  EXPECT_TRUE(over(engine, order));
+  EXPECT_EQ(engine.batch("b").tally.finals(), 0u);
+  EXPECT_EQ(engine.batch("c").tally.expired, 1u);
+  EXPECT_EQ(engine.batch("c").tally.finals(), 1u);
+}
+
+TEST(OrdersTest, ARetryByRecipientBringsHimForwardAlone) {
+  SmallEngine engine([](EngineSettings&, Faults& faults) { faults.recipient_later = 1; });
+  engine.feed("b", SmallEngine::recipients(100));
+  engine.run_to(engine.clock.mono + 10 * kSecond);
+  engine.internet.faults.recipient_later = 0;
+  const uint64_t order = give(engine, Order::Kind::retry, {.recipient = "r42@d0.sim"});
+  EXPECT_TRUE(over(engine, order));
+  engine.run_to(engine.clock.mono + 10 * kSecond);
+  EXPECT_TRUE(engine.taken("r42@d0.sim"));
+  EXPECT_EQ(engine.internet.taken, 1u);
+}
+
+// He is out with a lane, whose host does not answer: it holds when he comes back.
+TEST(OrdersTest, AnExpiryByRecipientMeetsHimWhoIsOut) {
+  SmallEngine engine([](EngineSettings&, Faults& faults) { faults.connect_silent = 1; });
+  engine.feed("b", SmallEngine::recipients(5));
+  engine.run_to(engine.clock.mono + kSecond);
+  const uint64_t order = give(engine, Order::Kind::expire, {.recipient = "r3@d0.sim"});
+  EXPECT_TRUE(over(engine, order));
+  EXPECT_EQ(engine.batch("b").tally.expired, 1u);
+  EXPECT_EQ(engine.batch("b").tally.finals(), 1u);
+}
+
+TEST(OrdersTest, AnUnfinishedOneByRecipientGoesOnAfterAKill) {
+  SmallEngine engine([](EngineSettings&, Faults& faults) { faults.connect_silent = 1; });
+  engine.feed("b", SmallEngine::recipients(5));
+  engine.run_to(engine.clock.mono + kSecond);
+  const uint64_t order = give(engine, Order::Kind::cancel, {.recipient = "r3@d0.sim"});
+  engine.restart();
+  ASSERT_TRUE(engine.core().orders().contains(order));
+  EXPECT_TRUE(over(engine, order));
+  EXPECT_EQ(engine.batch("b").tally.cancelled, 1u);
+}
+
+// Who asks to be forgotten must not be kept in an order.
+TEST(OrdersTest, AnErasureEndsWhatNamesTheAddress) {
+  SmallEngine engine;
+  engine.feed("b", SmallEngine::recipients(5), ",\"not_before\":\"1h\"");
+  const uint64_t his = engine.suspend({.recipient = "r3@d0.sim"});
+  Order of_tenant;
+  of_tenant.filter = {.tenant = "u"};
+  of_tenant.reason = "asked for by R3@d0.sim himself";
+  const uint64_t other = engine.order(std::move(of_tenant));
+  ErasureQuestion question;
+  question.addresses = {"r3@d0.sim"};
+  engine.core().ask_erasure(question);
+  engine.run_to(engine.clock.mono + 30 * kSecond);
+  EXPECT_FALSE(engine.core().orders().contains(his));
+  ASSERT_TRUE(engine.core().orders().contains(other)) << "it is about others";
+  EXPECT_EQ(engine.core().orders().at(other).reason, "asked for by ********* himself");
+  EXPECT_EQ(engine.batch("b").tally.cancelled, 1u);
+  engine.restart();
+  EXPECT_FALSE(engine.core().orders().contains(his));
+  ASSERT_TRUE(engine.core().orders().contains(other));
+  EXPECT_EQ(engine.core().orders().at(other).reason, "asked for by ********* himself");
+}
+
+}  // namespace
+}  // namespace veredus::sim
