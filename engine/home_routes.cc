@@ -102,9 +102,8 @@ void Home::fail_routes() {
           outcome.type = queue::OutcomeType::failed;
           finish(slot, outcome);
         } else {
-          postpone(
-              slot, outcome,
-              queue::next_delay_ns(shard_.settings.retry, record.attempts, shard_.random.next()));
+          postpone(slot, outcome,
+                   queue::next_delay_ns(retry_of(slot), record.attempts, shard_.random.next()));
         }
       }
       if (budget == 0) {

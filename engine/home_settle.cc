@@ -234,15 +234,21 @@ void Home::doubt(uint32_t slot, queue::Outcome& outcome) {
         io::is_planted(io::Planted::doubt_is_failed) ? OutcomeType::failed : OutcomeType::delivered;
     return finish(slot, outcome);
   }
+  const Domain& domain = domains_[record.domain];
+  // After a crash its route is not known: only what goes by domain can fit.
+  const Provider& provider =
+      domain.lane != nullptr
+          ? provider_of(*domain.lane)
+          : shard_.policy->providers[shard_.policy->provider_of(domain.name, {}, {})];
   const InDoubtChoice choice =
-      in_doubt_choice(shard_.settings, outcome.mx_name, domains_[record.domain].name);
+      in_doubt_choice(*shard_.policy, provider, outcome.mx_name, domain.name);
   switch (choice.policy) {
     case InDoubtPolicy::assume_delivered:
       outcome.type = OutcomeType::delivered;
       return finish(slot, outcome);
     case InDoubtPolicy::retry: {
       outcome.type = OutcomeType::in_doubt;
-      queue::RetryPolicy policy = retry_of(slot);
+      queue::RetryPolicy policy = provider.retry;
       policy.in_doubt_ns = choice.delay_ns;
       return postpone(slot, outcome,
                       queue::in_doubt_delay_ns(policy, record.attempts, shard_.random.next()));

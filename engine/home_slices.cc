@@ -113,6 +113,12 @@ void Home::wake_lanes() {
 // Lanes may have room that had none: a source has come, a pool has its name again. Routes are asked
 // again as their domains come up.
 void Home::policy_changed() {
+  // The maximum age may be another: whose time ends when is reckoned anew.
+  for (Extent& extent : extents_) {
+    if (extent.share == kNoShare || extent.batch == nullptr) continue;
+    extent.end_mono_ns = extent.batch->expires_mono_ns(shard_.policy->providers[0].retry, 0);
+  }
+  ends_at(shard_.mono_ns);
   wake_all_lanes();
 }
 

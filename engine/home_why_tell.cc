@@ -39,7 +39,7 @@ void HomeWhy::tell(uint32_t slot, uint32_t steps, Walk& walk) {
       add(item, "accepting", "its batch exists, and is being taken up");
       return;
     case Cause::held:
-      return tell_held(item);
+      return tell_held(provider_of(domain), item);
     case Cause::not_before:
     case Cause::retry:
     case Cause::in_doubt:
@@ -67,12 +67,12 @@ void HomeWhy::tell(uint32_t slot, uint32_t steps, Walk& walk) {
   }
 }
 
-void HomeWhy::tell_held(Waiting& item) const {
+void HomeWhy::tell_held(const Provider& provider, Waiting& item) const {
   item.state = "held";
   add(item, "held",
       "in doubt: the connection was lost, or the engine killed, between the end of the content and "
       "the reply to it. An operator decides: POST /v1/in_doubt")
-      .origin.setting = "in_doubt.policy";
+      .origin = origin_in(provider, "in_doubt", "in_doubt.policy");
 }
 
 // -------------------------------------------------------------------------------------------------
@@ -282,7 +282,7 @@ bool HomeWhy::tell_sources(HomeLane& lane, Line& line, const SourcePool& pool, u
         Condition& condition =
             add(item, "site_down", absl::StrCat("no host could be reached from source ", name));
         condition.clears_mono_ns = slice.down_until_mono_ns;
-        condition.origin = origin_in(provider, "retry.site_initial", "");
+        condition.origin = site_clock_origin(provider);
       }
       if (!down && line.out_of(i) == 0) continue;
       looks.push_back(about);

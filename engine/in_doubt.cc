@@ -2,14 +2,14 @@
 
 namespace veredus {
 
-InDoubtChoice in_doubt_choice(const EngineSettings& settings, std::string_view mx_name,
-                              std::string_view domain) {
-  for (const InDoubtRule& rule : settings.in_doubt_rules) {
+InDoubtChoice in_doubt_choice(const Policy& policy, const Provider& provider,
+                              std::string_view mx_name, std::string_view domain) {
+  for (const InDoubtRule& rule : policy.in_doubt_rules) {
     const bool fits = rule.mx_name.empty() ? fits_name(rule.domain, domain)
                                            : !mx_name.empty() && fits_name(rule.mx_name, mx_name);
     if (fits) return {rule.policy, rule.delay_ns};
   }
-  return {settings.in_doubt, settings.in_doubt_delay_ns};
+  return {provider.in_doubt.value_or(policy.in_doubt), provider.in_doubt_delay_ns};
 }
 
 }  // namespace veredus

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/settings.h"
+#include "engine/policy.h"
 #include "queue/batch.h"
 #include "queue/names.h"
 
@@ -16,11 +16,11 @@ struct InDoubtChoice {
   int64_t delay_ns = 0;  // with retry: at least so long
 };
 
-// What to do with a recipient in doubt: as the first rule says that fits, else as for all.
-// `mx_name`: the host that was spoken to; empty when it is not known (after a crash): then no rule
-// by host fits. Names are compared without case.
-InDoubtChoice in_doubt_choice(const EngineSettings& settings, std::string_view mx_name,
-                              std::string_view domain);
+// What to do with a recipient in doubt: as the first rule says that fits, else as `provider`, his
+// domain's, does, else as for all. `mx_name`: the host that was spoken to; empty when it is not
+// known (after a crash): then no rule by host fits. Names are compared without case.
+InDoubtChoice in_doubt_choice(const Policy& policy, const Provider& provider,
+                              std::string_view mx_name, std::string_view domain);
 
 // What an operator asks every home about recipients in doubt: which they are, or (of those that are
 // held) what is to become of them.

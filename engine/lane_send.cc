@@ -34,7 +34,7 @@ std::string_view domain_of(std::string_view address) {
 }  // namespace
 
 bool Lanes::expired(const Work& work, const queue::Entry& entry) const {
-  return work.batch->expires_mono_ns(shard_.settings.retry, entry.expires_wall_ns) <=
+  return work.batch->expires_mono_ns(shard_.policy->providers[0].retry, entry.expires_wall_ns) <=
          shard_.mono_ns;
 }
 
@@ -402,8 +402,8 @@ smtp::Session* Lanes::new_session() {
 bool Lanes::early_mail(const Lane& lane, uint16_t host) const {
   if (lane.provider->dialogue.allow_early_mail) return true;
   const std::string_view name = lane.site->hosts[host].name;
-  return std::any_of(shard_.settings.early_mail_hosts.begin(),
-                     shard_.settings.early_mail_hosts.end(),
+  const std::vector<std::string>& hosts = shard_.policy->early_mail_hosts;
+  return std::any_of(hosts.begin(), hosts.end(),
                      [name](const std::string& pattern) { return fits_name(pattern, name); });
 }
 

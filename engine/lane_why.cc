@@ -203,7 +203,7 @@ void LaneWhy::explain_next(Lane& lane, std::vector<Condition>& conditions) {
     condition.text =
         absl::StrCat("no host could be reached: ", lane.failure_mx, " ", lane.failure_text);
     condition.clears_mono_ns = lane.clock.until_ns();
-    condition.origin = origin_in(*lane.provider, "retry.site_initial", "");
+    condition.origin = site_clock_origin(*lane.provider);
     conditions.push_back(std::move(condition));
   }
   if (lane.waiting.empty()) return;

@@ -46,6 +46,7 @@ Provider fallback_of(const EngineSettings& settings) {
   fallback.idle_max = settings.idle_max;
   fallback.connection_age_ns = settings.connection_age_ns;
   fallback.host_down_ns = settings.host_down_ns;
+  fallback.site_initial_ns = settings.site_initial_ns;
   fallback.family = settings.family;
   fallback.session_limits = settings.session_limits;
   fallback.dialogue = settings.dialogue;
@@ -126,16 +127,12 @@ uint32_t Policy::weight_of(std::string_view tenant) const {
   return found == tenants.end() ? 1 : found->second.weight;
 }
 
-namespace {
-
-// A site that cannot be reached is tried again when its hosts are not passed over any more.
 void set_site_clock(Provider& provider) {
   queue::RetryPolicy& retry = provider.retry;
-  retry.site_initial_ns = provider.host_down_ns;
+  retry.site_initial_ns =
+      provider.site_initial_ns != 0 ? provider.site_initial_ns : provider.host_down_ns;
   retry.site_cap_ns = std::max(retry.site_cap_ns, retry.site_initial_ns);
 }
-
-}  // namespace
 
 std::shared_ptr<const Policy> make_policy(const EngineSettings& settings, const Policy* before) {
   auto policy = std::make_shared<Policy>();
@@ -205,6 +202,9 @@ std::shared_ptr<const Policy> make_policy(const EngineSettings& settings, const 
   policy->redirect_host = settings.redirect_host;
   policy->redirect = settings.redirect;
   policy->redirect_origin = settings.redirect_origin;
+  policy->in_doubt = settings.in_doubt;
+  policy->in_doubt_rules = settings.in_doubt_rules;
+  policy->early_mail_hosts = settings.early_mail_hosts;
   return policy;
 }
 

@@ -74,6 +74,14 @@ enum class AddressFamily : uint8_t { prefer_ipv6, prefer_ipv4, ipv6_only, ipv4_o
 // its reply).
 enum class InDoubtPolicy : uint8_t { retry, hold, assume_delivered };
 
+// What holds for some sites or domains instead; see in_doubt.h.
+struct InDoubtRule {
+  std::string mx_name;  // a host's whole name, or with a dot in front all names below it
+  std::string domain;   // of the recipient; likewise. One of the two is set
+  InDoubtPolicy policy = InDoubtPolicy::retry;
+  int64_t delay_ns = 600'000'000'000;
+};
+
 // How mail is sent to some receiver. The first provider that fits a domain holds; Policy::fallback
 // is for all others, each site on its own.
 struct Provider {
@@ -93,6 +101,7 @@ struct Provider {
   unsigned idle_max = 0;          // connections of a lane that may idle; 0: any number
   int64_t connection_age_ns = 0;  // a connection gets no further transaction then; 0: no bound
   int64_t host_down_ns = 60'000'000'000;
+  int64_t site_initial_ns = 0;  // of the retry policy; 0: as long as host_down_ns
   AddressFamily family = AddressFamily::prefer_ipv6;
   smtp::SessionLimits session_limits;
   smtp::DialogueSettings dialogue;  // without EHLO name: that is the source's
@@ -159,6 +168,9 @@ struct Policy {
   std::string redirect_host;  // staging: all mail goes there; empty: it goes where it should
   io::Endpoint redirect;
   Origin redirect_origin;
+  InDoubtPolicy in_doubt = InDoubtPolicy::retry;  // where neither a rule nor a provider says
+  std::vector<InDoubtRule> in_doubt_rules;        // the first that fits
+  std::vector<std::string> early_mail_hosts;      // as EngineSettings has them
 
   // The id of the first provider that fits; 0: none does, the fallback holds. `mx`: the best of the
   // domain's hosts; `site_key`: as dns::site_key() has it.
@@ -170,6 +182,10 @@ struct Policy {
   const SourcePool* pool_named(std::string_view name) const;  // nullptr: there is none
   uint32_t weight_of(std::string_view tenant) const;
 };
+
+// A site that cannot be reached is tried again when its hosts are not passed over any more, unless
+// somebody said when. Makes the retry policy agree; twice is as good as once.
+void set_site_clock(Provider& provider);
 
 // Resolves what was configured. `before`: the policy in force, whose ids are kept.
 std::shared_ptr<const Policy> make_policy(const EngineSettings& settings, const Policy* before);

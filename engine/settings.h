@@ -17,14 +17,6 @@
 
 namespace veredus {
 
-// What holds for some sites or domains instead; see in_doubt.h.
-struct InDoubtRule {
-  std::string mx_name;  // a host's whole name, or with a dot in front all names below it
-  std::string domain;   // of the recipient; likewise. One of the two is set
-  InDoubtPolicy policy = InDoubtPolicy::retry;
-  int64_t delay_ns = 600'000'000'000;
-};
-
 // How long segments are kept for readers of events, beside what a start needs: what is reached
 // first ends it.
 struct EventSettings {
@@ -49,7 +41,8 @@ struct EngineSettings {
   int64_t idle_close_ns = 5'000'000'000;
   smtp::SessionLimits session_limits;
   int64_t host_down_ns =
-      60'000'000'000;  // a host that could not be reached is passed over that long
+      60'000'000'000;           // a host that could not be reached is passed over that long
+  int64_t site_initial_ns = 0;  // before a dead site is dialled again; 0: host_down_ns
   std::vector<std::string>
       early_mail_hosts;  // MX hosts known to take a next MAIL before the end-of-data reply; a name,
                          // or with a dot in front all below it

@@ -19,6 +19,12 @@ Origin origin_in(const Provider& provider, std::string_view name, std::string_vi
   return origin;
 }
 
+Origin site_clock_origin(const Provider& provider) {
+  return provider.site_initial_ns != 0
+             ? origin_in(provider, "retry.site_initial", "retry.site_initial")
+             : origin_in(provider, "host_down", "smtp.host_down");
+}
+
 std::string recipients_text(uint64_t count) {
   return absl::StrCat(count, count == 1 ? " recipient" : " recipients");
 }

@@ -91,6 +91,8 @@ struct SitesAnswer {
 // What is behind a setting of a provider: where it was set, or its name alone where it was not.
 // `top`: its name where it holds for all.
 Origin origin_in(const Provider& provider, std::string_view name, std::string_view top);
+// Of the wait before a site that could not be reached is dialled again.
+Origin site_clock_origin(const Provider& provider);
 // "7 recipients"
 std::string recipients_text(uint64_t count);
 // "600/min"

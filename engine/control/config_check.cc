@@ -37,12 +37,13 @@ class Checker {
   static std::string quoted(const std::string& text) { return "\"" + text + "\""; }
 
   void node() {
-    if (!queue::is_name(config_.name)) {
-      fault("node.name", quoted(config_.name) + " is no name: 1–128 of A–Z a–z 0–9 . _ : @ -");
-    }
     if (!is_host_name(config_.hostname)) {
       fault("node.hostname",
             quoted(config_.hostname) + " is no host name: write it as in \"mail.example.org\"");
+    }
+    // After the host name, which it is where nothing is said.
+    if (!queue::is_name(config_.name)) {
+      fault("node.name", quoted(config_.name) + " is no name: 1–128 of A–Z a–z 0–9 . _ : @ -");
     }
     for (const std::string& name : config_.own_names) {
       if (!is_host_name(name)) fault("node.own_names", quoted(name) + " is no host name");

@@ -22,7 +22,7 @@ class SendingChecker {
       : config_(config), faults_(faults) {}
 
   void run() {
-    retry("", config_.fallback.retry);
+    retry("", config_.fallback);
     family("smtp.family", config_.fallback.family);
     providers();
     for (const ProviderGroup& group : config_.groups) name("groups." + group.name, group.name);
@@ -41,20 +41,46 @@ class SendingChecker {
   }
 
   // `where`: "providers.NAME.", or "" for that of all.
-  void retry(const std::string& where, const queue::RetryPolicy& policy) {
+  void retry(const std::string& where, const Provider& sending) {
+    const size_t faults_before = faults_.size();
+    const queue::RetryPolicy& policy = sending.retry;
     at_most(where, "retry.initial", policy.initial_ns, "retry.cap", policy.cap_ns);
     for (const int64_t interval : policy.intervals_ns) {
       if (interval <= policy.cap_ns) continue;
       at_most(where, "retry.intervals", interval, "retry.cap", policy.cap_ns);
       break;
     }
-    at_most(where, "retry.site_initial", policy.site_initial_ns, "retry.site_cap",
-            policy.site_cap_ns);
+    site_clock(where, sending);
     if (policy.hint_max_ns != 0 && policy.hint_max_ns < queue::kHintMinNs) {
       fault(where + "retry.hint_max", duration_text(policy.hint_max_ns) +
                                           " is too short: write \"10s\" or more, or \"0s\" for "
                                           "not at all");
     }
+    if (faults_.size() == faults_before) valid(where, sending);
+  }
+
+  void site_clock(const std::string& where, const Provider& sending) {
+    const int64_t first_ns = sending.site_initial_ns, cap_ns = sending.retry.site_cap_ns;
+    if (first_ns != 0 && first_ns < kSecond) {
+      fault(where + "retry.site_initial", duration_text(first_ns) +
+                                              " is too short: write \"1s\" or more, or \"0s\" "
+                                              "for as long as host_down");
+    } else if (first_ns != 0) {
+      at_most(where, "retry.site_initial", first_ns, "retry.site_cap", cap_ns);
+    }
+  }
+
+  // Whatever else the retry policy itself knows. "retry: factor: 1 … 10", it says.
+  void valid(const std::string& where, Provider sending) {
+    set_site_clock(sending);
+    const absl::Status status = queue::validate(sending.retry);
+    if (status.ok()) return;
+    const std::string text(status.message());
+    std::string_view what = text;
+    what.remove_prefix(std::min(what.size(), std::string_view("retry: ").size()));
+    const size_t colon = std::min(what.find(": "), what.size());
+    fault(where + "retry." + std::string(what.substr(0, colon)),
+          "is out of range" + std::string(what.substr(colon)));
   }
 
   void at_most(const std::string& where, const std::string& low, int64_t low_ns,
@@ -91,7 +117,7 @@ class SendingChecker {
                                      " (a heading [groups." + group + "] makes it)");
       }
       const Provider sending = complete_provider(config_, rule);
-      retry(where + ".", sending.retry);
+      retry(where + ".", sending);
       if (is_set(where + ".family")) family(where + ".family", sending.family);
     }
   }

@@ -73,7 +73,7 @@ SettingList<Rule> make_provider_settings() {
                          kInDoubtDelayMin, kInDoubtDelayMax},
       "before such a recipient is tried again");
   add("windows", windows_kind<Rule, &Rule::windows>(), kWindowsHelp);
-  add_retry<Rule, &Rule::sending, &Provider::retry>(out);
+  add_retry<Rule, &Rule::sending>(out);
   return out;
 }
 

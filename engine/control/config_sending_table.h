@@ -126,7 +126,7 @@ void add_sending(std::string_view table, SettingList<Of>& out) {
       "the time for the content is what it takes at this rate");
 }
 
-// Path: to a queue::RetryPolicy.
+// When to try again. Path: to a Provider.
 template <class Of, auto... Path>
 void add_retry(SettingList<Of>& out) {
   const auto add = [&out](std::string_view key, const auto& kind, std::string_view help) {
@@ -135,31 +135,38 @@ void add_retry(SettingList<Of>& out) {
   using queue::RetryPolicy;
   using Duration = DurationKind<Of>;
   using Durations = DurationsKind<Of>;
-  add("initial", Duration{member<Of, Path..., &RetryPolicy::initial_ns>, kSecond, kDay},
+  add("initial",
+      Duration{member<Of, Path..., &Provider::retry, &RetryPolicy::initial_ns>, kSecond, kDay},
       "before the second attempt");
-  add("factor", RealKind<Of>{member<Of, Path..., &RetryPolicy::factor>, 1.0, 10.0},
+  add("factor",
+      RealKind<Of>{member<Of, Path..., &Provider::retry, &RetryPolicy::factor>, 1.0, 10.0},
       "growth per attempt");
   add("intervals",
-      Durations{member<Of, Path..., &RetryPolicy::intervals_ns>, kSecond, 7 * kDay,
-                queue::kDelaysMax},
+      Durations{member<Of, Path..., &Provider::retry, &RetryPolicy::intervals_ns>, kSecond,
+                7 * kDay, queue::kDelaysMax},
       "instead of initial and factor: after the first attempt, the second, …; the last one stays");
-  add("cap", Duration{member<Of, Path..., &RetryPolicy::cap_ns>, kSecond, 7 * kDay},
+  add("cap",
+      Duration{member<Of, Path..., &Provider::retry, &RetryPolicy::cap_ns>, kSecond, 7 * kDay},
       "longest delay");
-  add("jitter", RealKind<Of>{member<Of, Path..., &RetryPolicy::jitter>, 0.0, 0.9},
+  add("jitter", RealKind<Of>{member<Of, Path..., &Provider::retry, &RetryPolicy::jitter>, 0.0, 0.9},
       "each delay is spread over ± this share of it");
   add("greylist",
-      Durations{member<Of, Path..., &RetryPolicy::greylist_ns>, kSecond, 7 * kDay,
+      Durations{member<Of, Path..., &Provider::retry, &RetryPolicy::greylist_ns>, kSecond, 7 * kDay,
                 queue::kDelaysMax},
       "the same for who is greylisted, as far as the list goes; []: as everybody else");
   add("hint_max",
-      Duration{member<Of, Path..., &RetryPolicy::hint_max_ns>, 0, 7 * kDay, "not at all"},
+      Duration{member<Of, Path..., &Provider::retry, &RetryPolicy::hint_max_ns>, 0, 7 * kDay,
+               "not at all"},
       "\"try again in …\" of a reply is respected up to this, from 10s on");
-  add("max_age", Duration{member<Of, Path..., &RetryPolicy::max_age_ns>, kMinute, 30 * kDay},
+  add("max_age",
+      Duration{member<Of, Path..., &Provider::retry, &RetryPolicy::max_age_ns>, kMinute, 30 * kDay},
       "after which a recipient expires, unless the feeder says");
-  add("site_initial", Duration{member<Of, Path..., &RetryPolicy::site_initial_ns>, kSecond, kDay},
+  add("site_initial",
+      Duration{member<Of, Path..., &Provider::site_initial_ns>, 0, kDay, "as long as host_down"},
       "before a site that cannot be reached is dialled again; doubles each time");
-  add("site_cap", Duration{member<Of, Path..., &RetryPolicy::site_cap_ns>, kSecond, kDay},
-      "longest such pause");
+  add("site_cap",
+      Duration{member<Of, Path..., &Provider::retry, &RetryPolicy::site_cap_ns>, kSecond, kDay},
+      "longest such pause; host_down, where that is longer");
 }
 
 }  // namespace veredus::control

@@ -105,7 +105,8 @@ void add_smtp(SettingList<Config>& out) {
                  {"smtp", "early_mail_hosts",
                   Texts{in<&Config::early_mail_hosts>,
                         "a host name, or \".example.org\" for all below it"},
-                  "MX hosts known to take the next MAIL before they answered the end of data"},
+                  "MX hosts known to take the next MAIL before they answered the end of data",
+                  Applies::at_reload},
                  {"smtp", "trace_header", Flag{in<&Config::trace_header>},
                   "put a Received field of ours in front of each message"},
                  {"smtp", "redirect", kRedirectSpecial,
@@ -116,21 +117,22 @@ void add_smtp(SettingList<Config>& out) {
 }
 
 void add_in_doubt(SettingList<Config>& out) {
-  out.insert(out.end(),
-             {
-                 {"in_doubt", "policy",
-                  ChoiceKind<Config>{
-                      kInDoubtWords,
-                      [](const Config& config) { return static_cast<size_t>(config.in_doubt); },
-                      [](Config& config, size_t word) {
-                        config.in_doubt = static_cast<InDoubtPolicy>(word);
-                      }},
-                  "when the connection is lost between the final dot and its reply"},
-                 {"in_doubt", "delay",
-                  Duration{in<&Config::fallback, &Provider::in_doubt_delay_ns>, kInDoubtDelayMin,
-                           kInDoubtDelayMax},
-                  "before such a recipient is tried again"},
-             });
+  out.insert(
+      out.end(),
+      {
+          {"in_doubt", "policy",
+           ChoiceKind<Config>{
+               kInDoubtWords,
+               [](const Config& config) { return static_cast<size_t>(config.in_doubt); },
+               [](Config& config, size_t word) {
+                 config.in_doubt = static_cast<InDoubtPolicy>(word);
+               }},
+           "when the connection is lost between the final dot and its reply", Applies::at_reload},
+          {"in_doubt", "delay",
+           Duration{in<&Config::fallback, &Provider::in_doubt_delay_ns>, kInDoubtDelayMin,
+                    kInDoubtDelayMax},
+           "before such a recipient is tried again", Applies::at_reload},
+      });
 }
 
 void add_addresses(SettingList<Config>& out) {
@@ -212,7 +214,7 @@ SettingList<Config> make_settings() {
   add_host(out);
   add_smtp(out);
   add_addresses(out);
-  add_retry<Config, &Config::fallback, &Provider::retry>(out);
+  add_retry<Config, &Config::fallback>(out);
   add_in_doubt(out);
   add_intake(out);
   add_spool(out);

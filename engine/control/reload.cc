@@ -151,10 +151,7 @@ absl::StatusOr<ReloadPlan> plan_reload(const Config& running, const Config& fres
       copy_value(setting, running, plan.config);
     }
   }
-  if (running.in_doubt_rules != fresh.in_doubt_rules) {
-    plan.needs_restart.push_back("in_doubt.rules");
-    plan.config.in_doubt_rules = running.in_doubt_rules;
-  }
+  if (running.in_doubt_rules != fresh.in_doubt_rules) plan.applied.push_back("in_doubt.rules");
   for (std::string& name : Comparison(running, fresh).changed())
     plan.applied.push_back(std::move(name));
   for (const ConfigFault& fault : check_config(plan.config)) {

@@ -55,6 +55,7 @@ void note_limits(const Config& config, const std::string& heading, LimitSettings
 void set_fallback(const Config& config, EngineSettings& settings) {
   Provider fallback = config.fallback;
   agree(fallback);
+  set_site_clock(fallback);
   note_origins(config, fallback, [](const std::string& name) { return top_name(name); });
   settings.connections_per_site = fallback.per_source.connections;
   settings.messages_per_connection = fallback.messages_per_connection;
@@ -64,6 +65,7 @@ void set_fallback(const Config& config, EngineSettings& settings) {
   settings.idle_max = fallback.idle_max;
   settings.connection_age_ns = fallback.connection_age_ns;
   settings.host_down_ns = fallback.host_down_ns;
+  settings.site_initial_ns = fallback.site_initial_ns;
   settings.family = fallback.family;
   settings.session_limits = fallback.session_limits;
   settings.dialogue = fallback.dialogue;
@@ -90,6 +92,7 @@ void set_providers(const Config& config, EngineSettings& settings) {
   }
   for (const Config::ProviderRule& rule : config.providers) {
     Provider provider = complete_provider(config, rule);
+    set_site_clock(provider);
     provider.dialogue.ehlo_name = config.hostname;
     for (const std::string& group : rule.groups) {
       for (uint32_t i = 0; i < config.groups.size(); ++i) {

@@ -91,6 +91,10 @@ TEST(ConfigSendingErrors, WhatIsWrongAndWhere) {
       {"[providers.p]\nmx = []\nretry.site_initial = \"1h\"\n",
        "a.toml:3:22: providers.p.retry.site_initial: 1h is more than retry.site_cap (30m): lower "
        "it, or say providers.p.retry.site_cap, too"},
+      {"[retry]\nsite_initial = \"500ms\"\n",
+       "a.toml:2:16: retry.site_initial: 500ms is too short: write \"1s\" or more, or \"0s\" for "
+       "as "
+       "long as host_down"},
       {"[providers.p]\nmx = []\nfamily = \"ipv5\"\n",
        "a.toml:3:10: providers.p.family: write \"prefer-ipv6\", \"prefer-ipv4\", \"ipv6-only\" or "
        "\"ipv4-only\""},

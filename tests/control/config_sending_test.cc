@@ -6,6 +6,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "queue/delivery_window.h"
+#include "tests/control/config_text.h"
 
 // Providers, groups, sources, pools, and limits: what the file says of how mail is sent.
 
@@ -16,31 +17,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::StartsWith;
-
-Config good(std::string_view text) {
-  const absl::StatusOr<Config> config = parse_config(text, "a.toml");
-  EXPECT_TRUE(config.ok()) << config.status().ToString() << "\n" << text;
-  return config.ok() ? *config : Config{};
-}
-
-EngineSettings settings_of(std::string_view text) {
-  const absl::StatusOr<EngineSettings> settings = engine_settings(good(text));
-  EXPECT_TRUE(settings.ok()) << settings.status().ToString() << "\n" << text;
-  return settings.ok() ? *settings : EngineSettings{};
-}
-
-const Provider& provider(const EngineSettings& settings, std::string_view name) {
-  static const Provider none;
-  for (const Provider& known : settings.providers) {
-    if (known.name == name) return known;
-  }
-  ADD_FAILURE() << "no provider " << name;
-  return none;
-}
-
-std::string at(const Origin& origin) {
-  return origin.setting + " " + origin.file + ":" + std::to_string(origin.line);
-}
 
 constexpr size_t kConnections = 0, kConnectionRate = 1, kMessageRate = 2, kByteRate = 3;
 const queue::Rate kNoRate;
@@ -237,50 +213,6 @@ delay = "20m"
   EXPECT_EQ(settings.fallback_per_tenant.connections, 45u);
   EXPECT_EQ(settings.host_down_ns, kMinute);
   EXPECT_EQ(settings.retry.factor, 2.0);
-}
-
-// Said of a provider, they hold instead of those of all; a tenant's are beside them.
-TEST(ConfigSending, DeliveryWindows) {
-  const EngineSettings settings = settings_of(R"(
-[smtp]
-windows = ["Mo-Fr 08:00-20:00 Europe/Berlin", "Sa 10:00-12:00 Europe/Berlin; Su 10:00-12:00"]
-[providers.p]
-mx = ["p.example"]
-windows = "Tu 00:00-24:00"
-[providers.always]
-mx = ["a.example"]
-windows = []
-[providers.q]
-mx = ["q.example"]
-[tenants.acme]
-windows = "We 06:00-07:00"
-[tenants.b]
-weight = 2
-)");
-  const auto policy = make_policy(settings, nullptr);
-  const auto sending = [&policy](std::string_view mx) -> const Provider& {
-    return policy->providers[policy->provider_of("x.example", mx, mx)];
-  };
-  constexpr int64_t kMonday = 4 * kDay;  // 5 January 1970, 00:00 UTC
-  constexpr int64_t kBerlin = kHour;     // that much ahead of UTC in January
-  const auto opens = [](const std::shared_ptr<const queue::DeliveryWindows>& windows) {
-    return windows == nullptr ? 0 : windows->opens_wall_ns(kMonday) - kMonday;
-  };
-  EXPECT_EQ(opens(sending("").windows), 8 * kHour - kBerlin);
-  EXPECT_EQ(sending("").windows->zones.size(), 2u);
-  EXPECT_EQ(opens(sending("p.example").windows), kDay);
-  EXPECT_EQ(sending("a.example").windows, nullptr);
-  EXPECT_EQ(opens(sending("q.example").windows), 8 * kHour - kBerlin);
-  EXPECT_EQ(at(sending("").origins.at("windows")), "smtp.windows a.toml:3");
-  EXPECT_EQ(at(sending("p.example").origins.at("windows")), "providers.p.windows a.toml:6");
-  EXPECT_EQ(at(sending("q.example").origins.at("windows")), "smtp.windows a.toml:3");
-  EXPECT_EQ(opens(policy->tenants.at("acme").windows), 2 * kDay + 6 * kHour);
-  EXPECT_EQ(at(policy->tenants.at("acme").windows_origin), "tenants.acme.windows a.toml:13");
-  EXPECT_EQ(policy->tenants.at("b").windows, nullptr);
-
-  const EngineSettings defaults = settings_of("");
-  EXPECT_EQ(defaults.windows, nullptr);
-  for (const Provider& shipped : defaults.providers) EXPECT_EQ(shipped.windows, nullptr);
 }
 
 TEST(ConfigSending, OriginsNameTheLine) {

@@ -43,9 +43,11 @@ TEST(ReloadPlan, WhatHasChanged) {
       {"", "[node]\npin = [1, 2]\n[http]\nlisten = \"off\"\n", {}, {"node.pin", "http.listen"}},
       {"",
        "[in_doubt]\npolicy = \"hold\"\ndelay = \"1h\"\n",
-       {},
-       {"in_doubt.policy", "in_doubt.delay"}},
-      {"", "[[in_doubt.rules]]\ndomain = \"a.b\"\npolicy = \"hold\"\n", {}, {"in_doubt.rules"}},
+       {"in_doubt.policy", "in_doubt.delay"},
+       {}},
+      {"", "[[in_doubt.rules]]\ndomain = \"a.b\"\npolicy = \"hold\"\n", {"in_doubt.rules"}, {}},
+      {"", "[smtp]\nearly_mail_hosts = [\".a.b\"]\n", {"smtp.early_mail_hosts"}, {}},
+      {"", "[retry]\nsite_initial = \"2m\"\n", {"retry.site_initial"}, {}},
       {"", "[limits]\nwaiting = 7\nspool = \"10GiB\"\n", {"limits.waiting"}, {"limits.spool"}},
       {"", "[providers.outlook]\nconnections = 37\n", {"providers.outlook.connections"}, {}},
       {"", "[smtp]\nwindows = \"Mo 08:00-20:00\"\n", {"smtp.windows"}, {}},
@@ -117,20 +119,22 @@ TEST(ReloadPlan, WhatHasChanged) {
 // What needs a restart is as it was, so that it is named again next time; all else is new.
 TEST(ReloadPlan, WhatIsInForceAfterwards) {
   const ReloadPlan made = plan(
-      "[node]\nhostname = \"a.b\"\nshards = 2\n[smtp]\nport = 2525\n[in_doubt]\ndelay = \"1h\"\n",
+      "[node]\nhostname = \"a.b\"\nshards = 2\n[smtp]\nport = 2525\n[in_doubt]\ndelay = \"1h\"\n"
+      "[[in_doubt.rules]]\ndomain = \"a.b\"\npolicy = \"hold\"\n",
       "[node]\nhostname = \"a.b\"\nshards = 3\n[smtp]\nport = 26\nidle_close = \"7s\"\n"
       "[in_doubt]\ndelay = \"2h\"\n[providers.p]\nmx = [\"a.b\"]\nconnections = 3\n");
   EXPECT_EQ(made.config.shards, 2u);
   EXPECT_EQ(made.config.smtp_port, 2525);
   EXPECT_EQ(made.config.fallback.idle_close_ns, 7 * kSecond);
   const EngineSettings settings = *engine_settings(made.config);
-  EXPECT_EQ(settings.in_doubt_delay_ns, kHour);
+  EXPECT_EQ(settings.in_doubt_delay_ns, 2 * kHour);
+  EXPECT_EQ(settings.in_doubt_rules.size(), 0u);
   EXPECT_EQ(settings.providers[0].name, "p");
-  EXPECT_EQ(settings.providers[0].retry.in_doubt_ns, kHour);
+  EXPECT_EQ(settings.providers[0].retry.in_doubt_ns, 2 * kHour);
   EXPECT_EQ(settings.providers[0].origins.at("connections").line, 11u);
   const absl::StatusOr<ReloadPlan> again =
       plan_reload(made.config, read("[node]\nhostname = \"a.b\"\nshards = 3\n"));
-  EXPECT_THAT(again->needs_restart, ElementsAre("node.shards", "smtp.port", "in_doubt.delay"));
+  EXPECT_THAT(again->needs_restart, ElementsAre("node.shards", "smtp.port"));
 }
 
 // Every setting says when it holds, and one of those that need a restart does keep its value.
@@ -141,7 +145,7 @@ TEST(ReloadPlan, EachSettingDoesAsItSays) {
     if (const auto* count = std::get_if<CountKind<Config, unsigned>>(&setting.kind)) {
       count->field.in(fresh) = count->field.in(fresh) + 1;
     } else if (const auto* time = std::get_if<DurationKind<Config>>(&setting.kind)) {
-      time->field.in(fresh) += 1;
+      time->field.in(fresh) += kSecond;
     } else if (const auto* flag = std::get_if<FlagKind<Config>>(&setting.kind)) {
       flag->field.in(fresh) = !flag->field.in(fresh);
     } else {

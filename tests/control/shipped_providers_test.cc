@@ -1,8 +1,9 @@
 #include <algorithm>
 #include <set>
 
-#include "engine/control/config.h"
+#include "engine/control/config_table.h"
 #include "engine/control/settings.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 // What is shipped for known providers: that it reads, and whom it fits.
@@ -75,10 +76,61 @@ TEST(ShippedProviders, WhomTheyFit) {
       {"corp.example", "ec2-192-0-2-1.compute.amazonaws.com", ""},
       {"corp.example", "c-192-0-2-1.hsd1.ma.comcast.net", ""},
   };
+  std::set<std::string> named;
+  for (const uint32_t id : policy->in_order) named.insert(policy->providers[id].name);
   for (const auto& one : kCases) {
     const Provider& found = policy->providers[policy->provider_of(one.domain, one.mx, one.mx)];
     EXPECT_EQ(found.name, one.provider) << one.domain << " at " << one.mx;
+    named.erase(found.name);
   }
+  EXPECT_THAT(named, testing::IsEmpty()) << "each has an example here";
+}
+
+// No pattern is there in vain: what one fits is not taken by a provider in front of it.
+TEST(ShippedProviders, EveryPatternFits) {
+  const auto policy = shipped_policy();
+  const auto example = [](const std::string& pattern) {
+    return pattern.starts_with('.') ? "a1.b-2" + pattern : pattern;
+  };
+  for (const uint32_t id : policy->in_order) {
+    const Provider& provider = policy->providers[id];
+    EXPECT_FALSE(provider.mx.empty() && provider.domains.empty()) << provider.name;
+    for (const std::string& pattern : provider.mx) {
+      EXPECT_EQ(policy->provider_of("corp.example", example(pattern), ""), id)
+          << provider.name << ": " << pattern;
+    }
+    for (const std::string& pattern : provider.domains) {
+      EXPECT_EQ(policy->provider_of(example(pattern), "mx.example.net", ""), id)
+          << provider.name << ": " << pattern;
+    }
+  }
+}
+
+// Nothing to complain of, neither as an error nor as a warning, and nothing that only looks like a
+// setting: each that stands there makes a difference.
+TEST(ShippedProviders, NothingIsWrongWithThem) {
+  const Config config = default_config();
+  EXPECT_FALSE(config.providers.empty());
+  EXPECT_EQ(check_config(config).size(), 0u);
+  EXPECT_EQ(redirect_warning(config), "");
+  EXPECT_TRUE(engine_settings(config).ok());
+  const Config::ProviderRule unset{"", config.fallback, {}, {}};
+  for (const Config::ProviderRule& rule : config.providers) {
+    for (const SettingOf<Config::ProviderRule>& setting : provider_settings()) {
+      const std::string name = "providers." + rule.name + "." + setting.name();
+      const auto place = config.places.find(name);
+      if (place == config.places.end()) continue;
+      EXPECT_EQ(place->second.file, kShippedProvidersFile) << name;
+      // That of all, said again, would hide a change of [smtp] for no reason; connections and
+      // messages per connection are said of each.
+      const bool of_each = setting.key == "connections" || setting.key == "messages_per_connection";
+      EXPECT_TRUE(of_each || !same_value(setting, rule, unset)) << name;
+    }
+  }
+  // The file on its own, as an operator who copied it would have it.
+  const absl::StatusOr<Config> copied = parse_config(shipped_providers(), "copy.toml");
+  ASSERT_TRUE(copied.ok()) << copied.status();
+  EXPECT_EQ(copied->providers.size(), config.providers.size());
 }
 
 TEST(ShippedProviders, TheirNumbersAreCareful) {

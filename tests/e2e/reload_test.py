@@ -11,6 +11,7 @@ import time
 import unittest
 
 from walk_case import Case, lines_of
+import testzone
 
 
 class Reload(Case):
@@ -51,12 +52,14 @@ class Reload(Case):
                          (0, "reloaded: nothing has changed that could\n"), done.stderr)
 
         self.write("[pools.news]", 'sources = ["default"]', "[providers.gmail]", "connections = 7",
-                   "[tenants.acme]", "waiting = 2", settings={"smtp": {"host_down": "2m"},
-                                                              "node": {"shards": 3}})
+                   'windows = "00:00-24:00"', 'retry.cap = "2h"',
+                   "[tenants.acme]", "waiting = 2", 'windows = ["Mo-Su 00:00-24:00 Europe/Berlin"]',
+                   settings={"smtp": {"host_down": "2m"}, "node": {"shards": 3}})
         done = self.reload()
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(done.stdout,
                          "reloaded: smtp.host_down, pools.news, providers.gmail.connections, "
+                         "providers.gmail.windows, providers.gmail.retry.cap, "
                          "tenants.acme\nneeds a restart: node.shards\n")
         self.wait_logged("needs a restart: node.shards")
         self.assertIn("reloaded %s: smtp.host_down, pools.news" % self.walk.config,
@@ -142,6 +145,44 @@ class Reload(Case):
         self.assertEqual(self.walk.request("GET", "/v1/reload")[0], 405)
         self.walk.stop_engine()
         self.assertEqual(self.reload().returncode, os.EX_UNAVAILABLE)
+
+
+class InDoubt(Case):
+    """What becomes of those whose reply is lost is said anew while the engine runs."""
+    domains = 5
+    sink_options = ("--reset", "after-dot:1.0")
+
+    def wait_tally(self, name, part):
+        """Until all of the batch are that."""
+        end = time.monotonic() + 60
+        while self.walk.tally(name)[part] != 5:
+            self.assertLess(time.monotonic(), end, self.walk.tally(name))
+            time.sleep(0.05)
+
+    def reload_with(self, *more):
+        self.walk.settings = {"in_doubt": {"policy": "hold"}}
+        self.walk.write_config()
+        with open(self.walk.config, "a") as file:
+            file.write("\n".join(more) + "\n")
+        done = self.run_veredus("reload", "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)
+
+    def test_for_who_comes_in_doubt_from_then_on(self):
+        self.walk.feed(lines_of("first", 5))
+        self.settled_events("type=in_doubt", 5)
+        self.assertEqual(self.reload_with(), {"applied": ["in_doubt.policy"], "needs_restart": []})
+        self.walk.feed(lines_of("second", 5))
+        self.wait_tally("second", "in_doubt")
+        # A provider's own goes before that of all.
+        domains = json.dumps([testzone.domain(i) for i in range(5)])
+        self.assertEqual(self.reload_with("[providers.own]", "domains = " + domains,
+                                          'in_doubt = "assume-delivered"'),
+                         {"applied": ["providers.own"], "needs_restart": []})
+        self.walk.feed(lines_of("third", 5))
+        self.wait_tally("third", "delivered")
+        self.assertEqual(self.walk.tally("first")["waiting"], 5)
+        self.assertEqual(self.walk.tally("second")["in_doubt"], 5)
 
 
 if __name__ == "__main__":

@@ -57,6 +57,7 @@ class LoneHomeTest : public testing::Test {
   // A new life. The batches in `committed` go on; `marks` are those of earlier lives.
   void begin(const Committed& committed = {}, std::vector<queue::AttemptMark> marks = {}) {
     home_.reset();
+    shard_.policy = make_policy(settings_, nullptr);
     disk_ = std::make_unique<sim::SimDisk>(storage_);
     home_ = std::make_unique<Home>(shard_, *disk_, 0);
     absl::StatusOr<RecoveredHome> recovered = home_->recover();

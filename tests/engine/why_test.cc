@@ -152,6 +152,15 @@ std::vector<Cause> causes() {
                    faults.reset_before_reply = 1;
                  },
                  feeds(3), 1, "held", "in_doubt.policy"});
+  all.push_back({"held in doubt at a provider",
+                 [](EngineSettings& settings, Faults& faults) {
+                   provider([](Provider& p) {
+                     p.in_doubt = InDoubtPolicy::hold;
+                     p.origins["in_doubt"].setting = "providers.p.in_doubt";
+                   })(settings, faults);
+                   faults.reset_before_reply = 1;
+                 },
+                 feeds(3), 1, "held", "providers.p.in_doubt"});
   all.push_back({"due at a suspended site", fault(&Faults::recipient_later),
                  [](SmallEngine& engine) {
                    feed(engine, 3);
@@ -198,7 +207,16 @@ std::vector<Cause> causes() {
   all.push_back({"a connection is opened", fault(&Faults::connect_silent), feeds(1), 0, "dialling",
                  "smtp.setup_limit"});
   all.push_back({"no host can be reached", fault(&Faults::connect_refused), feeds(100), 99,
-                 "site_down", "", Clears::as_said});
+                 "site_down", "smtp.host_down", Clears::as_said});
+  all.push_back({"no host can be reached, and it is said how long",
+                 [](EngineSettings& settings, Faults& faults) {
+                   provider([](Provider& p) {
+                     p.site_initial_ns = 300 * kSecond;
+                     p.origins["retry.site_initial"].setting = "providers.p.retry.site_initial";
+                   })(settings, faults);
+                   faults.connect_refused = 1;
+                 },
+                 feeds(100), 99, "site_down", "providers.p.retry.site_initial", Clears::as_said});
   all.push_back({"a further connection was refused", slow(kSecond),
                  [](SmallEngine& engine) {
                    feed(engine, 2000);
