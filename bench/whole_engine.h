@@ -114,6 +114,7 @@ class WholeEngine final : private Exchange::Answers {
 
   // A turn of each shard that has something to do, or time moves to when the next thing happens.
   void step() {
+    storage_.keep_ready(settings.journal.segment_bytes);
     internet.run_due();
     for (const intake::AppendAnswer& answer : std::exchange(appended_, {}))
       intake_->on_answer(answer);

@@ -43,10 +43,30 @@ void DueWheel::schedule(uint32_t slot) {
   if (ahead <= 0) {
     ready_.push_back(table_, slot);
   } else if (ahead <= static_cast<int32_t>(kNear) && !far_.used.test(span)) {
-    near_.push(table_, due % kNear, slot);
+    set_out(slot, due);
   } else {
     far_.push(table_, span, slot);
   }
+}
+
+// First the list is fetched, then, when that has come, its last record.
+void DueWheel::set_out(uint32_t slot, uint32_t due) {
+  if (set_out_ - arrived_ == kUnderWay) arrive();
+  under_way_[set_out_ % kUnderWay] = {slot, due};
+  __builtin_prefetch(&near_[due % kNear], 1);
+  ++set_out_;
+  if (set_out_ - arrived_ < kUnderWay / 2) return;
+  const uint32_t list = under_way_[(set_out_ - kUnderWay / 2) % kUnderWay].due % kNear;
+  if (near_.used.test(list)) __builtin_prefetch(&table_[near_[list].tail], 1);
+}
+
+void DueWheel::arrive() {
+  const UnderWay& next = under_way_[arrived_++ % kUnderWay];
+  near_.push(table_, next.due % kNear, next.slot);
+}
+
+void DueWheel::arrive_all() {
+  while (arrived_ != set_out_) arrive();
 }
 
 std::optional<DueWheel::Event> DueWheel::next_event() const {
@@ -67,6 +87,7 @@ std::optional<DueWheel::Event> DueWheel::next_event() const {
 
 bool DueWheel::advance(uint32_t now_tick, uint32_t budget, SlotFifo& out) {
   assert(budget >= 1);
+  arrive_all();
   if (ticks_until(position_, now_tick) < 0) now_tick = position_;
   for (;;) {
     if (ready_.count <= budget) {
@@ -98,8 +119,9 @@ bool DueWheel::advance(uint32_t now_tick, uint32_t budget, SlotFifo& out) {
     SlotFifo& from = far_[span];
     for (; !from.empty() && budget != 0; --budget) {
       const uint32_t slot = from.pop_front(table_);
-      near_.push(table_, table_[slot].due % kNear, slot);
+      set_out(slot, table_[slot].due);
     }
+    arrive_all();
     if (!from.empty()) return false;
     far_.used.clear(span);
   }
@@ -123,9 +145,13 @@ bool DueWheel::next_list(Sifted& at) {
 
 std::optional<uint32_t> DueWheel::next_due() const {
   if (!ready_.empty()) return position_;
-  const std::optional<Event> event = next_event();
-  if (!event) return std::nullopt;
-  return event->tick;
+  std::optional<uint32_t> next;
+  if (const std::optional<Event> event = next_event()) next = event->tick;
+  for (uint32_t i = arrived_; i != set_out_; ++i) {
+    const uint32_t due = under_way_[i % kUnderWay].due;
+    if (!next || ticks_until(due, *next) > 0) next = due;
+  }
+  return next;
 }
 
 }  // namespace veredus::queue

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -75,6 +76,7 @@ class DueWheel {
   // looked at. Other calls may come between.
   template <class Wanted>
   bool sift(Sifted& at, uint32_t budget, Wanted&& wanted, SlotFifo& out) {
+    arrive_all();
     while (budget > 0) {
       Lists& lists = at.far ? far_ : near_;
       if (at.left == 0 || !lists.used.test(at.index)) {
@@ -120,6 +122,16 @@ class DueWheel {
     bool far;
     uint32_t tick;  // that is due, or with which the span begins
   };
+  // Where millions wait, a list and its last record lie anywhere in memory. They are fetched while
+  // others are seen to: a record is linked so many records after it was scheduled, or when somebody
+  // looks.
+  static constexpr uint32_t kUnderWay = 16;
+  struct UnderWay {
+    uint32_t slot, due;
+  };
+  void set_out(uint32_t slot, uint32_t due);
+  void arrive();
+  void arrive_all();
   std::optional<Event> next_event() const;
   bool next_list(Sifted& at);
 
@@ -130,6 +142,9 @@ class DueWheel {
   uint32_t position_;
   uint32_t count_ = 0;
   SlotFifo ready_;
+  // On their way to near_, in order; counted without end.
+  std::array<UnderWay, kUnderWay> under_way_{};
+  uint32_t arrived_ = 0, set_out_ = 0;
   Lists near_{kNear};
   Lists far_{kFar};
 };
