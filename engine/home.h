@@ -138,7 +138,8 @@ class Home final : public queue::JournalListener,
   static constexpr uint32_t kFailuresPerTurn = 512;  // settled, for their domain has no route
   static constexpr uint32_t kHotRecords = 512;  // ready for one site: several shards send to it
   static constexpr uint32_t kHotRecordsMin = 16;
-  static constexpr uint32_t kBurst = 32;  // of one domain in a row
+  static constexpr uint32_t kWokenPerTurn = 4096;  // lanes, when any may have room
+  static constexpr uint32_t kBurst = 32;           // of one domain in a row
 
   // What of a segment file is needed here.
   struct SegmentUse {
@@ -408,6 +409,7 @@ class Home final : public queue::JournalListener,
   unsigned slice_at(HomeLane& lane, uint16_t source, uint16_t shard);
   void wake_lanes();
   void wake_all_lanes();
+  void wake_some();
   int slice_of_sticky(HomeLane& lane, Line& line, const Share& share);
   bool works(HomeLane& lane, const Line& line, uint16_t source);
 
@@ -502,6 +504,7 @@ class Home final : public queue::JournalListener,
   absl::flat_hash_map<std::string_view, uint32_t> domain_ids_;      // keys view Domain::name
   absl::flat_hash_map<uint32_t, std::unique_ptr<HomeLane>> lanes_;  // by site number
   std::vector<HomeLane*> lanes_in_order_;  // in which they were made; none goes
+  size_t waking_ = 0;                      // of these: the next to be looked at; all have been
   std::deque<HomeLane*> active_;
   std::vector<Share> shares_;
   absl::flat_hash_map<std::pair<uint32_t, std::string>, uint32_t> share_numbers_;

@@ -104,6 +104,7 @@ void Home::lane_down(const LaneDown& message) {
 }
 
 void Home::wake_lanes() {
+  if (waking_ < lanes_in_order_.size()) wake_some();
   while (!down_.empty() && down_.begin()->first <= shard_.mono_ns) {
     activate_lane(*lanes_[down_.begin()->second]);
     down_.erase(down_.begin());
@@ -123,12 +124,14 @@ void Home::policy_changed() {
 }
 
 void Home::wake_all_lanes() {
-  std::vector<uint32_t> sites;
-  for (const auto& [number, lane] : lanes_) {
-    if (lane->ready > 0 && !lane->active) sites.push_back(number);
-  }
-  std::sort(sites.begin(), sites.end());
-  for (const uint32_t site : sites) activate_lane(*lanes_[site]);
+  waking_ = 0;
+  more_to_do_ = true;
+}
+
+void Home::wake_some() {
+  const size_t end = std::min(lanes_in_order_.size(), waking_ + share_of(kWokenPerTurn));
+  for (; waking_ < end; ++waking_) activate_lane(*lanes_in_order_[waking_]);
+  if (waking_ < lanes_in_order_.size()) more_to_do_ = true;
 }
 
 void Home::window(const WindowMessage& message) {

@@ -308,12 +308,9 @@ void Lanes::tell_down(const Lane& lane, uint16_t home) {
 
 void Lanes::drain() {
   draining_ = true;
-  std::vector<std::pair<uint32_t, uint16_t>> numbers;
-  for (const auto& [number, lane] : lanes_) numbers.push_back(number);
-  std::sort(numbers.begin(), numbers.end());
-  for (const auto& number : numbers) {
-    drop_blocked(*lanes_[number]);
-    lanes_[number]->waiting.take_all([this](Work& work) { give_back_unsent(work); });
+  for (Lane* const lane : lanes_in_order_) {
+    drop_blocked(*lane);
+    lane->waiting.take_all([this](Work& work) { give_back_unsent(work); });
   }
   for (smtp::Session& session : session_slab_) {
     if (session.place == nullptr) continue;

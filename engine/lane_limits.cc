@@ -11,13 +11,9 @@ namespace veredus {
 // What would leave from a source that is missing goes by another, if there is one.
 void Lanes::source_changed(uint16_t source, bool missing) {
   if (!missing) return;
-  std::vector<std::pair<uint32_t, uint16_t>> numbers;
-  for (const auto& [number, lane] : lanes_) {
-    if (number.second == source && !lane->waiting.empty()) numbers.push_back(number);
-  }
-  std::sort(numbers.begin(), numbers.end());
-  for (const auto& number : numbers) {
-    Lane& lane = *lanes_[number];
+  for (Lane* const each : lanes_in_order_) {
+    Lane& lane = *each;
+    if (lane.source != source || lane.waiting.empty()) continue;
     drop_blocked(lane);
     lane.waiting.take_all([this](Work& work) { give_back_unsent(work); });
     give_back_unwanted(lane);

@@ -19,13 +19,9 @@ void Lanes::take_orders(queue::OrdersPtr orders) {
     if (std::none_of(before->all().begin(), before->all().end(), known)) retries.push_back(&order);
   }
   if (retries.empty()) return;
-  std::vector<std::pair<uint32_t, uint16_t>> numbers;
-  for (const auto& [number, lane] : lanes_) {
-    if (!lane->clock.open(shard_.mono_ns)) numbers.push_back(number);
-  }
-  std::sort(numbers.begin(), numbers.end());
-  for (const auto& number : numbers) {
-    Lane& lane = *lanes_[number];
+  for (Lane* const each : lanes_in_order_) {
+    Lane& lane = *each;
+    if (lane.clock.open(shard_.mono_ns)) continue;
     const auto fits = [&](const Order* order) {
       return fits_site(order->filter, lane.site->key, lane.provider->name);
     };

@@ -153,9 +153,7 @@ void Lanes::take_up_some() {
     }
     ++taking_up_;
   }
-  if (taking_up_ < lanes_in_order_.size()) return;
-  taking_up_ = kNotTakingUp;
-  limits_.taken_up();
+  if (taking_up_ == lanes_in_order_.size() && limits_.taken_up()) taking_up_ = kNotTakingUp;
 }
 
 // All shards count by the rules in force.

@@ -325,8 +325,8 @@ void LaneWhy::rate(Lane& lane, Scope& scope, Resource resource, const Place& pla
   found.conditions.push_back(limit_condition(scope, resource, lane, place));
 }
 
-// Those of other lanes with that limit, who take turns with this one: whether they stand in its line
-// already does not matter.
+// Those of other lanes with that limit, who take turns with this one: whether they stand in its
+// line already does not matter.
 uint64_t LaneWhy::between(const Lane& lane, const Scope& scope, const Place& place) {
   uint64_t sum = 0;
   for (const Lane* const other : lanes_.lanes_in_order_) {

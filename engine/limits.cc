@@ -100,22 +100,22 @@ Limits::Owned& Limits::in_force(const ScopeId& id) {
 // one is recalled, and nothing more is lent until it is back.
 void Limits::policy_changed() {
   to_apply_ = owned_in_order_.size();
+  given_back_ = 0;
   count_unsettled();
 }
 
 // What is free was lent by the former sums: whoever adopts more elsewhere does not know of it.
-void Limits::taken_up() {
-  give_back_all_free();
+bool Limits::taken_up() {
+  const size_t end = std::min(scopes_in_order_.size(), given_back_ + kScopesPerTurn);
+  for (; given_back_ < end; ++given_back_) give_back_slots(*scopes_in_order_[given_back_]);
+  if (given_back_ < scopes_in_order_.size()) return false;
   for (unsigned shard = 0; shard < shard_.exchange.shards(); ++shard) {
     auto message = std::make_unique<PolicyTakenUp>();
     message->from = shard_.id;
     message->version = shard_.policy->version;
     shard_.exchange.post(shard, std::move(message));
   }
-}
-
-void Limits::give_back_all_free() {
-  for (Scope* const scope : scopes_in_order_) give_back_slots(*scope);
+  return true;
 }
 
 void Limits::hear(const PolicyTakenUp& message) {

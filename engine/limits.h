@@ -131,8 +131,8 @@ class Limits {
   // New rules are in force here. Until all shards count their connections by them (settled()),
   // nobody may open one, and no slot is lent: the sums say too little.
   void policy_changed();
-  // This shard does, and tells all others so.
-  void taken_up();
+  // This shard does, and tells all others so. Called each turn until it says true.
+  bool taken_up();
   void hear(const PolicyTakenUp& message);
   bool settled() const { return unsettled_ == 0; }
   // When that shard, which wants as many all the time, will have had so many tokens; an estimate.
@@ -150,7 +150,7 @@ class Limits {
     std::array<int64_t, kResources> due = {INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX};
   };
   using RateId = std::pair<ScopeId, Resource>;
-  static constexpr uint32_t kOwnedPerTurn = 4096;  // looked through after a reload
+  static constexpr uint32_t kOwnedPerTurn = 4096, kScopesPerTurn = 8192;  // after a reload
 
   unsigned owner_of(const ScopeId& id) const;
   Owned& owned(const ScopeId& id);
@@ -158,7 +158,6 @@ class Limits {
   void apply_settings(const ScopeId& id, Owned& owned);
   void hear_settled(const LimitMessage& message);
   void count_unsettled();
-  void give_back_all_free();
   void asked(const LimitMessage& message);
   void given_back(const LimitMessage& message);
   void notify(const ScopeId& id);
@@ -178,6 +177,7 @@ class Limits {
   std::vector<ScopeId> owned_in_order_;
   size_t to_apply_ = 0;  // of owned_in_order_: have not heard of the policy in force yet
   std::vector<Scope*> scopes_in_order_;
+  size_t given_back_ = 0;              // of these: what is free, since the policy changed
   std::vector<uint64_t> taken_up_;     // policy version, by shard
   unsigned unsettled_ = 0;             // shards that have not taken up the one in force here
   std::vector<LimitMessage> unheard_;  // until that is so

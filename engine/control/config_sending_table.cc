@@ -53,9 +53,8 @@ SettingList<Rule> make_provider_settings() {
       100'000};
   add_limits<Rule, &Rule::sending, &Provider::per_source>("", kPerSource, out);
   constexpr LimitNames kPerTenant = {
-      {"tenant_connections", "tenant_connection_rate", "tenant_message_rate", "tenant_byte_rate"},
-      {"open at a time, of each tenant from all sources",
-       "connections opened, of each tenant from all sources",
+      {"tenant_connections", "", "tenant_message_rate", "tenant_byte_rate"},
+      {"transactions at a time, of each tenant from all sources", "",
        "recipients, of each tenant from all sources",
        "of messages, of each tenant from all sources"},
       0,
@@ -125,13 +124,12 @@ Settings<SourceSettings> source_settings() {
 }
 
 std::string top_name(std::string_view provider_setting) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 10> kOtherwise = {{
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 9> kOtherwise = {{
       {"connections", "smtp.connections_per_site"},
       {"connection_rate", "smtp.site_connection_rate"},
       {"message_rate", "smtp.site_message_rate"},
       {"byte_rate", "smtp.site_byte_rate"},
       {"tenant_connections", "smtp.site_tenant_connections"},
-      {"tenant_connection_rate", "smtp.site_tenant_connection_rate"},
       {"tenant_message_rate", "smtp.site_tenant_message_rate"},
       {"tenant_byte_rate", "smtp.site_tenant_byte_rate"},
       {"in_doubt", "in_doubt.policy"},

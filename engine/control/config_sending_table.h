@@ -34,9 +34,11 @@ void add_limits(std::string_view table, const LimitNames& names, SettingList<Of>
                                          names.connections_min, names.connections_max,
                                          names.connections_min == 0 ? "no limit" : nullptr},
                  names.help[0], kLive});
-  out.push_back({table, names.keys[1],
-                 RateKind<Of>{rate_in<Of, Resource::connection_rate, Path...>, false},
-                 names.help[1], kLive});
+  if (!names.keys[1].empty()) {  // of tenants: connections are not theirs
+    out.push_back({table, names.keys[1],
+                   RateKind<Of>{rate_in<Of, Resource::connection_rate, Path...>, false},
+                   names.help[1], kLive});
+  }
   out.push_back({table, names.keys[2],
                  RateKind<Of>{rate_in<Of, Resource::message_rate, Path...>, false}, names.help[2],
                  kLive});

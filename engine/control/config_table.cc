@@ -81,10 +81,8 @@ void add_smtp(SettingList<Config>& out) {
       10'000};
   add_limits<Config, &Config::fallback, &Provider::per_source>("smtp", kSite, out);
   constexpr LimitNames kSiteTenant = {
-      {"site_tenant_connections", "site_tenant_connection_rate", "site_tenant_message_rate",
-       "site_tenant_byte_rate"},
-      {"open at a time to such a site, of each tenant from all sources",
-       "connections opened to such a site, of each tenant from all sources",
+      {"site_tenant_connections", "", "site_tenant_message_rate", "site_tenant_byte_rate"},
+      {"transactions at a time to such a site, of each tenant from all sources", "",
        "recipients of such a site, of each tenant from all sources",
        "of messages to such a site, of each tenant from all sources"},
       0,

@@ -66,7 +66,6 @@ connection_rate = "1/s"
 message_rate = "2/min"
 byte_rate = "1MiB/h"
 tenant_connections = 4
-tenant_connection_rate = "5/s"
 tenant_message_rate = "6/s"
 tenant_byte_rate = "7B/s"
 messages_per_connection = 8
@@ -120,7 +119,6 @@ site_cap = "32s"
   EXPECT_EQ(p.per_source.rates[kMessageRate], (queue::Rate{2, kMinute}));
   EXPECT_EQ(p.per_source.rates[kByteRate], (queue::Rate{kMiB, kHour}));
   EXPECT_EQ(p.per_tenant.connections, 4u);
-  EXPECT_EQ(p.per_tenant.rates[kConnectionRate], (queue::Rate{5, kSecond}));
   EXPECT_EQ(p.per_tenant.rates[kMessageRate], (queue::Rate{6, kSecond}));
   EXPECT_EQ(p.per_tenant.rates[kByteRate], (queue::Rate{7, kSecond}));
   EXPECT_EQ(p.messages_per_connection, 8u);

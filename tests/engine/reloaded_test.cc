@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "queue/delivery_window.h"
 #include "tests/engine/small_engine.h"
 
 namespace veredus::sim {
@@ -20,7 +21,10 @@ void reload(SmallEngine& engine, const std::function<void(EngineSettings&)>& cha
 
 // They are due and cannot go: nothing takes them up but the end of their time.
 TEST(Reloaded, TheMaximumAge) {
-  SmallEngine engine([](EngineSettings&, Faults& faults) { faults.connect_refused = 1; });
+  SmallEngine engine([](EngineSettings& settings, Faults&) {
+    settings.windows =
+        std::make_shared<queue::DeliveryWindows>(*queue::parse_windows("Mo 08:00-09:00 UTC"));
+  });
   engine.feed("b", SmallEngine::recipients(50));
   const int64_t begun = engine.clock.mono;
   engine.run_to(begun + 10 * kSecond);

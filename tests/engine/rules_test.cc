@@ -184,6 +184,31 @@ TEST(StickyPool, ATenantMovesWhileHisSourceIsGone) {
   }
 }
 
+// An address that goes from this host takes its source out, by itself, and back again.
+TEST(MissingSource, OthersSendMeanwhile) {
+  SmallEngine engine([](EngineSettings& settings, Faults&) { add_sources(settings, false); });
+  engine.internet.missing_addresses.insert("10.9.9.1");
+  engine.feed("b", SmallEngine::recipients(300));
+  ASSERT_TRUE(engine.run_until([&] { return engine.internet.taken == 300; }, 120 * kSecond));
+  const auto delivered = [&](const std::string& source) {
+    uint64_t count = 0;
+    for (const SiteState& site : engine.sites()) {
+      if (std::find(site.sources.begin(), site.sources.end(), source) != site.sources.end())
+        count += site.delivered;
+    }
+    return count;
+  };
+  EXPECT_GT(delivered("s1"), 0u);
+  EXPECT_TRUE(engine.core().exchange().source_missing(0));
+  EXPECT_FALSE(engine.core().exchange().source_missing(1));
+  engine.internet.missing_addresses.clear();
+  EXPECT_TRUE(
+      engine.run_until([&] { return !engine.core().exchange().source_missing(0); }, 120 * kSecond));
+  engine.feed("c", SmallEngine::recipients(300, 1));
+  EXPECT_TRUE(engine.run_until([&] { return engine.internet.taken == 600; }, 120 * kSecond));
+  EXPECT_EQ(sources_of_tenants(engine).at(1).size(), 3u) << "it sends again";
+}
+
 // -------------------------------------------------------------------------------------------------
 // limits of a tenant
 
