@@ -64,8 +64,9 @@ uint32_t Home::tick_at(int64_t mono_ns) const {
 
 // When the time of a recipient whose batch exists ends.
 int64_t Home::expires_mono_ns(uint32_t slot) const {
-  return extents_[records_[slot].extent].batch->expires_mono_ns(shard_.policy->providers[0].retry,
-                                                                own_expiry_.value(slot));
+  const Record& record = records_[slot];
+  return extents_[record.extent].batch->expires_mono_ns(age_policy_of(record),
+                                                        own_expiry_.value(slot));
 }
 
 int64_t Home::outcome_flush_ns() const {

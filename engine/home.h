@@ -398,7 +398,7 @@ class Home final : public queue::JournalListener,
   void settle_in_place(uint32_t slot, queue::Outcome& outcome);
 
   // home_windows.cc
-  const Provider& provider_of(HomeLane& lane);
+  const Provider& provider_of(HomeLane& lane) const;
   Share& share_in_force(uint32_t number);
   bool shut(HomeLane& lane, const Line& line);
   int64_t opens_wall_ns(HomeLane& lane, Share& share);
@@ -421,7 +421,8 @@ class Home final : public queue::JournalListener,
   void doubt(uint32_t slot, queue::Outcome& outcome);
   void expire(uint32_t slot);
   queue::Outcome expired_outcome(uint32_t slot) const;
-  const queue::RetryPolicy& retry_of(uint32_t slot);
+  const queue::RetryPolicy& retry_of(uint32_t slot) const;
+  const queue::RetryPolicy& age_policy_of(const queue::Record& record) const;
 
   // home_in_doubt.cc
   struct InDoubtWalk {

@@ -195,7 +195,7 @@ void Home::restore(Record& record, const queue::WaitingState& state) {
   }
   // Wall time is stored; a wrong clock must neither flood nor stall.
   const int64_t left_ns = queue::delay_on_load_ns(
-      shard_.policy->providers[0].retry, std::max<uint32_t>(1, state.attempts), state.in_doubt,
+      shard_.policy->loosest_retry, std::max<uint32_t>(1, state.attempts), state.in_doubt,
       state.due_wall_ns, shard_.wall_ns, shard_.random.next());
   record.due = std::max<uint32_t>(1, tick_at(shard_.mono_ns + left_ns));
 }

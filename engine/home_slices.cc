@@ -117,7 +117,7 @@ void Home::policy_changed() {
   // The maximum age may be another: whose time ends when is reckoned anew.
   for (Extent& extent : extents_) {
     if (extent.share == kNoShare || extent.batch == nullptr) continue;
-    extent.end_mono_ns = extent.batch->expires_mono_ns(shard_.policy->providers[0].retry, 0);
+    extent.end_mono_ns = extent.batch->expires_mono_ns(shard_.policy->strictest_retry, 0);
   }
   ends_at(shard_.mono_ns);
   wake_all_lanes();

@@ -26,7 +26,7 @@ double chance_of(std::string_view tenant, std::string_view source) {
 
 }  // namespace
 
-const Provider& Home::provider_of(HomeLane& lane) {
+const Provider& Home::provider_of(HomeLane& lane) const {
   if (lane.policy_version != shard_.policy->version) {
     lane.provider = &shard_.policy->provider_of(*lane.site);
     lane.policy_version = shard_.policy->version;

@@ -34,7 +34,7 @@ std::string_view domain_of(std::string_view address) {
 }  // namespace
 
 bool Lanes::expired(const Work& work, const queue::Entry& entry) const {
-  return work.batch->expires_mono_ns(shard_.policy->providers[0].retry, entry.expires_wall_ns) <=
+  return work.batch->expires_mono_ns(work.lane->provider->retry, entry.expires_wall_ns) <=
          shard_.mono_ns;
 }
 

@@ -134,6 +134,22 @@ void set_site_clock(Provider& provider) {
   retry.site_cap_ns = std::max(retry.site_cap_ns, retry.site_initial_ns);
 }
 
+static void set_retry_bounds(Policy& policy) {
+  queue::RetryPolicy& loosest = policy.loosest_retry;
+  queue::RetryPolicy& strictest = policy.strictest_retry;
+  loosest = strictest = policy.providers[0].retry;
+  for (const uint32_t id : policy.in_order) {
+    const queue::RetryPolicy& retry = policy.providers[id].retry;
+    loosest.max_age_ns = std::max(loosest.max_age_ns, retry.max_age_ns);
+    strictest.max_age_ns = std::min(strictest.max_age_ns, retry.max_age_ns);
+    if (queue::longest_delay_ns(retry, UINT8_MAX) <= queue::longest_delay_ns(loosest, UINT8_MAX))
+      continue;
+    const int64_t max_age_ns = loosest.max_age_ns;
+    loosest = retry;
+    loosest.max_age_ns = max_age_ns;
+  }
+}
+
 std::shared_ptr<const Policy> make_policy(const EngineSettings& settings, const Policy* before) {
   auto policy = std::make_shared<Policy>();
   policy->version = before == nullptr ? 1 : before->version + 1;
@@ -197,6 +213,7 @@ std::shared_ptr<const Policy> make_policy(const EngineSettings& settings, const 
   }
 
   for (const TenantPolicy& tenant : settings.tenants) policy->tenants[tenant.name] = tenant;
+  set_retry_bounds(*policy);
   policy->global = settings.global_limits;
   policy->global.connections = settings.connections_total;
   policy->redirect_host = settings.redirect_host;

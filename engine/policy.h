@@ -164,6 +164,9 @@ struct Policy {
   std::vector<SourceSettings> sources;
   std::vector<SourcePool> pools;  // by id; [0] is "default"
   std::map<std::string, TenantPolicy, std::less<>> tenants;
+  // Bounds of the retry policies of all providers, for whose receiver is not known (yet): the
+  // longest waits and ages, and the shortest age.
+  queue::RetryPolicy loosest_retry, strictest_retry;
   LimitSettings global;       // of the process
   std::string redirect_host;  // staging: all mail goes there; empty: it goes where it should
   io::Endpoint redirect;

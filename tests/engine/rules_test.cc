@@ -114,6 +114,46 @@ TEST(DeliveryWindow, WhoWaitsTooLongExpires) {
 }
 
 // -------------------------------------------------------------------------------------------------
+// maximum age
+
+// A provider's own, shorter or longer than that of all, also after a kill.
+TEST(MaximumAge, IsTheProvidersOwn) {
+  SmallEngine engine([](EngineSettings& settings, Faults& faults) {
+    settings.retry.max_age_ns = 600 * kSecond;
+    settings.retry.initial_ns = 30 * kSecond;
+    settings.retry.cap_ns = 60 * kSecond;  // so much is left after a start
+    Provider& shorter = add_provider(settings);
+    shorter.retry = settings.retry;
+    shorter.retry.max_age_ns = 300 * kSecond;
+    Provider& longer = add_provider(settings);
+    longer.name = "q";
+    longer.mx = {"mx1.sim"};
+    longer.retry = settings.retry;
+    longer.retry.max_age_ns = 1200 * kSecond;
+    faults.recipient_later = 1;
+  });
+  const int64_t begun = engine.clock.mono;
+  for (const unsigned domain : {0u, 1u, 2u})
+    engine.feed("b" + std::to_string(domain), SmallEngine::recipients(3, domain));
+  const auto expired = [&] {
+    std::string text;
+    for (const char* const batch : {"b0", "b1", "b2"})
+      text += std::to_string(engine.batch(batch).tally.expired) + " ";
+    return text;
+  };
+  engine.run_to(begun + 290 * kSecond);
+  EXPECT_EQ(expired(), "0 0 0 ");
+  engine.run_to(begun + 320 * kSecond);
+  EXPECT_EQ(expired(), "3 0 0 ");
+  engine.run_to(begun + 590 * kSecond);
+  engine.restart();
+  engine.run_to(begun + 760 * kSecond);
+  EXPECT_EQ(expired(), "3 0 3 ");
+  engine.run_to(begun + 2400 * kSecond);
+  EXPECT_EQ(expired(), "3 3 3 ");
+}
+
+// -------------------------------------------------------------------------------------------------
 // sources
 
 void add_sources(EngineSettings& settings, bool sticky) {
