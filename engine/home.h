@@ -199,7 +199,7 @@ class Home final : public queue::JournalListener,
     };
     std::map<uint32_t, Contents> contents;
   };
-  static constexpr uint32_t kOrderedPerTurn = 8192;              // records looked at for orders
+  static constexpr uint32_t kOrderedPerTurn = 3072;              // records looked at for orders
   static constexpr uint32_t kComparedBytesPerTurn = 256 * 1024;  // of pages with their addresses
   static constexpr unsigned kSearchedAgain = 3;
   // home.cc

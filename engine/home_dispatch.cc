@@ -81,10 +81,12 @@ Home::Dispatched Home::dispatch_domain(HomeLane& lane, Line& line, uint32_t id, 
     if ((records_[slot].flags & kRecordGone) != 0) {
       drop_gone(slot);
       --lane.ready;
+      --budget;
       continue;
     }
     if (obey(slot)) {
       --lane.ready;
+      --budget;
       continue;
     }
     if (!send_ticket(lane, line, static_cast<unsigned>(slice), slot)) {

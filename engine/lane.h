@@ -37,6 +37,14 @@ struct Target {
   uint16_t preference = 0;
 };
 
+// A session that is being dialled: when nothing has come of it by then, the host's other family is
+// dialled beside it.
+struct Race {
+  int64_t at_mono_ns = 0;
+  smtp::Session* session = nullptr;
+  uint32_t dial = 0;  // of the session
+};
+
 // Idle sessions that may idle equally long, by when they became so.
 struct IdleList {
   smtp::Session* oldest = nullptr;
@@ -84,6 +92,7 @@ class Lane {
   Scope* called_by = nullptr;  // its turn has come, this turn of the loop
   uint32_t sessions = 0;       // dialling ones included
   uint32_t dialling = 0;
+  Race race;                        // is to begin, as soon as there is a slot
   uint16_t hosts_resolved = 0;      // Site::hosts asked so far, whole preferences at a time
   uint16_t hosts_asked = 0;         // of these, not answered yet
   uint32_t closing = 0;             // of the sessions: over, the kernel has not let go of them yet
@@ -262,6 +271,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   // lane_race.cc
   void may_race(Lane& lane, smtp::Session& session, const Target& target);
   void run_races();
+  void begin_race(Lane& lane);
   const Target* other_family(const Lane& lane, const smtp::Session& session) const;
   void on_session_connected(smtp::Session& session) override;
   void end_race(smtp::Session& session);
@@ -303,7 +313,6 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
 
   // lane_limits.cc
   bool take_connection(Lane& lane, uint32_t more);
-  bool has_connection(Lane& lane);
   void give_back_connection(Lane& lane);
   void release_held(Lane& lane);
   void give_back_unwanted(Lane& lane);
@@ -387,11 +396,6 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   std::map<int64_t, IdleList> idle_lists_;  // all idle sessions, by how long they may, ns
   // Hosts that could not be reached from a source: passed over until then.
   absl::flat_hash_map<std::pair<std::array<uint8_t, 19>, uint16_t>, int64_t> down_hosts_;
-  struct Race {
-    int64_t at_mono_ns = 0;
-    smtp::Session* session = nullptr;
-    uint32_t dial = 0;  // of the session
-  };
   std::deque<Race> races_;  // in order
   std::vector<Lane*> called_;
   std::vector<Scope*> pressed_;  // somebody waits for their slots

@@ -58,20 +58,6 @@ void Lanes::release_held(Lane& lane) {
   }
 }
 
-// Whether take_connection() would be given one, without standing in any line.
-bool Lanes::has_connection(Lane& lane) {
-  if (lane.held > 0) return false;
-  for (Scope* const scope : lane.slots) {
-    if (scope->slots.free() == 0 || !scope->line(Resource::connections).empty()) return false;
-  }
-  for (Scope* const scope : lane.scopes) {
-    if (limits_.tokens_here(*scope, Resource::connection_rate) == 0 ||
-        !scope->line(Resource::connection_rate).empty())
-      return false;
-  }
-  return true;
-}
-
 void Lanes::give_back_connection(Lane& lane) {
   for (Scope* const scope : lane.slots) {
     limits_.release_slot(*scope);

@@ -17,13 +17,26 @@ void Lanes::run_races() {
     smtp::Session& session = *race.session;
     if (session.place == nullptr || session.dials != race.dial || !session.connecting()) continue;
     Lane& lane = *static_cast<Lane*>(session.place);
-    const Target* const other = other_family(lane, session);
-    if (other == nullptr || draining_ || lane.moves || !limits_.settled()) continue;
-    // Both count while both are dialled: without a second slot there is no race.
-    if (!has_connection(lane)) continue;
-    take_connection(lane, 1);
-    if (!start_dial(lane, *other, &session)) give_back_connection(lane);
+    if (lane.waiting.empty() || draining_ || lane.moves) continue;
+    lane.race = race;
+    list(lane);
   }
+}
+
+// Both count while both are dialled: where no second slot is free the lane stands in line for it,
+// and comes here again when it has one, if the first one has not connected by then.
+void Lanes::begin_race(Lane& lane) {
+  smtp::Session& session = *lane.race.session;
+  const bool on = session.place == &lane && session.dials == lane.race.dial &&
+                  session.connecting() && session.rival == nullptr;
+  const Target* const other = on ? other_family(lane, session) : nullptr;
+  if (other == nullptr) {
+    lane.race = Race();
+    return;
+  }
+  if (!take_connection(lane, 1)) return;
+  lane.race = Race();
+  if (!start_dial(lane, *other, &session)) give_back_connection(lane);
 }
 
 // An address of the same preference, of the other family.

@@ -279,6 +279,41 @@ TEST(TenantLimit, OfBytes) {
 // -------------------------------------------------------------------------------------------------
 // connections
 
+// Hosts have an address of each family.
+struct Families {
+  std::string name;
+  AddressFamily family = AddressFamily::prefer_ipv6;
+  uint8_t silent = 0;
+  bool by6 = false, by4 = false;  // connects that are to be seen
+};
+class FamilyTest : public testing::TestWithParam<Families> {};
+
+TEST_P(FamilyTest, IsDialledAsSaid) {
+  const Families& with = GetParam();
+  SmallEngine engine([&](EngineSettings& settings, Faults& faults) {
+    settings.family = with.family;
+    faults.ipv6_too = true;
+    faults.silent_family = with.silent;
+  });
+  const int64_t begun = engine.clock.mono;
+  engine.feed("b", SmallEngine::recipients(20));
+  ASSERT_TRUE(engine.run_until([&] { return engine.internet.taken == 20; }, 300 * kSecond));
+  EXPECT_LT(engine.clock.mono - begun, 5 * kSecond) << "the other family is tried beside";
+  const uint64_t six = engine.internet.connections6;
+  EXPECT_EQ(six > 0, with.by6);
+  EXPECT_EQ(engine.internet.connections > six, with.by4);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Families, FamilyTest,
+    testing::Values(Families{"PrefersIpv6", AddressFamily::prefer_ipv6, 0, true, false},
+                    Families{"PrefersIpv4", AddressFamily::prefer_ipv4, 0, false, true},
+                    Families{"Ipv6IsSilent", AddressFamily::prefer_ipv6, 6, true, true},
+                    Families{"Ipv4IsSilent", AddressFamily::prefer_ipv4, 4, true, true},
+                    Families{"OnlyIpv4", AddressFamily::ipv4_only, 6, false, true},
+                    Families{"OnlyIpv6", AddressFamily::ipv6_only, 4, true, false}),
+    [](const auto& each) { return each.param.name; });
+
 TEST(IdleClose, IsTheProvidersOwn) {
   SmallEngine engine([](EngineSettings& settings, Faults&) {
     add_provider(settings).idle_close_ns = 60 * kSecond;

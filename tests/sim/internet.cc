@@ -80,11 +80,15 @@ io::Socket SimNetwork::connect(const io::Endpoint& peer, const io::Endpoint&,
   auto wire = std::make_shared<Wire>();
   wires_[socket] = wire;
   wire->events = &events;
-  wire->site = uint32_t{peer.address[0]} << 16 | uint32_t{peer.address[1]} << 8 | peer.address[2];
+  const size_t at = peer.family == 6 ? 12 : 0;
+  wire->site =
+      uint32_t{peer.address[at]} << 16 | uint32_t{peer.address[at + 1]} << 8 | peer.address[at + 2];
   internet_.open_at_site_max =
       std::max(internet_.open_at_site_max, ++internet_.open_by_site[wire->site]);
   if (internet_.faults.first_hosts_silent && peer.address[3] == 1) return socket;
   if (internet_.chance(internet_.faults.connect_silent)) return socket;
+  if (peer.family == 6) ++internet_.connections6;
+  if (internet_.faults.silent_family == peer.family) return socket;
   if (internet_.chance(internet_.faults.connect_refused)) {
     complete(wire, internet_.latency(), [](Wire& it) {
       if (!it.closing) it.events->on_connected(ECONNREFUSED);
@@ -237,11 +241,13 @@ std::string SimLookups::answer(std::string_view name, dns::RecordType type) {
     }
   } else if (name.starts_with("mx")) {
     exists = true;
-    if (type == dns::RecordType::a) {
+    const bool six = type == dns::RecordType::aaaa && internet_.faults.ipv6_too;
+    if (type == dns::RecordType::a || six) {
       const uint32_t site = static_cast<uint32_t>(std::stoul(std::string(name.substr(2))));
       const std::string data = {10, static_cast<char>(site >> 8), static_cast<char>(site),
                                 name.find("-b") == std::string_view::npos ? '\1' : '\2'};
-      put_record(records, name, 1, data);
+      const std::string before = six ? std::string("\x2a") + std::string(11, '\0') : "";
+      put_record(records, name, six ? 28 : 1, before + data);
       ++count;
     }
   }

@@ -42,6 +42,8 @@ struct Faults {
   double reset_before_reply = 0;    // content stored, the reply never leaves (RFC 1047)
   double stray_reply = 0;           // a second reply to the end of data
   bool first_hosts_silent = false;  // of every site: connects to them are not answered
+  bool ipv6_too = false;            // hosts have an address of each family
+  uint8_t silent_family = 0;        // connects to addresses of it are not answered
   double dns_failure = 0;           // SERVFAIL or no answer
   double farewell_after_ehlo = 0;   // the reply to EHLO and a 421 in one piece
   uint32_t messages_max = 0;  // per connection: 421 to the MAIL of the next one; 0: any number
@@ -88,6 +90,7 @@ class Internet {
   uint64_t taken = 0;                                  // receipts in it
   uint32_t life = 0;
   uint64_t connections = 0, resets = 0;
+  uint64_t connections6 = 0;  // of these to IPv6 addresses
   uint64_t transactions = 0;  // stored
   // By transaction: when the 250 for its content was handed to the engine. It never is when the
   // reply was withheld, was overtaken by a reset, or found the connection closed.
@@ -192,7 +195,8 @@ class SimNetwork final : public io::Network {
 };
 
 // The DNS double: answers raw queries. dN.sim has MX mxS.sim (preference 10) with S = site_of(N),
-// and mxS-b.sim (20); their addresses are 10.S.S.1 and 10.S.S.2.
+// and mxS-b.sim (20); their addresses are 10.S.S.1 and 10.S.S.2, and
+// 2a00::10.S.S.1 and 2a00::10.S.S.2 with Faults::ipv6_too.
 class SimLookups final : public dns::Lookups {
  public:
   SimLookups(Internet& internet, std::function<uint32_t(uint32_t)> site_of)
