@@ -4,7 +4,7 @@
 //
 //   bare_wheel  one array of lists, a tick each, so long that nothing is ever looked at in vain;
 //               records of the same 28 bytes, in order within a tick
-//   due_wheel   queue/due_wheel.h over queue/record_table.h: 12 KiB whatever it holds, for years
+//   due_wheel   queue/due_wheel.h over queue/record_table.h, whose records lie on huge pages
 //   home        engine/home.h, driven as a shard drives it: due → line of its domain → ticket in
 //               the shard's queue; and from the returned message to the outcome, gathered for the
 //               journal, and into the wheel again

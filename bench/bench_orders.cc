@@ -8,7 +8,8 @@
 // Told for each step: when the last MAIL for the tenant went out after the order (suspend, cancel),
 // or the first MAIL or connection, and the first MAIL at every site (resume), which comes a few of
 // the wires' times later where connections were closed meanwhile; when the order was durable; when
-// it was done (cancel); and the CPU time of the turns meanwhile.
+// it was done (cancel); and the CPU time of the turns meanwhile,
+// and while all was fed.
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
@@ -147,6 +148,7 @@ class Measured {
       return "\"to\":\"" + std::string(who) + std::to_string(number) + "@d" +
              std::to_string(number % settings_.domains) + ".sim\"";
     };
+    begin("feeding");
     engine_.feed("others", "others", std::min(kBatch, settings_.domains * 200),
                  [&](uint32_t i) { return line_of("o", i); });
     for (uint32_t first = 0; first < settings_.recipients; first += kBatch) {
@@ -158,6 +160,7 @@ class Measured {
                      return line_of("b", number) + (waits ? ",\"not_before\":\"1h\"" : "");
                    });
     }
+    end();
     std::fprintf(stderr, "%lu recipients wait\n", engine_.waiting());
     // Until all have been looked at, and all domains have routes.
     engine_.run_until([&] { return sites_seen_ == settings_.sites; }, 600 * kSecond);

@@ -36,12 +36,12 @@ constexpr char kUsage[] = R"(bench_urgent: urgent mail behind millions, at a sit
   --seconds S     simulated, for the urgent ones of the batch (100)
   --fed N         urgent ones that are fed one by one (1000)
   --connections C at the site (20)      --rate R   messages per second there; 0: no limit (0)
-  --shards N      (1)
+  --shards N      (1)                   --priority P  of the urgent ones (100)
 )";
 
 struct Settings {
   uint32_t recipients = 10'000'000, seconds = 100, fed = 1000, connections = 20, rate = 0;
-  uint32_t shards = 1;
+  uint32_t shards = 1, priority = 100;
 };
 
 bool read(int argc, char** argv, Settings& s) {
@@ -53,6 +53,7 @@ bool read(int argc, char** argv, Settings& s) {
                             : name == "--connections" ? &s.connections
                             : name == "--rate"        ? &s.rate
                             : name == "--shards"      ? &s.shards
+                            : name == "--priority"    ? &s.priority
                                                       : nullptr;
     if (value == nullptr) return false;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *value);
@@ -133,7 +134,8 @@ class Measured {
             const int64_t wall =
                 (due + engine_.clock.wall_minus_mono) / WholeEngine::kMs * WholeEngine::kMs;
             line = "\"to\":\"u" + std::to_string(urgent_.size()) +
-                   "@d0.sim\",\"priority\":100,\"not_before\":\"";
+                   "@d0.sim\",\"priority\":" + std::to_string(settings_.priority) +
+                   ",\"not_before\":\"";
             mail::append_rfc3339(wall, line);
             urgent_.push_back({wall - engine_.clock.wall_minus_mono, 0});
             return line + "\"";
@@ -157,7 +159,8 @@ class Measured {
     for (uint32_t i = 0; i < settings_.fed; ++i) {
       engine_.run_for(static_cast<int64_t>(random.below(static_cast<uint64_t>(between_ns))));
       urgent_.push_back({INT64_MAX, 0});
-      const std::string to = "\"to\":\"s" + std::to_string(i) + "@d0.sim\",\"priority\":100";
+      const std::string to = "\"to\":\"s" + std::to_string(i) +
+                             "@d0.sim\",\"priority\":" + std::to_string(settings_.priority);
       engine_.feed("urgent" + std::to_string(i), "big", 1, [&](uint32_t) { return to; });
       urgent_.back().due_ns = engine_.clock.mono;
     }

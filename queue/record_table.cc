@@ -4,6 +4,8 @@
 #include <bit>
 #include <new>
 
+#include <sys/mman.h>
+
 namespace veredus::queue {
 
 RecordTable::RecordTable(uint32_t capacity) : capacity_(capacity) {
@@ -11,6 +13,7 @@ RecordTable::RecordTable(uint32_t capacity) : capacity_(capacity) {
   assert(capacity >= 1 && capacity <= 0u - kChunkRecords);
   const uint32_t chunks = ((capacity - 1) >> kChunkBits) + 1;
   chunks_.resize(chunks);
+  together_.resize((chunks + kChunksTogether - 1) / kChunksTogether);
   has_room_.resize((chunks + 63) / 64);
   for (uint32_t number = 0; number < chunks; ++number) set_room(number, true);
 }
@@ -76,7 +79,8 @@ Record* RecordTable::find(uint32_t slot, uint16_t generation) {
 }
 
 size_t RecordTable::memory_bytes() const {
-  size_t bytes = chunks_.size() * sizeof(Chunk) + has_room_.size() * sizeof(uint64_t);
+  size_t bytes = chunks_.size() * sizeof(Chunk) + together_.size() * sizeof(Together) +
+                 has_room_.size() * sizeof(uint64_t);
   for (const Chunk& chunk : chunks_) {
     if (chunk.records != nullptr) bytes += kChunkRecords * sizeof(Record);
   }
@@ -84,10 +88,20 @@ size_t RecordTable::memory_bytes() const {
 }
 
 bool RecordTable::open_chunk(uint32_t number) {
-  // Not initialised: a record is written when it is first used, so its page is not touched before.
-  void* memory = ::operator new[](kChunkRecords * sizeof(Record), std::nothrow);
-  if (memory == nullptr) return false;
-  chunks_[number].records.reset(static_cast<Record*>(memory));
+  constexpr size_t kBytes = kChunkRecords * sizeof(Record);
+  Together& together = together_[number / kChunksTogether];
+  if (together.memory == nullptr) {
+    // Not initialised: a record is written when it is first used, so its page is not touched
+    // before.
+    together.memory.reset(std::aligned_alloc(kHugePage, kChunksTogether * kBytes));
+    if (together.memory == nullptr) return false;
+    // Where few wait, small pages are as good, and take less.
+    if (number >= kChunksTogether)
+      static_cast<void>(madvise(together.memory.get(), kChunksTogether * kBytes, MADV_HUGEPAGE));
+  }
+  ++together.open;
+  chunks_[number].records = reinterpret_cast<Record*>(
+      static_cast<std::byte*>(together.memory.get()) + number % kChunksTogether * kBytes);
   ++empty_chunks_;
   opened_ = std::max(opened_, number + 1);
   return true;
@@ -95,7 +109,13 @@ bool RecordTable::open_chunk(uint32_t number) {
 
 void RecordTable::close_chunk(uint32_t number) {
   Chunk& chunk = chunks_[number];
-  chunk.records.reset();
+  Together& together = together_[number / kChunksTogether];
+  if (--together.open == 0) {
+    together.memory.reset();
+  } else {
+    static_cast<void>(madvise(chunk.records, kChunkRecords * sizeof(Record), MADV_DONTNEED));
+  }
+  chunk.records = nullptr;
   chunk.fresh = 0;
   chunk.free = kNoSlot;
   // Beyond every generation that any of its tickets bore (a release has raised it since): they stay

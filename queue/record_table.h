@@ -3,6 +3,7 @@
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <vector>
 
@@ -11,9 +12,10 @@
 namespace veredus::queue {
 
 // All records of one shard, in chunks of 64 Ki: no record ever moves, and there is no overhead per
-// record. The lowest chunk with room is filled first, so that high ones can run empty; all but one
-// empty chunk are given back to the allocator. Memory is touched only as records are first used.
-// One thread.
+// record. The lowest chunk with room is filled first, so that high ones can run empty; the memory
+// of all but one empty chunk is given back. It is touched only as records are first used. Eight
+// chunks lie together, for they take up seven huge pages then: of millions of records each would
+// else be looked for in the page tables before it is read. One thread.
 class RecordTable {
  public:
   static constexpr uint32_t kChunkBits = 16;
@@ -70,20 +72,27 @@ class RecordTable {
 
   uint32_t count() const { return count_; }
   uint32_t capacity() const { return capacity_; }
-  // Bytes taken from the allocator.
+  // Bytes that may have been touched.
   size_t memory_bytes() const;
 
  private:
+  static constexpr uint32_t kChunksTogether = 8;
+  static constexpr size_t kHugePage = 2u << 20;
+  static_assert(kChunksTogether * kChunkRecords * sizeof(Record) % kHugePage == 0);
   struct Free {
-    void operator()(Record* records) const { ::operator delete[](records); }
+    void operator()(void* memory) const { std::free(memory); }
+  };
+  struct Together {
+    std::unique_ptr<void, Free> memory;
+    uint32_t open = 0;  // chunks
   };
   struct Chunk {
-    std::unique_ptr<Record[], Free> records;  // null: given back
-    uint32_t used = 0;                        // allocated now
-    uint32_t fresh = 0;                       // records from here on were never touched
-    uint32_t free = kNoSlot;                  // list over `next` of those that were; holds slots
-    uint16_t generation = 0;                  // that a record begins with when first touched
-    uint16_t generation_ahead = 0;            // most that any record's generation is beyond it
+    Record* records = nullptr;      // null: given back
+    uint32_t used = 0;              // allocated now
+    uint32_t fresh = 0;             // records from here on were never touched
+    uint32_t free = kNoSlot;        // list over `next` of those that were; holds slots
+    uint16_t generation = 0;        // that a record begins with when first touched
+    uint16_t generation_ahead = 0;  // most that any record's generation is beyond it
   };
 
   // Was ever allocated since its chunk was opened: there is a record to look at.
@@ -100,6 +109,7 @@ class RecordTable {
   uint32_t opened_ = 0;             // no chunk from here on ever had memory
   uint32_t empty_chunks_ = 0;       // with memory, without records
   std::vector<Chunk> chunks_;       // size fixed at construction
+  std::vector<Together> together_;  // likewise
   std::vector<uint64_t> has_room_;  // one bit a chunk: may take a record (opened or not)
 };
 
