@@ -104,8 +104,15 @@ void Home::append(std::unique_ptr<AppendMessage> message) {
   append_held();
 }
 
+// A share each turn: when a segment is ready many may have waited for it.
 void Home::append_held() {
+  const uint64_t turn = shard_.counters.turns.load(std::memory_order_relaxed);
+  if (std::exchange(appended_in_turn_, turn) != turn) appended_bytes_in_turn_ = 0;
   while (!held_appends_.empty()) {
+    if (appended_bytes_in_turn_ >= kAppendedBytesPerTurn) {
+      more_to_do_ = true;
+      return;
+    }
     intake::AppendRequest& request = held_appends_.front()->request;
     uint64_t bytes = request.content.size();
     for (const intake::AppendRequest::Frame& frame : request.frames) bytes += frame.payload.size();
@@ -126,6 +133,7 @@ void Home::append_held() {
                  "that waits");
       shard_.exchange.answers().answer(std::move(answer));
     } else {
+      appended_bytes_in_turn_ += bytes;
       append_now(request);
     }
     held_appends_.pop_front();

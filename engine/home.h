@@ -132,6 +132,7 @@ class Home final : public queue::JournalListener,
   static constexpr int64_t kWitnessNs = 1'000'000'000;
   static constexpr size_t kCheckpointBytesPerTurn = 64 * 1024;
   static constexpr size_t kCarriedBytesPerTurn = 512 * 1024;
+  static constexpr uint64_t kAppendedBytesPerTurn = 256 * 1024;
   static constexpr uint32_t kTicketsPerTurn = 1024;
   static constexpr uint32_t kWalkedPerTurn = 16384;  // records looked at for an operator
   static constexpr uint32_t kRoutesAskedMax = 256;   // questions open at a time
@@ -550,6 +551,7 @@ class Home final : public queue::JournalListener,
   };
   std::deque<Unanswered> unanswered_;
   std::deque<std::unique_ptr<AppendMessage>> held_appends_;  // the journal has no space yet
+  uint64_t appended_in_turn_ = 0, appended_bytes_in_turn_ = 0;
   // Sequence, monotonic time: with it all that was settled by then is durable.
   std::deque<std::pair<uint64_t, int64_t>> durable_as_of_;
 
