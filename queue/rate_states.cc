@@ -106,8 +106,6 @@ RateStates::Places::iterator RateStates::place_for(const RateKey& key) {
       given_way_ = true;
       mark(kGivenWayAt, kGivenWay);
     }
-    // Both copies, or the one that is not overwritten would be found.
-    for (const uint32_t turn : {0u, 1u}) store_sum(copy_of(oldest, turn) + kSumAt, 0);
     by_key_.erase(oldest.state.key);
     places_.splice(places_.end(), places_, places_.begin());
   }
