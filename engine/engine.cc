@@ -150,6 +150,7 @@ absl::Status Engine::launch() {
     changed_.wait(lock, [&] { return resumed_ == options_.shards; });
     committed_.clear();
     recovered_.marks = {};
+    recovered_.rates = {};
     return absl::OkStatus();
   }
   lock.unlock();
@@ -201,7 +202,7 @@ void Engine::run(unsigned id) {
     changed_.wait(lock, [&] { return merged_; });
     if (leave_) return;
   }
-  runner.shard->resume(committed_, recovered_.marks, recovered_.orders);
+  runner.shard->resume(committed_, recovered_.marks, recovered_.orders, recovered_.rates);
   publish(id);
   {
     std::unique_lock lock(mutex_);
@@ -219,7 +220,9 @@ void Engine::run(unsigned id) {
       ++drained_;
       changed_.notify_all();
     }
-    if (leave_) return;
+    if (!leave_) continue;
+    lock.unlock();
+    return runner.shard->end();
   }
 }
 

@@ -1,6 +1,7 @@
 #include "engine/engine_core.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "engine/io/planted.h"
@@ -21,6 +22,10 @@ absl::StatusOr<unsigned> journals_in(queue::Disk& disk) {
     const absl::StatusOr<std::vector<queue::MarksFile>> marks = queue::list_marks(disk, directory);
     if (!marks.ok()) return marks.status();
     if (!marks->empty()) return journal;
+    const absl::StatusOr<std::vector<queue::NumberedFile>> rates =
+        queue::list_rate_states(disk, directory);
+    if (!rates.ok()) return rates.status();
+    if (!rates->empty()) return journal;
   }
   return 0u;
 }
@@ -64,6 +69,19 @@ static void merge_orders(const std::vector<RecoveredHome>& found, RecoveredSpool
   std::erase_if(spool.orders, [](const auto& each) { return each.second.state != State::given; });
 }
 
+static void merge_rates(std::vector<RecoveredHome>& found, std::string_view boot,
+                        int64_t now_wall_ns, RecoveredSpool& spool) {
+  std::vector<queue::RateStatesFile> files;
+  for (RecoveredHome& home : found) {
+    std::move(home.rate_files.begin(), home.rate_files.end(), std::back_inserter(files));
+    if (io::is_planted(io::Planted::rates_of_any_boot)) {
+      for (queue::RateStatesFile& file : files) file.header.boot = boot;
+    }
+    spool.rates.all_made = spool.rates.all_made && home.rates_kept;
+  }
+  spool.rates.found = std::make_shared<const queue::RateTable>(files, boot, now_wall_ns);
+}
+
 RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
   RecoveredSpool spool;
   spool.marks.resize(homes());
@@ -86,6 +104,7 @@ RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
   for (RecoveredHome& home : found) {
     if (home.home == queue::kConsumersJournal) spool.consumers = std::move(home.consumers);
   }
+  merge_rates(found, settings_.boot_id, clock_.wall_ns(), spool);
   merge_orders(found, spool);
   orders_ = spool.orders;
   for (const RecoveredHome& home : found)
@@ -138,7 +157,9 @@ RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
 }
 
 uint32_t EngineCore::tenant_number(const std::string& tenant) {
-  return tenants_.try_emplace(tenant, static_cast<uint32_t>(tenants_.size())).first->second;
+  const auto [known, fresh] = tenants_.try_emplace(tenant, static_cast<uint32_t>(tenants_.size()));
+  if (fresh) exchange_.name_tenant(known->second, tenant);
+  return known->second;
 }
 
 void EngineCore::reload(const EngineSettings& settings) {

@@ -24,6 +24,7 @@ struct RecoveredSpool {
   std::map<std::string, queue::Consumer> consumers;              // of events, by name
   std::vector<std::string> damage;
   std::map<uint64_t, queue::Order> orders;  // of operators, that hold; by number
+  RateStart rates;
   uint64_t next_batch = 1;
   uint64_t file_bytes = 0;  // of all journals
 };

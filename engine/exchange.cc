@@ -29,7 +29,8 @@ Exchange::Exchange(unsigned shards, unsigned homes, uint32_t tickets_per_band)
       events_held_(homes),
       homes_(homes),
       durable_(std::make_unique<std::atomic<uint64_t>[]>(size_t{shards} * homes)),
-      homes_in_doubt_(homes) {
+      homes_in_doubt_(homes),
+      shards_without_rates_(shards) {
   assert(shards > 0 && homes >= shards);
   places_.reserve(shards);
   for (unsigned i = 0; i < shards; ++i)
@@ -46,6 +47,17 @@ int64_t Exchange::durable_as_of() const {
   for (const Moment& moment : durable_as_of_)
     least = std::min(least, moment.ns.load(std::memory_order_acquire));
   return least;
+}
+
+void Exchange::name_tenant(uint32_t number, std::string name) {
+  const std::scoped_lock lock(tenants_mutex_);
+  if (tenants_.size() <= number) tenants_.resize(number + size_t{1});
+  tenants_[number] = std::move(name);
+}
+
+std::string Exchange::tenant_name(uint32_t number) const {
+  const std::scoped_lock lock(tenants_mutex_);
+  return number < tenants_.size() ? tenants_[number] : std::string();
 }
 
 }  // namespace veredus

@@ -4,6 +4,8 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
+#include <string>
 #include <vector>
 
 #include "engine/io/ports.h"
@@ -90,6 +92,18 @@ class Exchange {
   void doubts_are_durable() { homes_in_doubt_.fetch_sub(1, std::memory_order_acq_rel); }
   bool all_doubts_durable() const { return homes_in_doubt_.load(std::memory_order_acquire) == 0; }
 
+  // The states of rates that earlier lives have left: each shard says once that its part is in the
+  // file of this life.
+  void rates_begun() { shards_without_rates_.fetch_sub(1, std::memory_order_acq_rel); }
+  bool all_rates_begun() const {
+    return shards_without_rates_.load(std::memory_order_acquire) == 0;
+  }
+
+  // Tenants have numbers; a few places want the name. Named by the control thread before any shard
+  // hears of the number; asked by any shard.
+  void name_tenant(uint32_t number, std::string name);
+  std::string tenant_name(uint32_t number) const;
+
   // From which segment on a journal's events are kept for consumers that have not read them: said
   // by the control thread, asked by the home. UINT32_MAX: for nobody.
   void hold_events(unsigned home, uint32_t segment) {
@@ -131,6 +145,9 @@ class Exchange {
   const unsigned homes_;
   std::unique_ptr<std::atomic<uint64_t>[]> durable_;  // by shard, then home
   std::atomic<unsigned> homes_in_doubt_;
+  std::atomic<unsigned> shards_without_rates_;
+  mutable std::mutex tenants_mutex_;
+  std::vector<std::string> tenants_;  // by number
   std::array<std::atomic<bool>, kSourcesMax> sources_missing_{};
   Answers* answers_ = nullptr;
 };

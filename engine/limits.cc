@@ -13,8 +13,8 @@ constexpr Resource kRates[] = {Resource::connection_rate, Resource::message_rate
 
 }  // namespace
 
-Limits::Limits(ShardContext& shard)
-    : shard_(shard), taken_up_(shard.exchange.shards(), shard.policy->version) {}
+Limits::Limits(ShardContext& shard, KeptRates& kept)
+    : shard_(shard), kept_(kept), taken_up_(shard.exchange.shards(), shard.policy->version) {}
 Limits::~Limits() = default;
 
 // -------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 #include <compare>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "engine/context.h"
+#include "engine/kept_rates.h"
 #include "engine/messages.h"
 #include "engine/policy.h"
 #include "queue/lease.h"
@@ -94,7 +96,7 @@ struct Scope {
 // never more than what is allowed (queue/lease.h, queue/rate.h).
 class Limits {
  public:
-  explicit Limits(ShardContext& shard);
+  Limits(ShardContext& shard, KeptRates& kept);
   ~Limits();
 
   // --- What this shard has. A scope lives as long as the shard.
@@ -144,7 +146,8 @@ class Limits {
     Owned(const LimitSettings& the_settings, uint32_t shards)
         : settings(the_settings), slots(the_settings.connections, shards) {}
     LimitSettings settings;
-    uint64_t policy_version = 0;  // of which they are
+    uint64_t policy_version = 0;        // of which they are
+    std::optional<queue::RateKey> key;  // once a slow rate has needed it
     queue::LeaseOwner slots;
     std::array<std::unique_ptr<queue::RateOwner>, kResources> rates;
     std::array<int64_t, kResources> due = {INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX};
@@ -164,6 +167,9 @@ class Limits {
   void send(Message::Kind kind, unsigned to, const ScopeId& id, uint64_t count);
   queue::RateHolder* holder_of(Scope& scope, Resource resource);
   void give_back_tokens(Scope& scope, Resource resource, uint64_t keep);
+  std::optional<queue::RateKey> key_of(const ScopeId& id, Owned& owned, Resource resource);
+  std::unique_ptr<queue::RateOwner> new_rate(const ScopeId& id, Owned& owned, Resource resource,
+                                             const queue::Rate& rate);
   queue::RateOwner* rate_of(const ScopeId& id, Owned& owned, Resource resource);
   void hear_of_tokens(const LimitMessage& message);
   void tokens_granted(const ScopeId& id, Owned& owned, Resource resource);
@@ -171,6 +177,7 @@ class Limits {
                                           Resource resource) const;
 
   ShardContext& shard_;
+  KeptRates& kept_;
   absl::flat_hash_map<ScopeId, std::unique_ptr<Scope>> scopes_;
   std::vector<Scope*> changed_;
   absl::flat_hash_map<ScopeId, std::unique_ptr<Owned>> owned_;

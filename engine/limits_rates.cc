@@ -78,9 +78,32 @@ queue::RateOwner* Limits::rate_of(const ScopeId& id, Owned& owned, Resource reso
   std::unique_ptr<queue::RateOwner>& made = owned.rates[static_cast<size_t>(resource)];
   if (made == nullptr) owned.settings = shard_.policy->limits_of(id);
   const queue::Rate& rate = owned.settings.rate(resource);
-  if (made == nullptr && rate.limited())
-    made = std::make_unique<queue::RateOwner>(rate, shard_.exchange.shards(), shard_.mono_ns);
+  if (made == nullptr && rate.limited()) made = new_rate(id, owned, resource, rate);
   return made.get();
+}
+
+// Of a slow rate, by which its state is kept over a restart.
+std::optional<queue::RateKey> Limits::key_of(const ScopeId& id, Owned& owned, Resource resource) {
+  if (!owned.key) owned.key = kept_.key_of(id);
+  if (owned.key) owned.key->resource = static_cast<uint8_t>(resource);
+  return owned.key;
+}
+
+// A slow one goes on where the life before was. It may have been another rate then: what was
+// granted by that one counts as after a reload.
+std::unique_ptr<queue::RateOwner> Limits::new_rate(const ScopeId& id, Owned& owned,
+                                                   Resource resource, const queue::Rate& rate) {
+  const unsigned shards = shard_.exchange.shards();
+  const queue::RateState* before = nullptr;
+  if (queue::state_is_kept(rate)) {
+    if (const auto key = key_of(id, owned, resource)) before = kept_.find(*key);
+  }
+  if (before == nullptr) return std::make_unique<queue::RateOwner>(rate, shards, shard_.mono_ns);
+  auto made = std::make_unique<queue::RateOwner>(
+      before->rate, shards, shard_.mono_ns,
+      queue::by_other_clock(before->state_wall_ns, shard_.wall_ns, shard_.mono_ns));
+  made->set_rate(rate, shard_.mono_ns, rate_notices_);  // nobody waits yet
+  return made;
 }
 
 void Limits::hear_of_tokens(const LimitMessage& message) {
@@ -131,6 +154,10 @@ int64_t Limits::expected_mono_ns(const ScopeId& id, Resource resource, uint16_t 
 
 // Tells holders, and remembers when there is more.
 void Limits::tokens_granted(const ScopeId& id, Owned& mine, Resource resource) {
+  queue::RateOwner& rate = *rate_of(id, mine, resource);
+  if (queue::state_is_kept(rate.rate())) {
+    if (const auto key = key_of(id, mine, resource)) kept_.put(*key, rate);
+  }
   for (const queue::RateNotice& notice : rate_notices_) {
     auto message = of_tokens(Message::Kind::limit_granted, id, resource);
     message->count = notice.tokens;
@@ -142,7 +169,7 @@ void Limits::tokens_granted(const ScopeId& id, Owned& mine, Resource resource) {
   }
   rate_notices_.clear();
   int64_t& due = mine.due[static_cast<size_t>(resource)];
-  const int64_t next = rate_of(id, mine, resource)->next_grant_mono_ns();
+  const int64_t next = rate.next_grant_mono_ns();
   if (next == due) return;
   if (due != INT64_MAX) rates_due_.erase({due, {id, resource}});
   due = next;

@@ -32,7 +32,7 @@ struct Origin {
   uint32_t line = 0;    // from 1; 0: a default of ours
 };
 
-// What a limit counts.
+// What a limit counts. The numbers are stored (queue/FORMAT.md), those of ScopeId::Kind, too.
 enum class Resource : uint8_t { connections, connection_rate, message_rate, byte_rate };
 inline constexpr size_t kResources = 4;
 std::string_view name_of(Resource resource);  // "connection_rate"

@@ -11,6 +11,7 @@
 #include "queue/consumer.h"
 #include "queue/journal.h"
 #include "queue/order.h"
+#include "queue/rate_states.h"
 
 namespace veredus {
 
@@ -23,6 +24,8 @@ struct RecoveredHome {
   std::map<uint64_t, queue::Order> orders;            // of operators, by number
   std::vector<std::string> damage;                    // places found damaged, in words
   std::vector<queue::AttemptMark> marks;              // of recipients of any home
+  std::vector<queue::RateStatesFile> rate_files;      // in its directory; of rates of any shard
+  bool rates_kept = true;                             // the file of its shard could be made
   uint64_t highest_batch = 0;
   uint64_t highest_order = 0;  // of operators, that has ended or not
   int64_t latest_wall_ns = 0;  // the latest time found: when this spool was last worked on

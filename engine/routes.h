@@ -34,6 +34,10 @@ class Routes {
   void ask_site(SiteAsk& ask);
 
   size_t sites() const { return sites_.size(); }
+  // Of a site that has its number from here.
+  const std::string& key_of(uint32_t site) const {
+    return sites_[site / shard_.exchange.shards()]->key;
+  }
 
  private:
   // One lookup that a home waits for.

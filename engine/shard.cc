@@ -35,7 +35,8 @@ Shard::Shard(uint16_t id, const EngineSettings& settings, std::shared_ptr<const 
                std::move(policy)},
       router_(ports.lookups, settings.router, [this] { return context_.mono_ns; }),
       routes_(context_, router_),
-      limits_(context_),
+      kept_rates_(context_, ports.disk, routes_),
+      limits_(context_, kept_rates_),
       sources_(context_, ports.network),
       lanes_(context_, ports.disk, router_, ports.network, ports.timers, limits_, sources_),
       lane_why_(context_, lanes_, limits_),
@@ -56,8 +57,10 @@ absl::StatusOr<std::vector<RecoveredHome>> Shard::recover() {
   for (Home& home : homes_) {
     absl::StatusOr<RecoveredHome> one = home.recover();
     if (!one.ok()) return one.status();
+    if (absl::Status read = kept_rates_.read_old(*one); !read.ok()) return read;
     found.push_back(*std::move(one));
   }
+  kept_rates_.make_file(found.front());
   if (absl::Status opened = lanes_.open_marks(homes_.front().next_marks()); !opened.ok())
     return opened;
   return found;
@@ -66,8 +69,9 @@ absl::StatusOr<std::vector<RecoveredHome>> Shard::recover() {
 void Shard::resume(
     const absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>>& committed,
     std::vector<std::vector<queue::AttemptMark>>& marks,
-    const std::map<uint64_t, queue::Order>& orders) {
+    const std::map<uint64_t, queue::Order>& orders, const RateStart& rates) {
   read_clock();
+  kept_rates_.begin(rates);
   std::vector<uint64_t> numbers;
   for (const auto& [number, batch] : committed) numbers.push_back(number);
   std::sort(numbers.begin(), numbers.end());
@@ -87,6 +91,7 @@ void Shard::run_turn() {
   // Tickets before messages would be read in vain: what a ticket names is announced by a message
   // ahead of it.
   read_mailbox();
+  kept_rates_.run();
   limits_.run();
   sources_.run();
   lanes_.take_tickets();

@@ -10,6 +10,7 @@
 #include "engine/context.h"
 #include "engine/home.h"
 #include "engine/io/timer_wheel.h"
+#include "engine/kept_rates.h"
 #include "engine/lane.h"
 #include "engine/lane_why.h"
 #include "engine/limits.h"
@@ -58,7 +59,7 @@ class Shard {
   void resume(
       const absl::flat_hash_map<uint64_t, std::shared_ptr<const queue::LiveBatch>>& committed,
       std::vector<std::vector<queue::AttemptMark>>& marks,
-      const std::map<uint64_t, queue::Order>& orders);
+      const std::map<uint64_t, queue::Order>& orders, const RateStart& rates);
 
   // Once round: reap → timers → deliver → settle → home's → submit. Waits at its end when there is
   // nothing to do.
@@ -69,6 +70,9 @@ class Shard {
   void drain();
   bool drained() const;
   bool draining() const { return draining_; }
+
+  // After the last turn: what need not be guessed at the next start, though the host be restarted.
+  void end() { kept_rates_.end(); }
 
   // The one of this shard's number, which new mail goes to, then those of journals beyond the
   // number of shards.
@@ -92,6 +96,7 @@ class Shard {
   ShardContext context_;
   dns::Router router_;
   Routes routes_;
+  KeptRates kept_rates_;
   Limits limits_;
   Sources sources_;
   Lanes lanes_;

@@ -1,22 +1,17 @@
 #include "queue/attempt_marks.h"
 
-#include <algorithm>
 #include <atomic>
 #include <cassert>
-#include <charconv>
 #include <cstring>
-#include <system_error>
 
 #include "queue/bytes.h"
 #include "queue/crc32c.h"
-#include "queue/journal_files.h"
 
 namespace veredus::queue {
 namespace {
 
 constexpr char kMagic[8] = {'V', 'R', 'M', 'A', 'R', 'K', '\r', '\n'};
 constexpr std::string_view kPrefix = "marks-";
-constexpr size_t kDigits = 8;
 constexpr uint32_t kSumAt = kMarkBytes - 4;
 
 uint32_t header_sum(std::string_view header) {
@@ -104,34 +99,11 @@ absl::Status read_marks(std::string_view file, std::vector<AttemptMark>& marks) 
 }
 
 std::string marks_path(std::string_view directory, uint32_t number) {
-  std::string digits = std::to_string(number);
-  if (digits.size() < kDigits) digits.insert(0, kDigits - digits.size(), '0');
-  std::string path(directory);
-  path += '/';
-  path += kPrefix;
-  path += digits;
-  return path;
+  return numbered_path(directory, kPrefix, number);
 }
 
 absl::StatusOr<std::vector<MarksFile>> list_marks(Disk& disk, const std::string& directory) {
-  std::vector<Disk::Entry> entries;
-  const int64_t listed = disk.list_now(directory, entries);
-  if (listed < 0) {
-    return absl::UnavailableError("the directory " + directory + " of the spool cannot be read: " +
-                                  error_text(listed) + ": look at the disk and at its rights");
-  }
-  std::vector<MarksFile> found;
-  for (const Disk::Entry& entry : entries) {
-    const std::string_view name = entry.name;
-    if (!name.starts_with(kPrefix) || name.size() < kPrefix.size() + kDigits) continue;
-    const char* const end = name.data() + name.size();
-    uint32_t number = 0;
-    const auto [at, error] = std::from_chars(name.data() + kPrefix.size(), end, number);
-    if (error == std::errc() && at == end && number != 0) found.push_back({number, entry.bytes});
-  }
-  std::sort(found.begin(), found.end(),
-            [](const MarksFile& a, const MarksFile& b) { return a.number < b.number; });
-  return found;
+  return list_numbered(disk, directory, kPrefix);
 }
 
 }  // namespace veredus::queue

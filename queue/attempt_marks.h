@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "queue/disk.h"
+#include "queue/journal_files.h"
 
 namespace veredus::queue {
 
@@ -80,10 +81,7 @@ class AttemptMarks {
 absl::Status read_marks(std::string_view file, std::vector<AttemptMark>& marks);
 
 std::string marks_path(std::string_view directory, uint32_t number);
-struct MarksFile {
-  uint32_t number = 0;
-  uint64_t bytes = 0;
-};
+using MarksFile = NumberedFile;
 // The files of marks in a journal's directory, ascending.
 absl::StatusOr<std::vector<MarksFile>> list_marks(Disk& disk, const std::string& directory);
 

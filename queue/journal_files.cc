@@ -12,6 +12,7 @@ namespace veredus::queue {
 namespace {
 
 constexpr std::string_view kPrefix = "seg-", kSuffix = ".vrj";
+constexpr size_t kDigits = 8;
 constexpr uint64_t kReadBlock = 4u << 20;
 constexpr uint64_t kSmallRead = 4096;  // what is given up around a bad sector
 
@@ -62,6 +63,38 @@ absl::StatusOr<std::vector<SegmentFile>> list_segments(Disk& disk, const std::st
   }
   std::sort(found.begin(), found.end(),
             [](const SegmentFile& a, const SegmentFile& b) { return a.number < b.number; });
+  return found;
+}
+
+std::string numbered_path(std::string_view directory, std::string_view prefix, uint32_t number) {
+  std::string digits = std::to_string(number);
+  if (digits.size() < kDigits) digits.insert(0, kDigits - digits.size(), '0');
+  std::string path(directory);
+  path += '/';
+  path += prefix;
+  path += digits;
+  return path;
+}
+
+absl::StatusOr<std::vector<NumberedFile>> list_numbered(Disk& disk, const std::string& directory,
+                                                        std::string_view prefix) {
+  std::vector<Disk::Entry> entries;
+  const int64_t listed = disk.list_now(directory, entries);
+  if (listed < 0) {
+    return absl::UnavailableError("the directory " + directory + " of the spool cannot be read: " +
+                                  error_text(listed) + ": look at the disk and at its rights");
+  }
+  std::vector<NumberedFile> found;
+  for (const Disk::Entry& entry : entries) {
+    const std::string_view name = entry.name;
+    if (!name.starts_with(prefix) || name.size() < prefix.size() + kDigits) continue;
+    const char* const end = name.data() + name.size();
+    uint32_t number = 0;
+    const auto [at, error] = std::from_chars(name.data() + prefix.size(), end, number);
+    if (error == std::errc() && at == end && number != 0) found.push_back({number, entry.bytes});
+  }
+  std::sort(found.begin(), found.end(),
+            [](const NumberedFile& a, const NumberedFile& b) { return a.number < b.number; });
   return found;
 }
 

@@ -19,6 +19,17 @@ struct SegmentFile {
 // The segments of a journal's directory, ascending; other names are not ours and are left alone.
 absl::StatusOr<std::vector<SegmentFile>> list_segments(Disk& disk, const std::string& directory);
 
+// Other files of a journal's directory that have a number in their name: `prefix`, and at least
+// eight digits.
+struct NumberedFile {
+  uint32_t number = 0;  // from 1
+  uint64_t bytes = 0;
+};
+std::string numbered_path(std::string_view directory, std::string_view prefix, uint32_t number);
+// Those there are, ascending.
+absl::StatusOr<std::vector<NumberedFile>> list_numbered(Disk& disk, const std::string& directory,
+                                                        std::string_view prefix);
+
 // A span of a file that the disk would not give.
 struct Unreadable {
   uint64_t offset = 0, bytes = 0;

@@ -1,5 +1,6 @@
 #include "engine/control/engine_host.h"
 
+#include <fstream>
 #include <utility>
 
 #include "engine/control/log.h"
@@ -12,11 +13,20 @@ namespace {
 
 constexpr size_t kDamageToldMax = 1000;  // the log has all
 
+// Another one after each start of the host; empty where the kernel does not say.
+std::string boot_id() {
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::string id;
+  std::getline(file, id);
+  return id;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<EngineHost>> EngineHost::start(const Config& config, Post post) {
   absl::StatusOr<EngineSettings> settings = engine_settings(config);
   if (!settings.ok()) return settings.status();
+  settings->boot_id = boot_id();
   EngineOptions options;
   options.shards = shards_of(config);
   options.cores = cores_of(config);

@@ -38,7 +38,9 @@ constexpr std::pair<std::string_view, Planted> kOfEngine[] = {
     {"forgotten_unwritten", Planted::forgotten_unwritten},
     {"forgotten_restated", Planted::forgotten_restated},
     {"expiry_unwritten", Planted::expiry_unwritten},
-    {"events_not_kept", Planted::events_not_kept}};
+    {"events_not_kept", Planted::events_not_kept},
+    {"rates_forgotten", Planted::rates_forgotten},
+    {"rates_of_any_boot", Planted::rates_of_any_boot}};
 constexpr std::pair<std::string_view, Journal> kOfJournal[] = {
     {"sync_skipped", Journal::sync_skipped},
     {"recovery_unsynced", Journal::recovery_unsynced},

@@ -39,6 +39,8 @@ enum class Planted {
   forgotten_restated,     // … or hears of it, and the next checkpoint brings it back
   expiry_unwritten,       // who expires leaves without an outcome
   events_not_kept,        // however long they are to be
+  rates_forgotten,        // what rates have granted is not looked for after a start
+  rates_of_any_boot,      // … and is believed though a power cut may have taken the last of it
 };
 
 #ifdef VEREDUS_PLANTED

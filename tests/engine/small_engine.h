@@ -29,6 +29,7 @@ class SmallEngine final : private Exchange::Answers {
     settings.node = "sim";
     settings.own_names = {"mta.sim"};
     settings.recipients_per_transaction = 1;
+    settings.boot_id = "boot 0";
     settings.address_policy = dns::AddressPolicy({*dns::parse_cidr("10.0.0.0/8")}, {});
     if (change) change(settings, internet.faults);
     start();
@@ -40,6 +41,31 @@ class SmallEngine final : private Exchange::Answers {
     die();
     storage.kill();
     start();
+  }
+  // With another number of shards.
+  void restart(unsigned shards) {
+    die();
+    storage.kill();
+    shards_ = shards;
+    start();
+  }
+  // The host loses its power, and is started again.
+  void cut_power() {
+    die();
+    boot();
+  }
+  // The engine stops by itself; then the host is started again.
+  void stop_and_reboot() {
+    for (const auto& place : places_) place->shard->drain();
+    EXPECT_TRUE(run_until(
+        [&] {
+          return std::all_of(places_.begin(), places_.end(),
+                             [](const auto& place) { return place->shard->drained(); });
+        },
+        60 * kSecond));
+    for (const auto& place : places_) place->shard->end();
+    die();
+    boot();
   }
 
   // Feeds a whole batch, until it is acknowledged.
@@ -167,6 +193,8 @@ class SmallEngine final : private Exchange::Answers {
   Internet internet;
   SimStorage storage;
   uint64_t turns = 0;
+  bool damage_wanted = false;
+  std::vector<std::string> damages;  // told at starts and after
 
  private:
   struct Listener : intake::UploadListener {
@@ -229,9 +257,10 @@ class SmallEngine final : private Exchange::Answers {
       std::move(recovered->begin(), recovered->end(), std::back_inserter(found));
     }
     RecoveredSpool spool = core_->merge(std::move(found));
+    for (const std::string& what : spool.damage) damage(what);
     const EngineCore::Committed committed = EngineCore::committed_of(spool);
     for (const auto& place : places_) {
-      place->shard->resume(committed, spool.marks, spool.orders);
+      place->shard->resume(committed, spool.marks, spool.orders, spool.rates);
       core_->publish(place->id);
     }
     intake::IntakeSettings of_intake;
@@ -239,6 +268,11 @@ class SmallEngine final : private Exchange::Answers {
     intake_ = std::make_unique<intake::Intake>(*core_, of_intake);
     intake_->set_next_number(spool.next_batch);
     for (const auto& live : spool.batches) intake_->restore(live);
+  }
+  void boot() {
+    storage.crash();
+    settings.boot_id = "boot " + std::to_string(storage.power_cuts.cuts);
+    start();
   }
   void die() {
     for (const auto& place : places_) place->network.forget();
@@ -249,7 +283,10 @@ class SmallEngine final : private Exchange::Answers {
   }
 
   void answer(intake::AppendAnswer one) override { appended_.push_back(std::move(one)); }
-  void damage(std::string what) override { ADD_FAILURE() << what; }
+  void damage(std::string what) override {
+    EXPECT_TRUE(damage_wanted) << what;
+    damages.push_back(std::move(what));
+  }
   void answer_question(QuestionAnswer one) override {
     if (auto* const of_why = std::get_if<WhyAnswer>(&one)) whys_.push_back(std::move(*of_why));
     if (auto* const of_sites = std::get_if<SitesAnswer>(&one))
@@ -260,7 +297,7 @@ class SmallEngine final : private Exchange::Answers {
     }
   }
 
-  const unsigned shards_;
+  unsigned shards_;
   std::vector<std::unique_ptr<Place>> places_;
   std::unique_ptr<EngineCore> core_;
   std::unique_ptr<intake::Intake> intake_;

@@ -587,6 +587,7 @@ void SimDisk::close(File file) {
     found->dirty.clear();
     return -storage_.faults.fail_errno;
   }
+  if (found->mapped) found->durable = found->cached;
   for (const SimStorage::Dirty& write : found->dirty) {
     storage_.store(found->durable, write.offset, write.bytes);
   }

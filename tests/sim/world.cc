@@ -48,6 +48,8 @@ World::World(const WorldOptions& options)
   settings_.tickets_max = 256;
   // Few, so that lanes have to wait for places.
   settings_.attempt_marks = random_.below(2) == 0 ? 24 : 4096;
+  settings_.rate_states = 16;
+  settings_.boot_id = "boot 0";
   settings_.page_cache_bytes = 1 << 20;
   // Small: many of them come to their end, and are reclaimed.
   settings_.journal.segment_bytes = (16u << random_.below(5)) * 1024;

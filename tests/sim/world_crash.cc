@@ -87,7 +87,7 @@ bool World::try_start() {
   }
   const EngineCore::Committed committed = EngineCore::committed_of(spool);
   for (const auto& place : life.places) {
-    place->shard->resume(committed, spool.marks, spool.orders);
+    place->shard->resume(committed, spool.marks, spool.orders, spool.rates);
     life.core->publish(place->id);
   }
   intake::IntakeSettings intake_settings;
@@ -208,6 +208,7 @@ void World::die(bool power_cut) {
     life_killed_.push_back(false);
     storage_.faults.sector_bytes = random_.below(2) == 0 ? 512 : 4096;
     storage_.crash();
+    settings_.boot_id = "boot " + std::to_string(storage_.power_cuts.cuts);
   }
   life_ended_mono_ns_.push_back(clock_.mono);
   for (const auto& erasure : erasures_) erasure->asked = erasure->refused = false;
