@@ -247,7 +247,7 @@ class WholeEngine final : private Exchange::Answers {
     }
     RecoveredSpool spool = core_->merge(std::move(found));
     for (const auto& place : places_) {
-      place->shard->resume(EngineCore::committed_of(spool), spool.marks, spool.orders);
+      place->shard->resume(EngineCore::committed_of(spool), spool.marks, spool.orders, spool.rates);
       core_->publish(place->id);
     }
     intake_ = std::make_unique<intake::Intake>(*core_, intake::IntakeSettings());
