@@ -126,8 +126,10 @@ TEST(KeptRates, WithoutItsStateItWouldStarve) {
 // Everybody who has a rate of his own keeps it, whoever owns it then.
 TEST(KeptRates, OfManySitesEachKeepsItsOwn) {
   SmallEngine engine(with_rate(Of::site, {2, kHour}), 3);
-  for (unsigned domain = 0; domain < 20; ++domain)
+  for (unsigned domain = 0; domain < 20; ++domain) {
     engine.feed("b" + std::to_string(domain), SmallEngine::recipients(10, domain));
+    engine.run_to(engine.clock.mono + kMinute);
+  }
   for (const unsigned shards : {1u, 4u, 2u, 3u, 1u, 2u, 4u, 1u}) {
     engine.run_to(engine.clock.mono + 20 * kMinute);
     engine.restart(shards);
@@ -140,6 +142,26 @@ TEST(KeptRates, OfManySitesEachKeepsItsOwn) {
     std::sort(taken.begin(), taken.end());
     EXPECT_LE(most_in_an_hour(taken), 2u) << domain;
     EXPECT_GE(taken.size(), 4u) << domain;  // of five
+  }
+}
+
+// One has used his up, the other has not: neither has the other's state after a start.
+TEST(KeptRates, TwoOfAKindHaveTwoStates) {
+  for (const Of of : {Of::site, Of::tenant_at_site, Of::tenant_at_provider}) {
+    const unsigned domain = of == Of::site ? 1 : 0;
+    const std::string to = "@d" + std::to_string(domain) + ".sim";
+    SmallEngine engine(with_rate(of, {2, kHour}), 2);
+    engine.feed("early", {"early" + to}, "", "other");
+    engine.run_to(engine.clock.mono + 45 * kMinute);
+    EXPECT_TRUE(engine.taken("early" + to));
+    engine.feed("b", SmallEngine::recipients(10));
+    engine.run_to(engine.clock.mono + 35 * kMinute);
+    EXPECT_EQ(times(engine).size(), 2u);
+    engine.restart(3);
+    engine.feed("late", {"late" + to}, "", "other");
+    engine.run_to(engine.clock.mono + 20 * kMinute);
+    EXPECT_TRUE(engine.taken("late" + to)) << static_cast<int>(of);
+    EXPECT_EQ(times(engine).size(), 3u) << static_cast<int>(of);
   }
 }
 
