@@ -86,6 +86,7 @@ RecoveredSpool EngineCore::merge(std::vector<RecoveredHome> found) {
     if (home.home == queue::kConsumersJournal) spool.consumers = std::move(home.consumers);
   }
   merge_orders(found, spool);
+  if (io::is_planted(io::Planted::orders_forgotten)) spool.orders.clear();
   orders_ = spool.orders;
   for (const RecoveredHome& home : found)
     next_order_ = std::max(next_order_, home.highest_order + 1);

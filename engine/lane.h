@@ -70,6 +70,7 @@ class Lane {
   Scope* waits_for = nullptr;  // stands in a line of that scope
   Resource waits_for_resource = Resource::connections;
   WaitLine::Key wait_key;
+  uint64_t tokens_of_use = 1;  // fewer at once are of no use to it
   Scope* called_by = nullptr;  // its turn has come, this turn of the loop
   uint32_t sessions = 0;       // dialling ones included
   uint32_t dialling = 0;
@@ -193,12 +194,14 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
 
   // lane.cc
   bool take_up(const queue::Ticket& ticket);
+  int rules_behind(const queue::Ticket& ticket) const;
   void on_work_ready(Work& work) override;
   void on_work_unreadable(Work& work, std::string_view why) override;
   void on_damage(const queue::Location& at, const std::string& what) override;
   void list(Lane& lane);
   Lane* lane_of(uint32_t site, uint16_t source);
   void take_up_policy(Lane& lane);
+  void send_outdated_home(Lane& lane);
   std::vector<Scope*> scopes_of(const Lane& lane);
   const SessionRules& rules_of(const Lane& lane);
   void put_in_front(Work& work);

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "engine/io/planted.h"
 #include "engine/lane.h"
 
 namespace veredus {
@@ -58,6 +59,7 @@ const SessionRules& Lanes::rules_of(const Lane& lane) {
 void Lanes::take_up_policy(Lane& lane) {
   const bool first = lane.policy == nullptr;
   if (lane.policy == shard_.policy && !lane.rescopes) return;
+  if (!first && lane.policy != shard_.policy) send_outdated_home(lane);
   lane.policy = shard_.policy;
   lane.provider = &shard_.policy->provider_of(*lane.site);
   lane.rules = &rules_of(lane);
@@ -69,8 +71,14 @@ void Lanes::take_up_policy(Lane& lane) {
   const bool elsewhere = lane.redirected != shard_.policy->redirect;
   lane.rescopes =
       !first && (slots != lane.slots || elsewhere) && (lane.sessions > 0 || lane.hosts_asked > 0);
-  if (lane.rescopes) return;
   if (slots != lane.slots) release_held(lane);
+  if (lane.rescopes) return;
+  for (Scope* const before : lane.slots) {
+    // What is free of a limit that holds here no more, nobody here would ever give back.
+    if (std::find(slots.begin(), slots.end(), before) == slots.end() &&
+        before->line(Resource::connections).empty())
+      limits_.give_back_slots(*before);
+  }
   if (elsewhere) {
     lane.redirected = shard_.policy->redirect;
     lane.targets.clear();
@@ -81,6 +89,15 @@ void Lanes::take_up_policy(Lane& lane) {
   lane.called_by = nullptr;
   lane.scopes = std::move(scopes);
   lane.slots = std::move(slots);
+}
+
+// What waits was sent here by other rules: by those of now its source may be none any more, its
+// domain be of another site, its tenant have another limit. Home knows.
+void Lanes::send_outdated_home(Lane& lane) {
+  if (io::is_planted(io::Planted::outdated_tickets)) return;
+  drop_blocked(lane);
+  lane.waiting.take_all([this](Work& work) { give_back_unsent(work); });
+  std::fill(lane.backlog.begin(), lane.backlog.end(), uint8_t{0});
 }
 
 // Each lane takes up what has changed when something happens to it; those that wait are looked at

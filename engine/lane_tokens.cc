@@ -26,16 +26,19 @@ bool Lanes::may_grow(Lane& lane) {
   return false;
 }
 
-// One of each connection rate that holds; or none, and the lane stands in line for what lacks.
+// One of each connection rate that holds; or none, and the lane stands in line for what lacks. Who
+// has been called from one limit's line passes those in the lines of others: would each go to the
+// end of the next line, two limits could call their first ones for ever, and nobody had both.
 bool Lanes::take_connection_tokens(Lane& lane, uint32_t more) {
   for (Scope* const scope : lane.scopes) {
     const bool others_first =
-        !scope->line(Resource::connection_rate).empty() && lane.called_by != scope;
+        !scope->line(Resource::connection_rate).empty() && lane.called_by == nullptr;
     const uint64_t here = limits_.tokens_here(*scope, Resource::connection_rate);
     if (here == UINT64_MAX || (here > 0 && !others_first)) continue;
     const uint64_t waiting = scope->line(Resource::connection_rate).size() + 1;
     limits_.ask_tokens(*scope, Resource::connection_rate, std::max<uint64_t>(more, waiting), 1);
     if (here > 0) limits_.changed(*scope);
+    lane.tokens_of_use = 1;
     stand_in_line(lane, *scope, Resource::connection_rate);
     return false;
   }
@@ -53,7 +56,7 @@ size_t Lanes::recipients_allowed(Lane& lane) {
     const uint64_t here = limits_.tokens_here(*scope, Resource::message_rate);
     if (here == UINT64_MAX) continue;
     const bool others_first =
-        !scope->line(Resource::message_rate).empty() && lane.called_by != scope;
+        !scope->line(Resource::message_rate).empty() && lane.called_by == nullptr;
     if (here == 0 || others_first) {
       await_tokens(lane, *scope, Resource::message_rate, 1);
       if (here > 0) limits_.changed(*scope);
@@ -140,18 +143,28 @@ void Lanes::await_tokens(Lane& lane, Scope& scope, Resource resource, uint64_t n
   const auto able = static_cast<uint64_t>(static_cast<double>(lane.idle.size() + 1) * each);
   const uint64_t wanted = std::min<uint64_t>(able, lane.waiting.total());
   limits_.ask_tokens(scope, resource, wanted * next + scope.line(resource).size() * next, next);
+  lane.tokens_of_use = next;
   stand_in_line(lane, scope, resource);
 }
 
 void Lanes::call_for_tokens(Scope& scope, Resource resource) {
   if (scope.line(resource).empty()) return;
   const uint64_t here = limits_.tokens_here(scope, resource);
-  // Of bytes each may want many: one after the other.
-  call(scope, resource, resource == Resource::byte_rate ? std::min<uint64_t>(here, 1) : here);
+  const WaitLine& line = scope.line(resource);
+  // Of bytes each wants many: one after the other. For what is left of somebody else's nobody is
+  // called: he would stand in line again, and be called again, until that has lapsed. What has
+  // lapsed is asked for again: who stands in line does not.
+  const bool bytes = resource == Resource::byte_rate;
+  const uint64_t needed = bytes ? line.first()->tokens_of_use : 1;
+  if (here < needed)
+    return limits_.ask_tokens(scope, resource, bytes ? needed : line.size(), needed);
+  call(scope, resource, bytes ? 1 : here);
 }
 
-// Each tenant's lanes stand in a line of its own.
+// Each tenant's lanes stand in a line of its own. What those who are called leave goes back next
+// turn: at once it would be gone before they have had it, and travel for ever.
 void Lanes::call_tenant(Scope& scope) {
+  bool called = false;
   for (const Resource resource : {Resource::connections, Resource::message_rate}) {
     WaitLine& line = scope.line(resource);
     uint64_t most = resource == Resource::connections ? scope.slots.free()
@@ -159,14 +172,19 @@ void Lanes::call_tenant(Scope& scope) {
     for (; most > 0 && !line.empty(); --most) {
       Lane& lane = *line.first();
       lane.waiting.each_blocked([&](LaneQueue::Tenant& tenant) {
-        if (tenant.scope == &scope) line.remove(tenant.key);
+        if (tenant.scope == &scope) scope.line(tenant.lacks).remove(tenant.key);
       });
       lane.waiting.unblock(scope.id.with);
       list(lane);
+      called = true;
     }
-    if (resource == Resource::connections && line.empty())
-      limits_.give_back_slots(scope, limits_.slots_kept(scope));
   }
+  if (called) return limits_.changed(scope);
+  const WaitLine& lacks_tokens = scope.line(Resource::message_rate);
+  if (!lacks_tokens.empty())
+    limits_.ask_tokens(scope, Resource::message_rate, lacks_tokens.size(), 1);
+  if (scope.line(Resource::connections).empty())
+    limits_.give_back_slots(scope, limits_.slots_kept(scope));
 }
 
 // What waits there goes home: nobody of it stands in a line any more.

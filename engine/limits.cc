@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/io/planted.h"
+
 namespace veredus {
 
 namespace {
@@ -37,7 +39,10 @@ unsigned Limits::owner_of(const ScopeId& id) const {
 
 Scope& Limits::scope(const ScopeId& id) {
   std::unique_ptr<Scope>& made = scopes_[id];
-  if (made == nullptr) made = std::make_unique<Scope>(id, static_cast<uint16_t>(owner_of(id)));
+  if (made == nullptr) {
+    made = std::make_unique<Scope>(id, static_cast<uint16_t>(owner_of(id)));
+    scopes_in_order_.push_back(made.get());
+  }
   return *made;
 }
 
@@ -82,11 +87,20 @@ Limits::Owned& Limits::owned(const ScopeId& id) {
 // one is recalled, and nothing more is lent until it is back.
 void Limits::policy_changed() {
   to_apply_ = owned_in_order_.size();
+  for (Scope* const scope : scopes_in_order_) drop_unlimited(*scope);
+  // What is still too early stands in front again.
+  for (size_t left = early_.size(); left > 0; --left) {
+    const LimitMessage message = early_.front();
+    early_.pop_front();
+    hear_of_tokens(message);
+  }
 }
 
 void Limits::apply_settings(const ScopeId& id, Owned& owned) {
-  owned.settings = shard_.policy->limits_of(id);
-  owned.slots.set_limit(owned.settings.connections, notices_);
+  const LimitSettings before = std::exchange(owned.settings, shard_.policy->limits_of(id));
+  if (!io::is_planted(io::Planted::lowered_limit_kept) ||
+      owned.settings.connections > before.connections)
+    owned.slots.set_limit(owned.settings.connections, notices_);
   notify(id);
   for (const Resource resource : kRates) {
     std::unique_ptr<queue::RateOwner>& rate = owned.rates[static_cast<size_t>(resource)];
@@ -99,6 +113,8 @@ void Limits::apply_settings(const ScopeId& id, Owned& owned) {
       rate.reset();
       continue;
     }
+    if (io::is_planted(io::Planted::lowered_limit_kept) && wanted.count < rate->rate().count)
+      continue;
     rate->set_rate(wanted, shard_.mono_ns, rate_notices_);
     tokens_granted(id, owned, resource);
   }

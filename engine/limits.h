@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -73,8 +74,9 @@ struct Scope {
   queue::LeaseHolder slots;
   std::array<std::unique_ptr<queue::RateHolder>, kResources> rates;  // null: never limited
   std::array<WaitLine, kResources> lines;
-  uint32_t leaving = 0;  // of the sessions that hold a slot: told to go
-  bool changed = false;  // stands in Limits::changed_
+  std::array<uint64_t, kResources> limited_since{};  // version of the rules, by Resource
+  uint32_t leaving = 0;                              // of the sessions that hold a slot: told to go
+  bool changed = false;                              // stands in Limits::changed_
 
  private:
   const LimitSettings* settings_ = nullptr;
@@ -141,6 +143,7 @@ class Limits {
   void notify(const ScopeId& id);
   void send(Message::Kind kind, unsigned to, const ScopeId& id, uint64_t count);
   queue::RateHolder* holder_of(Scope& scope, Resource resource);
+  void drop_unlimited(Scope& scope);
   void give_back_tokens(Scope& scope, Resource resource, uint64_t keep);
   queue::RateOwner* rate_of(const ScopeId& id, Owned& owned, Resource resource);
   void hear_of_tokens(const LimitMessage& message);
@@ -150,6 +153,7 @@ class Limits {
 
   ShardContext& shard_;
   absl::flat_hash_map<ScopeId, std::unique_ptr<Scope>> scopes_;
+  std::vector<Scope*> scopes_in_order_;  // in which they were made; none goes
   std::vector<Scope*> changed_;
   absl::flat_hash_map<ScopeId, std::unique_ptr<Owned>> owned_;
   std::vector<ScopeId> owned_in_order_;
@@ -159,6 +163,7 @@ class Limits {
   std::vector<std::pair<Scope*, Resource>> holding_;       // tokens, which may lapse
   std::vector<queue::RateNotice> rate_notices_;
   std::vector<queue::RateReturn> returns_;
+  std::deque<LimitMessage> early_;  // said under rules that are not in force here yet; in order
 };
 
 }  // namespace veredus

@@ -38,7 +38,13 @@ constexpr std::pair<std::string_view, Planted> kOfEngine[] = {
     {"forgotten_unwritten", Planted::forgotten_unwritten},
     {"forgotten_restated", Planted::forgotten_restated},
     {"expiry_unwritten", Planted::expiry_unwritten},
-    {"events_not_kept", Planted::events_not_kept}};
+    {"events_not_kept", Planted::events_not_kept},
+    {"lowered_limit_kept", Planted::lowered_limit_kept},
+    {"tokens_kept", Planted::tokens_kept},
+    {"orders_forgotten", Planted::orders_forgotten},
+    {"orders_unseen", Planted::orders_unseen},
+    {"parked_lost", Planted::parked_lost},
+    {"outdated_tickets", Planted::outdated_tickets}};
 constexpr std::pair<std::string_view, Journal> kOfJournal[] = {
     {"sync_skipped", Journal::sync_skipped},
     {"recovery_unsynced", Journal::recovery_unsynced},
@@ -49,7 +55,8 @@ constexpr std::pair<std::string_view, Journal> kOfJournal[] = {
     {"carried_stays", Journal::carried_stays},
     {"expired_waits", Journal::expired_waits},
     {"forgotten_early", Journal::forgotten_early},
-    {"forgotten_held", Journal::forgotten_held}};
+    {"forgotten_held", Journal::forgotten_held},
+    {"slot_lent_twice", Journal::slot_lent_twice}};
 
 }  // namespace
 

@@ -39,6 +39,12 @@ enum class Planted {
   forgotten_restated,     // … or hears of it, and the next checkpoint brings it back
   expiry_unwritten,       // who expires leaves without an outcome
   events_not_kept,        // however long they are to be
+  lowered_limit_kept,     // after a reload a smaller limit is not applied where it is lent from
+  tokens_kept,            // tokens of a rate are used long after their lease is over
+  orders_forgotten,       // a start knows of no operator's order
+  orders_unseen,          // lanes do not look at orders: what is out goes on
+  parked_lost,            // one of those who waited under a suspension is not found when it ends
+  outdated_tickets,       // what waits at a lane when the rules change leaves by the old ones
 };
 
 #ifdef VEREDUS_PLANTED
