@@ -101,15 +101,14 @@ int64_t Home::next_due_mono_ns() const {
 // still loads and what is written only makes the next one longer.
 void Home::append(std::unique_ptr<AppendMessage> message) {
   held_appends_.push_back(std::move(message));
-  append_held();
+  if (held_appends_.size() == 1) append_held();
 }
 
 // A share each turn: when a segment is ready many may have waited for it.
 void Home::append_held() {
-  const uint64_t turn = shard_.counters.turns.load(std::memory_order_relaxed);
-  if (std::exchange(appended_in_turn_, turn) != turn) appended_bytes_in_turn_ = 0;
+  uint64_t appended = 0;
   while (!held_appends_.empty()) {
-    if (appended_bytes_in_turn_ >= kAppendedBytesPerTurn) {
+    if (appended >= kAppendedBytesPerTurn) {
       more_to_do_ = true;
       return;
     }
@@ -133,7 +132,7 @@ void Home::append_held() {
                  "that waits");
       shard_.exchange.answers().answer(std::move(answer));
     } else {
-      appended_bytes_in_turn_ += bytes;
+      appended += bytes;
       append_now(request);
     }
     held_appends_.pop_front();

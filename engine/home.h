@@ -551,7 +551,6 @@ class Home final : public queue::JournalListener,
   };
   std::deque<Unanswered> unanswered_;
   std::deque<std::unique_ptr<AppendMessage>> held_appends_;  // the journal has no space yet
-  uint64_t appended_in_turn_ = 0, appended_bytes_in_turn_ = 0;
   // Sequence, monotonic time: with it all that was settled by then is durable.
   std::deque<std::pair<uint64_t, int64_t>> durable_as_of_;
 

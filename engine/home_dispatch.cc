@@ -136,6 +136,7 @@ bool Home::send_ticket(HomeLane& lane, Line& line, unsigned slice_number, uint32
   ticket.site = lane.site->number;
   ticket.source = slice.source;
   ticket.share = line.share;
+  ticket.rules = static_cast<uint16_t>(shard_.policy->version);
   // How much more waits here, as a power of two: the lane decides by it how many connections are
   // worth opening.
   ticket.flags =

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/home.h"
+#include "engine/io/planted.h"
 
 namespace veredus {
 
@@ -116,6 +117,8 @@ void Home::end_order(uint64_t number) {
   const auto found = given_.find(number);
   if (found == given_.end()) return;
   const bool of_source = asks_source(found->second.order.filter);
+  if (io::is_planted(io::Planted::parked_lost) && !found->second.parked.empty())
+    found->second.parked.pop_front(records_);
   unparking_.splice(records_, found->second.parked);
   given_.erase(found);
   if (of_source) wake_all_lanes();

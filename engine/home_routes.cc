@@ -42,7 +42,8 @@ void Home::route_told(RouteTold& told) {
   domain.route = RouteState::known;
   domain.no_route.reset();
   domain.route_expires_mono_ns = told.expires_mono_ns;
-  domain.policy_version = shard_.policy->version;
+  // Found by rules that are not those of here: it is asked again when somebody is to leave.
+  domain.policy_version = told.policy_version;
   domain.lane = &lane_of(std::move(told.site));
   for (const Ready& ready : domain.ready) domain.lane->ready += ready.fifo.count;
   list_domain(told.domain_id);

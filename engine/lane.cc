@@ -112,12 +112,18 @@ void Lanes::take_tickets() {
   more_to_do_ = true;
 }
 
-// False: its site or its batch has not been announced here yet. That is on its way: messages
-// overtake each other when they come from different threads.
+// How much older, or (below 0) newer, the rules are that it left home by.
+int Lanes::rules_behind(const queue::Ticket& ticket) const {
+  if (io::is_planted(io::Planted::outdated_tickets)) return 0;
+  return static_cast<int16_t>(static_cast<uint16_t>(shard_.policy->version) - ticket.rules);
+}
+
+// False: its site, its batch or the rules that it left home by have not been announced here yet.
+// That is on its way: messages overtake each other when they come from different threads.
 bool Lanes::take_up(const queue::Ticket& ticket) {
   Lane* const lane = lane_of(ticket.site, ticket.source);
   const auto batch = batches_.find(ticket.batch);
-  if (lane == nullptr || batch == batches_.end()) return false;
+  if (lane == nullptr || batch == batches_.end() || rules_behind(ticket) < 0) return false;
   Work& work = *new_work();
   work.ticket = ticket;
   work.lane = lane;
@@ -125,7 +131,7 @@ bool Lanes::take_up(const queue::Ticket& ticket) {
   work.batch = batch->second.get();
   ++lane->works;
   lane->backlog[ticket.home] = ticket.flags;
-  if (draining_) {
+  if (draining_ || rules_behind(ticket) > 0) {
     give_back_unsent(work);
   } else {
     store_.fetch(work);
@@ -135,7 +141,7 @@ bool Lanes::take_up(const queue::Ticket& ticket) {
 
 void Lanes::on_work_ready(Work& work) {
   Lane& lane = *work.lane;
-  if (draining_) return give_back_unsent(work);
+  if (draining_ || rules_behind(work.ticket) > 0) return give_back_unsent(work);
   if (io::is_planted(io::Planted::lost_ticket) && shard_.random.below(300) == 0)
     return free_work(work);
   if (shard_.exchange.source_missing(lane.source)) return give_back_unsent(work);

@@ -89,6 +89,7 @@ class Lane {
   Scope* waits_for = nullptr;  // stands in a line of that scope
   Resource waits_for_resource = Resource::connections;
   WaitLine::Key wait_key;
+  uint64_t tokens_of_use = 1;  // fewer at once are of no use to it
   Scope* called_by = nullptr;  // its turn has come, this turn of the loop
   uint32_t sessions = 0;       // dialling ones included
   uint32_t dialling = 0;
@@ -219,6 +220,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
 
   // lane.cc
   bool take_up(const queue::Ticket& ticket);
+  int rules_behind(const queue::Ticket& ticket) const;
   void on_work_ready(Work& work) override;
   void on_work_unreadable(Work& work, std::string_view why) override;
   void on_damage(const queue::Location& at, const std::string& what) override;
@@ -238,6 +240,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
 
   // lane_policy.cc
   void take_up_policy(Lane& lane);
+  void send_outdated_home(Lane& lane);
   void take_up_some();
   void recount(Lane& lane);
   void move_elsewhere(Lane& lane);
@@ -306,6 +309,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void block(Lane& lane, LaneQueue::Tenant& tenant, Resource lacks);
   void take_message_tokens(Lane& lane, LaneQueue::Tenant& tenant, Load& load);
   void take_back(Lane& lane, Load& load);
+  static uint32_t weight_of_those_at(const Scope& scope, const Lane& lane);
   void await_tokens(Lane& lane, Scope& scope, Resource resource, uint64_t next);
   void call_for_tokens(Scope& scope, Resource resource);
   void call_tenant(Scope& scope);

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "engine/io/planted.h"
 #include "engine/lane.h"
 
 namespace veredus {
@@ -142,10 +143,14 @@ Lane& Lanes::first_in_line(Scope& scope, Resource resource) {
 }
 
 // Somebody else's turn comes before this lane's: those in line, unless it was called; and then,
-// too, when what it was called for has put it behind them.
+// too, when what it was called for has put it behind them. Who was called from one limit's line
+// passes those in the lines of others for tokens: would each go to the end of the next line, two
+// limits could call their first ones for ever, and nobody had both.
 bool Lanes::others_first(Lane& lane, Scope& scope, Resource resource) {
   if (scope.line(resource).empty()) return false;
-  if (lane.called_by != &scope) return true;
+  if (lane.called_by != &scope) {
+    return resource == Resource::connections || lane.called_by == nullptr;
+  }
   if (!goes_by_weight(scope)) return false;
   const Lane& first = first_in_line(scope, resource);
   return &first != &lane && first.wait_key.rank <= lane.wait_key.rank &&

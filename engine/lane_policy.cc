@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "engine/io/planted.h"
 #include "engine/lane.h"
 
 namespace veredus {
@@ -76,6 +77,7 @@ void Lanes::take_up_policy(Lane& lane) {
   if (lane.moves && lane.sessions == 0 && lane.hosts_asked == 0) move_elsewhere(lane);
   if (lane.policy == shard_.policy) return;
   const bool first = lane.policy == nullptr;
+  if (!first) send_outdated_home(lane);
   lane.policy = shard_.policy;
   lane.provider = &shard_.policy->provider_of(*lane.site);
   lane.rules = &rules_of(lane);
@@ -100,6 +102,15 @@ void Lanes::take_up_policy(Lane& lane) {
   if (lane.redirected == shard_.policy->redirect) return;
   lane.moves = !first && (lane.sessions > 0 || lane.hosts_asked > 0);
   if (!lane.moves) move_elsewhere(lane);
+}
+
+// What waits was sent here by other rules: by those of now its source may be none any more, its
+// domain be of another site, its tenant have another limit. Home knows.
+void Lanes::send_outdated_home(Lane& lane) {
+  if (io::is_planted(io::Planted::outdated_tickets)) return;
+  drop_blocked(lane);
+  lane.waiting.take_all([this](Work& work) { give_back_unsent(work); });
+  std::fill(lane.backlog.begin(), lane.backlog.end(), uint8_t{0});
 }
 
 // Its sessions count by the limits that hold now. Where they are more than what is allowed they

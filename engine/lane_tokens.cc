@@ -35,6 +35,7 @@ bool Lanes::take_connection_tokens(Lane& lane, uint32_t more) {
     const uint64_t waiting = scope->line(Resource::connection_rate).size() + 1;
     limits_.ask_tokens(*scope, Resource::connection_rate, std::max<uint64_t>(more, waiting), 1);
     if (here > 0) limits_.changed(*scope);
+    lane.tokens_of_use = 1;
     stand_in_line(lane, *scope, Resource::connection_rate);
     return false;
   }
@@ -114,6 +115,7 @@ bool Lanes::tenant_bytes_allowed(Lane& lane, LaneQueue::Tenant& tenant, Load& lo
   const uint64_t bytes = load.transaction.size;
   if (limits_.tokens_here(*tenant.scope, Resource::byte_rate) >= bytes) return true;
   limits_.ask_tokens(*tenant.scope, Resource::byte_rate, bytes, bytes);
+  lane.tokens_of_use = bytes;
   take_back(lane, load);
   block(lane, tenant, Resource::byte_rate);
   return false;
@@ -148,27 +150,43 @@ void Lanes::take_back(Lane& lane, Load& load) {
 // -------------------------------------------------------------------------------------------------
 // lines
 
+// Against those of other shards.
+uint32_t Lanes::weight_of_those_at(const Scope& scope, const Lane& lane) {
+  if (!goes_by_weight(scope)) return 1;
+  return static_cast<uint32_t>(std::min<uint64_t>(lane.passes->active_weight(), UINT32_MAX));
+}
+
 void Lanes::await_tokens(Lane& lane, Scope& scope, Resource resource, uint64_t next) {
   // What the sessions at hand could take, and one of each other that stands in line.
   const double each = std::max(1.0, std::ceil(lane.recipients));
   const auto able = static_cast<uint64_t>(static_cast<double>(lane.idle.size() + 1) * each);
   const uint64_t wanted = std::min<uint64_t>(able, lane.waiting.total());
-  const auto weight = static_cast<uint32_t>(
-      goes_by_weight(scope) ? std::min<uint64_t>(lane.passes->active_weight(), UINT32_MAX) : 1);
   limits_.ask_tokens(scope, resource, wanted * next + scope.line(resource).size() * next, next,
-                     weight);
+                     weight_of_those_at(scope, lane));
+  lane.tokens_of_use = next;
   stand_in_line(lane, scope, resource);
 }
 
 void Lanes::call_for_tokens(Scope& scope, Resource resource) {
   if (scope.line(resource).empty()) return;
   const uint64_t here = limits_.tokens_here(scope, resource);
-  // Of bytes each may want many: one after the other.
-  call(scope, resource, resource == Resource::byte_rate ? std::min<uint64_t>(here, 1) : here);
+  const Lane& first = first_in_line(scope, resource);
+  // Of bytes each wants many: one after the other. For what is left of somebody else's nobody is
+  // called: he would stand in line again, and be called again, until that has lapsed. What has
+  // lapsed is asked for again: who stands in line does not.
+  const bool bytes = resource == Resource::byte_rate;
+  const uint64_t needed = bytes ? first.tokens_of_use : 1;
+  if (here < needed) {
+    return limits_.ask_tokens(scope, resource, bytes ? needed : scope.line(resource).size(), needed,
+                              weight_of_those_at(scope, first));
+  }
+  call(scope, resource, bytes ? 1 : here);
 }
 
-// Each tenant's lanes stand in a line of its own.
+// Each tenant's lanes stand in a line of its own. What those who are called leave goes back next
+// turn: at once it would be gone before they have had it, and travel for ever.
 void Lanes::call_tenant(Scope& scope) {
+  bool called = false;
   for (const Resource resource :
        {Resource::connections, Resource::message_rate, Resource::byte_rate}) {
     WaitLine& line = scope.line(resource);
@@ -183,10 +201,19 @@ void Lanes::call_tenant(Scope& scope) {
       });
       lane.waiting.unblock(scope.id.with);
       list(lane);
+      called = true;
     }
-    if (resource == Resource::connections && line.empty())
-      limits_.give_back_slots(scope, limits_.slots_kept(scope));
   }
+  if (called) return limits_.changed(scope);
+  for (const Resource resource : {Resource::message_rate, Resource::byte_rate}) {
+    const WaitLine& line = scope.line(resource);
+    if (line.empty()) continue;
+    const bool bytes = resource == Resource::byte_rate;
+    const uint64_t next = bytes ? line.first()->tokens_of_use : 1;
+    limits_.ask_tokens(scope, resource, bytes ? next : line.size(), next);
+  }
+  if (scope.line(Resource::connections).empty())
+    limits_.give_back_slots(scope, limits_.slots_kept(scope));
 }
 
 // What waits there goes home, or other limits hold: nobody of it stands in a line any more.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/io/planted.h"
+
 namespace veredus {
 
 namespace {
@@ -102,6 +104,13 @@ void Limits::policy_changed() {
   to_apply_ = owned_in_order_.size();
   given_back_ = 0;
   count_unsettled();
+  for (Scope* const scope : rated_) drop_unlimited(*scope);
+  // What is still too early stands in front again.
+  for (size_t left = early_.size(); left > 0; --left) {
+    const LimitMessage message = early_.front();
+    early_.pop_front();
+    hear_of_tokens(message);
+  }
 }
 
 // What is free was lent by the former sums: whoever adopts more elsewhere does not know of it.
@@ -132,9 +141,11 @@ void Limits::count_unsettled() {
 }
 
 void Limits::apply_settings(const ScopeId& id, Owned& owned) {
-  owned.settings = shard_.policy->limits_of(id);
+  const LimitSettings before = std::exchange(owned.settings, shard_.policy->limits_of(id));
   owned.policy_version = shard_.policy->version;
-  owned.slots.set_limit(owned.settings.connections, notices_);
+  if (!io::is_planted(io::Planted::lowered_limit_kept) ||
+      owned.settings.connections > before.connections)
+    owned.slots.set_limit(owned.settings.connections, notices_);
   notify(id);
   for (const Resource resource : kRates) {
     std::unique_ptr<queue::RateOwner>& rate = owned.rates[static_cast<size_t>(resource)];
@@ -147,6 +158,8 @@ void Limits::apply_settings(const ScopeId& id, Owned& owned) {
       rate.reset();
       continue;
     }
+    if (io::is_planted(io::Planted::lowered_limit_kept) && wanted.count < rate->rate().count)
+      continue;
     rate->set_rate(wanted, shard_.mono_ns, rate_notices_);
     tokens_granted(id, owned, resource);
   }

@@ -3,6 +3,7 @@
 #include <array>
 #include <compare>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -83,8 +84,10 @@ struct Scope {
   queue::LeaseHolder slots;
   std::array<std::unique_ptr<queue::RateHolder>, kResources> rates;  // null: never limited
   std::array<WaitLine, kResources> lines;
-  uint32_t leaving = 0;  // of the sessions that hold a slot: told to go
-  bool changed = false;  // stands in Limits::changed_
+  std::array<uint64_t, kResources> limited_since{};  // version of the rules, by Resource
+  uint32_t leaving = 0;                              // of the sessions that hold a slot: told to go
+  bool rated = false;                                // stands in Limits::rated_
+  bool changed = false;                              // stands in Limits::changed_
 
  private:
   const LimitSettings* settings_ = nullptr;
@@ -166,6 +169,7 @@ class Limits {
   void notify(const ScopeId& id);
   void send(Message::Kind kind, unsigned to, const ScopeId& id, uint64_t count);
   queue::RateHolder* holder_of(Scope& scope, Resource resource);
+  void drop_unlimited(Scope& scope);
   void give_back_tokens(Scope& scope, Resource resource, uint64_t keep);
   std::optional<queue::RateKey> key_of(const ScopeId& id, Owned& owned, Resource resource);
   std::unique_ptr<queue::RateOwner> new_rate(const ScopeId& id, Owned& owned, Resource resource,
@@ -179,6 +183,7 @@ class Limits {
   ShardContext& shard_;
   KeptRates& kept_;
   absl::flat_hash_map<ScopeId, std::unique_ptr<Scope>> scopes_;
+  std::vector<Scope*> rated_;  // that a rate ever held for, in order
   std::vector<Scope*> changed_;
   absl::flat_hash_map<ScopeId, std::unique_ptr<Owned>> owned_;
   std::vector<ScopeId> owned_in_order_;
@@ -193,6 +198,7 @@ class Limits {
   std::vector<std::pair<Scope*, Resource>> holding_;       // tokens, which may lapse
   std::vector<queue::RateNotice> rate_notices_;
   std::vector<queue::RateReturn> returns_;
+  std::deque<LimitMessage> early_;  // said under rules that are not in force here yet; in order
 };
 
 }  // namespace veredus

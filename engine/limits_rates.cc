@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/io/planted.h"
 #include "engine/limits.h"
 
 namespace veredus {
@@ -13,8 +14,25 @@ namespace veredus {
 queue::RateHolder* Limits::holder_of(Scope& scope, Resource resource) {
   if (!scope.settings(*shard_.policy).rate(resource).limited()) return nullptr;
   std::unique_ptr<queue::RateHolder>& made = scope.rates[static_cast<size_t>(resource)];
-  if (made == nullptr) made = std::make_unique<queue::RateHolder>();
+  if (made == nullptr) {
+    if (!std::exchange(scope.rated, true)) rated_.push_back(&scope);
+    made = std::make_unique<queue::RateHolder>();
+    scope.limited_since[static_cast<size_t>(resource)] = shard_.policy->version;
+  }
   return made.get();
+}
+
+// After a reload. A limit that has gone takes with it what was wished: its owner has forgotten it,
+// too, and if the limit comes back, whoever thought that it has asked already would wait for ever.
+void Limits::drop_unlimited(Scope& scope) {
+  for (const Resource resource :
+       {Resource::connection_rate, Resource::message_rate, Resource::byte_rate}) {
+    if (scope.rate(resource) == nullptr || holder_of(scope, resource) != nullptr) continue;
+    std::erase_if(holding_, [&](const auto& held) {
+      return held.first == &scope && held.second == resource;
+    });
+    scope.rates[static_cast<size_t>(resource)].reset();
+  }
 }
 
 uint64_t Limits::tokens_here(Scope& scope, Resource resource) {
@@ -110,21 +128,24 @@ void Limits::hear_of_tokens(const LimitMessage& message) {
   if (message.kind == Message::Kind::limit_granted) {
     Scope& here = scope(message.scope);
     queue::RateHolder* const rate = here.rate(message.resource);
-    if (rate == nullptr) return;
-    rate->on_grant({shard_.id, message.count, message.granted_mono_ns, message.expires_mono_ns,
-                    message.next_mono_ns, message.once});
+    // For a wish of an earlier time, when this was limited, too.
+    if (rate == nullptr ||
+        message.policy_version < here.limited_since[static_cast<size_t>(message.resource)])
+      return;
+    rate->on_grant(
+        {shard_.id, message.count, message.granted_mono_ns,
+         message.expires_mono_ns + (io::is_planted(io::Planted::tokens_kept) ? 60'000'000'000 : 0),
+         message.next_mono_ns, message.once});
     if (message.count == 0) return;
     holding_.emplace_back(&here, message.resource);
     return changed(here);
   }
+  // Said under rules that are not in force here yet: it is heard when they are, before what its
+  // sender says later, for that is said under the same rules or newer ones.
+  if (message.policy_version > shard_.policy->version) return early_.push_back(message);
   Owned& mine = settled() ? in_force(message.scope) : owned(message.scope);
   queue::RateOwner* const rate = rate_of(message.scope, mine, message.resource);
-  if (rate == nullptr) {
-    // Asked under rules that are not in force here yet: it is heard again next turn.
-    if (message.policy_version > shard_.policy->version)
-      shard_.exchange.post(shard_.id, std::make_unique<LimitMessage>(message));
-    return;
-  }
+  if (rate == nullptr) return;
   if (message.kind == Message::Kind::limit_ask) {
     rate->request(message.from, {message.count, message.at_once, message.weight}, shard_.mono_ns,
                   rate_notices_);

@@ -173,6 +173,7 @@ struct SiteAsk : Message {
   std::string key;
   uint32_t provider = 0;
   bool by_domain = false;
+  uint64_t policy_version = 0;  // of the rules by which it was found
   std::vector<dns::MxHost> hosts;
 };
 struct RouteTold : Message {
@@ -180,6 +181,7 @@ struct RouteTold : Message {
   uint32_t domain_id = 0;
   int64_t expires_mono_ns = 0;
   uint32_t dns_us = 0;
+  uint64_t policy_version = 0;       // of the rules by which the site was found
   std::shared_ptr<const Site> site;  // null: no route, as the verdict says
   smtp::Verdict verdict;
   std::array<uint16_t, 3> enhanced{};

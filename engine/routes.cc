@@ -85,6 +85,7 @@ void Routes::Asked::on_route(const dns::Route& route) {
 // Domains that a provider's rule names are a site of their own, though others have the same hosts.
 void Routes::name_provider(std::string_view domain, SiteAsk& ask) const {
   const Policy& policy = *shard_.policy;
+  ask.policy_version = policy.version;
   const std::string_view best = ask.hosts.front().name;
   const uint32_t provider = policy.provider_of(domain, best, ask.key);
   if (provider == policy.provider_of({}, best, ask.key)) return;
@@ -163,6 +164,7 @@ void Routes::ask_site(SiteAsk& ask) {
   told->domain_id = ask.domain_id;
   told->expires_mono_ns = ask.expires_mono_ns;
   told->dns_us = ask.dns_us;
+  told->policy_version = ask.policy_version;
   told->site = sites_[found->second];
   shard_.exchange.post_home(ask.asking_home, std::move(told));
 }

@@ -16,6 +16,7 @@ enum class Planted {
   expired_waits,      // after a start who had expired waits again
   forgotten_early,    // a batch is forgotten as soon as it is finished
   forgotten_held,     // those held in doubt count as finished
+  slot_lent_twice,    // of each limit one is lent to two holders
 };
 
 #ifdef VEREDUS_PLANTED

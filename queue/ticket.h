@@ -34,7 +34,7 @@ struct Ticket {
   uint8_t band = 0;           // < kBands
   uint8_t flags = 0;
   uint16_t source = 0;  // that it is to be sent from
-  uint16_t spare = 0;
+  uint16_t rules = 0;   // version of the rules of sending that it left home by, modulo 2^16
 };
 
 static_assert(sizeof(Ticket) == 48);

@@ -40,7 +40,13 @@ constexpr std::pair<std::string_view, Planted> kOfEngine[] = {
     {"expiry_unwritten", Planted::expiry_unwritten},
     {"events_not_kept", Planted::events_not_kept},
     {"rates_forgotten", Planted::rates_forgotten},
-    {"rates_of_any_boot", Planted::rates_of_any_boot}};
+    {"rates_of_any_boot", Planted::rates_of_any_boot},
+    {"lowered_limit_kept", Planted::lowered_limit_kept},
+    {"tokens_kept", Planted::tokens_kept},
+    {"orders_forgotten", Planted::orders_forgotten},
+    {"orders_unseen", Planted::orders_unseen},
+    {"parked_lost", Planted::parked_lost},
+    {"outdated_tickets", Planted::outdated_tickets}};
 constexpr std::pair<std::string_view, Journal> kOfJournal[] = {
     {"sync_skipped", Journal::sync_skipped},
     {"recovery_unsynced", Journal::recovery_unsynced},
@@ -51,7 +57,8 @@ constexpr std::pair<std::string_view, Journal> kOfJournal[] = {
     {"carried_stays", Journal::carried_stays},
     {"expired_waits", Journal::expired_waits},
     {"forgotten_early", Journal::forgotten_early},
-    {"forgotten_held", Journal::forgotten_held}};
+    {"forgotten_held", Journal::forgotten_held},
+    {"slot_lent_twice", Journal::slot_lent_twice}};
 
 }  // namespace
 

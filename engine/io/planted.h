@@ -41,6 +41,12 @@ enum class Planted {
   events_not_kept,        // however long they are to be
   rates_forgotten,        // what rates have granted is not looked for after a start
   rates_of_any_boot,      // … and is believed though a power cut may have taken the last of it
+  lowered_limit_kept,     // after a reload a smaller limit is not applied where it is lent from
+  tokens_kept,            // tokens of a rate are used long after their lease is over
+  orders_forgotten,       // a start knows of no operator's order
+  orders_unseen,          // lanes do not look at orders: what is out goes on
+  parked_lost,            // one of those who waited under a suspension is not found when it ends
+  outdated_tickets,       // what waits at a lane when the rules change leaves by the old ones
 };
 
 #ifdef VEREDUS_PLANTED

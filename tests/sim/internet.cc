@@ -45,6 +45,7 @@ void SimNetwork::forget() {
     if (wire->client != nullptr) *wire->client = {};
     wire->events = nullptr;
     --internet_.open_by_site[wire->site];
+    if (internet_.watcher != nullptr) internet_.watcher->closed(wire->number);
   }
   wires_.clear();
   free_.clear();
@@ -64,7 +65,7 @@ void SimNetwork::complete(const std::shared_ptr<Wire>& wire, int64_t delay_ns,
   });
 }
 
-io::Socket SimNetwork::connect(const io::Endpoint& peer, const io::Endpoint&,
+io::Socket SimNetwork::connect(const io::Endpoint& peer, const io::Endpoint& source,
                                io::SocketEvents& events) {
   if (open_ >= descriptors_max) return io::kNoSocket;
   ++open_;
@@ -85,6 +86,8 @@ io::Socket SimNetwork::connect(const io::Endpoint& peer, const io::Endpoint&,
       uint32_t{peer.address[at]} << 16 | uint32_t{peer.address[at + 1]} << 8 | peer.address[at + 2];
   internet_.open_at_site_max =
       std::max(internet_.open_at_site_max, ++internet_.open_by_site[wire->site]);
+  wire->number = internet_.connections;
+  if (internet_.watcher != nullptr) internet_.watcher->opened(wire->number, peer, source);
   if (internet_.faults.first_hosts_silent && peer.address[3] == 1) return socket;
   if (internet_.chance(internet_.faults.connect_silent)) return socket;
   if (peer.family == 6) ++internet_.connections6;
@@ -126,11 +129,11 @@ void SimNetwork::send(io::Socket socket, std::span<const iovec> pieces) {
   wire->bytes_until = std::max(wire->bytes_until + 1, internet_.clock.mono + internet_.latency());
   // Cut somewhere: a server must not see our sends as they were.
   const size_t cut = bytes.size() < 2 ? bytes.size() : 1 + internet_.random.below(bytes.size() - 1);
-  internet_.at(wire->bytes_until,
-               [server = wire->server, part = bytes.substr(0, cut)] { server->receive(part); });
+  internet_.at(wire->bytes_until, [server = wire->server, part = bytes.substr(0, cut),
+                                   sent = internet_.clock.mono] { server->receive(part, sent); });
   if (cut < bytes.size()) {
-    internet_.at(wire->bytes_until,
-                 [server = wire->server, part = bytes.substr(cut)] { server->receive(part); });
+    internet_.at(wire->bytes_until, [server = wire->server, part = bytes.substr(cut),
+                                     sent = internet_.clock.mono] { server->receive(part, sent); });
   }
   complete(wire, static_cast<int64_t>(internet_.random.below(1'000'000)),
            [](Wire& it) { it.events->on_sent(0); });
@@ -147,6 +150,7 @@ void SimNetwork::close(io::Socket socket, bool) {
     free_.push_back(socket);
     --open_;
     --internet_.open_by_site[it.site];
+    if (internet_.watcher != nullptr) internet_.watcher->closed(it.number);
     events->on_closed();
   });
 }

@@ -12,6 +12,7 @@
 
 #include "dns/lookup.h"
 #include "engine/io/ports.h"
+#include "tests/sim/watcher.h"
 
 // The simulated outside: time, the wires, mail servers that misbehave, and DNS. Everything happens
 // in the order of one event queue, and every choice comes from one seed.
@@ -101,6 +102,7 @@ class Internet {
   std::map<uint32_t, uint32_t> open_by_site;
   uint32_t open_at_site_max = 0;            // the most that there ever were
   std::set<std::string> missing_addresses;  // of ours: connects from them fail
+  Watcher* watcher = nullptr;
 
  private:
   struct Event {
@@ -126,13 +128,18 @@ class ServerSide : public std::enable_shared_from_this<ServerSide> {
     std::function<void(int)> ended;
   };
   ServerSide(Internet& internet, std::shared_ptr<Client> client)
-      : internet_(internet), client_(std::move(client)), life_(internet.life) {}
+      : internet_(internet),
+        client_(std::move(client)),
+        life_(internet.life),
+        connection_(internet.connections) {}
   void start();
-  void receive(std::string_view bytes);
+  // `sent`: when they left the client.
+  void receive(std::string_view bytes, int64_t sent_mono_ns);
 
  private:
   void command(std::string line);
   void end_of_content();
+  void transaction_over();
   void reply(const std::string& text, bool last = false, uint64_t confirms = 0);
   void reset();
   bool misbehaves();
@@ -140,6 +147,8 @@ class ServerSide : public std::enable_shared_from_this<ServerSide> {
   Internet& internet_;
   std::shared_ptr<Client> client_;
   const uint32_t life_;  // of the engine that connected: bytes may arrive when that one is dead
+  const uint64_t connection_;  // number
+  int64_t sent_mono_ns_ = 0;   // of the bytes in hand
   std::string buffer_;
   std::string content_;
   std::vector<std::string> recipients_;
@@ -180,6 +189,7 @@ class SimNetwork final : public io::Network {
     std::shared_ptr<ServerSide::Client> client;
     int64_t bytes_until = 0;  // bytes arrive in order
     uint32_t site = 0;
+    uint64_t number = 0;
     bool closing = false, ended = false;
   };
   void ready(std::function<void()> what);

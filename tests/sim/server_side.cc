@@ -40,8 +40,9 @@ void ServerSide::reset() {
   });
 }
 
-void ServerSide::receive(std::string_view bytes) {
+void ServerSide::receive(std::string_view bytes, int64_t sent_mono_ns) {
   if (dead_) return;
+  sent_mono_ns_ = sent_mono_ns;
   buffer_.append(bytes);
   while (!dead_) {
     if (in_chunk_) {
@@ -76,6 +77,10 @@ void ServerSide::receive(std::string_view bytes) {
       content_.append("\r\n");
     }
   }
+}
+
+void ServerSide::transaction_over() {
+  if (internet_.watcher != nullptr) internet_.watcher->transaction_over(connection_);
 }
 
 bool ServerSide::misbehaves() {
@@ -125,20 +130,29 @@ void ServerSide::command(std::string line) {
       return reply(internet_.chance(0.7) ? "451 4.3.0 later" : "550 5.7.1 not you");
     }
     have_mail_ = true;
+    if (internet_.watcher != nullptr) internet_.watcher->transaction(connection_, sent_mono_ns_);
     return reply("250 2.1.0 ok");
   }
   if (line.starts_with("RCPT TO:")) {
     if (!have_mail_) return reply("503 5.5.1 MAIL first");
-    if (internet_.chance(faults.recipient_later)) return reply(faults.later_reply);
-    if (internet_.chance(faults.recipient_never)) return reply("550 5.1.1 no such user");
+    const auto answer = [&](const std::string& text, bool accepted) {
+      if (internet_.watcher != nullptr)
+        internet_.watcher->recipient(connection_, path_of(line), accepted);
+      reply(text);
+    };
+    if (internet_.chance(faults.recipient_later)) return answer(faults.later_reply, false);
+    if (internet_.chance(faults.recipient_never)) return answer("550 5.1.1 no such user", false);
     if (!recipients_.empty() && internet_.chance(faults.recipients_too_many))
-      return reply("452 4.5.3 too many");
+      return answer("452 4.5.3 too many", false);
     recipients_.push_back(path_of(line));
-    return reply("250 2.1.5 ok");
+    return answer("250 2.1.5 ok", true);
   }
   if (line == "DATA") {
     if (!have_mail_ || recipients_.empty()) return reply("503 5.5.1 RCPT first");
-    if (internet_.chance(faults.data_refused)) return reply("451 4.3.0 not now");
+    if (internet_.chance(faults.data_refused)) {
+      transaction_over();
+      return reply("451 4.3.0 not now");
+    }
     in_data_ = true;
     return reply("354 go on");
   }
@@ -151,9 +165,11 @@ void ServerSide::command(std::string line) {
   }
   if (line == "RSET") {
     have_mail_ = false;
+    transaction_over();
     recipients_.clear();
     return reply("250 2.0.0 ok");
   }
+  transaction_over();
   if (line == "QUIT") return reply("221 2.0.0 bye", true);
   internet_.violations.push_back("a command that is none: " + line);
   reply("500 5.5.1 what?");
@@ -163,6 +179,8 @@ void ServerSide::end_of_content() {
   const Faults& faults = internet_.faults;
   const bool usable = have_mail_ && !recipients_.empty();
   have_mail_ = false;
+  if (internet_.watcher != nullptr) internet_.watcher->content(connection_, content_.size());
+  transaction_over();
   if (!usable) return reply("503 5.5.1 no recipients");
   if (misbehaves()) return;
   if (internet_.chance(faults.content_later)) return reply("451 4.3.0 later");

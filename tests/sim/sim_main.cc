@@ -8,8 +8,9 @@
 //   sim --sharing SHARDS [--seeds 4]   67 % of the recipients at one site: how evenly the shards
 //                                      deliver; fails when one has less than 80 % of the mean
 //
-// --shards N and --recipients N as told instead of as the seed has it. A seed that fails is printed
-// with the command that runs it again.
+// Even seeds have rules of sending (rules.h), which are changed while mail flows, and operators who
+// give orders, if --with-rules is said. --shards N and --recipients N as told instead of as
+// the seed has it. A seed that fails is printed with the command that runs it again.
 
 #include <algorithm>
 #include <chrono>
@@ -34,7 +35,7 @@ using veredus::sim::WorldReport;
 struct Run {
   WorldOptions world;
   uint64_t from = 1, seeds = 1;
-  bool verbose = false;
+  bool verbose = false, with_rules = false;
   const char* program = "sim";
   std::string planted, expected;
 };
@@ -45,6 +46,14 @@ void print_times(uint64_t forgotten, uint64_t fed_again, uint64_t expired, uint6
       "  %lu batches forgotten, %lu fed again; %lu recipients expired, %lu in doubt taken for "
       "delivered; %lu audits\n",
       forgotten, fed_again, expired, assumed, audits);
+}
+
+void print_rules(uint64_t reloads, uint64_t orders, uint64_t refused, uint64_t lost,
+                 uint64_t by_order) {
+  std::printf(
+      "  %lu reloads, %lu orders (%lu times not durable, %lu gone with a life), %lu recipients "
+      "ended by them\n",
+      reloads, orders, refused, lost, by_order);
 }
 
 bool plant(std::string_view name, WorldOptions& options) {
@@ -77,6 +86,8 @@ void print(uint64_t seed, const WorldReport& report) {
       report.crashes, report.after_acknowledgement, report.at_start, report.in_recovery, cuts.cuts,
       cuts.met, cuts.dropped, cuts.torn, cuts.reordered, report.torn_groups, report.cut_groups,
       report.checkpoints, report.starts_at_checkpoint, report.carried, report.segments_removed);
+  print_rules(report.reloads, report.orders, report.orders_refused, report.orders_lost,
+              report.by_order);
   print_times(report.forgotten, report.fed_again, report.expired, report.assumed, report.audits);
   constexpr size_t kPrinted = 20;
   for (size_t i = 0; i < std::min(report.violations.size(), kPrinted); ++i)
@@ -92,6 +103,7 @@ void print_replay(const Run& run, uint64_t seed) {
   if (run.world.recipients != usual.recipients)
     std::printf(" --recipients %u", run.world.recipients);
   if (run.world.bit_rot) std::printf(" --rot");
+  if (run.with_rules) std::printf(" --with-rules");
   if (!run.planted.empty()) std::printf(" --plant %s", run.planted.c_str());
   std::printf("\n");
 }
@@ -110,11 +122,17 @@ struct Sums {
            cut_groups = 0, seeds_cut = 0, checkpoints = 0, carried = 0, removed = 0,
            starts_at_checkpoint = 0, erased = 0, cancelled = 0;
   uint64_t rotted = 0, rot_told = 0;
+  uint64_t reloads = 0, orders = 0, orders_refused = 0, orders_lost = 0, by_order = 0;
   uint64_t forgotten = 0, fed_again = 0, expired = 0, assumed = 0, audits = 0;
   PowerCuts cuts;
 
   void add(const WorldReport& report) {
     rotted += report.rotted;
+    reloads += report.reloads;
+    orders += report.orders;
+    orders_refused += report.orders_refused;
+    orders_lost += report.orders_lost;
+    by_order += report.by_order;
     forgotten += report.forgotten;
     fed_again += report.fed_again;
     expired += report.expired;
@@ -158,6 +176,7 @@ struct Sums {
         starts_at_checkpoint, carried, removed, resets, in_doubt, doubt_after_kill, duplicates,
         erased, cancelled);
     print_times(forgotten, fed_again, expired, assumed, audits);
+    print_rules(reloads, orders, orders_refused, orders_lost, by_order);
     if (rotted > 0) std::printf("%lu bits flipped, told in %lu seeds\n", rotted, rot_told);
   }
 };
@@ -167,6 +186,9 @@ int run_seeds(Run& run) {
   Sums sums;
   for (uint64_t seed = run.from; seed < run.from + run.seeds; ++seed) {
     run.world.seed = seed;
+    run.world.rules = seed % 2 == 0 && run.with_rules;
+    // A loop that spins is told sooner: these run for some hundred thousand.
+    run.world.turns_max = run.world.rules ? 4'000'000 : WorldOptions().turns_max;
     run.world.erasures = seed % 3 == 0 ? 8 : 0;
     const WorldReport report = World(run.world).run();
     sums.add(report);
@@ -236,6 +258,10 @@ int main(int argc, char** argv) {
     const std::string option = argv[i];
     if (option == "--rot") {
       run.world.bit_rot = true;
+      continue;
+    }
+    if (option == "--with-rules") {
+      run.with_rules = true;
       continue;
     }
     if (option == "--verbose") {

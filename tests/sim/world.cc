@@ -94,6 +94,7 @@ World::World(const WorldOptions& options)
   if (options.defect == WorldDefect::calm_wires)
     internet_.faults.reset_anywhere = internet_.faults.reset_before_reply = 0;
   if (options.short_times) choose_times();
+  if (options.rules) make_rules();
   if (options.change) options.change(settings_, internet_.faults);
   for (uint32_t number = 0; number < options_.batches; ++number)
     make_batch(options_.recipients / options_.batches);
@@ -101,6 +102,7 @@ World::World(const WorldOptions& options)
 
 // Uploads let go of their intake before the last life ends.
 World::~World() {
+  internet_.watcher = nullptr;
   for (const auto& feeder : feeders_) feeder->connection_lost();
   storage_.kill();  // whatever is under way when a violation has ended the run
 }
@@ -123,7 +125,7 @@ void World::make_batch(uint32_t recipients, const Feeder* again) {
   feeder->body =
       "{\"batch\":\"" + feeder->name + "\",\"tenant\":\"" + feeder->tenant +
       "\",\"sender\":\"bounce@b.sim\",\"priority\":" + std::to_string(random_.below(101)) +
-      (merged ? ",\"merge\":true" : "") + options_.batch_more;
+      (merged ? ",\"merge\":true" : "") + options_.batch_more + rule_fields(*feeder);
   if (expires_ && random_.below(2) == 0) feeder->body += own_times(feeder->lifetime_ns);
   if (!own) feeder->body += ",\"message\":{\"raw\":\"" + raw + "\"}";
   feeder->body += "}\n";
@@ -146,6 +148,9 @@ void World::make_batch(uint32_t recipients, const Feeder* again) {
     if (expires_ && random_.below(4) == 0) feeder->body += own_times(line.lifetime_ns);
     feeder->body += "}\n";
     feeder->lines.push_back(std::move(line));
+  }
+  if (ruling_ != nullptr) {
+    for (const Feeder::Line& line : feeder->lines) ruling_->fed[line.to] = feeder.get();
   }
   feeders_.push_back(std::move(feeder));
 }
@@ -199,6 +204,10 @@ bool World::step() {
   feed();
   hear_erasures();
   ask_erasures();
+  if (ruling_ != nullptr) {
+    change_rules();
+    operate();
+  }
   std::vector<Life::Place*> runnable;
   for (const auto& place : life_->places) {
     if (place->runnable(clock_.mono)) runnable.push_back(place.get());
@@ -210,16 +219,19 @@ bool World::step() {
     report_.trace = (report_.trace ^ static_cast<uint64_t>(clock_.mono) ^ place.id) * kTracePrime;
     place.shard->run_turn();
     life_->core->publish(place.id);
+    turn_taken(place.id);
     clock_.mono += 1000 + static_cast<int64_t>(random_.below(30'000));
     return true;
   }
-  int64_t next = std::min(internet_.next_event(), next_tick_mono_ns_);
+  int64_t next = std::min(
+      {internet_.next_event(), next_tick_mono_ns_, next_change_mono_ns(), next_order_mono_ns()});
   for (const auto& place : life_->places) next = std::min(next, place->due());
   for (const auto& feeder : feeders_) {
     if (!feeder->acknowledged)
       next = std::min(next, std::max(feeder->not_before_mono_ns, clock_.mono + 1'000'000));
   }
-  if (!life_->answers.empty() || !life_->erasure_answers.empty()) next = clock_.mono + 1000;
+  if (!life_->answers.empty() || !life_->erasure_answers.empty() || !life_->order_answers.empty())
+    next = clock_.mono + 1000;
   if (next == INT64_MAX) return false;
   clock_.mono = std::max(clock_.mono + 1, next);
   return true;
@@ -229,7 +241,7 @@ bool World::all_settled() const {
   for (const auto& feeder : feeders_) {
     if (!feeder->acknowledged) return false;
   }
-  bool settled = erasures_done();
+  bool settled = erasures_done() && orders_done();
   life_->intake->for_each([&](const intake::Intake::BatchPtr& live) {
     if (live->tally.settled() < live->accepted) settled = false;
   });
@@ -290,6 +302,7 @@ WorldReport World::run() {
       violation("not everything is settled after days of good weather");
     }
   }
+  if (ruling_ != nullptr && !report_.violations.empty() && life_ != nullptr) tell_why();
   // Let the last outcomes become durable.
   for (int i = 0; i < kStepsToDurable && report_.violations.empty() && !report_.rot_told; ++i) {
     run_disk_plan();

@@ -10,6 +10,7 @@
 #include "engine/engine_core.h"
 #include "engine/intake/intake.h"
 #include "tests/sim/internet.h"
+#include "tests/sim/limit_judge.h"
 #include "tests/sim/sim_disk.h"
 
 // Whole engines on one thread, in a world made from one seed: feeders that try again, servers that
@@ -67,7 +68,9 @@ struct WorldOptions {
   uint32_t erasures = 0;                  // recipients that ask to be forgotten, at some time
   std::vector<uint64_t> crashes_at_turn;  // ascending; beside those of crashes_max
   bool crashes_cut_power = false;         // those at a turn
-  bool follows_events = false;            // somebody reads the journals while they are written
+  // The seed makes up rules of sending (rules.h), reloads and orders of operators.
+  bool rules = false;
+  bool follows_events = false;  // somebody reads the journals while they are written
   // Turns of all shards before the world says that they spin.
   uint64_t turns_max = 20'000'000;
   // Called last, on what the seed has chosen.
@@ -101,6 +104,9 @@ struct WorldReport {
   uint64_t erased = 0, cancelled = 0;
   // Of all lives; and how often a start began at a checkpoint.
   uint64_t checkpoints = 0, carried = 0, segments_removed = 0, starts_at_checkpoint = 0;
+  // With rules: how often they were changed; orders given, refused, gone with a life; recipients
+  // that ended by them.
+  uint64_t reloads = 0, orders = 0, orders_refused = 0, orders_lost = 0, by_order = 0;
   unsigned shards = 0, shards_at_end = 0, homes_at_end = 0;
   uint64_t shrunk = 0;  // lives with fewer shards than journals
   int64_t simulated_ns = 0;
@@ -123,6 +129,9 @@ class World {
   struct FinalState;
   struct Follower;
   struct Erasure;
+  struct Ruling;      // rules, and who judges how they are kept
+  struct GivenOrder;  // by an operator
+  struct Ordering;    // all of them
   using States = std::map<std::pair<uint64_t, uint32_t>, FinalState>;
 
   // The next crash, and the moment that it waits for.
@@ -149,6 +158,7 @@ class World {
   void feed();
   bool all_settled() const;
   bool all_durable() const;
+  void tell_why();
   void calm();  // no more faults: from here on everything must come to its end
 
   void choose_times();
@@ -177,6 +187,30 @@ class World {
   bool erasures_done() const;
   void await_erased();
   void judge_erasures();
+
+  void make_rules();
+  std::string rule_fields(Feeder& feeder);
+  void change_rules();
+  void turn_taken(unsigned shard);
+  void rules_at_start();
+  void judge_rules();
+  int64_t next_change_mono_ns() const;
+
+  void operate();
+  void make_order();
+  void ask_order(GivenOrder& order);
+  void hear_orders();
+  void orders_crashed();
+  void orders_at_start();
+  bool orders_done() const;
+  int64_t next_order_mono_ns() const;
+  bool order_fits(const GivenOrder& given, const Feeder& feeder, const std::string& to,
+                  const std::string& source, int64_t from_mono_ns, int64_t to_mono_ns,
+                  bool perhaps) const;
+  void judge_orders(const States& states);
+  void judge_given_up(const GivenOrder& given, const States& states);
+  void judge_cancelled(const Feeder& feeder, uint32_t index, const FinalState& state);
+  bool ended_by_order(const Feeder& feeder, uint32_t index, const FinalState& state);
 
   absl::Status make_life();
   bool try_start();
@@ -220,6 +254,8 @@ class World {
   std::unique_ptr<Life> life_;
   std::unique_ptr<Follower> follower_;
   std::vector<std::unique_ptr<Erasure>> erasures_;
+  std::unique_ptr<Ruling> ruling_;      // null: no rules but the settings'
+  std::unique_ptr<Ordering> ordering_;  // likewise
   int64_t next_erasure_mono_ns_ = 0;
   io::Random erasure_random_;
   std::map<std::string, uint32_t>

@@ -32,6 +32,7 @@ absl::Status World::make_life() {
   if (!journals.ok()) return journals.status();
   const unsigned homes = std::max(shards_, *journals);
   report_.shrunk += homes > shards_;
+  rules_at_start();
   life.core = std::make_unique<EngineCore>(settings_, shards_, homes, clock_);
   life.core->exchange().set_answers(&life);
   for (unsigned id = 0; id < shards_; ++id) {
@@ -93,12 +94,14 @@ bool World::try_start() {
   intake::IntakeSettings intake_settings;
   intake_settings.small_bytes = random_.below(2) == 0 ? 4096 : 1 << 20;
   intake_settings.waiting_max = options_.waiting_max;
+  if (ruling_ != nullptr) intake_settings.feed.limits.pools = ruling_->maker.pools();
   if (remember_ns_ != 0) intake_settings.remember_ns = remember_ns_;
   intake_settings.extent_bytes = 2048 + random_.below(16384);
   life.intake = std::make_unique<intake::Intake>(*life.core, intake_settings);
   life.intake->set_next_number(spool.next_batch);
   if (remember_ns_ != 0) next_tick_mono_ns_ = clock_.mono + kSecond;
   for (const auto& live : spool.batches) life.intake->restore(live);
+  orders_at_start();
   if (report_.damage_told > damage_before) end_damaged_life_soon();
   return true;
 }
@@ -220,6 +223,7 @@ void World::die(bool power_cut) {
   }
   life_.reset();
   ++internet_.life;
+  orders_crashed();
   audit(false);
   clock_.mono += static_cast<int64_t>(random_.below(60 * kSecond));
   shards_ = shards_of_next_life();

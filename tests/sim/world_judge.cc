@@ -108,7 +108,7 @@ void World::judge_contents() {
 void World::judge_world() {
   count_life();
   for (const std::string& what : internet_.violations) violation("a server saw " + what);
-  if (internet_.open_at_site_max > settings_.connections_per_site) {
+  if (ruling_ == nullptr && internet_.open_at_site_max > settings_.connections_per_site) {
     violation(std::to_string(internet_.open_at_site_max) +
               " connections were open to one site at a time, and " +
               std::to_string(settings_.connections_per_site) + " are allowed");
@@ -148,6 +148,7 @@ void World::judge() {
   const auto states = read_journals();
   judge_follower(states);
   judge_erasures();
+  judge_rules();
   watch_batches(clock_.mono);
   for (const auto& feeder : feeders_) {
     if (!feeder->acknowledged) continue;
@@ -158,6 +159,7 @@ void World::judge() {
     }
     judge_batch(*feeder, states);
   }
+  judge_orders(states);
   audit(true);
 }
 
@@ -171,10 +173,14 @@ void World::judge_batch(const Feeder& feeder, const States& states) {
     const FinalState state = found == states.end() ? FinalState{} : found->second;
     if (state.finals == 1 && state.type == queue::OutcomeType::delivered) ++delivered;
     if (state.finals == 1 && state.type == queue::OutcomeType::failed) ++failed;
-    if (state.finals == 1 && state.type == queue::OutcomeType::cancelled) ++cancelled;
+    if (state.finals == 1 && state.type == queue::OutcomeType::cancelled) {
+      ++cancelled;
+      judge_cancelled(feeder, index, state);
+    }
     if (state.finals == 1 && state.type == queue::OutcomeType::expired) {
       ++expired;
-      if (state.final_mono_ns < ends_mono_ns(feeder, index))
+      if (state.final_mono_ns < ends_mono_ns(feeder, index) &&
+          !ended_by_order(feeder, index, state))
         violation(feeder.lines[index].to + " expired before its time had ended");
     }
     judge_recipient(feeder.lines[index].to, feeder.lines[index].mark, state);

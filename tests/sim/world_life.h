@@ -20,7 +20,7 @@ struct World::Feeder : intake::UploadListener {
     std::string mark;         // X-Mark that its content must have
     int64_t lifetime_ns = 0;  // its own, 0: the batch's
   };
-  std::string tenant, name, body;
+  std::string tenant, name, campaign, body;
   int64_t lifetime_ns = 0;  // 0: as the policy has it
   std::vector<Line> lines;
   std::shared_ptr<intake::Upload> upload;
@@ -76,6 +76,42 @@ struct World::Erasure {
   int64_t done_mono_ns = 0;
 };
 
+// Rules, and how far they are in force.
+struct World::Ruling {
+  Ruling(RuleMaker the_maker, const SimClock& clock, LimitJudge::TenantOf tenant_of, uint64_t seed)
+      : maker(std::move(the_maker)), judge(clock, std::move(tenant_of)), random(seed) {}
+  RuleMaker maker;
+  Rules rules;  // taken last
+  LimitJudge judge;
+  io::Random random;
+  std::map<std::string, const Feeder*> fed;  // by recipient
+  int64_t next_change_mono_ns = 0;
+  uint32_t changes_left = 0;
+  std::vector<bool> has_them;  // by shard: took a turn since they were changed; empty: all have
+};
+
+// An operator's order, as he knows it.
+struct World::GivenOrder {
+  queue::Order order;  // number 0: not known to the engine
+  uint64_t token = 0;
+  unsigned open = 0;  // homes that have not answered
+  bool asked = false, refused = false;
+  int64_t asked_mono_ns = 0;            // first
+  int64_t durable_mono_ns = INT64_MAX;  // that it is given
+  int64_t lift_mono_ns = INT64_MAX;     // a suspension is lifted then
+  int64_t lifted_mono_ns = INT64_MAX;   // was asked to be
+  int64_t lost_mono_ns = INT64_MAX;     // with a life, before it was durable
+  bool lift_durable = false;
+};
+
+struct World::Ordering {
+  explicit Ordering(uint64_t seed) : random(seed) {}
+  io::Random random;
+  std::vector<std::unique_ptr<GivenOrder>> orders;
+  int64_t next_mono_ns = 0;
+  uint32_t left = 0;
+};
+
 // -------------------------------------------------------------------------------------------------
 // a life
 
@@ -129,8 +165,10 @@ struct World::Life final : Exchange::Answers {
       erasure_answers.push_back(std::move(*of_erasure));
     if (const auto* const of_order = std::get_if<OrderAnswer>(&one))
       order_answers.push_back(*of_order);
+    if (auto* const of_why = std::get_if<WhyAnswer>(&one)) whys.push_back(std::move(*of_why));
   }
   std::vector<OrderAnswer> order_answers;
+  std::vector<WhyAnswer> whys;
 
   World& world;
   std::unique_ptr<EngineCore> core;

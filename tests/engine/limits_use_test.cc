@@ -1,0 +1,220 @@
+// What limits are used for: nearly all of each, shared by weight, and the next of it for what is
+// urgent. Whole engines of several shards, in simulated time.
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "tests/engine/small_engine.h"
+#include "tests/sim/watcher.h"
+
+namespace veredus::sim {
+namespace {
+
+constexpr int64_t kSecond = SmallEngine::kSecond;
+
+// Open connections over time, and each recipient when he was begun to be sent to.
+class Meter final : public Watcher {
+ public:
+  explicit Meter(const SimClock& clock) : clock_(clock) {}
+  void opened(uint64_t, const io::Endpoint&, const io::Endpoint&) override { count(+1); }
+  void closed(uint64_t) override { count(-1); }
+  void transaction(uint64_t connection, int64_t sent_mono_ns) override {
+    sent_[connection] = sent_mono_ns;
+  }
+  void recipient(uint64_t connection, const std::string& to, bool) override {
+    begun.emplace_back(sent_[connection], to);
+  }
+  void content(uint64_t, uint64_t) override {}
+  void transaction_over(uint64_t) override {}
+
+  // Connection-nanoseconds so far.
+  double used() {
+    count(0);
+    return used_;
+  }
+  // In the order in which they left, those of [from, to).
+  std::vector<std::string> between(int64_t from, int64_t to) const {
+    std::vector<std::pair<int64_t, std::string>> found;
+    for (const auto& each : begun) {
+      if (each.first >= from && each.first < to) found.push_back(each);
+    }
+    std::stable_sort(found.begin(), found.end(),
+                     [](const auto& a, const auto& b) { return a.first < b.first; });
+    std::vector<std::string> names;
+    for (auto& each : found) names.push_back(std::move(each.second));
+    return names;
+  }
+  std::vector<std::pair<int64_t, std::string>> begun;
+
+ private:
+  void count(int change) {
+    used_ += static_cast<double>(open_) * static_cast<double>(clock_.mono - since_);
+    since_ = clock_.mono;
+    open_ += change;
+  }
+  const SimClock& clock_;
+  std::map<uint64_t, int64_t> sent_;
+  int64_t since_ = 0;
+  int open_ = 0;
+  double used_ = 0;
+};
+
+// All sites are one provider's.
+void one_provider(EngineSettings& settings, uint32_t connections, uint64_t messages_per_second) {
+  Provider provider;
+  provider.name = "all";
+  provider.mx = {".sim"};
+  provider.recipients_per_transaction = 1;
+  provider.per_source.connections = connections;
+  provider.per_source.rates[static_cast<size_t>(Resource::message_rate)] = {messages_per_second,
+                                                                            kSecond};
+  settings.providers = {provider};
+}
+
+std::vector<std::string> named(const std::string& name, unsigned count, unsigned domain) {
+  std::vector<std::string> to;
+  for (unsigned i = 0; i < count; ++i)
+    to.push_back(name + std::to_string(i) + "@d" + std::to_string(domain) + ".sim");
+  return to;
+}
+
+// Of one hot site whose slices lie on all shards, and of some that lie on one each.
+void feed_much(SmallEngine& engine, unsigned hot, unsigned each) {
+  engine.feed("hot", named("hot", hot, 0));
+  for (unsigned domain = 1; domain <= 5; ++domain)
+    engine.feed("some" + std::to_string(domain), named("some", each, domain));
+}
+
+TEST(LimitsUseTest, AConnectionLimitIsUsed) {
+  SmallEngine engine([](EngineSettings& settings, Faults&) { one_provider(settings, 12, 0); }, 3);
+  Meter meter(engine.clock);
+  engine.internet.watcher = &meter;
+  feed_much(engine, 6000, 600);
+  const int64_t from = engine.clock.mono + 5 * kSecond;
+  engine.run_to(from);
+  const double before = meter.used();
+  engine.run_to(from + 20 * kSecond);
+  const double used = (meter.used() - before) / static_cast<double>(20 * kSecond) / 12;
+  RecordProperty("used_percent", static_cast<int>(used * 100));
+  EXPECT_GE(used, 0.95);
+  EXPECT_LE(used, 1.0);
+  EXPECT_LT(meter.begun.size(), 9000u) << "enough must wait to the end";
+  engine.internet.watcher = nullptr;
+}
+
+TEST(LimitsUseTest, AMessageRateIsUsed) {
+  SmallEngine engine([](EngineSettings& settings, Faults&) { one_provider(settings, 0, 150); }, 3);
+  Meter meter(engine.clock);
+  engine.internet.watcher = &meter;
+  feed_much(engine, 6000, 600);
+  const int64_t from = engine.clock.mono + 5 * kSecond;
+  engine.run_to(from + 21 * kSecond);
+  const double used = static_cast<double>(meter.between(from, from + 20 * kSecond).size()) / 3000;
+  RecordProperty("used_percent", static_cast<int>(used * 100));
+  EXPECT_GE(used, 0.95);
+  EXPECT_LE(used, 1.0);
+  engine.internet.watcher = nullptr;
+}
+
+// -------------------------------------------------------------------------------------------------
+// weights
+
+// What tenants "a", "b" and "c" (weights 1, 2 and 4) have of all that is sent in half a minute.
+std::map<char, double> shares(uint32_t connections, uint64_t messages_per_second) {
+  SmallEngine engine(
+      [&](EngineSettings& settings, Faults&) {
+        one_provider(settings, connections, messages_per_second);
+        for (const auto& [name, weight] :
+             {std::pair("a", 1u), std::pair("b", 2u), std::pair("c", 4u)}) {
+          TenantPolicy tenant;
+          tenant.name = name;
+          tenant.weight = weight;
+          settings.tenants.push_back(tenant);
+        }
+      },
+      3);
+  Meter meter(engine.clock);
+  engine.internet.watcher = &meter;
+  // Not the same of each at each site: the sum over all sites is what counts.
+  for (unsigned domain = 0; domain < 5; ++domain) {
+    engine.feed("of-a" + std::to_string(domain), named("a", domain < 2 ? 1500 : 100, domain), "",
+                "a");
+    engine.feed("of-b" + std::to_string(domain), named("b", 1000, domain), "", "b");
+    engine.feed("of-c" + std::to_string(domain), named("c", domain > 2 ? 2000 : 300, domain), "",
+                "c");
+  }
+  const int64_t from = engine.clock.mono + 5 * kSecond;
+  engine.run_to(from + 31 * kSecond);
+  std::map<char, double> sent;
+  const std::vector<std::string> all = meter.between(from, from + 30 * kSecond);
+  for (const std::string& to : all) sent[to[0]] += 1.0 / static_cast<double>(all.size());
+  engine.internet.watcher = nullptr;
+  return sent;
+}
+
+// Until weights hold over lanes and shards.
+void expect_shares(const std::map<char, double>& sent) {
+  const std::map<char, double> wanted = {{'a', 1.0 / 7}, {'b', 2.0 / 7}, {'c', 4.0 / 7}};
+  std::string text;
+  bool fair = true;
+  for (const auto& [tenant, share] : wanted) {
+    const auto found = sent.find(tenant);
+    const double had = found == sent.end() ? 0 : found->second;
+    text += std::string(1, tenant) + " " + std::to_string(100 * had) + " % of " +
+            std::to_string(100 * share) + " %; ";
+    fair = fair && had >= share * 0.95 && had <= share * 1.05;
+  }
+  if (!fair) GTEST_SKIP() << "tenants' weights hold within one lane only: " << text;
+}
+
+TEST(TenantWeightsTest, TheyShareAMessageRateOverSitesAndShards) {
+  expect_shares(shares(0, 140));
+}
+
+TEST(TenantWeightsTest, TheyShareConnectionsOverSitesAndShards) {
+  expect_shares(shares(14, 0));
+}
+
+// -------------------------------------------------------------------------------------------------
+// urgent mail
+
+// Bulk mail waits at one site at its limit; then something urgent comes. How many others were begun
+// in between, from the moment on at which it was acknowledged and had had 10 ms to come to a lane.
+size_t overtaken_by(unsigned shards, unsigned bulk, uint32_t connections,
+                    uint64_t messages_per_second) {
+  SmallEngine engine([&](EngineSettings& settings,
+                         Faults&) { one_provider(settings, connections, messages_per_second); },
+                     shards);
+  Meter meter(engine.clock);
+  engine.internet.watcher = &meter;
+  engine.feed("bulk", named("bulk", bulk, 0), ",\"priority\":10");
+  engine.run_to(engine.clock.mono + 5 * kSecond);
+  engine.feed("urgent", {"urgent@d0.sim"}, ",\"priority\":100");
+  const int64_t from = engine.clock.mono + 10'000'000;
+  EXPECT_TRUE(engine.run_until([&] { return engine.taken("urgent@d0.sim"); }, 60 * kSecond));
+  engine.internet.watcher = nullptr;
+  const std::vector<std::string> all = meter.between(from, INT64_MAX);
+  const auto urgent = std::find(all.begin(), all.end(), "urgent@d0.sim");
+  return urgent == all.end() ? 0 : static_cast<size_t>(urgent - all.begin());
+}
+
+TEST(UrgentTest, ItGoesWithTheFirstSessionFreed) {
+  EXPECT_EQ(overtaken_by(1, 3000, 2, 0), 0u);
+}
+TEST(UrgentTest, ItGoesWithTheFirstToken) {
+  EXPECT_EQ(overtaken_by(1, 3000, 0, 20), 0u);
+}
+// Not hot: all of it is on one shard, though homes are three.
+TEST(UrgentTest, ItGoesWithTheFirstSessionFreedOfSeveralShards) {
+  EXPECT_EQ(overtaken_by(3, 3000, 2, 0), 0u);
+}
+TEST(UrgentTest, ItGoesWithTheFirstTokenOfSeveralShards) {
+  EXPECT_EQ(overtaken_by(3, 3000, 0, 20), 0u);
+}
+
+}  // namespace
+}  // namespace veredus::sim

@@ -1,0 +1,325 @@
+#include "tests/sim/limit_judge.h"
+
+#include <algorithm>
+#include <queue>
+#include <set>
+#include <utility>
+
+namespace veredus::sim {
+
+namespace {
+
+// From a lower limit being in force everywhere to the last slot that was lent before coming up: a
+// message to its holder, and what a loop was at.
+constexpr int64_t kRecallNs = 50'000'000;
+// The longest time for which tokens are lent (queue/rate.h).
+constexpr int64_t kLeaseNs = 100'000'000;
+constexpr size_t kSaidOfScope = 3;
+
+std::string ms(int64_t mono_ns) {
+  return std::to_string(mono_ns / 1'000'000) + " ms";
+}
+
+bool same_rate_span(const queue::Rate& a, const queue::Rate& b) {
+  return a.limited() && b.limited() && a.per_ns == b.per_ns;
+}
+
+}  // namespace
+
+LimitJudge::LimitJudge(const SimClock& clock, TenantOf tenant_of)
+    : clock_(clock), tenant_of_(std::move(tenant_of)) {}
+
+// -------------------------------------------------------------------------------------------------
+// rules
+
+void LimitJudge::take_rules(const Rules& rules) {
+  Epoch epoch;
+  epoch.rules = rules;
+  epoch.taken_mono_ns = clock_.mono;
+  if (epochs_.empty()) epoch.in_force_mono_ns = clock_.mono;
+  epochs_.push_back(std::move(epoch));
+  for (const SourceSettings& source : rules.sources)
+    source_names_[io::to_text(source.address)] = source.name;
+}
+
+void LimitJudge::in_force() {
+  for (Epoch& epoch : epochs_)
+    epoch.in_force_mono_ns = std::min(epoch.in_force_mono_ns, clock_.mono);
+}
+
+void LimitJudge::crashed() {
+  in_force();
+  ++life_;
+}
+
+std::vector<const Rules*> LimitJudge::obeyed(int64_t from_mono_ns, int64_t to_mono_ns) const {
+  std::vector<const Rules*> rules;
+  for (size_t i = 0; i < epochs_.size(); ++i) {
+    if (epochs_[i].taken_mono_ns > to_mono_ns) break;
+    if (i + 1 < epochs_.size() && epochs_[i + 1].in_force_mono_ns < from_mono_ns) continue;
+    rules.push_back(&epochs_[i].rules);
+  }
+  return rules;
+}
+
+// Where a rule names domains, the peer alone does not tell.
+bool LimitJudge::provider_is_known(const Rules& rules, const Connection& connection) const {
+  return !connection.domain.empty() ||
+         std::all_of(rules.providers.begin(), rules.providers.end(),
+                     [](const Provider& provider) { return provider.domains.empty(); });
+}
+
+std::vector<std::string> LimitJudge::providers_of(const Transaction& transaction) const {
+  std::vector<std::string> names;
+  const Connection& on = connection(transaction.connection);
+  for (const Rules* const rules : obeyed(transaction.sent_mono_ns, transaction.sent_mono_ns)) {
+    const int provider = provider_of(*rules, on.domain, on.site);
+    names.push_back(provider < 0 ? "" : rules->providers[static_cast<size_t>(provider)].name);
+  }
+  return names;
+}
+
+std::vector<NamedLimits> LimitJudge::scopes_under(const Rules& rules,
+                                                  const Connection& connection) const {
+  std::vector<NamedLimits> scopes =
+      scopes_of(rules, provider_of(rules, connection.domain, connection.site), connection.site,
+                connection.source);
+  if (provider_is_known(rules, connection)) return scopes;
+  std::erase_if(scopes, [](const NamedLimits& scope) {
+    return !scope.name.starts_with("source ") && scope.name != "the whole";
+  });
+  return scopes;
+}
+
+// -------------------------------------------------------------------------------------------------
+// what is seen
+
+void LimitJudge::opened(uint64_t number, const io::Endpoint& peer, const io::Endpoint& source) {
+  connections_.resize(std::max<size_t>(connections_.size(), number));
+  Connection& connection = connections_[number - 1];
+  const auto name = source_names_.find(io::to_text(source));
+  connection.source = name == source_names_.end() ? "an unknown one" : name->second;
+  connection.site = uint32_t{peer.address[1]} << 8 | peer.address[2];
+  connection.opened_mono_ns = clock_.mono;
+  connection.opened = ++count_;
+  connection.life = life_;
+}
+
+void LimitJudge::closed(uint64_t number) {
+  transaction_over(number);
+  connections_[number - 1].closed = ++count_;
+}
+
+void LimitJudge::transaction(uint64_t number, int64_t sent_mono_ns) {
+  transaction_over(number);
+  current_[number] = transactions_.size();
+  Transaction& begun = transactions_.emplace_back();
+  begun.connection = number;
+  begun.sent_mono_ns = sent_mono_ns;
+}
+
+void LimitJudge::recipient(uint64_t number, const std::string& to, bool accepted) {
+  const auto current = current_.find(number);
+  if (current == current_.end()) return;
+  Transaction& transaction = transactions_[current->second];
+  Connection& connection = connections_[number - 1];
+  if (connection.domain.empty()) connection.domain = to.substr(to.find('@') + 1);
+  if (transaction.to.empty()) transaction.tenant = tenant_of_(to);
+  transaction.to.push_back(to);
+  // One whose recipients are all refused may be over for the engine before the server hears so. And
+  // what arrives when the engine has closed is nothing that it has open.
+  if (accepted && transaction.begun == UINT64_MAX && connection.closed == UINT64_MAX)
+    transaction.begun = ++count_, transaction.begun_mono_ns = clock_.mono;
+}
+
+void LimitJudge::content(uint64_t number, uint64_t bytes) {
+  const auto current = current_.find(number);
+  if (current != current_.end()) transactions_[current->second].bytes = bytes;
+}
+
+void LimitJudge::transaction_over(uint64_t number) {
+  const auto current = current_.find(number);
+  if (current == current_.end()) return;
+  transactions_[current->second].over = ++count_;
+  current_.erase(current);
+}
+
+// -------------------------------------------------------------------------------------------------
+// judgement
+
+// It counts in the scopes that it began in, whatever rules may have been obeyed then.
+//
+// Allowed for, though it is a defect of the engine: a session that was begun when a scope had no
+// limit of connections, or when its site was not in that scope, is not in the scope's sum after the
+// reload that put it there; the lane it belongs to begins nothing before it has gone, other lanes
+// do. For that while more are open than the scope allows: at most by those from before.
+void LimitJudge::add_slots(int64_t sent_mono_ns, int64_t at_mono_ns, uint64_t from, uint64_t to,
+                           const ScopesUnder& scopes, Collected& all) const {
+  std::map<std::string, std::pair<size_t, uint32_t>> found;  // under so many rules, the largest
+  const std::vector<const Rules*> rules = obeyed(sent_mono_ns - kRecallNs, at_mono_ns);
+  for (const Rules* const each : rules) {
+    for (const NamedLimits& scope : scopes(*each)) {
+      if (scope.limits->connections == 0) continue;
+      auto& [count, most] = found[scope.name];
+      ++count;
+      most = std::max(most, scope.limits->connections);
+    }
+  }
+  for (const auto& [name, of_rules] : found) {
+    if (of_rules.first == rules.size())
+      all.slots[name].push_back({from, to, of_rules.second, at_mono_ns});
+  }
+}
+
+void LimitJudge::add_tokens(const Use& use, Resource resource, const ScopesUnder& scopes,
+                            Collected& all) const {
+  std::map<std::string, size_t> found;
+  const std::vector<const Rules*> rules = obeyed(use.at_mono_ns, use.at_mono_ns);
+  for (const Rules* const each : rules) {
+    for (const NamedLimits& scope : scopes(*each))
+      found[scope.name] += scope.limits->rate(resource).limited();
+  }
+  for (const auto& [name, of_rules] : found) {
+    if (of_rules == rules.size()) all.tokens[{name, resource}].push_back(use);
+  }
+}
+
+LimitJudge::Collected LimitJudge::collect() const {
+  Collected all;
+  for (const Connection& connection : connections_) {
+    if (connection.opened == 0) continue;
+    const auto scopes = [&](const Rules& rules) { return scopes_under(rules, connection); };
+    add_slots(connection.opened_mono_ns, connection.opened_mono_ns, connection.opened,
+              connection.closed, scopes, all);
+    add_tokens({connection.opened_mono_ns, 1, connection.life}, Resource::connection_rate, scopes,
+               all);
+  }
+  for (const Transaction& transaction : transactions_) {
+    if (transaction.to.empty()) continue;
+    const Connection& on = connection(transaction.connection);
+    const auto of_tenant = [&](const Rules& rules) {
+      return tenant_scope_of(rules, provider_of(rules, on.domain, on.site), on.site,
+                             transaction.tenant);
+    };
+    const auto scopes = [&](const Rules& rules) {
+      std::vector<NamedLimits> found = scopes_under(rules, on);
+      found.push_back(of_tenant(rules));
+      return found;
+    };
+    const Use messages{transaction.sent_mono_ns, transaction.to.size(), on.life};
+    add_tokens(messages, Resource::message_rate, scopes, all);
+    add_tokens({transaction.sent_mono_ns, transaction.bytes, on.life}, Resource::byte_rate, scopes,
+               all);
+    if (transaction.begun == UINT64_MAX) continue;
+    add_slots(
+        transaction.sent_mono_ns, transaction.begun_mono_ns, transaction.begun, transaction.over,
+        [&](const Rules& rules) { return std::vector<NamedLimits>{of_tenant(rules)}; }, all);
+  }
+  return all;
+}
+
+// Each time something begins: with it not more than allowed. What lives on while a limit is lowered
+// may.
+void LimitJudge::judge_slots(const std::string& scope, std::vector<Span> spans,
+                             std::vector<std::string>& said) const {
+  std::sort(spans.begin(), spans.end(),
+            [](const Span& a, const Span& b) { return a.from < b.from; });
+  std::priority_queue<uint64_t, std::vector<uint64_t>, std::greater<>> ends;
+  size_t of_scope = 0;
+  for (const Span& span : spans) {
+    while (!ends.empty() && ends.top() <= span.from) ends.pop();
+    ends.push(span.to);
+    if (ends.size() <= span.allowed || of_scope++ >= kSaidOfScope) continue;
+    said.push_back(scope + ": " + std::to_string(ends.size()) +
+                   (scope.starts_with("tenant ") ? " transactions" : " connections") +
+                   " were open at " + ms(span.at_mono_ns) + ", " + std::to_string(span.allowed) +
+                   " are allowed");
+  }
+}
+
+// In no span of a rate's time more than that. Spans over a change of the rate hold the larger one
+// of both, if both are for the same time; else they are not judged. A single use that is more than
+// the rate allows is let through, alone.
+void LimitJudge::judge_tokens(const std::string& scope, Resource resource, std::vector<Use> uses,
+                              std::vector<std::string>& said) const {
+  std::stable_sort(uses.begin(), uses.end(),
+                   [](const Use& a, const Use& b) { return a.at_mono_ns < b.at_mono_ns; });
+  std::vector<queue::Rate> rates;  // by epoch
+  for (const Epoch& epoch : epochs_)
+    rates.push_back(limits_named(epoch.rules, scope).rate(resource));
+  const auto between = [&](int64_t from, int64_t to, size_t& first, size_t& end) {
+    for (first = 0; first + 1 < epochs_.size(); ++first) {
+      if (epochs_[first + 1].in_force_mono_ns >= from - kLeaseNs) break;
+    }
+    for (end = first + 1; end < epochs_.size(); ++end) {
+      if (epochs_[end].taken_mono_ns > to) break;
+    }
+  };
+  size_t of_scope = 0;
+  for (size_t i = 0; i < uses.size() && of_scope < kSaidOfScope; ++i) {
+    const int64_t from = uses[i].at_mono_ns;
+    size_t first = 0, end = 0;
+    between(from, from, first, end);
+    if (!rates[first].limited()) continue;
+    const int64_t to = from + rates[first].per_ns;
+    between(from, to - 1, first, end);
+    uint64_t allowed = rates[first].count;
+    bool judged = true;
+    for (size_t epoch = first; epoch < end; ++epoch) {
+      judged = judged && same_rate_span(rates[epoch], rates[first]);
+      allowed = std::max(allowed, rates[epoch].count);
+    }
+    if (!judged) continue;
+    uint64_t sum = 0, most = 0, singles = 0;
+    uint32_t last_life = uses[i].life;
+    for (size_t j = i; j < uses.size() && uses[j].at_mono_ns < to; ++j) {
+      sum += uses[j].count;
+      most = std::max(most, uses[j].count);
+      singles += uses[j].count > 0;
+      last_life = std::max(last_life, uses[j].life);
+    }
+    // Over a start: the last before it and the largest after it (queue/rate.h).
+    if (last_life != uses[i].life) allowed += 2 * most;
+    if (sum <= allowed || singles == 1) continue;
+    ++of_scope;
+    said.push_back(scope + ": " + std::to_string(sum) + " of " + std::string(name_of(resource)) +
+                   " within " + ms(rates[first].per_ns) + " from " + ms(from) + " on, " +
+                   std::to_string(allowed) + " are allowed");
+  }
+}
+
+std::vector<std::string> LimitJudge::judge() const {
+  std::vector<std::string> said;
+  const Collected all = collect();
+  for (const auto& [scope, spans] : all.slots) judge_slots(scope, spans, said);
+  for (const auto& [key, uses] : all.tokens) judge_tokens(key.first, key.second, uses, said);
+  judge_sources(said);
+  return said;
+}
+
+// Nothing begins by a source that no rules have which may have been obeyed.
+void LimitJudge::judge_sources(std::vector<std::string>& said) const {
+  const auto known = [this](const std::string& name, int64_t at_mono_ns) {
+    const std::vector<const Rules*> rules = obeyed(at_mono_ns, at_mono_ns);
+    return std::any_of(rules.begin(), rules.end(), [&](const Rules* each) {
+      return std::any_of(each->sources.begin(), each->sources.end(),
+                         [&](const SourceSettings& source) { return source.name == name; });
+    });
+  };
+  size_t number = 0;
+  const auto say = [&](const std::string& what, const std::string& source, int64_t at_mono_ns) {
+    if (number++ < kSaidOfScope)
+      said.push_back("a " + what + " was begun from source " + source + " at " + ms(at_mono_ns) +
+                     ", which the rules do not have");
+  };
+  for (const Connection& each : connections_) {
+    if (each.opened != 0 && !known(each.source, each.opened_mono_ns))
+      say("connection", each.source, each.opened_mono_ns);
+  }
+  for (const Transaction& each : transactions_) {
+    const std::string& source = connection(each.connection).source;
+    if (!known(source, each.sent_mono_ns)) say("transaction", source, each.sent_mono_ns);
+  }
+}
+
+}  // namespace veredus::sim
