@@ -7,6 +7,29 @@
 
 namespace veredus {
 
+namespace {
+
+void ask_if_lacking(Limits& limits, Scope& scope, Resource resource, uint64_t tokens) {
+  if (tokens > 0 && limits.tokens_here(scope, resource) < tokens)
+    limits.ask_tokens(scope, resource, tokens, tokens);
+}
+
+// Whatever lacks for the next transaction is asked for at the same time, not only what the lane
+// stands in line for: leases are short, and where one limit after the other was asked for, the
+// first had lapsed when the last one came, for ever.
+void ask_for_all(Limits& limits, Lane& lane) {
+  for (Scope* const scope : lane.scopes) {
+    ask_if_lacking(limits, *scope, Resource::message_rate, 1);
+    ask_if_lacking(limits, *scope, Resource::byte_rate, static_cast<uint64_t>(lane.bytes));
+  }
+  const LaneQueue::Tenant* const tenant = lane.waiting.choose();
+  if (tenant == nullptr || tenant->scope == nullptr) return;
+  ask_if_lacking(limits, *tenant->scope, Resource::message_rate, 1);
+  ask_if_lacking(limits, *tenant->scope, Resource::byte_rate, static_cast<uint64_t>(lane.bytes));
+}
+
+}  // namespace
+
 // -------------------------------------------------------------------------------------------------
 // connections
 
@@ -35,6 +58,8 @@ bool Lanes::take_connection_tokens(Lane& lane, uint32_t more) {
     const uint64_t waiting = scope->line(Resource::connection_rate).size() + 1;
     limits_.ask_tokens(*scope, Resource::connection_rate, std::max<uint64_t>(more, waiting), 1);
     if (here > 0) limits_.changed(*scope);
+    for (Scope* const other : lane.scopes)
+      ask_if_lacking(limits_, *other, Resource::connection_rate, 1);
     lane.tokens_of_use = 1;
     stand_in_line(lane, *scope, Resource::connection_rate);
     return false;
@@ -55,6 +80,7 @@ size_t Lanes::recipients_allowed(Lane& lane) {
     if (here == 0 || others_first(lane, *scope, Resource::message_rate)) {
       await_tokens(lane, *scope, Resource::message_rate, 1);
       if (here > 0) limits_.changed(*scope);
+      ask_for_all(limits_, lane);
       return 0;
     }
     allowed = std::min(allowed, here);
@@ -91,6 +117,7 @@ bool Lanes::tenant_allowed(Lane& lane, LaneQueue::Tenant& tenant, size_t& recipi
 }
 
 void Lanes::block(Lane& lane, LaneQueue::Tenant& tenant, Resource lacks) {
+  ask_for_all(limits_, lane);
   lane.waiting.block(tenant);
   tenant.lacks = lacks;
   tenant.key = {WaitLine::Rank::others, 0, ++came_};
@@ -104,6 +131,9 @@ bool Lanes::bytes_allowed(Lane& lane, Load& load) {
     const uint64_t here = limits_.tokens_here(*scope, Resource::byte_rate);
     if (here >= bytes) continue;
     await_tokens(lane, *scope, Resource::byte_rate, bytes);
+    for (Scope* const other : lane.scopes)
+      ask_if_lacking(limits_, *other, Resource::byte_rate, bytes);
+    if (lane.bytes == 0) lane.bytes = static_cast<double>(bytes);
     return false;
   }
   return true;
@@ -200,6 +230,11 @@ void Lanes::call_tenant(Scope& scope) {
         if (tenant.scope == &scope) scope.line(tenant.lacks).remove(tenant.key);
       });
       lane.waiting.unblock(scope.id.with);
+      // It passes those who stand in lines for tokens, as whoever has been called from one does.
+      if (lane.called_by == nullptr) {
+        lane.called_by = &scope;
+        called_.push_back(&lane);
+      }
       list(lane);
       called = true;
     }
