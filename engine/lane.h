@@ -265,6 +265,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void sort_targets(Lane& lane);
   void addresses_known(Lane& lane, uint16_t host, const dns::Addresses& addresses);
   Target* choose_target(Lane& lane);
+  bool may_use(const Lane& lane, uint8_t family) const;
   bool usable(const Lane& lane, const Target& target) const;
   const io::Endpoint& from_address(const Lane& lane, uint8_t family) const;
   void pass_over(const Lane& lane, const io::Endpoint& host);
@@ -323,8 +324,6 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   bool owes(const Lane& lane) const;
   bool pays(const smtp::Session& session) const;
   bool makes_room(const smtp::Session& session);
-  static bool goes_by_weight(const Scope& scope);
-  static Lane& first_in_line(Scope& scope, Resource resource);
   bool others_first(Lane& lane, Scope& scope, Resource resource);
   bool others_behind(Lane& lane, Scope& scope);
   void stand_in_line(Lane& lane, Scope& scope, Resource resource);
@@ -365,10 +364,9 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   Limits& limits_;
   Sources& sources_;
   absl::flat_hash_map<std::string, std::unique_ptr<SessionRules>> rules_;  // by what they say
-  // By provider, or by site where none fits: whether it is a provider, its number.
-  absl::flat_hash_map<std::pair<bool, uint32_t>, std::unique_ptr<TenantPasses>> passes_;
-  std::vector<TenantWindows> tenant_windows_;  // by tenant number
-  std::vector<uint32_t> weights_;              // by tenant number; 0: not looked up yet
+  absl::flat_hash_map<uint32_t, std::unique_ptr<TenantPasses>> passes_;    // by site
+  std::vector<TenantWindows> tenant_windows_;                              // by tenant number
+  std::vector<uint32_t> weights_;    // by tenant number; 0: not looked up yet
   size_t taking_up_ = kNotTakingUp;  // of lanes_in_order_: the next to take up the new rules
   std::vector<Lane*> unsettled_;     // want a connection, and wait for Limits::settled()
 

@@ -279,6 +279,19 @@ void Lanes::addresses_known(Lane& lane, uint16_t host, const dns::Addresses& add
 void Lanes::sort_targets(Lane& lane) {
   std::stable_sort(lane.targets.begin(), lane.targets.end(),
                    [](const Target& a, const Target& b) { return a.preference < b.preference; });
+  const size_t unused = std::erase_if(
+      lane.targets, [&](const Target& target) { return !may_use(lane, target.endpoint.family); });
+  if (unused > 0 && lane.targets.empty()) {
+    smtp::Verdict verdict;
+    verdict.result = smtp::Result::later;
+    verdict.scope = smtp::Scope::host;
+    verdict.kind = smtp::Kind::soft;
+    verdict.bounce_class = smtp::BounceClass::routing_errors;
+    verdict.rule = "address-family";
+    note_failure(lane, verdict,
+                 "its hosts have addresses only of a family that is not sent to from this source",
+                 "4.4.4");
+  }
   if (lane.targets.size() > lane.provider->addresses_tried)
     lane.targets.resize(lane.provider->addresses_tried);
 }
@@ -325,13 +338,16 @@ Target* Lanes::choose_target(Lane& lane) {
   return choices[shard_.random.below(choices.size())];
 }
 
-bool Lanes::usable(const Lane& lane, const Target& target) const {
-  const uint8_t family = target.endpoint.family;
+bool Lanes::may_use(const Lane& lane, uint8_t family) const {
   if (lane.provider->family == AddressFamily::ipv4_only && family != 4) return false;
   if (lane.provider->family == AddressFamily::ipv6_only && family != 6) return false;
   const SourceSettings& source = lane.policy->sources[lane.source];
   const bool bound = source.address.family != 0 || source.address6.family != 0;
-  if (bound && from_address(lane, family).family == 0) return false;
+  return !bound || from_address(lane, family).family != 0;
+}
+
+bool Lanes::usable(const Lane& lane, const Target& target) const {
+  if (!may_use(lane, target.endpoint.family)) return false;
   if (down_hosts_.empty()) return true;
   const auto down = down_hosts_.find({host_key(target.endpoint), lane.source});
   return down == down_hosts_.end() || down->second <= shard_.mono_ns;

@@ -120,28 +120,6 @@ bool Lanes::makes_room(const smtp::Session& session) {
 // -------------------------------------------------------------------------------------------------
 // lines
 
-// A provider's: the tenants who wait there share it by weight, whichever lanes they are in.
-bool Lanes::goes_by_weight(const Scope& scope) {
-  return scope.id.kind == ScopeId::Kind::provider;
-}
-
-// While a lane stood there its tenants may have been served in others: its place is by what they
-// have had by now.
-Lane& Lanes::first_in_line(Scope& scope, Resource resource) {
-  WaitLine& line = scope.line(resource);
-  for (;;) {
-    Lane& lane = *line.first();
-    if (!goes_by_weight(scope)) return lane;
-    const uint64_t pass = lane.waiting.pass();
-    if (pass == lane.wait_key.pass) return lane;
-    line.remove(lane.wait_key);
-    const bool stays = pass < lane.wait_key.pass;
-    lane.wait_key.pass = pass;
-    line.add(lane.wait_key, &lane);
-    if (stays) return lane;
-  }
-}
-
 // Somebody else's turn comes before this lane's: those in line, unless it was called; and then,
 // too, when what it was called for has put it behind them. Who was called from one limit's line
 // passes those in the lines of others for tokens: would each go to the end of the next line, two
@@ -151,21 +129,19 @@ bool Lanes::others_first(Lane& lane, Scope& scope, Resource resource) {
   if (lane.called_by != &scope) {
     return resource == Resource::connections || lane.called_by == nullptr;
   }
-  if (!goes_by_weight(scope)) return false;
-  const Lane& first = first_in_line(scope, resource);
-  return &first != &lane && first.wait_key.rank <= lane.wait_key.rank &&
-         first.wait_key.pass < lane.waiting.pass();
+  WaitLine& line = scope.line(resource);
+  return line.by_tenant() && line.first_rank() <= lane.wait_key.rank &&
+         line.first_pass() < lane.waiting.pass();
 }
 
 // The first in line has had clearly less than those who are served by this lane's sessions: one of
 // these makes room.
 bool Lanes::others_behind(Lane& lane, Scope& scope) {
-  if (!goes_by_weight(scope) || scope.leaving > 0 || scope.slots.free() > 0 ||
-      scope.line(Resource::connections).empty() || lane.waiting.urgent())
+  WaitLine& line = scope.line(Resource::connections);
+  if (!line.by_tenant() || scope.leaving > 0 || scope.slots.free() > 0 || line.empty() ||
+      lane.waiting.urgent())
     return false;
-  const Lane& first = first_in_line(scope, Resource::connections);
-  return &first != &lane &&
-         first.wait_key.pass + kTurnMessages * TenantPasses::kUnit < lane.waiting.pass();
+  return line.first_pass() + kTurnMessages * TenantPasses::kUnit < lane.waiting.pass();
 }
 
 void Lanes::stand_in_line(Lane& lane, Scope& scope, Resource resource) {
@@ -174,13 +150,17 @@ void Lanes::stand_in_line(Lane& lane, Scope& scope, Resource resource) {
   const Rank rank = lane.sessions == 0 ? urgent ? Rank::urgent_without : Rank::without
                     : urgent           ? Rank::urgent
                                        : Rank::others;
-  if (lane.waits_for == &scope && lane.waits_for_resource == resource && lane.wait_key.rank == rank)
+  WaitLine& line = scope.line(resource);
+  const LaneQueue::Tenant* const next = line.by_tenant() ? lane.waiting.choose() : nullptr;
+  const uint32_t tenant = next == nullptr ? 0 : next->id;
+  if (lane.waits_for == &scope && lane.waits_for_resource == resource &&
+      lane.wait_key.rank == rank && lane.wait_key.tenant == tenant)
     return;
   leave_line(lane);
   lane.waits_for = &scope;
   lane.waits_for_resource = resource;
-  lane.wait_key = {rank, goes_by_weight(scope) ? lane.waiting.pass() : 0, ++came_};
-  scope.line(resource).add(lane.wait_key, &lane);
+  lane.wait_key = {rank, tenant, ++came_};
+  line.add(lane.wait_key, &lane);
   if (resource == Resource::connections && scope.id.kind != ScopeId::Kind::site &&
       std::find(pressed_.begin(), pressed_.end(), &scope) == pressed_.end())
     pressed_.push_back(&scope);
@@ -216,7 +196,7 @@ void Lanes::call_from_lines() {
 void Lanes::call(Scope& scope, Resource resource, uint64_t most) {
   WaitLine& line = scope.line(resource);
   for (; most > 0 && !line.empty(); --most) {
-    Lane& lane = first_in_line(scope, resource);
+    Lane& lane = *line.first();
     leave_line(lane);
     lane.called_by = &scope;
     called_.push_back(&lane);

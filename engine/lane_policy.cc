@@ -55,9 +55,8 @@ const SessionRules& Lanes::rules_of(const Lane& lane) {
 
 // Tenants who compete at a receiver share it by weight, over all lanes to it.
 TenantPasses& Lanes::passes_of(const Provider& provider, const Site& site) {
-  const bool of_provider = provider.id != 0;
-  std::unique_ptr<TenantPasses>& made =
-      passes_[{of_provider, of_provider ? provider.id : site.number}];
+  if (provider.id != 0) return limits_.passes_of_provider(provider.id);
+  std::unique_ptr<TenantPasses>& made = passes_[site.number];
   if (made == nullptr) made = std::make_unique<TenantPasses>();
   return *made;
 }
@@ -82,6 +81,7 @@ void Lanes::take_up_policy(Lane& lane) {
   lane.provider = &shard_.policy->provider_of(*lane.site);
   lane.rules = &rules_of(lane);
   lane.window = {};
+  lane.resolved_until_mono_ns = 0;  // other addresses may be of use
   leave_line(lane);
   lane.called_by = nullptr;
   release_held(lane);

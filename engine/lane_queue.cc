@@ -61,7 +61,7 @@ LaneQueue::Tenant* LaneQueue::choose() {
 
 uint64_t LaneQueue::pass() {
   Band* const band = next_band();
-  return band == nullptr ? UINT64_MAX : band->order->next_pass();
+  return band == nullptr ? 0 : band->order->next_pass();
 }
 
 Work* LaneQueue::pop(Tenant& tenant) {

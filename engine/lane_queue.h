@@ -12,10 +12,6 @@
 
 namespace veredus {
 
-// Who has had how much at a receiver, for his weight: shared by all lanes of a shard to one
-// provider (or, where no provider fits, to one site). By tenant number.
-using TenantPasses = queue::FairPasses<uint32_t>;
-
 // What waits in a lane for its transaction: by priority band, and within a band by tenant. The
 // highest band is served first, and now and then the lowest, so that nothing starves; tenants of a
 // band share it by their weights, whoever has how much waiting (queue/fair_order.h).
@@ -45,8 +41,7 @@ class LaneQueue {
   // Whose turn it is: null when nothing waits, or all who wait are blocked. Choosing again gives
   // the same, until somebody is charged, comes or goes.
   Tenant* choose();
-  // What the one whose turn it is has had for his weight; the most when there is none. Lanes with
-  // the same passes are served in the order of it.
+  // What the one whose turn it is has had for his weight; 0 when there is none.
   uint64_t pass();
   // Takes the first of the chosen tenant.
   Work* pop(Tenant& tenant);

@@ -32,7 +32,8 @@ void Lanes::begin_race(Lane& lane) {
   const Target* const other = on ? other_family(lane, session) : nullptr;
   if (other == nullptr) {
     lane.race = Race();
-    return;
+    if (lane.waits_for_resource == Resource::connections) leave_line(lane);
+    return release_held(lane);
   }
   if (!take_connection(lane, 1)) return;
   lane.race = Race();

@@ -182,7 +182,7 @@ void Lanes::take_back(Lane& lane, Load& load) {
 
 // Against those of other shards.
 uint32_t Lanes::weight_of_those_at(const Scope& scope, const Lane& lane) {
-  if (!goes_by_weight(scope)) return 1;
+  if (scope.id.kind != ScopeId::Kind::provider) return 1;
   return static_cast<uint32_t>(std::min<uint64_t>(lane.passes->active_weight(), UINT32_MAX));
 }
 
@@ -200,7 +200,7 @@ void Lanes::await_tokens(Lane& lane, Scope& scope, Resource resource, uint64_t n
 void Lanes::call_for_tokens(Scope& scope, Resource resource) {
   if (scope.line(resource).empty()) return;
   const uint64_t here = limits_.tokens_here(scope, resource);
-  const Lane& first = first_in_line(scope, resource);
+  const Lane& first = *scope.line(resource).first();
   // Of bytes each wants many: one after the other. For what is left of somebody else's nobody is
   // called: he would stand in line again, and be called again, until that has lapsed. What has
   // lapsed is asked for again: who stands in line does not.
@@ -241,7 +241,7 @@ void Lanes::call_tenant(Scope& scope) {
   }
   if (called) return limits_.changed(scope);
   for (const Resource resource : {Resource::message_rate, Resource::byte_rate}) {
-    const WaitLine& line = scope.line(resource);
+    WaitLine& line = scope.line(resource);
     if (line.empty()) continue;
     const bool bytes = resource == Resource::byte_rate;
     const uint64_t next = bytes ? line.first()->tokens_of_use : 1;

@@ -20,6 +20,40 @@ Limits::Limits(ShardContext& shard, KeptRates& kept)
 Limits::~Limits() = default;
 
 // -------------------------------------------------------------------------------------------------
+// lines
+
+void WaitLine::add(const Key& key, Lane* lane) {
+  if (by_tenant() && !anybody_of(key)) order(key.rank).activate(key.tenant);
+  lanes_.emplace(key, lane);
+  if (key.rank <= Rank::without) ++without_;
+}
+
+void WaitLine::remove(const Key& key) {
+  if (lanes_.erase(key) == 0) return;
+  if (key.rank <= Rank::without) --without_;
+  if (by_tenant() && !anybody_of(key)) order(key.rank).deactivate(key.tenant);
+}
+
+// Of that rank and tenant.
+bool WaitLine::anybody_of(const Key& key) const {
+  const auto at = lanes_.lower_bound({key.rank, key.tenant, 0});
+  return at != lanes_.end() && at->first.rank == key.rank && at->first.tenant == key.tenant;
+}
+
+WaitLine::Lanes::const_iterator WaitLine::first_place() {
+  const auto begin = lanes_.begin();
+  if (!by_tenant()) return begin;
+  const Rank rank = begin->first.rank;
+  return lanes_.lower_bound({rank, order(rank).next(), 0});
+}
+
+queue::FairOrder<uint32_t>& WaitLine::order(Rank rank) {
+  auto& made = orders_[static_cast<size_t>(rank)];
+  if (made == nullptr) made = std::make_unique<queue::FairOrder<uint32_t>>(*passes_);
+  return *made;
+}
+
+// -------------------------------------------------------------------------------------------------
 // what this shard has
 
 unsigned Limits::owner_of(const ScopeId& id) const {
@@ -43,7 +77,16 @@ Scope& Limits::scope(const ScopeId& id) {
   if (made == nullptr) {
     made = std::make_unique<Scope>(id, static_cast<uint16_t>(owner_of(id)));
     scopes_in_order_.push_back(made.get());
+    if (id.kind == ScopeId::Kind::provider) {
+      for (WaitLine& line : made->lines) line.go_by(passes_of_provider(id.of));
+    }
   }
+  return *made;
+}
+
+TenantPasses& Limits::passes_of_provider(uint32_t provider) {
+  std::unique_ptr<TenantPasses>& made = passes_[provider];
+  if (made == nullptr) made = std::make_unique<TenantPasses>();
   return *made;
 }
 

@@ -16,6 +16,7 @@
 #include "engine/kept_rates.h"
 #include "engine/messages.h"
 #include "engine/policy.h"
+#include "queue/fair_order.h"
 #include "queue/lease.h"
 #include "queue/rate.h"
 
@@ -23,18 +24,26 @@ namespace veredus {
 
 class Lane;
 
+// Who has had how much at a receiver, for his weight: shared by all lanes of a shard to one
+// provider (or, where no provider fits, to one site). By tenant number.
+using TenantPasses = queue::FairPasses<uint32_t>;
+
 // Those of a shard who wait for slots or tokens of one limit, in the order in which they are
-// served: by rank, then who has had least for his weight (0 where that does not count), then by
-// when they came.
+// served: by rank, then by when they came. A provider's goes by the tenants whose turn it is in
+// each lane: who has had least for his weight is first, and of his lanes the one that came first.
 class WaitLine {
  public:
   enum class Rank : uint8_t { urgent_without, without, urgent, others };  // … a session
   struct Key {
     Rank rank = Rank::others;
-    uint64_t pass = 0;  // LaneQueue::pass() when it came
+    uint32_t tenant = 0;  // 0 where tenants do not count
     uint64_t came = 0;
     auto operator<=>(const Key&) const = default;
   };
+
+  // From now on tenants count. Nobody may stand in it; `passes` outlives it.
+  void go_by(TenantPasses& passes) { passes_ = &passes; }
+  bool by_tenant() const { return passes_ != nullptr; }
 
   bool empty() const { return lanes_.empty(); }
   size_t size() const { return lanes_.size(); }
@@ -42,17 +51,13 @@ class WaitLine {
   bool urgent() const {
     return !lanes_.empty() && lanes_.begin()->first.rank == Rank::urgent_without;
   }
-  void add(const Key& key, Lane* lane) {
-    lanes_.emplace(key, lane);
-    if (key.rank <= Rank::without) ++without_;
-  }
-  void remove(const Key& key) {
-    lanes_.erase(key);
-    if (key.rank <= Rank::without) --without_;
-  }
-  Lane* first() const { return lanes_.begin()->second; }
-  const Key& first_key() const { return lanes_.begin()->first; }
-  // In order, until `look` says no.
+  void add(const Key& key, Lane* lane);
+  void remove(const Key& key);
+  Lane* first() { return first_place()->second; }
+  Rank first_rank() const { return lanes_.begin()->first.rank; }
+  // What the tenant of the first one has had; only where tenants count.
+  uint64_t first_pass() { return order(first_rank()).next_pass(); }
+  // In some order, until `look` says no.
   template <class Look>
   void each(Look&& look) const {
     for (const auto& [key, lane] : lanes_) {
@@ -61,8 +66,18 @@ class WaitLine {
   }
 
  private:
-  absl::btree_map<Key, Lane*> lanes_;
+  using Lanes = absl::btree_map<Key, Lane*>;
+  static constexpr size_t kRanks = 4;
+
+  Lanes::const_iterator first_place();
+  bool anybody_of(const Key& key) const;
+  queue::FairOrder<uint32_t>& order(Rank rank);
+
+  Lanes lanes_;
   size_t without_ = 0;
+  TenantPasses* passes_ = nullptr;  // null: tenants do not count
+  // By rank: the tenants who stand there.
+  std::array<std::unique_ptr<queue::FairOrder<uint32_t>>, kRanks> orders_;
 };
 
 // What a shard has of the limits of one scope, and who waits here for more of it.
@@ -102,8 +117,9 @@ class Limits {
   Limits(ShardContext& shard, KeptRates& kept);
   ~Limits();
 
-  // --- What this shard has. A scope lives as long as the shard.
+  // --- What this shard has. A scope lives as long as the shard, and so do passes.
   Scope& scope(const ScopeId& id);
+  TenantPasses& passes_of_provider(uint32_t provider);
   // Slots or tokens may have come: whoever waits is to be called.
   void changed(Scope& scope);
   std::vector<Scope*> take_changed() { return std::exchange(changed_, {}); }
@@ -182,6 +198,7 @@ class Limits {
 
   ShardContext& shard_;
   KeptRates& kept_;
+  absl::flat_hash_map<uint32_t, std::unique_ptr<TenantPasses>> passes_;  // by provider
   absl::flat_hash_map<ScopeId, std::unique_ptr<Scope>> scopes_;
   std::vector<Scope*> rated_;  // that a rate ever held for, in order
   std::vector<Scope*> changed_;

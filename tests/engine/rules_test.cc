@@ -252,6 +252,43 @@ TEST(MissingSource, OthersSendMeanwhile) {
 // -------------------------------------------------------------------------------------------------
 // limits of a tenant
 
+// One tenant's limit, and mail at many sites of the provider: each has its turn, on all shards.
+class TenantLimitOverSites : public testing::TestWithParam<std::pair<Resource, unsigned>> {};
+
+TEST_P(TenantLimitOverSites, StarvesNone) {
+  const auto [resource, shards] = GetParam();
+  SmallEngine engine(
+      [&](EngineSettings& settings, Faults&) {
+        Provider& p = add_provider(settings);
+        p.mx = {".sim", "sim"};
+        for (unsigned i = 0; i < 60; ++i) p.mx.push_back("mx" + std::to_string(i) + ".sim");
+        const auto which = static_cast<size_t>(resource);
+        if (resource == Resource::connections) {
+          p.per_tenant.connections = 2;
+        } else {
+          p.per_tenant.rates[which] = {resource == Resource::byte_rate ? 1000u : 5u, kSecond};
+        }
+      },
+      shards);
+  std::vector<std::string> to;
+  for (unsigned i = 0; i < 180; ++i)
+    to.push_back("r" + std::to_string(i) + "@d" + std::to_string(i % 60) + ".sim");
+  engine.feed("b", to);
+  const uint64_t before = engine.turns;
+  EXPECT_TRUE(engine.run_until([&] { return engine.internet.taken == 180; }, 300 * kSecond))
+      << engine.internet.taken << " of 180";
+  EXPECT_LT(engine.turns - before, 100'000u) << "nothing travels for ever";
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, TenantLimitOverSites,
+    testing::Values(std::pair(Resource::connections, 1u), std::pair(Resource::connections, 3u),
+                    std::pair(Resource::message_rate, 1u), std::pair(Resource::message_rate, 3u),
+                    std::pair(Resource::byte_rate, 1u), std::pair(Resource::byte_rate, 3u)),
+    [](const auto& each) {
+      return std::string(name_of(each.param.first)) + "_" + std::to_string(each.param.second);
+    });
+
 TEST(TenantLimit, OfBytes) {
   SmallEngine engine([](EngineSettings& settings, Faults&) {
     add_provider(settings).per_tenant.rates[static_cast<size_t>(Resource::byte_rate)] = {10'000,
@@ -313,6 +350,27 @@ INSTANTIATE_TEST_SUITE_P(
                     Families{"OnlyIpv4", AddressFamily::ipv4_only, 6, false, true},
                     Families{"OnlyIpv6", AddressFamily::ipv6_only, 4, true, false}),
     [](const auto& each) { return each.param.name; });
+
+// What may not be dialled does not count among the addresses that are tried; where nothing is left
+// the reason says so, and a reload brings the others.
+TEST(Families, ThatMayNotBeUsedAreToldSo) {
+  SmallEngine engine([](EngineSettings& settings, Faults&) {
+    settings.family = AddressFamily::ipv6_only;
+    settings.host_down_ns = 5 * kSecond;
+    settings.retry.initial_ns = settings.retry.cap_ns = 10 * kSecond;
+  });
+  engine.feed("b", SmallEngine::recipients(3));
+  engine.run_to(engine.clock.mono + 4 * kSecond);
+  WhyQuestion question;
+  question.batch = engine.number_of("b");
+  const WhyAnswer answer = engine.why(question);
+  ASSERT_FALSE(answer.waiting.empty());
+  EXPECT_NE(answer.waiting[0].conditions[0].text.find("of a family"), std::string::npos)
+      << answer.waiting[0].conditions[0].text;
+  engine.settings.family = AddressFamily::prefer_ipv6;
+  engine.core().reload(engine.settings);
+  EXPECT_TRUE(engine.run_until([&] { return engine.internet.taken == 3; }, 300 * kSecond));
+}
 
 TEST(IdleClose, IsTheProvidersOwn) {
   SmallEngine engine([](EngineSettings& settings, Faults&) {
