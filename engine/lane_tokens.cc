@@ -204,6 +204,11 @@ void Lanes::call_tenant(Scope& scope) {
         if (tenant.scope == &scope) scope.line(tenant.lacks).remove(tenant.key);
       });
       lane.waiting.unblock(scope.id.with);
+      // It passes those who stand in lines for tokens, as whoever has been called from one does.
+      if (lane.called_by == nullptr) {
+        lane.called_by = &scope;
+        called_.push_back(&lane);
+      }
       list(lane);
       called = true;
     }
