@@ -107,9 +107,16 @@ void Lanes::take_up_policy(Lane& lane) {
 // What waits was sent here by other rules: by those of now its source may be none any more, its
 // domain be of another site, its tenant have another limit. Home knows.
 void Lanes::send_outdated_home(Lane& lane) {
-  if (io::is_planted(io::Planted::outdated_tickets)) return;
   drop_blocked(lane);
-  lane.waiting.take_all([this](Work& work) { give_back_unsent(work); });
+  std::vector<Work*> kept;
+  lane.waiting.take_all([&](Work& work) {
+    if (io::is_planted(io::Planted::outdated_tickets)) {
+      kept.push_back(&work);
+    } else {
+      give_back_unsent(work);
+    }
+  });
+  for (Work* const work : kept) lane.waiting.push(work, work->batch->tenant, 1);
   std::fill(lane.backlog.begin(), lane.backlog.end(), uint8_t{0});
 }
 
