@@ -89,9 +89,10 @@ class Lane {
   Scope* waits_for = nullptr;  // stands in a line of that scope
   Resource waits_for_resource = Resource::connections;
   WaitLine::Key wait_key;
-  uint64_t tokens_of_use = 1;  // fewer at once are of no use to it
-  Scope* called_by = nullptr;  // its turn has come, this turn of the loop
-  uint32_t sessions = 0;       // dialling ones included
+  uint64_t tokens_of_use = 1;    // fewer at once are of no use to it
+  uint64_t bytes_of_tenant = 0;  // that the next message of a tenant at his own limit has
+  Scope* called_by = nullptr;    // its turn has come, this turn of the loop
+  uint32_t sessions = 0;         // dialling ones included
   uint32_t dialling = 0;
   Race race;                        // is to begin, as soon as there is a slot
   uint16_t hosts_resolved = 0;      // Site::hosts asked so far, whole preferences at a time

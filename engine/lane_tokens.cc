@@ -102,7 +102,8 @@ bool Lanes::tenant_allowed(Lane& lane, LaneQueue::Tenant& tenant, size_t& recipi
   const bool limited = scope.settings(*shard_.policy).connections != 0;
   const uint64_t here = limits_.tokens_here(scope, Resource::message_rate);
   if (limited && scope.slots.free() == 0) {
-    limits_.ask_slots(scope, static_cast<uint32_t>(lane.idle.size() + 1));
+    const size_t waiting = scope.line(Resource::connections).size();
+    limits_.ask_slots(scope, static_cast<uint32_t>(waiting + lane.idle.size() + 1));
     block(lane, tenant, Resource::connections);
     return false;
   }
@@ -145,7 +146,7 @@ bool Lanes::tenant_bytes_allowed(Lane& lane, LaneQueue::Tenant& tenant, Load& lo
   const uint64_t bytes = load.transaction.size;
   if (limits_.tokens_here(*tenant.scope, Resource::byte_rate) >= bytes) return true;
   limits_.ask_tokens(*tenant.scope, Resource::byte_rate, bytes, bytes);
-  lane.tokens_of_use = bytes;
+  lane.bytes_of_tenant = bytes;
   take_back(lane, load);
   block(lane, tenant, Resource::byte_rate);
   return false;
@@ -222,8 +223,9 @@ void Lanes::call_tenant(Scope& scope) {
     WaitLine& line = scope.line(resource);
     uint64_t most = resource == Resource::connections ? scope.slots.free()
                                                       : limits_.tokens_here(scope, resource);
-    // Of bytes each may want many: one after the other.
-    if (resource == Resource::byte_rate) most = std::min<uint64_t>(most, 1);
+    // Of bytes each wants many: one after the other, and nobody for what is too little for him.
+    if (resource == Resource::byte_rate && !line.empty())
+      most = most >= line.first()->bytes_of_tenant ? 1 : 0;
     for (; most > 0 && !line.empty(); --most) {
       Lane& lane = *line.first();
       lane.waiting.each_blocked([&](LaneQueue::Tenant& tenant) {
@@ -240,13 +242,16 @@ void Lanes::call_tenant(Scope& scope) {
     }
   }
   if (called) return limits_.changed(scope);
+  // Who stands in line does not ask: whoever came before him may have had all that was asked for.
   for (const Resource resource : {Resource::message_rate, Resource::byte_rate}) {
     WaitLine& line = scope.line(resource);
     if (line.empty()) continue;
     const bool bytes = resource == Resource::byte_rate;
-    const uint64_t next = bytes ? line.first()->tokens_of_use : 1;
+    const uint64_t next = bytes ? line.first()->bytes_of_tenant : 1;
     limits_.ask_tokens(scope, resource, bytes ? next : line.size(), next);
   }
+  if (const WaitLine& line = scope.line(Resource::connections); !line.empty())
+    limits_.ask_slots(scope, static_cast<uint32_t>(line.size()));
   if (scope.line(Resource::connections).empty())
     limits_.give_back_slots(scope, limits_.slots_kept(scope));
 }
