@@ -12,11 +12,11 @@ using queue::Record;
 using queue::RecordState;
 
 void Home::dispatch() {
+  wake_lanes();
   if (stopping_) return;
   // Outcomes that the disk does not take are kept in memory, and are doubles after a crash: no more
   // of them until it does. A write's end brings the next turn.
   if (!journal_.has_room()) return;
-  wake_lanes();
   ask_routes();
   fail_routes();
   uint32_t budget = share_of(kTicketsPerTurn);
