@@ -333,6 +333,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void call(Scope& scope, Resource resource, uint64_t most);
   void not_waited_for(Scope& scope);
   void end_of_calls();
+  bool awaits_tokens(Lane& lane, const smtp::Session& session) const;
   void relieve(Scope& scope);
   void relieve_scopes();
 
@@ -369,7 +370,9 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   std::vector<TenantWindows> tenant_windows_;                              // by tenant number
   std::vector<uint32_t> weights_;    // by tenant number; 0: not looked up yet
   size_t taking_up_ = kNotTakingUp;  // of lanes_in_order_: the next to take up the new rules
-  std::vector<Lane*> unsettled_;     // want a connection, and wait for Limits::settled()
+  // Limits that sessions do not count under any more, and how many: until all shards say so.
+  std::vector<std::pair<Scope*, uint32_t>> left_;
+  std::vector<Lane*> unsettled_;  // want a connection, and wait for Limits::settled()
 
   absl::flat_hash_map<uint32_t, std::shared_ptr<const Site>> sites_;  // announced; by number
   absl::flat_hash_map<std::pair<uint32_t, uint16_t>, std::unique_ptr<Lane>>

@@ -226,6 +226,25 @@ void Lanes::end_of_calls() {
   called_.clear();
 }
 
+// It was dialled, has carried nothing, and has soon what it waits for: would it go now for somebody
+// else's sake, that one's session might in turn, and so for ever.
+bool Lanes::awaits_tokens(Lane& lane, const smtp::Session& session) const {
+  if (session.messages() > 0 || lane.waiting.empty()) return false;
+  const auto soon = [&](Scope& scope, Resource resource) {
+    const queue::RateHolder* const rate = scope.rate(resource);
+    const int64_t expected = rate == nullptr ? 0 : rate->next_mono_ns();
+    return expected == INT64_MAX || expected - shard_.mono_ns <= kDialAheadNs;
+  };
+  const Resource resource = lane.waits_for_resource;
+  if (lane.waits_for != nullptr && resource != Resource::connections &&
+      resource != Resource::connection_rate)
+    return soon(*lane.waits_for, resource);
+  bool any = false;
+  lane.waiting.each_blocked(
+      [&](LaneQueue::Tenant& tenant) { any = any || soon(*tenant.scope, tenant.lacks); });
+  return any;
+}
+
 // Somebody here or on another shard wants a slot, and sessions with one idle: these go.
 void Lanes::relieve(Scope& scope) {
   constexpr unsigned kLookedAt = 64;
@@ -237,8 +256,9 @@ void Lanes::relieve(Scope& scope) {
     for (smtp::Session* session = list.oldest;
          session != nullptr && left > 0 && scope.leaving < wanted; session = next, --left) {
       next = session->next;
-      const Lane& lane = *static_cast<Lane*>(session->place);
-      if (std::find(lane.slots.begin(), lane.slots.end(), &scope) != lane.slots.end())
+      Lane& lane = *static_cast<Lane*>(session->place);
+      if (std::find(lane.slots.begin(), lane.slots.end(), &scope) != lane.slots.end() &&
+          !awaits_tokens(lane, *session))
         send_away(*session);
     }
   }

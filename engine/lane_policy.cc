@@ -139,7 +139,8 @@ void Lanes::recount(Lane& lane) {
   }
   for (Scope* const scope : before) {
     if (in(lane.slots, scope)) continue;
-    for (uint32_t left = lane.sessions; left > 0; --left) limits_.release_slot(*scope);
+    // Where the former rules still hold it counts there till all follow the new ones.
+    if (lane.sessions > 0) left_.emplace_back(scope, lane.sessions);
     scope->leaving -= lane.leaving;
   }
 }
@@ -176,6 +177,9 @@ void Lanes::take_up_some() {
 
 // All shards count by the rules in force.
 void Lanes::policy_settled() {
+  for (const auto& [scope, sessions] : std::exchange(left_, {})) {
+    for (uint32_t left = sessions; left > 0; --left) limits_.release_slot(*scope);
+  }
   for (Lane* const lane : unsettled_) {
     lane->unsettled = false;
     list(*lane);

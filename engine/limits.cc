@@ -103,6 +103,7 @@ void Limits::ask_slots(Scope& scope, uint32_t more) {
 void Limits::release_slot(Scope& scope) {
   if (const uint32_t back = scope.slots.release())
     send(Message::Kind::limit_back, scope.owner, scope.id, back);
+  if (!settled() || shard_.mono_ns < strict_until_mono_ns_) give_back_slots(scope);
   if (!scope.line(Resource::connections).empty()) changed(scope);
 }
 
@@ -174,6 +175,7 @@ void Limits::hear(const PolicyTakenUp& message) {
   taken_up_[message.from] = message.version;
   count_unsettled();
   if (!settled()) return;
+  strict_until_mono_ns_ = shard_.mono_ns + kStrictNs;
   for (const LimitMessage& unheard : std::exchange(unheard_, {})) hear_settled(unheard);
 }
 
