@@ -85,7 +85,7 @@ struct EngineSettings {
   int64_t erase_within_ns = 86400 * int64_t{1'000'000'000};
   EventSettings events;
   std::string boot_id;              // of the host, since it was started; empty: not known
-  uint32_t rate_states = 16384;     // per shard: rates whose state is kept over a restart, ≥ 1
+  uint32_t rate_states = 4096;      // per shard: rates whose state is kept over a restart, ≥ 1
   uint32_t attempt_marks = 65536;   // per shard: recipients whose outcome is not durable yet
   uint32_t swept_per_turn = 32768;  // records that checkpoints and reclaim look at
   int64_t outcome_flush_ns = 5'000'000;  // outcomes wait at most that long for their sync

@@ -401,7 +401,7 @@ MEMORY, WHY_NO_MEMORY = memory_group()
 class OutOfMemory(Exhausting):
     """The kernel's OOM killer ends it: as SIGKILL does."""
     sink_options = ("--delay", "dot=20")
-    limit_bytes = 40 * MIB
+    limit_bytes = 48 * MIB
     padding = 2000
 
     def prepare(self):
