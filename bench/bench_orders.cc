@@ -39,20 +39,14 @@ struct Settings {
 };
 
 bool read(int argc, char** argv, Settings& s) {
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string_view name = argv[i], text = argv[i + 1];
-    uint32_t* const value = name == "--recipients"    ? &s.recipients
-                            : name == "--sites"       ? &s.sites
-                            : name == "--domains"     ? &s.domains
-                            : name == "--connections" ? &s.connections
-                            : name == "--waiting"     ? &s.waiting
-                            : name == "--shards"      ? &s.shards
-                                                      : nullptr;
-    if (value == nullptr) return false;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *value);
-    if (error != std::errc() || end != text.data() + text.size()) return false;
-  }
-  return argc % 2 == 1 && s.sites > 0 && s.sites <= s.domains && s.shards > 0;
+  return read_options(argc, argv,
+                      {{"--recipients", &s.recipients},
+                       {"--sites", &s.sites},
+                       {"--domains", &s.domains},
+                       {"--connections", &s.connections},
+                       {"--waiting", &s.waiting},
+                       {"--shards", &s.shards}}) &&
+         s.sites > 0 && s.sites <= s.domains && s.shards > 0;
 }
 
 class Measured {

@@ -45,21 +45,15 @@ struct Settings {
 };
 
 bool read(int argc, char** argv, Settings& s) {
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string_view name = argv[i], text = argv[i + 1];
-    uint32_t* const value = name == "--recipients"    ? &s.recipients
-                            : name == "--seconds"     ? &s.seconds
-                            : name == "--fed"         ? &s.fed
-                            : name == "--connections" ? &s.connections
-                            : name == "--rate"        ? &s.rate
-                            : name == "--shards"      ? &s.shards
-                            : name == "--priority"    ? &s.priority
-                                                      : nullptr;
-    if (value == nullptr) return false;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *value);
-    if (error != std::errc() || end != text.data() + text.size()) return false;
-  }
-  return argc % 2 == 1 && s.seconds > 0 && s.shards > 0;
+  return read_options(argc, argv,
+                      {{"--recipients", &s.recipients},
+                       {"--seconds", &s.seconds},
+                       {"--fed", &s.fed},
+                       {"--connections", &s.connections},
+                       {"--rate", &s.rate},
+                       {"--shards", &s.shards},
+                       {"--priority", &s.priority}}) &&
+         s.seconds > 0 && s.shards > 0;
 }
 
 class Measured {

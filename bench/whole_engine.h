@@ -6,10 +6,12 @@
 #pragma once
 
 #include <algorithm>
+#include <charconv>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -38,6 +40,21 @@ Number quantile(std::vector<Number>& of, double share) {
   if (of.empty()) return 0;
   std::sort(of.begin(), of.end());
   return of[std::min(of.size() - 1, static_cast<size_t>(share * static_cast<double>(of.size())))];
+}
+
+// "--name number" pairs. False: an unknown name, or no number.
+inline bool read_options(int argc, char** argv,
+                         std::initializer_list<std::pair<std::string_view, uint32_t*>> options) {
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string_view name = argv[i], text = argv[i + 1];
+    const auto known = std::find_if(options.begin(), options.end(),
+                                    [name](const auto& option) { return option.first == name; });
+    if (known == options.end()) return false;
+    const auto [end, error] =
+        std::from_chars(text.data(), text.data() + text.size(), *known->second);
+    if (error != std::errc() || end != text.data() + text.size()) return false;
+  }
+  return argc % 2 == 1;
 }
 
 // Tells of each recipient that an engine hands to a server.

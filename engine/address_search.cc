@@ -7,6 +7,10 @@
 
 namespace veredus {
 
+static bool same_page(const queue::Ticket& a, const queue::Ticket& b) {
+  return a.segment == b.segment && a.page_offset == b.page_offset;
+}
+
 void AddressSearch::begin() {
   const auto key = [](const Candidate& each) {
     return std::tuple(each.place.segment, each.place.page_offset, each.place.entry_offset);
@@ -15,9 +19,7 @@ void AddressSearch::begin() {
             [&](const Candidate& a, const Candidate& b) { return key(a) < key(b); });
   for (size_t i = 0; i < candidates_.size(); ++i) {
     const queue::Ticket& place = candidates_[i].place;
-    if (i > 0 && candidates_[i - 1].place.segment == place.segment &&
-        candidates_[i - 1].place.page_offset == place.page_offset)
-      continue;
+    if (i > 0 && same_page(candidates_[i - 1].place, place)) continue;
     reader_.want(i, {place.home, place.segment, place.page_offset, place.page_bytes});
     ++wanted_;
   }
@@ -30,9 +32,7 @@ bool AddressSearch::next_page(std::string_view& page, size_t& first, size_t& end
   --wanted_;
   first = end = got.token;
   const queue::Ticket& place = candidates_[first].place;
-  while (end < candidates_.size() && candidates_[end].place.segment == place.segment &&
-         candidates_[end].place.page_offset == place.page_offset)
-    ++end;
+  while (end < candidates_.size() && same_page(candidates_[end].place, place)) ++end;
   const bool sound = got.status.ok() && queue::check_page(got.payload).ok();
   page = sound ? got.payload : std::string_view();
   return true;

@@ -268,7 +268,6 @@ void Home::doubt(uint32_t slot, queue::Outcome& outcome) {
   write(outcome, extent);
 }
 
-// That of the provider which its site belongs to.
 // By which its time ends: his receiver's, and [retry]'s where that cannot be found. Until one of
 // the two is known nobody is given up early.
 const queue::RetryPolicy& Home::age_policy_of(const Record& record) const {
@@ -278,6 +277,7 @@ const queue::RetryPolicy& Home::age_policy_of(const Record& record) const {
   return nowhere ? shard_.policy->providers[0].retry : shard_.policy->loosest_retry;
 }
 
+// That of the provider which its site belongs to.
 const queue::RetryPolicy& Home::retry_of(uint32_t slot) const {
   HomeLane* const lane = domains_[records_[slot].domain].lane;
   return lane == nullptr ? shard_.policy->providers[0].retry : provider_of(*lane).retry;

@@ -274,7 +274,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void redirect_targets(Lane& lane);
 
   // lane_race.cc
-  void may_race(Lane& lane, smtp::Session& session, const Target& target);
+  void may_race(Lane& lane, smtp::Session& session);
   void run_races();
   void begin_race(Lane& lane);
   const Target* other_family(const Lane& lane, const smtp::Session& session) const;
@@ -302,6 +302,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   bool held_back(Lane& lane, Work& work);
 
   // lane_tokens.cc
+  bool comes_soon(Scope& scope, Resource resource, int64_t& expected_mono_ns) const;
   bool may_grow(Lane& lane);
   bool take_connection_tokens(Lane& lane, uint32_t more);
   size_t recipients_allowed(Lane& lane);

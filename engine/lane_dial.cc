@@ -176,7 +176,7 @@ bool Lanes::start_dial(Lane& lane, const Target& target, smtp::Session* rival) {
   if (rival != nullptr) {
     rival->rival = &session;
   } else {
-    may_race(lane, session, target);
+    may_race(lane, session);
   }
   return true;
 }

@@ -3,8 +3,6 @@
 
 #include <algorithm>
 
-#include "absl/strings/str_cat.h"
-#include "engine/io/planted.h"
 #include "engine/lane.h"
 
 namespace veredus {
@@ -125,11 +123,10 @@ bool Lanes::makes_room(const smtp::Session& session) {
 // passes those in the lines of others for tokens: would each go to the end of the next line, two
 // limits could call their first ones for ever, and nobody had both.
 bool Lanes::others_first(Lane& lane, Scope& scope, Resource resource) {
-  if (scope.line(resource).empty()) return false;
-  if (lane.called_by != &scope) {
-    return resource == Resource::connections || lane.called_by == nullptr;
-  }
   WaitLine& line = scope.line(resource);
+  if (line.empty()) return false;
+  if (lane.called_by != &scope)
+    return resource == Resource::connections || lane.called_by == nullptr;
   return line.by_tenant() && line.first_rank() <= lane.wait_key.rank &&
          line.first_pass() < lane.waiting.pass();
 }
@@ -230,18 +227,15 @@ void Lanes::end_of_calls() {
 // else's sake, that one's session might in turn, and so for ever.
 bool Lanes::awaits_tokens(Lane& lane, const smtp::Session& session) const {
   if (session.messages() > 0 || lane.waiting.empty()) return false;
-  const auto soon = [&](Scope& scope, Resource resource) {
-    const queue::RateHolder* const rate = scope.rate(resource);
-    const int64_t expected = rate == nullptr ? 0 : rate->next_mono_ns();
-    return expected == INT64_MAX || expected - shard_.mono_ns <= kDialAheadNs;
-  };
+  int64_t expected = 0;
   const Resource resource = lane.waits_for_resource;
   if (lane.waits_for != nullptr && resource != Resource::connections &&
       resource != Resource::connection_rate)
-    return soon(*lane.waits_for, resource);
+    return comes_soon(*lane.waits_for, resource, expected);
   bool any = false;
-  lane.waiting.each_blocked(
-      [&](LaneQueue::Tenant& tenant) { any = any || soon(*tenant.scope, tenant.lacks); });
+  lane.waiting.each_blocked([&](LaneQueue::Tenant& tenant) {
+    any = any || comes_soon(*tenant.scope, tenant.lacks, expected);
+  });
   return any;
 }
 

@@ -85,8 +85,6 @@ void Lanes::take_up_policy(Lane& lane) {
   leave_line(lane);
   lane.called_by = nullptr;
   release_held(lane);
-  drop_blocked(lane);
-  lane.waiting.each_tenant([](LaneQueue::Tenant& tenant) { tenant.scope = nullptr; });
   recount(lane);
   if (IdleList* const list = &idle_lists_[lane.provider->idle_close_ns]; list != lane.idle_list) {
     for (smtp::Session* const session : lane.idle) {
@@ -97,15 +95,13 @@ void Lanes::take_up_policy(Lane& lane) {
   }
   lane.passes = &passes_of(*lane.provider, *lane.site);
   lane.waiting.use(*lane.passes);
-  lane.waiting.each_tenant(
-      [this](LaneQueue::Tenant& tenant) { tenant.weight = weight_of(*tenant.works.head->batch); });
   if (lane.redirected == shard_.policy->redirect) return;
   lane.moves = !first && (lane.sessions > 0 || lane.hosts_asked > 0);
   if (!lane.moves) move_elsewhere(lane);
 }
 
 // What waits was sent here by other rules: by those of now its source may be none any more, its
-// domain be of another site, its tenant have another limit. Home knows.
+// domain be of another site, its tenant have another weight or limit. Home knows.
 void Lanes::send_outdated_home(Lane& lane) {
   drop_blocked(lane);
   std::vector<Work*> kept;

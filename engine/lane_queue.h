@@ -65,12 +65,6 @@ class LaneQueue {
       for (const Tenant& tenant : band.tenants) look(tenant);
     }
   }
-  template <class Look>
-  void each_tenant(Look&& look) {
-    for (Band& band : bands_) {
-      for (Tenant& tenant : band.tenants) look(tenant);
-    }
-  }
 
   uint32_t total() const { return total_; }
   bool empty() const { return total_ == 0; }

@@ -5,7 +5,7 @@
 
 namespace veredus {
 
-void Lanes::may_race(Lane& lane, smtp::Session& session, const Target&) {
+void Lanes::may_race(Lane& lane, smtp::Session& session) {
   if (other_family(lane, session) == nullptr) return;
   races_.push_back({shard_.mono_ns + kRaceAfterNs, &session, session.dials});
 }

@@ -33,6 +33,14 @@ void ask_for_all(Limits& limits, Lane& lane) {
 // -------------------------------------------------------------------------------------------------
 // connections
 
+// More of it is expected within the time that dialling takes, or nobody knows when. `expected`:
+// when it is.
+bool Lanes::comes_soon(Scope& scope, Resource resource, int64_t& expected) const {
+  const queue::RateHolder* const rate = scope.rate(resource);
+  expected = rate == nullptr ? 0 : rate->next_mono_ns();
+  return expected == INT64_MAX || expected - shard_.mono_ns <= kDialAheadNs;
+}
+
 // More connections are of use only to what may be sent. A lane that waits for tokens and has no
 // session dials when they are expected soon: they do not keep as long as dialling takes.
 bool Lanes::may_grow(Lane& lane) {
@@ -42,9 +50,8 @@ bool Lanes::may_grow(Lane& lane) {
       resource == Resource::connection_rate)
     return true;
   if (lane.sessions > 0) return false;
-  const queue::RateHolder* const rate = lane.waits_for->rate(resource);
-  const int64_t expected = rate == nullptr ? 0 : rate->next_mono_ns();
-  if (expected == INT64_MAX || expected - shard_.mono_ns <= kDialAheadNs) return true;
+  int64_t expected = 0;
+  if (comes_soon(*lane.waits_for, resource, expected)) return true;
   look_again(lane, expected - kDialAheadNs);
   return false;
 }
@@ -250,10 +257,11 @@ void Lanes::call_tenant(Scope& scope) {
     const uint64_t next = bytes ? line.first()->bytes_of_tenant : 1;
     limits_.ask_tokens(scope, resource, bytes ? next : line.size(), next);
   }
-  if (const WaitLine& line = scope.line(Resource::connections); !line.empty())
+  if (const WaitLine& line = scope.line(Resource::connections); !line.empty()) {
     limits_.ask_slots(scope, static_cast<uint32_t>(line.size()));
-  if (scope.line(Resource::connections).empty())
+  } else {
     limits_.give_back_slots(scope, limits_.slots_kept(scope));
+  }
 }
 
 // What waits there goes home, or other limits hold: nobody of it stands in a line any more.

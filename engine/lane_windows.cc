@@ -6,7 +6,7 @@
 
 namespace veredus {
 
-// Null: always open.
+// Of that tenant, by the rules in force.
 Lanes::TenantWindows& Lanes::windows_of(const LaneQueue::Tenant& tenant) {
   if (tenant.id >= tenant_windows_.size()) tenant_windows_.resize(tenant.id + 1);
   TenantWindows& mine = tenant_windows_[tenant.id];

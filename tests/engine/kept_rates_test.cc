@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/io/planted.h"
+#include "tests/engine/add_provider.h"
 #include "tests/engine/small_engine.h"
 
 namespace veredus::sim {
@@ -24,14 +25,7 @@ constexpr Of kAll[] = {Of::provider,           Of::site,  Of::source, Of::group,
 
 void set_rate(EngineSettings& settings, Of of, queue::Rate rate) {
   constexpr auto kMessages = static_cast<size_t>(Resource::message_rate);
-  if (of == Of::provider || of == Of::group || of == Of::tenant_at_provider) {
-    Provider& made = settings.providers.emplace_back();
-    made.name = "p";
-    made.mx = {"mx0.sim"};
-    made.recipients_per_transaction = 1;
-    made.session_limits = settings.session_limits;
-    made.dialogue = settings.dialogue;
-  }
+  if (of == Of::provider || of == Of::group || of == Of::tenant_at_provider) add_provider(settings);
   switch (of) {
     case Of::provider:
       settings.providers[0].per_source.rates[kMessages] = rate;

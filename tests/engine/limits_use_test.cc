@@ -156,8 +156,8 @@ std::map<char, double> shares(uint32_t connections, uint64_t messages_per_second
   return sent;
 }
 
-// Until weights hold over lanes and shards.
-void expect_shares(const std::map<char, double>& sent) {
+// Empty: each has his share.
+std::string unfair(const std::map<char, double>& sent) {
   const std::map<char, double> wanted = {{'a', 1.0 / 7}, {'b', 2.0 / 7}, {'c', 4.0 / 7}};
   std::string text;
   bool fair = true;
@@ -168,15 +168,16 @@ void expect_shares(const std::map<char, double>& sent) {
             std::to_string(100 * share) + " %; ";
     fair = fair && had >= share * 0.95 && had <= share * 1.05;
   }
-  if (!fair) GTEST_SKIP() << "tenants' weights hold within one lane only: " << text;
+  return fair ? std::string() : text;
 }
 
 TEST(TenantWeightsTest, TheyShareAMessageRateOverSitesAndShards) {
-  expect_shares(shares(0, 140));
+  EXPECT_EQ(unfair(shares(0, 140)), "");
 }
 
 TEST(TenantWeightsTest, TheyShareConnectionsOverSitesAndShards) {
-  expect_shares(shares(14, 0));
+  if (const std::string text = unfair(shares(14, 0)); !text.empty())
+    GTEST_SKIP() << "between shards connections are shared evenly, not by weight: " << text;
 }
 
 // -------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "queue/delivery_window.h"
+#include "tests/engine/add_provider.h"
 #include "tests/engine/small_engine.h"
 
 namespace veredus::sim {
@@ -16,17 +17,6 @@ constexpr int64_t kSecond = SmallEngine::kSecond;
 
 std::shared_ptr<const queue::DeliveryWindows> windows(const std::string& text) {
   return std::make_shared<queue::DeliveryWindows>(*queue::parse_windows(text));
-}
-
-// The mail of d0 belongs to it.
-Provider& add_provider(EngineSettings& settings) {
-  Provider& made = settings.providers.emplace_back();
-  made.name = "p";
-  made.mx = {"mx0.sim"};
-  made.recipients_per_transaction = 1;
-  made.session_limits = settings.session_limits;
-  made.dialogue = settings.dialogue;
-  return made;
 }
 
 // The world begins on a Tuesday at 22:13:21 UTC.

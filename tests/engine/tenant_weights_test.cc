@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/engine/add_provider.h"
 #include "tests/engine/small_engine.h"
 
 namespace veredus::sim {
@@ -40,15 +41,10 @@ TEST_P(TenantWeights, AreTheirSharesOfAProvider) {
   const std::map<std::string, uint32_t> weights = {{"one", 1}, {"two", 2}, {"four", 4}};
   SmallEngine engine(
       [&](EngineSettings& settings, Faults& faults) {
-        Provider p;
-        p.name = "p";
+        Provider& p = add_provider(settings);
         p.mx = {".sim", "sim"};
         for (unsigned i = 0; i < 16; ++i) p.mx.push_back("mx" + std::to_string(i) + ".sim");
         p.per_source = with.limits;
-        p.recipients_per_transaction = 1;
-        p.session_limits = settings.session_limits;
-        p.dialogue = settings.dialogue;
-        settings.providers.push_back(p);
         for (const auto& [name, weight] : weights) {
           TenantPolicy& tenant = settings.tenants.emplace_back();
           tenant.name = name;
