@@ -81,10 +81,20 @@ class Walk:
         self.dns, self.dns_port = loopback.at_free_port(at)
 
     def start_sink(self, options=None):
-        self.sink, self.sink_port = loopback.start_sink(
-            self.sink_program, "--ledger", self.ledger, "--status-file", self.status,
-            *(self.sink_options if options is None else options), port=self.sink_port,
-            own=self.started.append, survives=self.survives)
+        """At the port that it had before, if it had one: the kernel may hold that for a moment after
+        the process has ended, for a ring is taken down behind its back."""
+        patience_ends = time.monotonic() + 10
+        while True:
+            try:
+                self.sink, self.sink_port = loopback.start_sink(
+                    self.sink_program, "--ledger", self.ledger, "--status-file", self.status,
+                    *(self.sink_options if options is None else options), port=self.sink_port,
+                    own=self.started.append, survives=self.survives)
+                return
+            except loopback.PortTaken:
+                if self.sink_port == 0 or time.monotonic() > patience_ends:
+                    raise
+                time.sleep(0.1)
 
     def write_config(self):
         tables = {
