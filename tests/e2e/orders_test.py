@@ -6,15 +6,13 @@ usage: orders_test.py VEREDUS SINK [unittest arguments]
 
 import json
 import os
-import time
 import unittest
 
-from walk_case import Case, lines_of, recipient, recipients, testzone
+from walk_case import WAIT_S, Case, lines_of, recipient, recipients, testzone
 
 SHARDS = 2
 ORDERS_MAX = 1024
 LATER = ("--fail", "mail=451:1.0")
-WAIT_S = 60
 
 
 class Orders(Case):
@@ -41,12 +39,6 @@ class Orders(Case):
 
     def in_force(self):
         return {order["order"]: order for order in self.call("GET", "/v1/suspend")["orders"]}
-
-    def wait_until(self, what, condition):
-        end = time.monotonic() + WAIT_S
-        while not condition():
-            self.assertLess(time.monotonic(), end, what)
-            time.sleep(0.05)
 
     def wait_ended(self, number):
         self.wait_until("order %d has not ended" % number, lambda: number not in self.in_force())
@@ -272,7 +264,7 @@ class Steering(Orders):
     def test_by_site_after_a_kill(self):
         """Then nobody's site is known."""
         self.feed_deferred("a", 500)
-        event = next(e for e in self.walk.events("type=deferred")
+        event = next(e for e in self.settled_events("type=deferred", 500)
                      if e["to"].endswith("@" + testzone.domain(7)))
         self.walk.kill_engine()
         self.walk.start_engine()

@@ -20,6 +20,7 @@ if len(sys.argv) < 3:
     sys.exit(__doc__)
 VEREDUS, SINK = (os.path.abspath(sys.argv.pop(1)) for _ in range(2))
 DOMAINS = 50
+WAIT_S = 60
 
 
 def recipient(batch, i):
@@ -57,6 +58,12 @@ class Case(unittest.TestCase):
 
     def check_identity(self, tally):
         self.assertEqual(tally["accepted"], sum(tally[part] for part in walk.TALLY_PARTS), tally)
+
+    def wait_until(self, what, condition):
+        end = time.monotonic() + WAIT_S
+        while not condition():
+            self.assertLess(time.monotonic(), end, what)
+            time.sleep(0.05)
 
     def settled_events(self, query, count):
         """The events, once there are so many: they wait for the disk, tallies do not."""
