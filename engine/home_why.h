@@ -109,7 +109,8 @@ class HomeWhy {
 
   // home_why_tell.cc
   void tell(uint32_t slot, uint32_t steps, Walk& walk);
-  void tell_held(const Provider& provider, Waiting& item) const;
+  const InDoubtRule* in_doubt_rule_of(const Domain& domain) const;
+  void tell_held(const Domain& domain, Waiting& item);
   void tell_clock(uint32_t slot, Cause cause, Waiting& item);
   void tell_no_route(const Domain& domain, Waiting& item) const;
   void tell_suspended(uint32_t slot, Waiting& item);

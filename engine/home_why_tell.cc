@@ -39,7 +39,7 @@ void HomeWhy::tell(uint32_t slot, uint32_t steps, Walk& walk) {
       add(item, "accepting", "its batch exists, and is being taken up");
       return;
     case Cause::held:
-      return tell_held(provider_of(domain), item);
+      return tell_held(domain, item);
     case Cause::not_before:
     case Cause::retry:
     case Cause::in_doubt:
@@ -67,12 +67,25 @@ void HomeWhy::tell(uint32_t slot, uint32_t steps, Walk& walk) {
   }
 }
 
-void HomeWhy::tell_held(const Provider& provider, Waiting& item) const {
+// The rule that decides of a recipient in doubt there; which of the hosts it was is not known any
+// more.
+const InDoubtRule* HomeWhy::in_doubt_rule_of(const Domain& domain) const {
+  if (domain.lane == nullptr) return in_doubt_rule(*shard_.policy, "", domain.name);
+  for (const dns::MxHost& host : domain.lane->site->hosts) {
+    const InDoubtRule* const rule = in_doubt_rule(*shard_.policy, host.name, domain.name);
+    if (rule != nullptr) return rule;
+  }
+  return nullptr;
+}
+
+void HomeWhy::tell_held(const Domain& domain, Waiting& item) {
+  const InDoubtRule* const rule = in_doubt_rule_of(domain);
   item.state = "held";
   add(item, "held",
       "in doubt: the connection was lost, or the engine killed, between the end of the content and "
       "the reply to it. An operator decides: POST /v1/in_doubt")
-      .origin = origin_in(provider, "in_doubt", "in_doubt.policy");
+      .origin = rule != nullptr ? rule->policy_origin
+                                : origin_in(provider_of(domain), "in_doubt", "in_doubt.policy");
 }
 
 // -------------------------------------------------------------------------------------------------
@@ -97,7 +110,9 @@ void HomeWhy::tell_clock(uint32_t slot, Cause cause, Waiting& item) {
                      tried +
                          ", the last time in doubt: the far side is given time to be done "
                          "with it");
-    condition->origin = origin_in(provider, "in_doubt_delay", "in_doubt.delay");
+    const InDoubtRule* const rule = in_doubt_rule_of(domain);
+    condition->origin = rule != nullptr ? rule->delay_origin
+                                        : origin_in(provider, "in_doubt_delay", "in_doubt.delay");
   } else if (cause == Cause::greylisted) {
     condition = &add(item, "greylisted", tried + ": the server wants to see it again later");
     condition->origin = origin_in(provider, "retry.greylist", "retry.greylist");

@@ -16,6 +16,10 @@ struct InDoubtChoice {
   int64_t delay_ns = 0;  // with retry: at least so long
 };
 
+// The first rule that fits; nullptr: none does, [in_doubt] or the provider holds. Names as below.
+const InDoubtRule* in_doubt_rule(const Policy& policy, std::string_view mx_name,
+                                 std::string_view domain);
+
 // What to do with a recipient in doubt: as the first rule says that fits, else as `provider`, his
 // domain's, does, else as for all. `mx_name`: the host that was spoken to; empty when it is not
 // known (after a crash): then no rule by host fits. Names are compared without case.

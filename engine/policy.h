@@ -80,6 +80,7 @@ struct InDoubtRule {
   std::string domain;   // of the recipient; likewise. One of the two is set
   InDoubtPolicy policy = InDoubtPolicy::retry;
   int64_t delay_ns = 600'000'000'000;
+  Origin policy_origin = {}, delay_origin = {};
 };
 
 // How mail is sent to some receiver. The first provider that fits a domain holds; Policy::fallback

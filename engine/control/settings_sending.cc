@@ -78,9 +78,13 @@ void set_fallback(const Config& config, EngineSettings& settings) {
   settings.in_doubt = config.in_doubt;
   settings.in_doubt_delay_ns = fallback.in_doubt_delay_ns;
   for (const Config::InDoubtRule& rule : config.in_doubt_rules) {
-    settings.in_doubt_rules.push_back({rule.match, rule.domain,
-                                       rule.policy.value_or(config.in_doubt),
-                                       rule.delay_ns.value_or(fallback.in_doubt_delay_ns)});
+    const std::string heading =
+        "in_doubt.rules[" + std::to_string(settings.in_doubt_rules.size()) + "].";
+    settings.in_doubt_rules.push_back(
+        {rule.match, rule.domain, rule.policy.value_or(config.in_doubt),
+         rule.delay_ns.value_or(fallback.in_doubt_delay_ns),
+         origin_of(config, rule.policy ? heading + "policy" : "in_doubt.policy"),
+         origin_of(config, rule.delay_ns ? heading + "delay" : "in_doubt.delay")});
   }
 }
 
