@@ -113,13 +113,16 @@ class Exchange {
     return events_held_[home].from.load(std::memory_order_acquire);
   }
 
-  // An address of that source is not on this host now.
-  bool source_missing(uint32_t source) const {
-    return sources_missing_[source].load(std::memory_order_relaxed);
+  // What of a source's addresses is not on this host now, as bits: kNoAddress says that none is
+  // left to send from.
+  static constexpr uint8_t kNoIpv4 = 1, kNoIpv6 = 2, kNoAddress = 4;
+  uint8_t source_lacks(uint32_t source) const {
+    return sources_lack_[source].load(std::memory_order_relaxed);
   }
-  void set_source_missing(uint32_t source, bool missing) {
-    sources_missing_[source].store(missing, std::memory_order_relaxed);
+  void set_source_lacks(uint32_t source, uint8_t bits) {
+    sources_lack_[source].store(bits, std::memory_order_relaxed);
   }
+  bool source_missing(uint32_t source) const { return (source_lacks(source) & kNoAddress) != 0; }
 
   Mailbox& mailbox(unsigned shard) { return places_[shard]->mailbox; }
   queue::TicketQueue& tickets(unsigned shard) { return places_[shard]->tickets; }
@@ -148,7 +151,7 @@ class Exchange {
   std::atomic<unsigned> shards_without_rates_;
   mutable std::mutex tenants_mutex_;
   std::vector<std::string> tenants_;  // by number
-  std::array<std::atomic<bool>, kSourcesMax> sources_missing_{};
+  std::array<std::atomic<uint8_t>, kSourcesMax> sources_lack_{};
   Answers* answers_ = nullptr;
 };
 

@@ -75,6 +75,7 @@ class Home final : public queue::JournalListener,
   void window(const WindowMessage& message);
   void lane_down(const LaneDown& message);
   void policy_changed();
+  void wake_all_lanes();  // any may have room that had none
 
   // The steps of a turn that are home's.
   void load_some();
@@ -167,7 +168,8 @@ class Home final : public queue::JournalListener,
     bool marked = false;           // some of its recipients may have a mark in marks_
     bool damaged = false;          // not carried: what could not be read stays where it is
     uint32_t share = kNoShare;     // of its recipients, but those with a pool of their own
-    int64_t end_mono_ns = 0;       // of their time, likewise; known with the share
+    int64_t end_mono_ns = 0;       // of their time, likewise, …
+    uint64_t end_version = 0;      // … by the policy of that version
     std::vector<uint32_t> orders;  // places in orders_ of that version: may hold for its recipients
     uint64_t orders_version = 0;
     std::unique_ptr<queue::Ledger::Run> unread;  // who of it has no record yet
@@ -343,6 +345,7 @@ class Home final : public queue::JournalListener,
   bool dispatch_line(HomeLane& lane, Line& line, uint32_t& budget);
   Dispatched dispatch_domain(HomeLane& lane, Line& line, uint32_t domain, uint32_t& budget);
   bool send_ticket(HomeLane& lane, Line& line, unsigned slice, uint32_t slot);
+  void tell_nothing_behind(HomeLane& lane);
   queue::Ticket make_ticket(uint32_t slot) const;
   void activate_lane(HomeLane& lane);
 
@@ -398,9 +401,11 @@ class Home final : public queue::JournalListener,
   void expire_ready();
   void settle_in_place(uint32_t slot, queue::Outcome& outcome);
 
-  // home_windows.cc
+  // home_rules.cc
   const Provider& provider_of(HomeLane& lane) const;
   Share& share_in_force(uint32_t number);
+
+  // home_windows.cc
   bool shut(HomeLane& lane, const Line& line);
   int64_t opens_wall_ns(HomeLane& lane, Share& share);
 
@@ -408,11 +413,12 @@ class Home final : public queue::JournalListener,
   int slice_with_room(HomeLane& lane, Line& line);
   int slice_of_source(HomeLane& lane, Line& line, uint16_t source);
   unsigned slice_at(HomeLane& lane, uint16_t source, uint16_t shard);
-  void wake_lanes();
-  void wake_all_lanes();
-  void wake_some();
   int slice_of_sticky(HomeLane& lane, Line& line, const Share& share);
   bool works(HomeLane& lane, const Line& line, uint16_t source);
+
+  // home_wake.cc
+  void wake_lanes();
+  void wake_some();
 
   // home_settle.cc
   void settle(const Returned& item, const ReturnedMessage& message, uint16_t from);

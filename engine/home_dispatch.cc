@@ -35,15 +35,39 @@ void Home::dispatch_lane(HomeLane& lane, uint32_t& budget) {
   // A large batch lies in equal parts at all homes: each sees its part only.
   if (lane.ready > std::max<uint64_t>(kHotRecordsMin, kHotRecords / shard_.exchange.homes()))
     lane.hot = true;
-  bool more = false;
+  bool more = false, waits = false;
   for (Line& line : lane.lines) {
-    if (line.domains > 0 && !shut(lane, line) && dispatch_line(lane, line, budget)) more = true;
+    if (line.domains == 0 || shut(lane, line)) continue;
+    if (dispatch_line(lane, line, budget)) more = true;
+    waits = waits || line.domains > 0;
   }
+  if (!waits && lane.told_more) tell_nothing_behind(lane);
   std::erase_if(lane.lines,
                 [](const Line& line) { return line.domains == 0 && line.out_total == 0; });
   if (budget == 0) more = true;
   if (lane.ready == 0) lane.hot = false;
   if (more) activate_lane(lane);
+}
+
+// To those whose last ticket said otherwise, once none of it is on its way.
+void Home::tell_nothing_behind(HomeLane& lane) {
+  lane.told_more = false;
+  for (size_t i = 0; i < lane.slices.size(); ++i) {
+    Slice& slice = lane.slices[i];
+    if (slice.told <= 1) continue;
+    if (std::any_of(lane.lines.begin(), lane.lines.end(),
+                    [&](Line& line) { return line.out_of(i) > 0; })) {
+      lane.told_more = true;
+      continue;
+    }
+    slice.told = 0;
+    auto message = std::make_unique<NothingBehind>();
+    message->from = shard_.id;
+    message->home = number_;
+    message->site = lane.site->number;
+    message->source = slice.source;
+    shard_.exchange.post(slice.shard, std::move(message));
+  }
 }
 
 // One round over the line's domains. True: another round could send something.
@@ -142,6 +166,8 @@ bool Home::send_ticket(HomeLane& lane, Line& line, unsigned slice_number, uint32
   ticket.flags =
       static_cast<uint8_t>(std::min<int>(63, static_cast<int>(std::bit_width(lane.ready))));
   if (!shard_.exchange.push(slice.shard, ticket)) return false;
+  slice.told = ticket.flags;
+  if (slice.told > 1) lane.told_more = true;
   if (io::is_planted(io::Planted::stale_ticket) && shard_.random.below(100) == 0) {
     if (shard_.exchange.push(slice.shard, ticket)) {
       ++line.out_of(slice_number);

@@ -29,8 +29,9 @@ uint32_t Home::share_number(const queue::LiveBatch& batch, std::string_view pool
 uint32_t Home::share_of_record(uint32_t slot) {
   Extent& extent = extents_[records_[slot].extent];
   const queue::LiveBatch& batch = *extent.batch;
-  if (extent.share == kNoShare) {
-    extent.share = share_number(batch, batch.batch.pool);
+  if (extent.share == kNoShare) extent.share = share_number(batch, batch.batch.pool);
+  if (extent.end_version != shard_.policy->version) {
+    extent.end_version = shard_.policy->version;
     extent.end_mono_ns = batch.expires_mono_ns(shard_.policy->strictest_retry, 0);
   }
   ends_at(own_expiry_.value(slot) != 0 ? expires_mono_ns(slot) : extent.end_mono_ns);
@@ -168,7 +169,7 @@ void Home::next_in_line(Line& line) {
 }
 
 void Home::activate_lane(HomeLane& lane) {
-  if (lane.active || lane.ready == 0) return;
+  if (lane.active || (lane.ready == 0 && !lane.told_more)) return;
   lane.active = true;
   active_.push_back(&lane);
 }

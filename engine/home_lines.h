@@ -60,6 +60,7 @@ struct HomeLines {
     uint16_t shard = 0;
     bool announced = false;
     uint32_t window = kWindowFirst;  // tickets that each line may have out
+    uint8_t told = 0;                // Ticket::flags of the last one
     int64_t down_until_mono_ns = 0;  // no host can be reached
   };
   // Those of a share and band who are due, over all domains of the site.
@@ -86,6 +87,7 @@ struct HomeLines {
     uint64_t ready = 0;
     bool active = false;     // stands in active_
     bool hot = false;        // uses the slices of all shards
+    bool told_more = false;  // some lane of it thinks that more waits here
     std::string last_reply;  // to somebody of this home, that put him off; one a turn is noted
     int64_t last_reply_mono_ns = 0;
   };

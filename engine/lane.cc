@@ -69,6 +69,14 @@ void Lanes::site_announced(std::shared_ptr<const Site> site) {
   sites_[site->number] = std::move(site);
 }
 
+// What the lane keeps for more that was to come, others may want.
+void Lanes::nothing_behind(const NothingBehind& message) {
+  const auto found = lanes_.find({message.site, message.source});
+  if (found == lanes_.end()) return;
+  found->second->backlog[message.home] = 0;
+  list(*found->second);
+}
+
 Lane* Lanes::lane_of(uint32_t site, uint16_t source) {
   const auto found = lanes_.find({site, source});
   if (found != lanes_.end()) return found->second.get();

@@ -165,6 +165,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   int64_t next_due_mono_ns() const;
 
   void site_announced(std::shared_ptr<const Site> site);
+  void nothing_behind(const NothingBehind& message);
   void policy_changed();
   void policy_settled();
   void take_orders(queue::OrdersPtr orders);
@@ -229,6 +230,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   Lane* lane_of(uint32_t site, uint16_t source);
   uint32_t weight_of(const queue::LiveBatch& batch);
   void put_in_front(Work& work);
+  void forget_finished();
   Work* new_work();
   void free_work(Work& work);
   Returned& give_back(Work& work);
@@ -262,16 +264,25 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void grow(Lane& lane);
   bool dial(Lane& lane);
   void look_again(Lane& lane, int64_t at_mono_ns);
+  bool start_dial(Lane& lane, const Target& target, smtp::Session* rival);
+  void tell_windows(Lane& lane);
+  void close_idle();
+  void send_away(smtp::Session& session);
+
+  // lane_hosts.cc
   void resolve_more(Lane& lane);
-  void sort_targets(Lane& lane);
   void addresses_known(Lane& lane, uint16_t host, const dns::Addresses& addresses);
+  void sort_targets(Lane& lane);
+  void redirect_targets(Lane& lane);
   Target* choose_target(Lane& lane);
   bool may_use(const Lane& lane, uint8_t family) const;
+  bool lacks_address(const Lane& lane, const Target& target) const;
   bool usable(const Lane& lane, const Target& target) const;
   const io::Endpoint& from_address(const Lane& lane, uint8_t family) const;
   void pass_over(const Lane& lane, const io::Endpoint& host);
-  bool start_dial(Lane& lane, const Target& target, smtp::Session* rival);
-  void redirect_targets(Lane& lane);
+  void note_family(Lane& lane, std::string_view text);
+  void note_failure(Lane& lane, smtp::Verdict verdict, std::string_view text,
+                    std::string_view enhanced);
 
   // lane_race.cc
   void may_race(Lane& lane, smtp::Session& session);
@@ -280,12 +291,6 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   const Target* other_family(const Lane& lane, const smtp::Session& session) const;
   void on_session_connected(smtp::Session& session) override;
   void end_race(smtp::Session& session);
-  void note_failure(Lane& lane, smtp::Verdict verdict, std::string_view text,
-                    std::string_view enhanced);
-  void tell_windows(Lane& lane);
-  void close_idle();
-  void send_away(smtp::Session& session);
-  void forget_finished();
 
   // lane_windows.cc
   struct TenantWindows {

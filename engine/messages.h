@@ -60,6 +60,7 @@ struct Message {
     limit_recalled,   // the limit's owner → a shard
     limit_adopted,    // a shard → the limit's owner: sessions count under it that did not before
     site_announced,   // home → lane, ahead of its first ticket
+    nothing_behind,   // home → lane
     lane_down,        // lane → home
     policy,           // engine → all shards: the rules of sending are new
     policy_taken_up,  // a shard → all shards: its sessions are counted by the new rules
@@ -226,6 +227,13 @@ struct LaneDown : Message {
   uint32_t site = 0;
   uint16_t source = 0;
   int64_t until_mono_ns = 0;
+};
+// Nothing more waits at that home for the lane, though its last ticket said so: it was cancelled,
+// has gone by other shards, or waits for a window. No ticket of it is on its way.
+struct NothingBehind : Message {
+  NothingBehind() : Message(Kind::nothing_behind) {}
+  uint32_t site = 0;
+  uint16_t source = 0;
 };
 // Of a limit: slots or tokens asked, granted, recalled, given back, adopted.
 struct LimitMessage : Message {

@@ -199,11 +199,13 @@ void Shard::hear(Message& message) {
     case Message::Kind::source_changed: {
       const auto& changed = static_cast<SourceChanged&>(message);
       lanes_.source_changed(changed.source, changed.missing);
-      for (Home& home : homes_) home.policy_changed();
+      for (Home& home : homes_) home.wake_all_lanes();
       return;
     }
     case Message::Kind::site_announced:
       return lanes_.site_announced(std::move(static_cast<SiteAnnounced&>(message).site));
+    case Message::Kind::nothing_behind:
+      return lanes_.nothing_behind(static_cast<NothingBehind&>(message));
     case Message::Kind::segment_removed: {
       const auto& removed = static_cast<SegmentRemoved&>(message);
       return lanes_.segment_removed(removed.journal, removed.segment);

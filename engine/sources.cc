@@ -10,44 +10,51 @@ void Sources::run() {
   if (shard_.id != 0 || shard_.mono_ns < next_look_mono_ns_) return;
   next_look_mono_ns_ = shard_.mono_ns + kLookEveryNs;
   for (const SourceSettings& source : shard_.policy->sources) {
-    if (source.removed) continue;
-    const bool gone = missing(source);
-    if (gone != shard_.exchange.source_missing(source.id)) tell(source, gone);
+    if (!source.removed) look(source);
   }
 }
 
-bool Sources::suspect(uint16_t id) {
-  const SourceSettings& source = shard_.policy->sources[id];
-  if (!missing(source)) return false;
-  if (!shard_.exchange.source_missing(id)) tell(source, true);
-  return true;
+void Sources::suspect(uint16_t id) {
+  look(shard_.policy->sources[id]);
 }
 
-bool Sources::missing(const SourceSettings& source) {
-  for (const io::Endpoint& address : {source.address, source.address6}) {
-    if (address.family != 0 && !network_.has_address(address)) return true;
-  }
-  return false;
-}
+void Sources::look(const SourceSettings& source) {
+  const uint8_t before = shard_.exchange.source_lacks(source.id);
+  uint8_t lacks = 0;
+  bool any_left = false;
+  const auto look_for = [&](const io::Endpoint& address, uint8_t bit) {
+    if (address.family == 0) return;
+    if (network_.has_address(address)) {
+      any_left = true;
+    } else {
+      lacks |= bit;
+    }
+  };
+  look_for(source.address, Exchange::kNoIpv4);
+  look_for(source.address6, Exchange::kNoIpv6);
+  if (lacks != 0 && !any_left) lacks |= Exchange::kNoAddress;
+  if (lacks == before) return;
 
-void Sources::tell(const SourceSettings& source, bool gone) {
-  shard_.exchange.set_source_missing(source.id, gone);
-  std::string addresses;
-  for (const io::Endpoint& address : {source.address, source.address6}) {
-    if (address.family == 0) continue;
-    if (!addresses.empty()) addresses += ", ";
-    addresses += io::to_text(address);
-  }
-  shard_.exchange.answers().report(
-      gone ? "source " + source.name + ": an address of it (" + addresses +
-                 ") is not on this host; nothing is sent from it until it is"
-           : "source " + source.name + ": " + addresses + " is there again, and sent from");
+  shard_.exchange.set_source_lacks(source.id, lacks);
+  const uint8_t changed = lacks ^ before;
+  if ((changed & Exchange::kNoIpv4) != 0) report(source, source.address, lacks & Exchange::kNoIpv4);
+  if ((changed & Exchange::kNoIpv6) != 0)
+    report(source, source.address6, lacks & Exchange::kNoIpv6);
+  if ((changed & Exchange::kNoAddress) == 0) return;
   for (unsigned shard = 0; shard < shard_.exchange.shards(); ++shard) {
     auto message = std::make_unique<SourceChanged>();
     message->source = static_cast<uint16_t>(source.id);
-    message->missing = gone;
+    message->missing = (lacks & Exchange::kNoAddress) != 0;
     shard_.exchange.post(shard, std::move(message));
   }
+}
+
+void Sources::report(const SourceSettings& source, const io::Endpoint& address, bool gone) {
+  if (address.family == 0) return;  // a reload has taken it from the source
+  shard_.exchange.answers().report(
+      "source " + source.name + ": address " + io::to_text(address) +
+      (gone ? " is not on this host; nothing is sent from it until it is"
+            : " is on this host again, and sent from"));
 }
 
 }  // namespace veredus

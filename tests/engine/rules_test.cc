@@ -239,6 +239,34 @@ TEST(MissingSource, OthersSendMeanwhile) {
   EXPECT_EQ(sources_of_tenants(engine).at(1).size(), 3u) << "it sends again";
 }
 
+// A source with an address of each family goes on with the one that is left.
+TEST(MissingSource, ItsOtherAddressSends) {
+  SmallEngine engine([](EngineSettings& settings, Faults& faults) {
+    add_sources(settings, false);
+    settings.sources.resize(1);
+    settings.pools[0].members.resize(1);
+    io::parse_address("2001:db8::1", settings.sources[0].address6);
+    settings.family = AddressFamily::prefer_ipv6;
+    faults.ipv6_too = true;
+  });
+  engine.internet.missing_addresses.insert("2001:db8::1");
+  engine.feed("b", SmallEngine::recipients(30));
+  ASSERT_TRUE(engine.run_until([&] { return engine.internet.taken == 30; }, 120 * kSecond));
+  EXPECT_FALSE(engine.core().exchange().source_missing(0));
+  EXPECT_EQ(engine.core().exchange().source_lacks(0), Exchange::kNoIpv6);
+  const uint64_t before = engine.internet.connections6;
+  engine.internet.missing_addresses.clear();
+  ASSERT_TRUE(engine.run_until([&] { return engine.core().exchange().source_lacks(0) == 0; },
+                               120 * kSecond));
+  engine.feed("c", SmallEngine::recipients(30));
+  EXPECT_TRUE(engine.run_until([&] { return engine.internet.taken == 60; }, 120 * kSecond));
+  EXPECT_GT(engine.internet.connections6, before);
+
+  engine.internet.missing_addresses = {"2001:db8::1", "10.9.9.1"};
+  EXPECT_TRUE(
+      engine.run_until([&] { return engine.core().exchange().source_missing(0); }, 120 * kSecond));
+}
+
 // -------------------------------------------------------------------------------------------------
 // limits of a tenant
 
