@@ -159,13 +159,16 @@ void scripted(std::string_view script, MemoryDisk& disk) {
     encode_segment_header(header, head);
     if (in.u8() % 8 != 0) bytes.replace(0, head.size(), head);
     uint32_t at = kSegmentHeaderBytes;
+    uint64_t sequence = header.mark.first + in.u8() % 16;
     for (unsigned groups = in.u8() % 8; groups > 0 && !in.at_end(); --groups) {
       std::string group(kGroupHeaderBytes, '\0');
       GroupHeader made;
       made.segment = segment;
       made.offset = at;
       made.mark = header.mark;
-      made.sequence = header.mark.first + in.u8() % 16;
+      // Damage makes no group with a right checksum: as they lie, so they were written.
+      made.sequence = sequence;
+      sequence += 1 + in.u8() % 4;
       made.durable_up_to = in.u8() % 16;
       made.frames = in.u8() % 4;
       group += in.take(std::min<size_t>(in.rest().size(), in.u8()));
