@@ -360,16 +360,6 @@ void Home::free_extent(uint32_t number) {
   free_extents_.push_back(number);
 }
 
-uint32_t Home::intern(std::string_view domain) {
-  const auto found = domain_ids_.find(domain);
-  if (found != domain_ids_.end()) return found->second;
-  const uint32_t id = static_cast<uint32_t>(domains_.size());
-  domains_.emplace_back().name = domain;
-  domain_ids_.emplace(domains_.back().name, id);
-  Counters::add(shard_.counters.domains);
-  return id;
-}
-
 // Makes a dormant record of every recipient of an extent that has just been appended.
 absl::Status Home::load_extent(const queue::Location& at, std::string_view payload) {
   const absl::StatusOr<queue::ExtentHeader> header = queue::read_extent_header(payload);

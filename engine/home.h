@@ -18,6 +18,7 @@
 #include "engine/erasure.h"
 #include "engine/extent_reader.h"
 #include "engine/home_erasure.h"
+#include "engine/home_in_doubt.h"
 #include "engine/home_lines.h"
 #include "engine/home_orders.h"
 #include "engine/home_reclaim.h"
@@ -45,7 +46,8 @@ class Home final : public queue::JournalListener,
                    private HomeLines,
                    private HomeOrders,
                    private HomeReclaim,
-                   private HomeErasure {
+                   private HomeErasure,
+                   private HomeInDoubt {
  public:
   Home(ShardContext& shard, queue::Disk& disk, uint16_t number);
   ~Home() override;
@@ -226,7 +228,6 @@ class Home final : public queue::JournalListener,
   void release_record(uint32_t slot);
   void schedule(uint32_t slot, int64_t due_mono_ns);
   void make_ready(uint32_t slot, bool in_front);
-  uint32_t intern(std::string_view domain);
   uint32_t own_pool_number();
   uint32_t tick_at(int64_t mono_ns) const;
   uint32_t share_of(uint32_t budget) const { return std::max(1u, budget / shard_.homes); }
@@ -420,6 +421,12 @@ class Home final : public queue::JournalListener,
   void wake_lanes();
   void wake_some();
 
+  // home_domains.cc
+  uint32_t intern(std::string_view domain);
+  void forget_unused();
+  void forget_domains();
+  void forget_lanes();
+
   // home_settle.cc
   void settle(const Returned& item, const ReturnedMessage& message, uint16_t from);
   void finish(uint32_t slot, queue::Outcome& outcome);
@@ -432,11 +439,6 @@ class Home final : public queue::JournalListener,
   const queue::RetryPolicy& age_policy_of(const queue::Record& record) const;
 
   // home_in_doubt.cc
-  struct InDoubtWalk {
-    InDoubtQuestion question;
-    InDoubtAnswer answer;
-    uint32_t next_slot = 0;
-  };
   void walk_in_doubt();
   void answer_in_doubt(InDoubtWalk& walk);
   void decisions_durable(uint64_t sequence);
@@ -511,8 +513,9 @@ class Home final : public queue::JournalListener,
   std::deque<Domain> domains_;
   absl::flat_hash_map<std::string_view, uint32_t> domain_ids_;      // keys view Domain::name
   absl::flat_hash_map<uint32_t, std::unique_ptr<HomeLane>> lanes_;  // by site number
-  std::vector<HomeLane*> lanes_in_order_;  // in which they were made; none goes
-  size_t waking_ = 0;                      // of these: the next to be looked at; all have been
+  std::vector<HomeLane*> lanes_in_order_;  // in which they were made, but for some that went
+  Forgetting forgetting_;
+  size_t waking_ = 0;  // of these: the next to be looked at; all have been
   std::deque<HomeLane*> active_;
   std::vector<Share> shares_;
   absl::flat_hash_map<std::pair<uint32_t, std::string>, uint32_t> share_numbers_;
@@ -541,11 +544,7 @@ class Home final : public queue::JournalListener,
   uint32_t tickets_out_ = 0;
   std::unique_ptr<HomeWhy> why_;
   std::deque<InDoubtWalk> in_doubt_walks_;  // the first one is under way
-  struct Decided {
-    uint64_t sequence = 0;  // of the last group that says what was decided
-    InDoubtAnswer answer;
-  };
-  std::deque<Decided> decided_;  // by an operator, who is told when it is durable
+  std::deque<Decided> decided_;             // by an operator, who is told when it is durable
   bool more_to_do_ = false;
   bool stopping_ = false;
 

@@ -14,6 +14,7 @@ using queue::RecordState;
 void Home::dispatch() {
   wake_lanes();
   if (stopping_) return;
+  forget_unused();
   // Outcomes that the disk does not take are kept in memory, and are doubles after a crash: no more
   // of them until it does. A write's end brings the next turn.
   if (!journal_.has_room()) return;
@@ -152,7 +153,9 @@ bool Home::send_ticket(HomeLane& lane, Line& line, unsigned slice_number, uint32
   if (!slice.announced) {
     auto announced = std::make_unique<SiteAnnounced>();
     announced->from = shard_.id;
+    announced->home = number_;
     announced->site = lane.site;
+    announced->source = slice.source;
     shard_.exchange.post(slice.shard, std::move(announced));
     slice.announced = true;
   }

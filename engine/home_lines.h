@@ -50,6 +50,7 @@ struct HomeLines {
     uint32_t dns_us = queue::kNotReached;
     RouteState route = RouteState::unknown;
     bool sought = false;                    // by a sweep for orders
+    bool unused = false;                    // its place is free for another
     uint32_t waiting = 0;                   // recipients, with such as are in no list
     uint64_t policy_version = 0;            // that the route was found under
     std::unique_ptr<std::string> no_route;  // why there was none when it was asked for last
@@ -85,11 +86,22 @@ struct HomeLines {
     std::vector<Slice> slices;  // the next one behind them; none goes
     std::vector<Line> lines;    // by band, then by share
     uint64_t ready = 0;
+    uint32_t domains = 0;    // whose route leads here
     bool active = false;     // stands in active_
     bool hot = false;        // uses the slices of all shards
     bool told_more = false;  // some lane of it thinks that more waits here
     std::string last_reply;  // to somebody of this home, that put him off; one a turn is noted
     int64_t last_reply_mono_ns = 0;
+  };
+  // How far the search has come for what is in use no more.
+  struct Forgetting {
+    static constexpr int64_t kEveryNs = 100'000'000;
+    static constexpr size_t kLookedAt = 256;
+    int64_t next_mono_ns = 0;
+    uint32_t domain = 0;
+    size_t lane = 0;
+    std::vector<uint32_t> free_domains;
+    unsigned pinned = 0;  // questions that hold on to domains and lanes
   };
 };
 

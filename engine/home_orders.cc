@@ -455,7 +455,9 @@ void Home::bring_forward() {
 
 void Home::try_sites(const Order& order) {
   std::erase_if(down_, [&](const std::pair<int64_t, uint32_t>& down) {
-    HomeLane& lane = *lanes_[down.second];
+    const auto found = lanes_.find(down.second);
+    if (found == lanes_.end()) return true;
+    HomeLane& lane = *found->second;
     if (!fits_site(order.filter, lane.site->key, provider_of(lane).name)) return false;
     for (Slice& slice : lane.slices) slice.down_until_mono_ns = 0;
     activate_lane(lane);

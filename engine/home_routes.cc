@@ -45,6 +45,7 @@ void Home::route_told(RouteTold& told) {
   // Found by rules that are not those of here: it is asked again when somebody is to leave.
   domain.policy_version = told.policy_version;
   domain.lane = &lane_of(std::move(told.site));
+  ++domain.lane->domains;
   for (const Ready& ready : domain.ready) domain.lane->ready += ready.fifo.count;
   list_domain(told.domain_id);
 }
@@ -67,6 +68,7 @@ void Home::leave_route(uint32_t id) {
     if (ready.listed) leave_line(line_of(lane, ready.share, ready.band), ready);
     lane.ready -= ready.fifo.count;
   }
+  --lane.domains;
   domain.lane = nullptr;
   domain.route = RouteState::unknown;
   list_domain(id);

@@ -22,7 +22,8 @@ void Home::lane_down(const LaneDown& message) {
 void Home::wake_lanes() {
   if (waking_ < lanes_in_order_.size()) wake_some();
   while (!down_.empty() && down_.begin()->first <= shard_.mono_ns) {
-    activate_lane(*lanes_[down_.begin()->second]);
+    if (const auto lane = lanes_.find(down_.begin()->second); lane != lanes_.end())
+      activate_lane(*lane->second);
     down_.erase(down_.begin());
   }
 }

@@ -27,6 +27,7 @@ class HomeWhy {
   bool run();
   // The disk is at work for it: it must not go now.
   bool busy() const { return search_.busy(); }
+  bool walking() const { return !walks_.empty(); }  // it holds on to domains and lanes
 
  private:
   static constexpr uint32_t kLookedAtPerTurn = 8192;    // records, extents

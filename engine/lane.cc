@@ -65,8 +65,12 @@ std::shared_ptr<const queue::LiveBatch> Lanes::find_batch(uint32_t number) {
   return found == batches_.end() ? nullptr : found->second;
 }
 
-void Lanes::site_announced(std::shared_ptr<const Site> site) {
-  sites_[site->number] = std::move(site);
+// A home announces it again when it has forgotten the lane, and the windows that it was told.
+void Lanes::site_announced(SiteAnnounced& message) {
+  const uint32_t number = message.site->number;
+  sites_[number] = std::move(message.site);
+  if (const auto known = lanes_.find({number, message.source}); known != lanes_.end())
+    known->second->windows[message.home] = kWindowFirst;
 }
 
 // What the lane keeps for more that was to come, others may want.
@@ -138,6 +142,7 @@ bool Lanes::take_up(const queue::Ticket& ticket) {
   work.taken_up_mono_ns = shard_.mono_ns;
   work.batch = batch->second.get();
   ++lane->works;
+  lane->used_mono_ns = shard_.mono_ns;
   lane->backlog[ticket.home] = ticket.flags;
   if (draining_ || rules_behind(ticket) > 0) {
     give_back_unsent(work);

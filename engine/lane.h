@@ -101,6 +101,8 @@ class Lane {
   uint32_t leaving = 0;             // of the sessions: told to go when they are done
   bool listed = false;              // to be pumped this turn
   int64_t looks_again_mono_ns = 0;  // stands in Lanes::again_, if that has not come
+  uint32_t to_come_again = 0;       // entries of it there
+  int64_t used_mono_ns = 0;         // a ticket came last
   bool wants_place = false;         // stands in Lanes::without_place_
   int64_t transaction_ns =
       20'000'000;             // moving average of one transaction; the first guess is a near server
@@ -164,7 +166,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   }
   int64_t next_due_mono_ns() const;
 
-  void site_announced(std::shared_ptr<const Site> site);
+  void site_announced(SiteAnnounced& message);
   void nothing_behind(const NothingBehind& message);
   void policy_changed();
   void policy_settled();
@@ -210,6 +212,8 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   static constexpr size_t kTakenUpPerTurn = 256, kLanesPerTurn = 4096;
   static constexpr size_t kNotTakingUp = SIZE_MAX;
   static constexpr size_t kBatchesLookedAt = 4;  // a turn: finished ones are forgotten
+  static constexpr int64_t kForgettingEveryNs = 100'000'000;
+  static constexpr size_t kForgettingLookedAt = 256;
 
   // A transaction under way: its works beside what the session needs.
   struct Load : smtp::Outgoing {
@@ -266,8 +270,13 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void look_again(Lane& lane, int64_t at_mono_ns);
   bool start_dial(Lane& lane, const Target& target, smtp::Session* rival);
   void tell_windows(Lane& lane);
+  void tell_window(Lane& lane, uint16_t home, uint32_t window);
   void close_idle();
   void send_away(smtp::Session& session);
+
+  // lane_forget.cc
+  void forget_idle();
+  bool may_forget(const Lane& lane) const;
 
   // lane_hosts.cc
   void resolve_more(Lane& lane);
@@ -383,7 +392,10 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   absl::flat_hash_map<uint32_t, std::shared_ptr<const Site>> sites_;  // announced; by number
   absl::flat_hash_map<std::pair<uint32_t, uint16_t>, std::unique_ptr<Lane>>
       lanes_;                          // by site number and source
-  std::vector<Lane*> lanes_in_order_;  // in which they were made; none goes
+  std::vector<Lane*> lanes_in_order_;  // in which they were made, but for some that went
+  size_t forgetting_ = 0;              // of these: looked at next
+  int64_t next_forgetting_mono_ns_ = 0;
+  unsigned pinned_ = 0;  // questions that hold on to lanes: none goes meanwhile
   absl::flat_hash_map<uint32_t, std::shared_ptr<const queue::LiveBatch>>
       batches_;                           // by the number's lower half
   std::deque<uint32_t> batches_in_turn_;  // the same numbers: whose turn it is to be looked at

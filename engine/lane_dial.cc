@@ -15,6 +15,7 @@ void Lanes::deliver() {
   while (!again_.empty() && again_.begin()->first <= shard_.mono_ns) {
     Lane& lane = *again_.begin()->second;
     again_.erase(again_.begin());
+    --lane.to_come_again;
     list(lane);
   }
   for (smtp::Session* session : spent_) {
@@ -34,6 +35,7 @@ void Lanes::deliver() {
   relieve_scopes();
   close_idle();
   forget_finished();
+  forget_idle();
 }
 
 // The session goes as soon as nothing is under way.
@@ -189,6 +191,7 @@ void Lanes::look_again(Lane& lane, int64_t at_mono_ns) {
   if (lane.looks_again_mono_ns > shard_.mono_ns && lane.looks_again_mono_ns <= at_mono_ns) return;
   lane.looks_again_mono_ns = at_mono_ns;
   again_.emplace(at_mono_ns, &lane);
+  ++lane.to_come_again;
 }
 
 // A home may have out what keeps this lane's sessions busy while its next tickets travel: four
@@ -200,14 +203,18 @@ void Lanes::tell_windows(Lane& lane) {
       std::bit_ceil(static_cast<uint32_t>(std::clamp<double>(busy, kWindowFirst, kWindowMax)));
   for (uint16_t home = 0; home < lane.windows.size(); ++home) {
     if (lane.backlog[home] == 0 || window <= lane.windows[home]) continue;
-    lane.windows[home] = window;
-    auto message = std::make_unique<WindowMessage>();
-    message->from = shard_.id;
-    message->site = lane.site->number;
-    message->source = lane.source;
-    message->window = window;
-    shard_.exchange.post_home(home, std::move(message));
+    tell_window(lane, home, window);
   }
+}
+
+void Lanes::tell_window(Lane& lane, uint16_t home, uint32_t window) {
+  lane.windows[home] = window;
+  auto message = std::make_unique<WindowMessage>();
+  message->from = shard_.id;
+  message->site = lane.site->number;
+  message->source = lane.source;
+  message->window = window;
+  shard_.exchange.post_home(home, std::move(message));
 }
 
 // Sessions nobody needs: oldest first, so each turn looks at those that go and one more.

@@ -267,6 +267,7 @@ struct PolicyTakenUp : Message {
 struct SiteAnnounced : Message {
   SiteAnnounced() : Message(Kind::site_announced) {}
   std::shared_ptr<const Site> site;
+  uint16_t source = 0;
 };
 struct SegmentRemoved : Message {
   SegmentRemoved() : Message(Kind::segment_removed) {}

@@ -89,6 +89,8 @@ struct EngineSettings {
   uint32_t attempt_marks = 65536;   // per shard: recipients whose outcome is not durable yet
   uint32_t swept_per_turn = 32768;  // records that checkpoints and reclaim look at
   int64_t outcome_flush_ns = 5'000'000;  // outcomes wait at most that long for their sync
+  // What is known of a domain or a lane is forgotten when no mail went there for so long.
+  int64_t forgotten_after_ns = 3'600'000'000'000;
 };
 
 }  // namespace veredus

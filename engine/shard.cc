@@ -203,7 +203,7 @@ void Shard::hear(Message& message) {
       return;
     }
     case Message::Kind::site_announced:
-      return lanes_.site_announced(std::move(static_cast<SiteAnnounced&>(message).site));
+      return lanes_.site_announced(static_cast<SiteAnnounced&>(message));
     case Message::Kind::nothing_behind:
       return lanes_.nothing_behind(static_cast<NothingBehind&>(message));
     case Message::Kind::segment_removed: {

@@ -9,6 +9,8 @@ void SiteLists::asked(const SitesQuestion& question) {
   Walk& walk = walks_.emplace_back();
   walk.question = question;
   walk.answer.token = question.token;
+  ++lanes_.pinned_;
+  for (Home& home : homes_) ++home.forgetting_.pinned;
 }
 
 void SiteLists::run() {
@@ -31,6 +33,8 @@ void SiteLists::run() {
   if (walk.next < walk.order.size()) return;
   shard_.exchange.answers().answer_question(std::move(walk.answer));
   walks_.pop_front();
+  --lanes_.pinned_;
+  for (Home& home : homes_) --home.forgetting_.pinned;
 }
 
 // -------------------------------------------------------------------------------------------------

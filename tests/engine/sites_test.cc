@@ -134,5 +134,37 @@ TEST(SitesTest, MailWithoutARouteAndSuspendedSites) {
   EXPECT_THAT(sites.at(kSite1).conditions, Contains(Field(&Condition::what, "suspended")));
 }
 
+// What the lanes of a shard know is kept while it is of use; who comes later is sent to all the
+// same, after failures, too.
+TEST(SitesTest, LanesWithoutMailAreForgotten) {
+  SmallEngine engine([](EngineSettings&, Faults& faults) { faults.connect_refused = 0.3; }, 2);
+  const auto with_lanes = [&] {
+    const std::vector<SiteState> sites = engine.sites();
+    return std::count_if(sites.begin(), sites.end(),
+                         [](const SiteState& site) { return !site.sources.empty(); });
+  };
+  unsigned fed = 0;
+  for (unsigned domain = 0; domain < 20; ++domain) {
+    engine.feed("b" + std::to_string(domain), SmallEngine::recipients(50, domain));
+    fed += 50;
+  }
+  ASSERT_TRUE(engine.run_until([&] { return engine.internet.taken == fed; }, 7200 * kSecond));
+  EXPECT_GE(with_lanes(), 20);
+  engine.run_to(engine.clock.mono + 25 * 3600 * kSecond);
+  engine.internet.faults.connect_refused = 0;
+  for (unsigned i = 0; i < 10; ++i) {
+    engine.feed("c" + std::to_string(i), SmallEngine::recipients(1, 0));
+    engine.run_to(engine.clock.mono + kSecond);
+    ++fed;
+  }
+  EXPECT_LE(with_lanes(), 2) << "the one that is sent to, on either shard";
+  EXPECT_LE(engine.sites().size(), 2u) << "homes know no other, either";
+  for (unsigned domain = 0; domain < 20; ++domain) {
+    engine.feed("d" + std::to_string(domain), SmallEngine::recipients(500, domain));
+    fed += 500;
+  }
+  EXPECT_TRUE(engine.run_until([&] { return engine.internet.taken == fed; }, 600 * kSecond));
+}
+
 }  // namespace
 }  // namespace veredus::sim

@@ -57,6 +57,8 @@ World::World(const WorldOptions& options)
   settings_.address_policy = dns::AddressPolicy({*dns::parse_cidr("10.0.0.0/8")}, {});
   settings_.messages_per_connection = random_.below(2) == 0 ? 0 : 5;
   settings_.dialogue.use_chunking = random_.below(2) == 0;
+  // Lanes and domains go and come.
+  settings_.forgotten_after_ns = options.seed / 2 % 2 == 0 ? 0 : 10 * kSecond;
   settings_.erase_within_ns = (20 + static_cast<int64_t>(erasure_random_.below(600))) * kSecond;
   internet_.pipelining = random_.below(5) != 0;
   internet_.chunking = random_.below(2) == 0;
