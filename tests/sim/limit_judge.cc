@@ -24,6 +24,10 @@ bool same_rate_span(const queue::Rate& a, const queue::Rate& b) {
   return a.limited() && b.limited() && a.per_ns == b.per_ns;
 }
 
+bool of_all_sites(const std::string& scope) {
+  return scope.starts_with("source ") || scope == "the whole";
+}
+
 }  // namespace
 
 LimitJudge::LimitJudge(const SimClock& clock, TenantOf tenant_of)
@@ -52,13 +56,20 @@ void LimitJudge::crashed() {
   ++life_;
 }
 
-std::vector<const Rules*> LimitJudge::obeyed(int64_t from_mono_ns, int64_t to_mono_ns) const {
-  std::vector<const Rules*> rules;
+std::vector<size_t> LimitJudge::obeyed_epochs(int64_t from_mono_ns, int64_t to_mono_ns) const {
+  std::vector<size_t> obeyed;
   for (size_t i = 0; i < epochs_.size(); ++i) {
     if (epochs_[i].taken_mono_ns > to_mono_ns) break;
     if (i + 1 < epochs_.size() && epochs_[i + 1].in_force_mono_ns < from_mono_ns) continue;
-    rules.push_back(&epochs_[i].rules);
+    obeyed.push_back(i);
   }
+  return obeyed;
+}
+
+std::vector<const Rules*> LimitJudge::obeyed(int64_t from_mono_ns, int64_t to_mono_ns) const {
+  std::vector<const Rules*> rules;
+  for (const size_t epoch : obeyed_epochs(from_mono_ns, to_mono_ns))
+    rules.push_back(&epochs_[epoch].rules);
   return rules;
 }
 
@@ -85,9 +96,7 @@ std::vector<NamedLimits> LimitJudge::scopes_under(const Rules& rules,
       scopes_of(rules, provider_of(rules, connection.domain, connection.site), connection.site,
                 connection.source);
   if (provider_is_known(rules, connection)) return scopes;
-  std::erase_if(scopes, [](const NamedLimits& scope) {
-    return !scope.name.starts_with("source ") && scope.name != "the whole";
-  });
+  std::erase_if(scopes, [](const NamedLimits& scope) { return !of_all_sites(scope.name); });
   return scopes;
 }
 
@@ -123,7 +132,10 @@ void LimitJudge::recipient(uint64_t number, const std::string& to, bool accepted
   if (current == current_.end()) return;
   Transaction& transaction = transactions_[current->second];
   Connection& connection = connections_[number - 1];
-  if (connection.domain.empty()) connection.domain = to.substr(to.find('@') + 1);
+  if (connection.domain.empty()) {
+    connection.domain = to.substr(to.find('@') + 1);
+    connection.domain_mono_ns = transaction.sent_mono_ns;
+  }
   if (transaction.to.empty()) transaction.tenant = tenant_of_(to);
   transaction.to.push_back(to);
   // One whose recipients are all refused may be over for the engine before the server hears so. And
@@ -147,16 +159,48 @@ void LimitJudge::transaction_over(uint64_t number) {
 // -------------------------------------------------------------------------------------------------
 // judgement
 
-// It counts in the scopes that it began in, whatever rules may have been obeyed then.
-//
-// Allowed for, though it is a defect of the engine: a session that was begun when a scope had no
-// limit of connections, or when its site was not in that scope, is not in the scope's sum after the
-// reload that put it there; the lane it belongs to begins nothing before it has gone, other lanes
-// do. For that while more are open than the scope allows: at most by those from before.
-void LimitJudge::add_slots(int64_t sent_mono_ns, int64_t at_mono_ns, uint64_t from, uint64_t to,
-                           const ScopesUnder& scopes, Collected& all) const {
+// By whichever rules its way was found, these scopes count it as long as `rules` are obeyed: a
+// session goes with its site. One that a rule made for the domains it names stays with that
+// provider; any other is of the provider who has its hosts now, whosever mail it has carried.
+std::vector<std::string> LimitJudge::counted_in(const Rules& rules,
+                                                const Connection& connection) const {
+  std::vector<std::string> counted;
+  bool first = true;
+  const int64_t known_mono_ns = std::max(connection.opened_mono_ns, connection.domain_mono_ns);
+  for (const Rules* const found_by : obeyed(connection.opened_mono_ns, known_mono_ns)) {
+    const int by_hosts = provider_of(*found_by, "", connection.site);
+    const int by_domain = provider_of(*found_by, connection.domain, connection.site);
+    int provider = provider_of(rules, "", connection.site);
+    bool known = provider_is_known(*found_by, connection);
+    if (known && by_domain != by_hosts) {
+      const std::string& name = found_by->providers[static_cast<size_t>(by_domain)].name;
+      const auto same = std::find_if(rules.providers.begin(), rules.providers.end(),
+                                     [&](const Provider& each) { return each.name == name; });
+      known = same != rules.providers.end();
+      provider = static_cast<int>(same - rules.providers.begin());
+    }
+    std::vector<std::string> names;
+    for (const NamedLimits& scope :
+         scopes_of(rules, known ? provider : -1, connection.site, connection.source)) {
+      if (known || of_all_sites(scope.name)) names.push_back(scope.name);
+    }
+    if (!std::exchange(first, false)) {
+      std::erase_if(counted, [&](const std::string& name) {
+        return std::find(names.begin(), names.end(), name) == names.end();
+      });
+    } else {
+      counted = std::move(names);
+    }
+  }
+  return counted;
+}
+
+// A transaction counts where it began.
+void LimitJudge::add_transaction(const Transaction& transaction, const ScopesUnder& scopes,
+                                 Collected& all) const {
   std::map<std::string, std::pair<size_t, uint32_t>> found;  // under so many rules, the largest
-  const std::vector<const Rules*> rules = obeyed(sent_mono_ns - kRecallNs, at_mono_ns);
+  const std::vector<const Rules*> rules =
+      obeyed(transaction.sent_mono_ns - kRecallNs, transaction.begun_mono_ns);
   for (const Rules* const each : rules) {
     for (const NamedLimits& scope : scopes(*each)) {
       if (scope.limits->connections == 0) continue;
@@ -167,7 +211,8 @@ void LimitJudge::add_slots(int64_t sent_mono_ns, int64_t at_mono_ns, uint64_t fr
   }
   for (const auto& [name, of_rules] : found) {
     if (of_rules.first == rules.size())
-      all.slots[name].push_back({from, to, of_rules.second, at_mono_ns});
+      all.slots[name].push_back(
+          {transaction.begun, transaction.over, of_rules.second, transaction.begun_mono_ns});
   }
 }
 
@@ -189,8 +234,6 @@ LimitJudge::Collected LimitJudge::collect() const {
   for (const Connection& connection : connections_) {
     if (connection.opened == 0) continue;
     const auto scopes = [&](const Rules& rules) { return scopes_under(rules, connection); };
-    add_slots(connection.opened_mono_ns, connection.opened_mono_ns, connection.opened,
-              connection.closed, scopes, all);
     add_tokens({connection.opened_mono_ns, 1, connection.life}, Resource::connection_rate, scopes,
                all);
   }
@@ -211,15 +254,65 @@ LimitJudge::Collected LimitJudge::collect() const {
     add_tokens({transaction.sent_mono_ns, transaction.bytes, on.life}, Resource::byte_rate, scopes,
                all);
     if (transaction.begun == UINT64_MAX) continue;
-    add_slots(
-        transaction.sent_mono_ns, transaction.begun_mono_ns, transaction.begun, transaction.over,
-        [&](const Rules& rules) { return std::vector<NamedLimits>{of_tenant(rules)}; }, all);
+    add_transaction(
+        transaction, [&](const Rules& rules) { return std::vector<NamedLimits>{of_tenant(rules)}; },
+        all);
   }
   return all;
 }
 
-// Each time something begins: with it not more than allowed. What lives on while a limit is lowered
-// may.
+// Each time one is opened: with it not more than allowed of those that count now. What lives on
+// while a limit is lowered, or comes under one by new rules, may be more; nobody opens one then.
+void LimitJudge::judge_connections(std::vector<std::string>& said) const {
+  std::map<std::string, size_t> numbers, said_of;
+  std::vector<std::vector<std::vector<size_t>>> counted(connections_.size());  // names' numbers
+  for (size_t i = 0; i < connections_.size(); ++i) {
+    if (connections_[i].opened == 0) continue;
+    for (const Epoch& epoch : epochs_) {
+      std::vector<size_t>& scopes = counted[i].emplace_back();
+      for (const std::string& name : counted_in(epoch.rules, connections_[i]))
+        scopes.push_back(numbers.try_emplace(name, numbers.size()).first->second);
+    }
+  }
+  std::vector<size_t> in_order, open;
+  for (size_t i = 0; i < connections_.size(); ++i) {
+    if (connections_[i].opened != 0) in_order.push_back(i);
+  }
+  std::sort(in_order.begin(), in_order.end(),
+            [this](size_t a, size_t b) { return connections_[a].opened < connections_[b].opened; });
+  for (const size_t opened : in_order) {
+    const Connection& one = connections_[opened];
+    std::erase_if(open, [&](size_t each) { return connections_[each].closed <= one.opened; });
+    open.push_back(opened);
+    const std::vector<size_t> epochs =
+        obeyed_epochs(one.opened_mono_ns - kRecallNs, one.opened_mono_ns);
+    const auto counts = [&](size_t connection, size_t scope) {
+      return std::all_of(epochs.begin(), epochs.end(), [&](size_t epoch) {
+        const std::vector<size_t>& scopes = counted[connection][epoch];
+        return std::find(scopes.begin(), scopes.end(), scope) != scopes.end();
+      });
+    };
+    for (const std::string& name : counted_in(epochs_[epochs.front()].rules, one)) {
+      const size_t scope = numbers.at(name);
+      if (!counts(opened, scope)) continue;
+      uint32_t allowed = 0;
+      bool limited = true;
+      for (const size_t epoch : epochs) {
+        const uint32_t most = limits_named(epochs_[epoch].rules, name).connections;
+        limited = limited && most != 0;
+        allowed = std::max(allowed, most);
+      }
+      if (!limited) continue;
+      const auto now = static_cast<uint64_t>(std::count_if(
+          open.begin(), open.end(), [&](size_t each) { return counts(each, scope); }));
+      if (now <= allowed || said_of[name]++ >= kSaidOfScope) continue;
+      said.push_back(name + ": " + std::to_string(now) + " connections were open at " +
+                     ms(one.opened_mono_ns) + ", " + std::to_string(allowed) + " are allowed");
+    }
+  }
+}
+
+// Each time one begins: with it not more than allowed. What lives on while a limit is lowered may.
 void LimitJudge::judge_slots(const std::string& scope, std::vector<Span> spans,
                              std::vector<std::string>& said) const {
   std::sort(spans.begin(), spans.end(),
@@ -230,10 +323,8 @@ void LimitJudge::judge_slots(const std::string& scope, std::vector<Span> spans,
     while (!ends.empty() && ends.top() <= span.from) ends.pop();
     ends.push(span.to);
     if (ends.size() <= span.allowed || of_scope++ >= kSaidOfScope) continue;
-    said.push_back(scope + ": " + std::to_string(ends.size()) +
-                   (scope.starts_with("tenant ") ? " transactions" : " connections") +
-                   " were open at " + ms(span.at_mono_ns) + ", " + std::to_string(span.allowed) +
-                   " are allowed");
+    said.push_back(scope + ": " + std::to_string(ends.size()) + " transactions were open at " +
+                   ms(span.at_mono_ns) + ", " + std::to_string(span.allowed) + " are allowed");
   }
 }
 
@@ -290,6 +381,7 @@ void LimitJudge::judge_tokens(const std::string& scope, Resource resource, std::
 
 std::vector<std::string> LimitJudge::judge() const {
   std::vector<std::string> said;
+  judge_connections(said);
   const Collected all = collect();
   for (const auto& [scope, spans] : all.slots) judge_slots(scope, spans, said);
   for (const auto& [key, uses] : all.tokens) judge_tokens(key.first, key.second, uses, said);

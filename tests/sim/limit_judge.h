@@ -30,8 +30,8 @@ class LimitJudge final : public Watcher {
     std::string source;
     uint32_t site = 0;
     std::string domain;  // of the first recipient; empty: none was heard of
-    int64_t opened_mono_ns = 0;
-    uint64_t opened = 0, closed = UINT64_MAX;  // by a count of all that happens
+    int64_t opened_mono_ns = 0, domain_mono_ns = 0;  // the latter: when that one was sent
+    uint64_t opened = 0, closed = UINT64_MAX;        // by a count of all that happens
     uint32_t life = 0;
   };
   struct Transaction {
@@ -49,6 +49,7 @@ class LimitJudge final : public Watcher {
 
   // All rules that may have been obeyed at some moment between these.
   std::vector<const Rules*> obeyed(int64_t from_mono_ns, int64_t to_mono_ns) const;
+  std::vector<size_t> obeyed_epochs(int64_t from_mono_ns, int64_t to_mono_ns) const;
   // Names of the providers that may have held then for a transaction; "" for none.
   std::vector<std::string> providers_of(const Transaction& transaction) const;
 
@@ -68,7 +69,7 @@ class LimitJudge final : public Watcher {
     Rules rules;
     int64_t taken_mono_ns = 0, in_force_mono_ns = INT64_MAX;
   };
-  struct Span {  // of a scope's slots
+  struct Span {  // of a tenant's transactions
     uint64_t from = 0, to = 0;
     uint32_t allowed = 0;
     int64_t at_mono_ns = 0;
@@ -86,11 +87,13 @@ class LimitJudge final : public Watcher {
 
   bool provider_is_known(const Rules& rules, const Connection& connection) const;
   std::vector<NamedLimits> scopes_under(const Rules& rules, const Connection& connection) const;
-  void add_slots(int64_t sent_mono_ns, int64_t at_mono_ns, uint64_t from, uint64_t to,
-                 const ScopesUnder& scopes, Collected& all) const;
+  std::vector<std::string> counted_in(const Rules& rules, const Connection& connection) const;
+  void add_transaction(const Transaction& transaction, const ScopesUnder& scopes,
+                       Collected& all) const;
   void add_tokens(const Use& use, Resource resource, const ScopesUnder& scopes,
                   Collected& all) const;
   Collected collect() const;
+  void judge_connections(std::vector<std::string>& said) const;
   void judge_slots(const std::string& scope, std::vector<Span> spans,
                    std::vector<std::string>& said) const;
   void judge_tokens(const std::string& scope, Resource resource, std::vector<Use> uses,

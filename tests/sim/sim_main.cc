@@ -9,8 +9,8 @@
 //                                      deliver; fails when one has less than 80 % of the mean
 //
 // Even seeds have rules of sending (rules.h), which are changed while mail flows, and operators who
-// give orders, if --with-rules is said. --shards N and --recipients N as told instead of as
-// the seed has it. A seed that fails is printed with the command that runs it again.
+// give orders. --shards N and --recipients N as told instead of as the seed has it. A seed that
+// fails is printed with the command that runs it again.
 
 #include <algorithm>
 #include <chrono>
@@ -35,7 +35,7 @@ using veredus::sim::WorldReport;
 struct Run {
   WorldOptions world;
   uint64_t from = 1, seeds = 1;
-  bool verbose = false, with_rules = false;
+  bool verbose = false;
   const char* program = "sim";
   std::string planted, expected;
 };
@@ -103,7 +103,6 @@ void print_replay(const Run& run, uint64_t seed) {
   if (run.world.recipients != usual.recipients)
     std::printf(" --recipients %u", run.world.recipients);
   if (run.world.bit_rot) std::printf(" --rot");
-  if (run.with_rules) std::printf(" --with-rules");
   if (!run.planted.empty()) std::printf(" --plant %s", run.planted.c_str());
   std::printf("\n");
 }
@@ -186,7 +185,7 @@ int run_seeds(Run& run) {
   Sums sums;
   for (uint64_t seed = run.from; seed < run.from + run.seeds; ++seed) {
     run.world.seed = seed;
-    run.world.rules = seed % 2 == 0 && run.with_rules;
+    run.world.rules = seed % 2 == 0;
     // A loop that spins is told sooner: these run for some hundred thousand.
     run.world.turns_max = run.world.rules ? 4'000'000 : WorldOptions().turns_max;
     run.world.erasures = seed % 3 == 0 ? 8 : 0;
@@ -258,10 +257,6 @@ int main(int argc, char** argv) {
     const std::string option = argv[i];
     if (option == "--rot") {
       run.world.bit_rot = true;
-      continue;
-    }
-    if (option == "--with-rules") {
-      run.with_rules = true;
       continue;
     }
     if (option == "--verbose") {
