@@ -32,15 +32,21 @@ inline void put_number(std::string& out, Number value) {
   out.append(raw, sizeof raw);
 }
 
-inline void put_varint(std::string& out, uint64_t value) {
-  char raw[10];
-  size_t length = 0;
+inline constexpr size_t kVarintMax = 10;  // bytes
+
+// Where at least kVarintMax bytes can be written. Returns the end of what was.
+inline char* store_varint(char* at, uint64_t value) {
   while (value >= 0x80) {
-    raw[length++] = static_cast<char>(value | 0x80);
+    *at++ = static_cast<char>(value | 0x80);
     value >>= 7;
   }
-  raw[length++] = static_cast<char>(value);
-  out.append(raw, length);
+  *at++ = static_cast<char>(value);
+  return at;
+}
+
+inline void put_varint(std::string& out, uint64_t value) {
+  char raw[kVarintMax];
+  out.append(raw, store_varint(raw, value));
 }
 
 inline void put_bytes(std::string& out, std::string_view bytes) {

@@ -6,18 +6,24 @@
 
 namespace veredus::queue {
 
+// Up to the first level at which something lies behind, and down to the first of that: nearly
+// always nothing is due for long, and each turn asks.
 uint32_t SlotBits::first(uint32_t from) const {
-  if (from >= count_) return count_;
-  size_t word = from / 64;
-  if (const uint64_t rest = words_[word] >> (from % 64); rest != 0)
-    return from + static_cast<uint32_t>(std::countr_zero(rest));
-  ++word;
-  for (size_t at = word / 64; at < summary_.size(); ++at) {
-    const uint64_t rest =
-        at == word / 64 ? summary_[at] >> (word % 64) << (word % 64) : summary_[at];
-    if (rest == 0) continue;
-    word = at * 64 + static_cast<size_t>(std::countr_zero(rest));
-    return static_cast<uint32_t>(word * 64) + static_cast<uint32_t>(std::countr_zero(words_[word]));
+  size_t at = from;
+  for (size_t level = 0; level < levels_.size(); ++level) {
+    const std::vector<uint64_t>& words = levels_[level];
+    const size_t word = at / 64;
+    const uint64_t rest = word < words.size() ? words[word] >> (at % 64) : 0;
+    if (rest == 0) {
+      at = word + 1;
+      continue;
+    }
+    at += static_cast<size_t>(std::countr_zero(rest));
+    while (level > 0) {
+      --level;
+      at = at * 64 + static_cast<size_t>(std::countr_zero(levels_[level][at]));
+    }
+    return static_cast<uint32_t>(at);
   }
   return count_;
 }

@@ -14,24 +14,33 @@ namespace veredus::queue {
 // Bits of which the first one set is found quickly, however few they are.
 class SlotBits {
  public:
-  explicit SlotBits(uint32_t count)
-      : count_(count), words_((count + 63) / 64), summary_((words_.size() + 63) / 64) {}
-  bool test(uint32_t at) const { return (words_[at / 64] >> (at % 64) & 1) != 0; }
+  explicit SlotBits(uint32_t count) : count_(count) {
+    for (size_t bits = count; levels_.empty() || bits > 1; bits = levels_.back().size())
+      levels_.emplace_back((bits + 63) / 64);
+  }
+  bool test(uint32_t at) const { return (levels_[0][at / 64] >> (at % 64) & 1) != 0; }
   void set(uint32_t at) {
-    words_[at / 64] |= uint64_t{1} << (at % 64);
-    summary_[at / 64 / 64] |= uint64_t{1} << (at / 64 % 64);
+    for (std::vector<uint64_t>& words : levels_) {
+      const bool known = words[at / 64] != 0;
+      words[at / 64] |= uint64_t{1} << (at % 64);
+      if (known) return;
+      at /= 64;
+    }
   }
   void clear(uint32_t at) {
-    words_[at / 64] &= ~(uint64_t{1} << (at % 64));
-    if (words_[at / 64] == 0) summary_[at / 64 / 64] &= ~(uint64_t{1} << (at / 64 % 64));
+    for (std::vector<uint64_t>& words : levels_) {
+      words[at / 64] &= ~(uint64_t{1} << (at % 64));
+      if (words[at / 64] != 0) return;
+      at /= 64;
+    }
   }
   // The first one that is set at or after `from`; the number of all bits when there is none.
   uint32_t first(uint32_t from) const;
 
  private:
   const uint32_t count_;
-  std::vector<uint64_t> words_;
-  std::vector<uint64_t> summary_;  // a bit for each word that is not 0
+  std::vector<std::vector<uint64_t>>
+      levels_;  // a bit for each word of the one before that is not 0
 };
 
 // When each waiting record is due: a list for each tick of 16 ms of the next 4.7 hours, so that

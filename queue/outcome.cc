@@ -1,6 +1,7 @@
 #include "queue/outcome.h"
 
-#include <cassert>
+#include <algorithm>
+#include <iterator>
 
 #include "queue/bytes.h"
 #include "queue/crc32c.h"
@@ -56,67 +57,80 @@ std::string_view capped(std::string_view text) {
 }
 
 // Numbers that are near those of the entry before are written as the difference.
-template <typename Number>
-void put_difference(std::string& out, Number value, Number before) {
-  put_varint(out, zigzag(static_cast<int64_t>(value - before)));
+char* store_difference(char* at, uint32_t value, uint32_t before) {
+  return store_varint(at, zigzag(int64_t{value} - int64_t{before}));
 }
-void put_difference(std::string& out, uint32_t value, uint32_t before) {
-  put_varint(out, zigzag(int64_t{value} - int64_t{before}));
-}
+
+// More than any entry takes up: its numbers, text and strings with their numbers and lengths.
+constexpr size_t kNumbersMax = 26 + std::size(kPhases);
+constexpr size_t kEntryMax = kNumbersMax * kVarintMax + kOutcomeTextMax +
+                             std::size(kStrings) * (2 * kVarintMax + kOutcomeTextMax);
 
 }  // namespace
 
-void OutcomeWriter::put_string(std::string_view full) {
+// `place`: which of the strings of an entry it is. Most are what the entry before had there.
+char* OutcomeWriter::store_string(char* at, size_t place, std::string_view full) {
   const std::string_view text = capped(full);
-  if (text.empty()) {
-    put_varint(bytes_, 0);
-    return;
-  }
+  if (text.empty()) return store_varint(at, 0);
+  const auto is = [&](uint32_t number) {
+    const StringAt& known = strings_[number - 1];
+    return std::string_view(bytes_.data() + known.offset, known.length) == text;
+  };
+  uint32_t& before = before_[place];
+  if (before != 0 && is(before)) return store_varint(at, before);
   uint32_t& number = known_[crc32c(text) % known_.size()];
-  if (number != 0) {
-    const StringAt& at = strings_[number - 1];
-    if (std::string_view(bytes_).substr(at.offset, at.length) == text) {
-      put_varint(bytes_, number);
-      return;
-    }
+  if (number != 0 && is(number)) {
+    before = number;
+    return store_varint(at, number);
   }
   // New, or another string sits in its place (then both are written again; rare, and only a few
   // bytes).
-  number = static_cast<uint32_t>(strings_.size() + 1);
-  put_varint(bytes_, number);
-  put_varint(bytes_, text.size());
-  strings_.push_back({static_cast<uint32_t>(bytes_.size()), static_cast<uint32_t>(text.size())});
-  bytes_ += text;
+  number = before = static_cast<uint32_t>(strings_.size() + 1);
+  at = store_varint(store_varint(at, number), text.size());
+  strings_.push_back(
+      {static_cast<uint32_t>(at - bytes_.data()), static_cast<uint32_t>(text.size())});
+  return std::copy(text.begin(), text.end(), at);
 }
 
+// An entry is many small numbers: it is written into room that is surely enough.
 void OutcomeWriter::add(const Outcome& outcome) {
+  static_assert(std::size(kStrings) == kStringsOfEntry);
+  if (bytes_.size() - used_ < kEntryMax)
+    bytes_.resize(std::max(used_ + kEntryMax, 2 * bytes_.size()));
   if (count_ == 0) base_wall_ns_ = outcome.wall_ns;
   const uint16_t fields = fields_of(outcome);
-  put_number(bytes_, static_cast<uint8_t>(outcome.type));
-  put_number(bytes_, fields);
-  put_varint(bytes_, outcome.attempt);
-  put_varint(bytes_, zigzag(static_cast<int64_t>(outcome.batch - last_.batch)));
-  put_difference(bytes_, outcome.index, last_.index);
-  put_difference(bytes_, outcome.segment, last_.segment);
-  put_difference(bytes_, outcome.page_offset, last_.page_offset);
-  put_varint(bytes_, outcome.entry_offset);
-  put_varint(bytes_, zigzag(static_cast<int64_t>(static_cast<uint64_t>(outcome.wall_ns) -
-                                                 static_cast<uint64_t>(base_wall_ns_))));
+  char* at = bytes_.data() + used_;
+  *at++ = static_cast<char>(outcome.type);
+  store_number(at, fields);
+  at = store_varint(at + sizeof fields, outcome.attempt);
+  at = store_varint(at, zigzag(static_cast<int64_t>(outcome.batch - last_.batch)));
+  at = store_difference(at, outcome.index, last_.index);
+  at = store_difference(at, outcome.segment, last_.segment);
+  at = store_difference(at, outcome.page_offset, last_.page_offset);
+  at = store_varint(at, outcome.entry_offset);
+  at = store_varint(at, zigzag(static_cast<int64_t>(static_cast<uint64_t>(outcome.wall_ns) -
+                                                    static_cast<uint64_t>(base_wall_ns_))));
   last_ = {outcome.batch, outcome.index, outcome.segment, outcome.page_offset};
-  if (fields & kHasKind) put_number(bytes_, outcome.kind);
-  if (fields & kHasClass) put_number(bytes_, outcome.bounce_class);
-  if (fields & kHasStage) put_number(bytes_, outcome.stage);
-  if (fields & kHasCode) put_varint(bytes_, outcome.code);
+  if (fields & kHasKind) *at++ = static_cast<char>(outcome.kind);
+  if (fields & kHasClass) *at++ = static_cast<char>(outcome.bounce_class);
+  if (fields & kHasStage) *at++ = static_cast<char>(outcome.stage);
+  if (fields & kHasCode) at = store_varint(at, outcome.code);
   if (fields & kHasEnhanced) {
-    for (const uint16_t part : outcome.enhanced) put_varint(bytes_, part);
+    for (const uint16_t part : outcome.enhanced) at = store_varint(at, part);
   }
-  if (fields & kHasBytes) put_varint(bytes_, outcome.bytes);
-  if (fields & kHasNextDue) put_varint(bytes_, zigzag(outcome.next_due_wall_ns));
-  if (fields & kHasText) put_bytes(bytes_, capped(outcome.text));
+  if (fields & kHasBytes) at = store_varint(at, outcome.bytes);
+  if (fields & kHasNextDue) at = store_varint(at, zigzag(outcome.next_due_wall_ns));
+  if (fields & kHasText) {
+    const std::string_view text = capped(outcome.text);
+    at = store_varint(at, text.size());
+    at = std::copy(text.begin(), text.end(), at);
+  }
   for (const auto phase : kPhases) {
-    if (outcome.timing.*phase != kNotReached) put_varint(bytes_, outcome.timing.*phase);
+    if (outcome.timing.*phase != kNotReached) at = store_varint(at, outcome.timing.*phase);
   }
-  for (const auto text : kStrings) put_string(outcome.*text);
+  for (size_t place = 0; place < std::size(kStrings); ++place)
+    at = store_string(at, place, outcome.*kStrings[place]);
+  used_ = static_cast<size_t>(at - bytes_.data());
   ++count_;
 }
 
@@ -125,10 +139,11 @@ void OutcomeWriter::take(std::string& out) {
   put_number(out, kOutcomesVersion);
   put_varint(out, count_);
   put_number(out, base_wall_ns_);
-  out += bytes_;
-  bytes_.clear();
+  out.append(bytes_, 0, used_);
+  used_ = 0;
   strings_.clear();
   if (count_ != 0) known_.fill(0);
+  before_ = {};
   last_ = {};
   count_ = 0;
 }

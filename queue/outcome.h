@@ -80,7 +80,7 @@ class OutcomeWriter {
   void add(const Outcome& outcome);
   uint32_t count() const { return count_; }
   bool empty() const { return count_ == 0; }
-  size_t bytes() const { return bytes_.size(); }  // about what take() would give
+  size_t bytes() const { return used_; }  // about what take() would give
   // Puts the payload so far into `out` (replacing it), and starts afresh. Keeps its memory.
   void take(std::string& out);
 
@@ -88,10 +88,13 @@ class OutcomeWriter {
   struct StringAt {
     uint32_t offset, length;  // in bytes_, where it was written first
   };
-  void put_string(std::string_view text);
-  std::string bytes_;
+  static constexpr size_t kStringsOfEntry = 5;
+  char* store_string(char* at, size_t place, std::string_view text);
+  std::string bytes_;  // the first used_ of them; then room
+  size_t used_ = 0;
   std::vector<StringAt> strings_;
-  std::array<uint32_t, 256> known_{};  // by hash: number of a string, 0: none
+  std::array<uint32_t, 256> known_{};               // by hash: number of a string, 0: none
+  std::array<uint32_t, kStringsOfEntry> before_{};  // those of the last entry; 0: none
   OutcomePlace last_;
   int64_t base_wall_ns_ = 0;
   uint32_t count_ = 0;

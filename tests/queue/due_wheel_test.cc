@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <random>
+#include <set>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -265,6 +266,30 @@ TEST(DueWheel, NextDueClosesInInAFewSteps) {
         ASSERT_EQ(out[0], slot);
         ASSERT_EQ(next, static_cast<uint32_t>(due));
       }
+    }
+  }
+}
+
+// Against a set: one word, whole levels, a bit more than one.
+TEST(SlotBits, FindTheFirstOneBehind) {
+  std::mt19937 random(7);
+  for (const uint32_t count : {1u, 63u, 64u, 65u, 4096u, 4097u, 1u << 20}) {
+    SlotBits bits(count);
+    std::set<uint32_t> all;
+    for (int i = 0; i < 20'000; ++i) {
+      // Some lie close together, most far apart.
+      const uint32_t at = random() % (i % 8 == 0 ? std::min(count, 100u) : count);
+      if (random() % 2 == 0) {
+        bits.set(at);
+        all.insert(at);
+      } else if (const auto next = all.lower_bound(at); next != all.end()) {
+        bits.clear(*next);
+        all.erase(next);
+      }
+      ASSERT_EQ(bits.test(at), all.contains(at));
+      const uint32_t from = random() % (count + 1);
+      const auto next = all.lower_bound(from);
+      ASSERT_EQ(bits.first(from), next == all.end() ? count : *next) << count << ", " << from;
     }
   }
 }
