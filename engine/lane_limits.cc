@@ -186,6 +186,10 @@ void Lanes::call_from_lines() {
       not_waited_for(*scope);
     } else {
       call(*scope, Resource::connections, scope->slots.free());
+      // Who stands in line does not ask: what he asked for somebody else may have had, or it was
+      // recalled.
+      if (const auto waiting = static_cast<uint32_t>(scope->line(Resource::connections).size()))
+        limits_.ask_slots(*scope, waiting);
     }
   }
 }
