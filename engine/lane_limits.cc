@@ -186,6 +186,10 @@ void Lanes::call_from_lines() {
       not_waited_for(*scope);
     } else {
       call(*scope, Resource::connections, scope->slots.free());
+      // Who stands in line does not ask: what he asked for somebody else may have had, or it was
+      // recalled.
+      if (const auto waiting = static_cast<uint32_t>(scope->line(Resource::connections).size()))
+        limits_.ask_slots(*scope, waiting);
     }
   }
 }
@@ -223,10 +227,12 @@ void Lanes::end_of_calls() {
   called_.clear();
 }
 
-// It was dialled, has carried nothing, and has soon what it waits for: would it go now for somebody
-// else's sake, that one's session might in turn, and so for ever.
+// It was dialled, has carried nothing, and has soon what it waits for, or has been called for it
+// just now: would it go for somebody else's sake, that one's session might in turn, and so for
+// ever.
 bool Lanes::awaits_tokens(Lane& lane, const smtp::Session& session) const {
   if (session.messages() > 0 || lane.waiting.empty()) return false;
+  if (lane.called_by != nullptr) return true;
   int64_t expected = 0;
   const Resource resource = lane.waits_for_resource;
   if (lane.waits_for != nullptr && resource != Resource::connections &&

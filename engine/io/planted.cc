@@ -42,6 +42,7 @@ constexpr std::pair<std::string_view, Planted> kOfEngine[] = {
     {"rates_forgotten", Planted::rates_forgotten},
     {"rates_of_any_boot", Planted::rates_of_any_boot},
     {"lowered_limit_kept", Planted::lowered_limit_kept},
+    {"dials_unsettled", Planted::dials_unsettled},
     {"tokens_kept", Planted::tokens_kept},
     {"orders_forgotten", Planted::orders_forgotten},
     {"orders_unseen", Planted::orders_unseen},

@@ -166,6 +166,7 @@ void SimLookups::query(std::string_view name, dns::RecordType type, dns::Query& 
   auto asked = std::make_shared<Asked>();
   asked->query = &query;
   if (internet_.chance(internet_.faults.dns_failure)) {
+    if (type == dns::RecordType::mx) internet_.routes_failed.emplace(name);
     asked->status =
         internet_.chance(0.5) ? dns::QueryStatus::timed_out : dns::QueryStatus::answered;
     if (asked->status == dns::QueryStatus::answered) asked->answer = answer("", type);

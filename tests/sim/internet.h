@@ -102,6 +102,7 @@ class Internet {
   std::map<uint32_t, uint32_t> open_by_site;
   uint32_t open_at_site_max = 0;            // the most that there ever were
   std::set<std::string> missing_addresses;  // of ours: connects from them fail
+  std::set<std::string> routes_failed;      // domains whose MX were asked for in vain at some time
   Watcher* watcher = nullptr;
 
  private:

@@ -14,10 +14,16 @@ namespace {
 constexpr int64_t kRecallNs = 50'000'000;
 // The longest time for which tokens are lent (queue/rate.h).
 constexpr int64_t kLeaseNs = 100'000'000;
+constexpr int64_t kSecond = 1'000'000'000;
 constexpr size_t kSaidOfScope = 3;
 
 std::string ms(int64_t mono_ns) {
   return std::to_string(mono_ns / 1'000'000) + " ms";
+}
+
+// Slower than one a second: its state outlives the process.
+bool is_slow(const queue::Rate& rate) {
+  return rate.count < static_cast<uint64_t>(rate.per_ns / kSecond);
 }
 
 bool same_rate_span(const queue::Rate& a, const queue::Rate& b) {
@@ -51,9 +57,10 @@ void LimitJudge::in_force() {
     epoch.in_force_mono_ns = std::min(epoch.in_force_mono_ns, clock_.mono);
 }
 
-void LimitJudge::crashed() {
+void LimitJudge::crashed(bool rates_known) {
   in_force();
   ++life_;
+  if (!rates_known) rates_lost_.push_back(life_);
 }
 
 std::vector<size_t> LimitJudge::obeyed_epochs(int64_t from_mono_ns, int64_t to_mono_ns) const {
@@ -355,10 +362,11 @@ void LimitJudge::judge_tokens(const std::string& scope, Resource resource, std::
     const int64_t to = from + rates[first].per_ns;
     between(from, to - 1, first, end);
     uint64_t allowed = rates[first].count;
-    bool judged = true;
+    bool judged = true, slow = true;
     for (size_t epoch = first; epoch < end; ++epoch) {
       judged = judged && same_rate_span(rates[epoch], rates[first]);
       allowed = std::max(allowed, rates[epoch].count);
+      slow = slow && is_slow(rates[epoch]);
     }
     if (!judged) continue;
     uint64_t sum = 0, most = 0, singles = 0;
@@ -369,14 +377,22 @@ void LimitJudge::judge_tokens(const std::string& scope, Resource resource, std::
       singles += uses[j].count > 0;
       last_life = std::max(last_life, uses[j].life);
     }
-    // Over a start: the last before it and the largest after it (queue/rate.h).
-    if (last_life != uses[i].life) allowed += 2 * most;
+    // Over a start: the last before it and the largest after it (queue/rate.h). Of what is slow
+    // all is known that was granted, unless a power cut has taken it.
+    const bool known = slow && rates_known(uses[i].life, last_life);
+    if (last_life != uses[i].life && !known) allowed += 2 * most;
     if (sum <= allowed || singles == 1) continue;
     ++of_scope;
     said.push_back(scope + ": " + std::to_string(sum) + " of " + std::string(name_of(resource)) +
                    " within " + ms(rates[first].per_ns) + " from " + ms(from) + " on, " +
                    std::to_string(allowed) + " are allowed");
   }
+}
+
+// What was granted in the one was known in the other.
+bool LimitJudge::rates_known(uint32_t life, uint32_t later_life) const {
+  return std::none_of(rates_lost_.begin(), rates_lost_.end(),
+                      [&](uint32_t lost) { return lost > life && lost <= later_life; });
 }
 
 std::vector<std::string> LimitJudge::judge() const {

@@ -23,8 +23,9 @@ class LimitJudge final : public Watcher {
   // They were handed to the engine. Until in_force() those before may still be obeyed.
   void take_rules(const Rules& rules);
   void in_force();
-  // The process has died; the next one begins with the rules that were taken last.
-  void crashed();
+  // The process has died; the next one begins with the rules that were taken last. `rates_known`:
+  // what slow rates have granted is on the disk, all of it.
+  void crashed(bool rates_known);
 
   struct Connection {
     std::string source;
@@ -98,12 +99,14 @@ class LimitJudge final : public Watcher {
                    std::vector<std::string>& said) const;
   void judge_tokens(const std::string& scope, Resource resource, std::vector<Use> uses,
                     std::vector<std::string>& said) const;
+  bool rates_known(uint32_t life, uint32_t later_life) const;
   void judge_sources(std::vector<std::string>& said) const;
 
   const SimClock& clock_;
   const TenantOf tenant_of_;
   std::vector<Epoch> epochs_;
   uint32_t life_ = 0;
+  std::vector<uint32_t> rates_lost_;  // lives that began without what slow rates had granted
   uint64_t count_ = 0;
   std::map<std::string, std::string> source_names_;  // by address
   std::vector<Connection> connections_;              // by number, from 1

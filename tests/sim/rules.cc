@@ -147,6 +147,9 @@ queue::Rate RuleMaker::rate(Resource resource, uint64_t share) {
   if (resource == Resource::message_rate) per_second = between(2, 25) * share;
   if (resource == Resource::byte_rate) per_second = between(1'000, 12'000) * share;
   made.count = per_second * seconds;
+  // One a second or less: what it has granted is kept over a start.
+  if (resource != Resource::byte_rate && share <= 4 && seconds > 1 && one_in(2))
+    made.count = between((seconds + 3) / 4, seconds - 1);
   return made;
 }
 

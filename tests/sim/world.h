@@ -184,6 +184,7 @@ class World {
 
   void ask_erasures();
   void hear_erasures();
+  bool asks_erasure(const std::string& to) const;
   bool erasures_done() const;
   void await_erased();
   void judge_erasures();
@@ -202,6 +203,7 @@ class World {
   void hear_orders();
   void orders_crashed();
   void orders_at_start();
+  bool order_names(const std::string& recipient) const;
   bool orders_done() const;
   int64_t next_order_mono_ns() const;
   bool order_fits(const GivenOrder& given, const Feeder& feeder, const std::string& to,

@@ -213,6 +213,7 @@ void World::die(bool power_cut) {
     storage_.crash();
     settings_.boot_id = "boot " + std::to_string(storage_.power_cuts.cuts);
   }
+  if (ruling_ != nullptr && !life_killed_.back()) ruling_->rates_lost = true;
   life_ended_mono_ns_.push_back(clock_.mono);
   for (const auto& erasure : erasures_) erasure->asked = erasure->refused = false;
   if (follower_ != nullptr) {

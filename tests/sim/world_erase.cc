@@ -33,8 +33,11 @@ void World::ask_erasures() {
     next_erasure_mono_ns_ = clock_.mono + static_cast<int64_t>(erasure_random_.below(kBetweenNs));
     const Feeder& feeder = *feeders_[erasure_random_.below(feeders_.size())];
     if (feeder.acknowledged) {
-      erasures_.push_back(std::make_unique<Erasure>());
-      erasures_.back()->to = feeder.lines[erasure_random_.below(feeder.lines.size())].to;
+      const std::string& to = feeder.lines[erasure_random_.below(feeder.lines.size())].to;
+      if (!order_names(to)) {
+        erasures_.push_back(std::make_unique<Erasure>());
+        erasures_.back()->to = to;
+      }
     }
   }
   for (const auto& each : erasures_) {
@@ -65,6 +68,11 @@ void World::hear_erasures() {
     erasure.done = !erasure.refused;
     if (erasure.done) erasure.done_mono_ns = clock_.mono;
   }
+}
+
+bool World::asks_erasure(const std::string& to) const {
+  return std::any_of(erasures_.begin(), erasures_.end(),
+                     [&](const auto& erasure) { return erasure->to == to; });
 }
 
 bool World::erasures_done() const {

@@ -87,6 +87,8 @@ struct World::Ruling {
   std::map<std::string, const Feeder*> fed;  // by recipient
   int64_t next_change_mono_ns = 0;
   uint32_t changes_left = 0;
+  bool rates_kept = true;      // by files that are large enough for all of them
+  bool rates_lost = false;     // at a death since the last start
   std::vector<bool> has_them;  // by shard: took a turn since they were changed; empty: all have
 };
 

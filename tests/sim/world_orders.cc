@@ -88,14 +88,14 @@ void World::make_order() {
                           : Kind::retry;
   const bool much = order.kind == Kind::suspend || order.kind == Kind::retry;
   Filter& filter = order.filter;
-  // For a domain whose route cannot be found when he is looked for, what is ordered of its site
-  // does not end him: so where DNS fails, nothing could be said of whom it ends.
-  const bool sites = much || internet_.faults.dns_failure == 0;
-  switch (random.below(much ? 9 : sites ? 6 : 3)) {
+  switch (random.below(much ? 9 : 6)) {
     case 0:
       // What an order says stays in the journal, also of somebody who asks to be forgotten.
-      (options_.erasures == 0 ? filter.recipient : filter.domain) =
-          options_.erasures == 0 ? to : domain_of(to);
+      if (asks_erasure(to)) {
+        filter.domain = domain_of(to);
+      } else {
+        filter.recipient = to;
+      }
       break;
     case 1:
       filter.domain = domain_of(to);
@@ -216,6 +216,12 @@ void World::orders_at_start() {
   }
 }
 
+bool World::order_names(const std::string& recipient) const {
+  return ordering_ != nullptr &&
+         std::any_of(ordering_->orders.begin(), ordering_->orders.end(),
+                     [&](const auto& given) { return given->order.filter.recipient == recipient; });
+}
+
 bool World::orders_done() const {
   if (ordering_ == nullptr) return true;
   return std::none_of(ordering_->orders.begin(), ordering_->orders.end(),
@@ -243,6 +249,9 @@ bool World::order_fits(const GivenOrder& given, const Feeder& feeder, const std:
     return false;
   if (!perhaps && !fits_source(filter, source)) return false;
   if (!asks_site(filter)) return true;
+  // Who cannot be routed when he is looked for is not ended by what is ordered of his site.
+  if (!perhaps && given.order.kind != Kind::suspend && internet_.routes_failed.contains(domain))
+    return false;
   const uint32_t site = site_of(static_cast<uint32_t>(std::stoul(domain.substr(1))));
   const auto fits = [&](const Rules* rules) {
     const auto name = [&](int provider) {
@@ -324,9 +333,7 @@ bool World::ended_by_order(const Feeder& feeder, uint32_t index, const FinalStat
 // Nobody is but by an order, or because he asked to be forgotten.
 void World::judge_cancelled(const Feeder& feeder, uint32_t index, const FinalState& state) {
   const std::string& to = feeder.lines[index].to;
-  const bool asked = std::any_of(erasures_.begin(), erasures_.end(),
-                                 [&](const auto& erasure) { return erasure->to == to; });
-  if (!asked && !ended_by_order(feeder, index, state))
+  if (!asks_erasure(to) && !ended_by_order(feeder, index, state))
     violation(to + " was cancelled, and nobody had said so");
 }
 

@@ -29,6 +29,9 @@ void World::make_rules() {
   ruling_ = std::make_unique<Ruling>(
       RuleMaker(options_.seed * 7 + 1, options_.domains, options_.sites, std::move(usual)), clock_,
       tenant_of, options_.seed * 7 + 2);
+  // Where there is room for few states, some give way, and are not known after a start.
+  ruling_->rates_kept = ruling_->random.below(4) != 0;
+  if (ruling_->rates_kept) settings_.rate_states = 1024;
   ruling_->rules = ruling_->maker.first();
   ruling_->changes_left = static_cast<uint32_t>(ruling_->random.below(8));
   ruling_->next_change_mono_ns =
@@ -95,7 +98,8 @@ void World::rules_at_start() {
   if (ruling_ == nullptr) return;
   ruling_->rules.put_into(settings_);
   ruling_->has_them.clear();
-  ruling_->judge.crashed();
+  ruling_->judge.crashed(ruling_->rates_kept && !ruling_->rates_lost);
+  ruling_->rates_lost = false;
 }
 
 void World::judge_rules() {
