@@ -176,6 +176,7 @@ void Limits::hear(const PolicyTakenUp& message) {
   count_unsettled();
   if (!settled()) return;
   strict_until_mono_ns_ = shard_.mono_ns + kStrictNs;
+  to_apply_ = owned_in_order_.size();  // what was adopted meanwhile, too
   for (const LimitMessage& unheard : std::exchange(unheard_, {})) hear_settled(unheard);
 }
 
@@ -246,7 +247,10 @@ void Limits::hear(const LimitMessage& message) {
     return settled() ? hear_settled(message) : unheard_.push_back(message);
   }
   if (message.kind == Message::Kind::limit_adopted) {
-    return owned(message.scope).slots.adopt(message.from, static_cast<uint32_t>(message.count));
+    Owned& mine = owned(message.scope);
+    mine.slots.adopt(message.from, static_cast<uint32_t>(message.count));
+    mine.policy_version = 0;  // what is too much is recalled when all shards count so
+    return;
   }
   Scope& here = scope(message.scope);
   if (message.kind == Message::Kind::limit_granted) {
