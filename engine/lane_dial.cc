@@ -24,6 +24,7 @@ void Lanes::deliver() {
   }
   spent_.clear();
   run_races();
+  end_keeping();
   call_from_lines();
   for (size_t lanes = to_pump_.size(); lanes > 0; --lanes) {
     Lane& lane = *to_pump_.front();
@@ -110,18 +111,22 @@ uint32_t Lanes::sessions_wanted(const Lane& lane) const {
 }
 
 void Lanes::grow(Lane& lane) {
-  if (draining_ || lane.moves || !may_grow(lane)) return;
+  // What it holds already for the next connection is of use to others meanwhile.
+  if (draining_ || lane.moves || !may_grow(lane)) return release_held(lane);
   if (!limits_.settled()) {
     if (!std::exchange(lane.unsettled, true)) unsettled_.push_back(&lane);
     return;
   }
   if (lane.race.session != nullptr) begin_race(lane);
   const uint32_t wanted = sessions_wanted(lane);
-  if (lane.sessions > 0 && shard_.mono_ns < lane.no_growth_until_mono_ns) return;
-  if (lane.sessions >= wanted) return release_held(lane);
+  const bool refused = lane.sessions > 0 && shard_.mono_ns < lane.no_growth_until_mono_ns;
+  if (refused || lane.sessions >= wanted) return release_held(lane);
   // At most twice as many each time: the first of the new ones show whether the host takes them.
   uint32_t more = std::min(wanted - lane.sessions, std::max(1u, lane.sessions - lane.dialling));
-  if (lane.dialling >= std::max(1u, lane.sessions - lane.dialling)) return;
+  if (lane.dialling >= std::max(1u, lane.sessions - lane.dialling)) {
+    if (lane.waits_for == nullptr) release_held(lane);
+    return;
+  }
   for (; more > 0; --more) {
     // The slots first: who stands in line must be able to go when its turn comes.
     if (!take_connection(lane, more)) {
@@ -216,7 +221,7 @@ void Lane::HostQuestion::on_addresses(const dns::Addresses& addresses) {
   lanes->addresses_known(*lane, host, addresses);
 }
 
-static std::array<uint8_t, 19> host_key(const io::Endpoint& endpoint) {
+std::array<uint8_t, 19> Lanes::host_key(const io::Endpoint& endpoint) {
   std::array<uint8_t, 19> key{};
   std::copy(endpoint.address.begin(), endpoint.address.end(), key.begin());
   key[16] = static_cast<uint8_t>(endpoint.port);
@@ -350,7 +355,7 @@ bool Lanes::usable(const Lane& lane, const Target& target) const {
   if (!may_use(lane, target.endpoint.family)) return false;
   if (down_hosts_.empty()) return true;
   const auto down = down_hosts_.find({host_key(target.endpoint), lane.source});
-  return down == down_hosts_.end() || down->second <= shard_.mono_ns;
+  return down == down_hosts_.end() || down->second.until_mono_ns <= shard_.mono_ns;
 }
 
 // Family 0: the source has none of that family, or the kernel chooses.
@@ -364,9 +369,12 @@ const io::Endpoint& Lanes::from_address(const Lane& lane, uint8_t family) const 
 // By all lanes of this shard that send from there.
 void Lanes::pass_over(const Lane& lane, const io::Endpoint& host) {
   if (down_hosts_.size() >= kDownHostsMax)
-    absl::erase_if(down_hosts_, [this](const auto& each) { return each.second <= shard_.mono_ns; });
+    absl::erase_if(down_hosts_, [this](const auto& each) {
+      return each.second.until_mono_ns <= shard_.mono_ns;
+    });
   if (down_hosts_.size() >= kDownHostsMax) down_hosts_.clear();
-  down_hosts_[{host_key(host), lane.source}] = shard_.mono_ns + lane.provider->host_down_ns;
+  down_hosts_[{host_key(host), lane.source}] = {shard_.mono_ns + lane.provider->host_down_ns,
+                                                lane.site->number};
 }
 
 void Lanes::note_failure(Lane& lane, smtp::Verdict verdict, std::string_view text,
@@ -422,6 +430,7 @@ int64_t Lanes::next_due_mono_ns() const {
   }
   if (!again_.empty()) next = std::min(next, again_.begin()->first);
   if (!races_.empty()) next = std::min(next, races_.front().at_mono_ns);
+  if (!kept_.empty()) next = std::min(next, kept_.begin()->first);
   if (!without_place_.empty()) next = std::min(next, shard_.mono_ns + kPlaceAgainNs);
   return next;
 }
