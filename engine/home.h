@@ -413,6 +413,7 @@ class Home final : public queue::JournalListener,
   // home_slices.cc
   int slice_with_room(HomeLane& lane, Line& line);
   int slice_of_source(HomeLane& lane, Line& line, uint16_t source);
+  unsigned shards_of_use(HomeLane& lane, uint16_t source) const;
   unsigned slice_at(HomeLane& lane, uint16_t source, uint16_t shard);
   int slice_of_sticky(HomeLane& lane, Line& line, const Share& share);
   bool works(HomeLane& lane, const Line& line, uint16_t source);

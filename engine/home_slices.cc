@@ -8,7 +8,8 @@ namespace veredus {
 
 namespace {
 constexpr uint64_t kPassOfOne = 1 << 20;  // of a ticket at weight 1
-}
+constexpr uint32_t kConnectionsEach = 4;  // that a limit leaves to each shard, at least
+}  // namespace
 
 // The source that has had least by its weight, of those with room: what one cannot take goes by
 // the others.
@@ -63,6 +64,18 @@ unsigned Home::slice_at(HomeLane& lane, uint16_t source, uint16_t shard) {
   return static_cast<unsigned>(lane.slices.size() - 1);
 }
 
+// Shards that a hot site uses. Where few connections are allowed a shard would have one now and
+// then, and what is urgent there would have to wait for it, while others free theirs.
+unsigned Home::shards_of_use(HomeLane& lane, uint16_t source) const {
+  const unsigned shards = shard_.exchange.shards();
+  unsigned most = shards;
+  for (const uint32_t connections : {provider_of(lane).per_source.connections,
+                                     shard_.policy->sources[source].limits.connections}) {
+    if (connections != 0) most = std::min(most, std::max(1u, connections / kConnectionsEach));
+  }
+  return most;
+}
+
 // The owner's slice first; a hot site uses all shards, the one with the fewest tickets out next:
 // work goes to where it is done fastest. All of them use the narrowest window: a slice that has
 // sessions already must not take up all that waits before the others have theirs.
@@ -75,13 +88,15 @@ int Home::slice_of_source(HomeLane& lane, Line& line, uint16_t source) {
     if (lane.slices[at].down_until_mono_ns > shard_.mono_ns) return -1;
     return line.out_of(at) < lane.slices[at].window ? static_cast<int>(at) : -1;
   }
+  const unsigned used = shards_of_use(lane, source);
   uint32_t window = UINT32_MAX;
-  for (unsigned shard = 0; shard < shards; ++shard) {
-    const Slice& slice = lane.slices[slice_at(lane, source, static_cast<uint16_t>(shard))];
+  for (unsigned i = 0; i < used; ++i) {
+    const Slice& slice =
+        lane.slices[slice_at(lane, source, static_cast<uint16_t>((owner + i) % shards))];
     if (slice.down_until_mono_ns <= shard_.mono_ns) window = std::min(window, slice.window);
   }
   int best = -1;
-  for (unsigned i = 0; i < shards; ++i) {
+  for (unsigned i = 0; i < used; ++i) {
     const unsigned at = slice_at(lane, source, static_cast<uint16_t>((owner + i) % shards));
     if (lane.slices[at].down_until_mono_ns > shard_.mono_ns) continue;
     if (line.out_of(at) >= window) continue;

@@ -91,8 +91,9 @@ class Lane {
   WaitLine::Key wait_key;
   uint64_t tokens_of_use = 1;    // fewer at once are of no use to it
   uint64_t bytes_of_tenant = 0;  // that the next message of a tenant at his own limit has
-  Scope* called_by = nullptr;    // its turn has come, this turn of the loop
-  uint32_t sessions = 0;         // dialling ones included
+  Scope* called_by = nullptr;    // its turn has come, this turn of the loop, …
+  Resource called_for = Resource::connections;  // … for that
+  uint32_t sessions = 0;                        // dialling ones included
   uint32_t dialling = 0;
   Race race;                        // is to begin, as soon as there is a slot
   uint16_t hosts_resolved = 0;      // Site::hosts asked so far, whole preferences at a time
@@ -204,7 +205,11 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   // Messages that a session carries although another site stands in line for a connection; fewer,
   // but not less than the second, the more of them there are.
   static constexpr uint32_t kTurnMessages = 100, kTurnMessagesMin = 10;
+  // So much less, at weight 1, the first in line has had when a session of others makes room.
+  static constexpr uint32_t kBehindMessages = 25;
   static constexpr int64_t kPlaceAgainNs = 1'000'000;
+  // A tenant's free slots stay here so long for those who were called for them.
+  static constexpr int64_t kTenantSlotsKeptNs = 1'000'000'000;
   static constexpr int64_t kAgainNs = 1'000'000'000;
   // A lane without a session dials so long before tokens are expected.
   static constexpr int64_t kDialAheadNs = 3'000'000'000;
@@ -220,6 +225,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
     std::vector<Work*> works;
     Lane* lane = nullptr;
     const smtp::Session* session = nullptr;
+    uint32_t tenant = 0;
     Scope* tenant_slot = nullptr;  // of a tenant's limit of transactions at a time
     bool first_of_session = false;
   };
@@ -250,6 +256,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void send_outdated_home(Lane& lane);
   void take_up_some();
   void recount(Lane& lane);
+  void recount_loads();
   void move_elsewhere(Lane& lane);
   TenantPasses& passes_of(const Provider& provider, const Site& site);
   std::vector<Scope*> scopes_of(const Lane& lane);
@@ -287,6 +294,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   bool may_use(const Lane& lane, uint8_t family) const;
   bool lacks_address(const Lane& lane, const Target& target) const;
   bool usable(const Lane& lane, const Target& target) const;
+  static std::array<uint8_t, 19> host_key(const io::Endpoint& endpoint);
   const io::Endpoint& from_address(const Lane& lane, uint8_t family) const;
   void pass_over(const Lane& lane, const io::Endpoint& host);
   void note_family(Lane& lane, std::string_view text);
@@ -320,16 +328,18 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   bool may_grow(Lane& lane);
   bool take_connection_tokens(Lane& lane, uint32_t more);
   size_t recipients_allowed(Lane& lane);
+  Scope& scope_of(const Lane& lane, uint32_t tenant);
   bool tenant_allowed(Lane& lane, LaneQueue::Tenant& tenant, size_t& recipients);
   bool bytes_allowed(Lane& lane, Load& load);
   bool tenant_bytes_allowed(Lane& lane, LaneQueue::Tenant& tenant, Load& load);
   void block(Lane& lane, LaneQueue::Tenant& tenant, Resource lacks);
   void take_message_tokens(Lane& lane, LaneQueue::Tenant& tenant, Load& load);
   void take_back(Lane& lane, Load& load);
-  static uint32_t weight_of_those_at(const Scope& scope, const Lane& lane);
   void await_tokens(Lane& lane, Scope& scope, Resource resource, uint64_t next);
   void call_for_tokens(Scope& scope, Resource resource);
   void call_tenant(Scope& scope);
+  void keep_for_called(Scope& scope);
+  void end_keeping();
   void drop_blocked(Lane& lane);
 
   // lane_limits.cc
@@ -342,7 +352,9 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   bool makes_room(const smtp::Session& session);
   bool others_first(Lane& lane, Scope& scope, Resource resource);
   bool others_behind(Lane& lane, Scope& scope);
+  static bool goes_first(Lane& lane, WaitLine& line);
   void stand_in_line(Lane& lane, Scope& scope, Resource resource);
+  void press(Scope& scope);
   void leave_line(Lane& lane);
   void call_from_lines();
   void call(Scope& scope, Resource resource, uint64_t most);
@@ -387,6 +399,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   size_t taking_up_ = kNotTakingUp;  // of lanes_in_order_: the next to take up the new rules
   // Limits that sessions do not count under any more, and how many: until all shards say so.
   std::vector<std::pair<Scope*, uint32_t>> left_;
+  uint64_t loads_counted_ = 0;    // policy version
   std::vector<Lane*> unsettled_;  // want a connection, and wait for Limits::settled()
 
   absl::flat_hash_map<uint32_t, std::shared_ptr<const Site>> sites_;  // announced; by number
@@ -419,11 +432,16 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   std::vector<Load*> free_loads_;
   std::map<int64_t, IdleList> idle_lists_;  // all idle sessions, by how long they may, ns
   // Hosts that could not be reached from a source: passed over until then.
-  absl::flat_hash_map<std::pair<std::array<uint8_t, 19>, uint16_t>, int64_t> down_hosts_;
+  struct Down {
+    int64_t until_mono_ns = 0;
+    uint32_t site = 0;  // to which it was dialled last
+  };
+  absl::flat_hash_map<std::pair<std::array<uint8_t, 19>, uint16_t>, Down> down_hosts_;
   std::deque<Race> races_;  // in order
   std::vector<Lane*> called_;
-  std::vector<Scope*> pressed_;  // somebody waits for their slots
-  uint64_t came_ = 0;            // so many stood in a line so far
+  std::vector<Scope*> pressed_;                 // somebody waits for their slots
+  absl::btree_multimap<int64_t, Scope*> kept_;  // of tenants: monotonic time until, scope
+  uint64_t came_ = 0;                           // so many stood in a line so far
   size_t sessions_open_ = 0;
   size_t works_out_ = 0;
   mail::Renderer renderer_;

@@ -23,6 +23,7 @@ void Lanes::deliver() {
   }
   spent_.clear();
   run_races();
+  end_keeping();
   call_from_lines();
   for (size_t lanes = to_pump_.size(); lanes > 0; --lanes) {
     Lane& lane = *to_pump_.front();
@@ -110,18 +111,22 @@ uint32_t Lanes::sessions_wanted(const Lane& lane) const {
 }
 
 void Lanes::grow(Lane& lane) {
-  if (draining_ || lane.moves || !may_grow(lane)) return;
+  // What it holds already for the next connection is of use to others meanwhile.
+  if (draining_ || lane.moves || !may_grow(lane)) return release_held(lane);
   if (!limits_.settled()) {
     if (!std::exchange(lane.unsettled, true)) unsettled_.push_back(&lane);
     return;
   }
   if (lane.race.session != nullptr) begin_race(lane);
   const uint32_t wanted = sessions_wanted(lane);
-  if (lane.sessions > 0 && shard_.mono_ns < lane.no_growth_until_mono_ns) return;
-  if (lane.sessions >= wanted) return release_held(lane);
+  const bool refused = lane.sessions > 0 && shard_.mono_ns < lane.no_growth_until_mono_ns;
+  if (refused || lane.sessions >= wanted) return release_held(lane);
   // At most twice as many each time: the first of the new ones show whether the host takes them.
   uint32_t more = std::min(wanted - lane.sessions, std::max(1u, lane.sessions - lane.dialling));
-  if (lane.dialling >= std::max(1u, lane.sessions - lane.dialling)) return;
+  if (lane.dialling >= std::max(1u, lane.sessions - lane.dialling)) {
+    if (lane.waits_for == nullptr) release_held(lane);
+    return;
+  }
   for (; more > 0; --more) {
     // The slots first: who stands in line must be able to go when its turn comes.
     if (!take_connection(lane, more)) {
@@ -234,6 +239,7 @@ int64_t Lanes::next_due_mono_ns() const {
   }
   if (!again_.empty()) next = std::min(next, again_.begin()->first);
   if (!races_.empty()) next = std::min(next, races_.front().at_mono_ns);
+  if (!kept_.empty()) next = std::min(next, kept_.begin()->first);
   if (!without_place_.empty()) next = std::min(next, shard_.mono_ns + kPlaceAgainNs);
   return next;
 }

@@ -39,7 +39,7 @@ void Lane::HostQuestion::on_addresses(const dns::Addresses& addresses) {
   lanes->addresses_known(*lane, host, addresses);
 }
 
-static std::array<uint8_t, 19> host_key(const io::Endpoint& endpoint) {
+std::array<uint8_t, 19> Lanes::host_key(const io::Endpoint& endpoint) {
   std::array<uint8_t, 19> key{};
   std::copy(endpoint.address.begin(), endpoint.address.end(), key.begin());
   key[16] = static_cast<uint8_t>(endpoint.port);
@@ -171,7 +171,7 @@ bool Lanes::usable(const Lane& lane, const Target& target) const {
   if (!may_use(lane, target.endpoint.family) || lacks_address(lane, target)) return false;
   if (down_hosts_.empty()) return true;
   const auto down = down_hosts_.find({host_key(target.endpoint), lane.source});
-  return down == down_hosts_.end() || down->second <= shard_.mono_ns;
+  return down == down_hosts_.end() || down->second.until_mono_ns <= shard_.mono_ns;
 }
 
 // Family 0: the source has none of that family, or the kernel chooses.
@@ -185,9 +185,12 @@ const io::Endpoint& Lanes::from_address(const Lane& lane, uint8_t family) const 
 // By all lanes of this shard that send from there.
 void Lanes::pass_over(const Lane& lane, const io::Endpoint& host) {
   if (down_hosts_.size() >= kDownHostsMax)
-    absl::erase_if(down_hosts_, [this](const auto& each) { return each.second <= shard_.mono_ns; });
+    absl::erase_if(down_hosts_, [this](const auto& each) {
+      return each.second.until_mono_ns <= shard_.mono_ns;
+    });
   if (down_hosts_.size() >= kDownHostsMax) down_hosts_.clear();
-  down_hosts_[{host_key(host), lane.source}] = shard_.mono_ns + lane.provider->host_down_ns;
+  down_hosts_[{host_key(host), lane.source}] = {shard_.mono_ns + lane.provider->host_down_ns,
+                                                lane.site->number};
 }
 
 void Lanes::note_family(Lane& lane, std::string_view text) {

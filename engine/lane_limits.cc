@@ -33,13 +33,13 @@ bool Lanes::take_connection(Lane& lane, uint32_t more) {
       scope->slots.take();
       continue;
     }
+    stand_in_line(lane, *scope, Resource::connections);
     if (scope->slots.free() > 0) {
       limits_.changed(*scope);
     } else {
-      const auto waiting = static_cast<uint32_t>(scope->line(Resource::connections).size());
-      limits_.ask_slots(*scope, std::max(more, waiting + (lane.waits_for == scope ? 0 : 1)));
+      const size_t waiting = scope->line(Resource::connections).size();
+      limits_.ask_slots(*scope, std::max(more, static_cast<uint32_t>(waiting)));
     }
-    stand_in_line(lane, *scope, Resource::connections);
     return false;
   }
   if (!take_connection_tokens(lane, more)) return false;
@@ -90,28 +90,33 @@ bool Lanes::owes(const Lane& lane) const {
 }
 
 // Was worth its dialling, and a slot that it has is recalled. Where a limit is shared by many
-// sites, more is carried each time: it goes round among more of them.
+// sites, more is carried each time: it goes round among more of them; but not past something urgent
+// on another shard. What is urgent here goes by it first, for a while.
 bool Lanes::pays(const smtp::Session& session) const {
   const Lane& lane = *static_cast<const Lane*>(session.place);
   return std::any_of(lane.slots.begin(), lane.slots.end(), [&](const Scope* scope) {
-    const bool own = scope->id.kind == ScopeId::Kind::site;
-    return scope->slots.owed() > scope->leaving &&
-           session.messages() >= (own ? kWorthADial : kTurnMessagesMin);
+    if (scope->slots.owed() <= scope->leaving) return false;
+    const bool at_once =
+        scope->id.kind == ScopeId::Kind::site || scope->slots.owed_urgently() > scope->leaving;
+    return session.messages() >=
+           (at_once && !lane.waiting.urgent() ? kWorthADial : kTurnMessagesMin);
   });
 }
 
 // Others stand in line for a slot that this session has: what has carried its share goes, and for
-// something urgent whatever has carried anything.
+// something urgent whatever has carried anything. If this lane would be the next to get the slot
+// again, it may as well go on with it.
 bool Lanes::makes_room(const smtp::Session& session) {
   if (session.messages() == 0) return false;
   Lane& lane = *static_cast<Lane*>(session.place);
   return std::any_of(lane.slots.begin(), lane.slots.end(), [&](Scope* scope) {
     if (session.messages() >= kTurnMessagesMin && others_behind(lane, *scope)) return true;
-    const WaitLine& line = scope->line(Resource::connections);
+    WaitLine& line = scope->line(Resource::connections);
     if (line.without_session() <= scope->leaving) return false;
+    if (line.foremost() > scope->leaving && !lane.waiting.urgent()) return true;
     const size_t share =
         std::clamp<size_t>(kTurnMessages / line.without_session(), kTurnMessagesMin, kTurnMessages);
-    return session.messages() >= share || (line.urgent() && !lane.waiting.urgent());
+    return session.messages() >= share && !goes_first(lane, line);
   });
 }
 
@@ -125,10 +130,16 @@ bool Lanes::makes_room(const smtp::Session& session) {
 bool Lanes::others_first(Lane& lane, Scope& scope, Resource resource) {
   WaitLine& line = scope.line(resource);
   if (line.empty()) return false;
-  if (lane.called_by != &scope)
+  if (lane.called_by != &scope || lane.called_for != resource)
     return resource == Resource::connections || lane.called_by == nullptr;
-  return line.by_tenant() && line.first_rank() <= lane.wait_key.rank &&
+  return line.by_tenant() && line.first_is_above(lane.wait_key.rank) &&
          line.first_pass() < lane.waiting.pass();
+}
+
+// By what their tenants have had it would be called before all who stand there.
+bool Lanes::goes_first(Lane& lane, WaitLine& line) {
+  return line.by_tenant() && lane.waiting.choose() != nullptr &&
+         lane.waiting.pass() < line.first_pass();
 }
 
 // The first in line has had clearly less than those who are served by this lane's sessions: one of
@@ -138,15 +149,18 @@ bool Lanes::others_behind(Lane& lane, Scope& scope) {
   if (!line.by_tenant() || scope.leaving > 0 || scope.slots.free() > 0 || line.empty() ||
       lane.waiting.urgent())
     return false;
-  return line.first_pass() + kTurnMessages * TenantPasses::kUnit < lane.waiting.pass();
+  return line.first_pass() + kBehindMessages * TenantPasses::kUnit < lane.waiting.pass();
 }
 
 void Lanes::stand_in_line(Lane& lane, Scope& scope, Resource resource) {
   using Rank = WaitLine::Rank;
   const bool urgent = lane.waiting.urgent();
-  const Rank rank = lane.sessions == 0 ? urgent ? Rank::urgent_without : Rank::without
-                    : urgent           ? Rank::urgent
-                                       : Rank::others;
+  const bool dials = resource == Resource::connections || resource == Resource::connection_rate;
+  const bool without = dials && lane.sessions == 0;
+  const Rank rank = urgent && (without || !dials) ? Rank::foremost
+                    : without                     ? Rank::without
+                    : urgent                      ? Rank::urgent
+                                                  : Rank::others;
   WaitLine& line = scope.line(resource);
   const LaneQueue::Tenant* const next = line.by_tenant() ? lane.waiting.choose() : nullptr;
   const uint32_t tenant = next == nullptr ? 0 : next->id;
@@ -158,8 +172,11 @@ void Lanes::stand_in_line(Lane& lane, Scope& scope, Resource resource) {
   lane.waits_for_resource = resource;
   lane.wait_key = {rank, tenant, ++came_};
   line.add(lane.wait_key, &lane);
-  if (resource == Resource::connections && scope.id.kind != ScopeId::Kind::site &&
-      std::find(pressed_.begin(), pressed_.end(), &scope) == pressed_.end())
+  if (resource == Resource::connections && scope.id.kind != ScopeId::Kind::site) press(scope);
+}
+
+void Lanes::press(Scope& scope) {
+  if (std::find(pressed_.begin(), pressed_.end(), &scope) == pressed_.end())
     pressed_.push_back(&scope);
 }
 
@@ -190,6 +207,8 @@ void Lanes::call_from_lines() {
       // recalled.
       if (const auto waiting = static_cast<uint32_t>(scope->line(Resource::connections).size()))
         limits_.ask_slots(*scope, waiting);
+      if (scope->id.kind != ScopeId::Kind::site && scope->slots.owed() > scope->leaving)
+        press(*scope);
     }
   }
 }
@@ -197,9 +216,10 @@ void Lanes::call_from_lines() {
 void Lanes::call(Scope& scope, Resource resource, uint64_t most) {
   WaitLine& line = scope.line(resource);
   for (; most > 0 && !line.empty(); --most) {
-    Lane& lane = *line.first();
+    Lane& lane = *line.call_first();
     leave_line(lane);
     lane.called_by = &scope;
+    lane.called_for = resource;
     called_.push_back(&lane);
     list(lane);
   }
@@ -266,7 +286,9 @@ void Lanes::relieve(Scope& scope) {
 
 void Lanes::relieve_scopes() {
   std::erase_if(pressed_, [this](Scope* scope) {
-    if (scope->line(Resource::connections).without_session() == 0) return true;
+    if (scope->line(Resource::connections).without_session() == 0 &&
+        scope->slots.owed() <= scope->leaving)
+      return true;
     if (scope->slots.free() == 0) relieve(*scope);
     return false;
   });

@@ -10,7 +10,8 @@ namespace veredus {
 
 using queue::Order;
 
-// A site that is passed over is tried again when that is ordered.
+// A site that is passed over is tried again when that is ordered, and hosts are that were passed
+// over on the way to such a one.
 void Lanes::take_orders(queue::OrdersPtr orders) {
   const queue::OrdersPtr before = std::exchange(shard_.orders, std::move(orders));
   std::vector<const Order*> retries;
@@ -20,16 +21,24 @@ void Lanes::take_orders(queue::OrdersPtr orders) {
     if (std::none_of(before->all().begin(), before->all().end(), known)) retries.push_back(&order);
   }
   if (retries.empty()) return;
+  const auto is_tried = [&](const Lane& lane) {
+    return std::any_of(retries.begin(), retries.end(), [&](const Order* order) {
+      return fits_site(order->filter, lane.site->key, lane.provider->name) &&
+             fits_source(order->filter, shard_.policy->sources[lane.source].name);
+    });
+  };
+  absl::erase_if(down_hosts_, [&](const auto& host) {
+    const auto lane = lanes_.find({host.second.site, host.first.second});
+    return lane == lanes_.end() || is_tried(*lane->second);
+  });
   for (Lane* const each : lanes_in_order_) {
     Lane& lane = *each;
-    if (lane.clock.open(shard_.mono_ns)) continue;
-    const auto fits = [&](const Order* order) {
-      return fits_site(order->filter, lane.site->key, lane.provider->name);
-    };
-    if (std::none_of(retries.begin(), retries.end(), fits)) continue;
+    if (lane.clock.open(shard_.mono_ns) || !is_tried(lane)) continue;
     lane.clock.succeeded();
+    // Another site's lane may have been the last to find them down.
+    for (const Target& target : lane.targets)
+      down_hosts_.erase({host_key(target.endpoint), lane.source});
   }
-  down_hosts_.clear();
 }
 
 // The strongest that holds for a recipient whose address is in hand; none by retry.

@@ -1,6 +1,7 @@
 // Which rules a lane follows, and how it takes up new ones.
 
 #include <algorithm>
+#include <map>
 
 #include "absl/strings/str_cat.h"
 #include "engine/io/planted.h"
@@ -141,6 +142,22 @@ void Lanes::recount(Lane& lane) {
   }
 }
 
+// The same of transactions under way, which count under a tenant's limit. Once, when all lanes
+// follow the rules in force.
+void Lanes::recount_loads() {
+  if (std::exchange(loads_counted_, shard_.policy->version) == shard_.policy->version) return;
+  std::map<ScopeId, uint32_t> adopted;
+  for (Load& load : load_slab_) {
+    if (load.works.empty() || !load.lane->provider->per_tenant.any()) continue;
+    Scope& scope = scope_of(*load.lane, load.tenant);
+    if (&scope == load.tenant_slot || scope.settings(*shard_.policy).connections == 0) continue;
+    if (load.tenant_slot != nullptr) left_.emplace_back(load.tenant_slot, 1);
+    load.tenant_slot = &scope;
+    ++adopted[scope.id];
+  }
+  for (const auto& [id, loads] : adopted) limits_.adopt_slots(limits_.scope(id), loads);
+}
+
 void Lanes::move_elsewhere(Lane& lane) {
   lane.moves = false;
   lane.redirected = shard_.policy->redirect;
@@ -168,7 +185,9 @@ void Lanes::take_up_some() {
     }
     ++taking_up_;
   }
-  if (taking_up_ == lanes_in_order_.size() && limits_.taken_up()) taking_up_ = kNotTakingUp;
+  if (taking_up_ < lanes_in_order_.size()) return;
+  recount_loads();
+  if (limits_.taken_up()) taking_up_ = kNotTakingUp;
 }
 
 // All shards count by the rules in force.

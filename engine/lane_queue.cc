@@ -36,11 +36,13 @@ LaneQueue::Tenant& LaneQueue::tenant_of(uint8_t band_number, uint32_t id, uint32
 void LaneQueue::push(Work* work, uint32_t tenant, uint32_t weight) {
   tenant_of(work->ticket.band, tenant, weight).works.push_back(work);
   ++total_;
+  if (work->ticket.band == 0) ++urgent_;
 }
 
 void LaneQueue::push_front(Work* work, uint32_t tenant, uint32_t weight) {
   tenant_of(work->ticket.band, tenant, weight).works.push_front(work);
   ++total_;
+  if (work->ticket.band == 0) ++urgent_;
 }
 
 LaneQueue::Band* LaneQueue::next_band() {
@@ -66,6 +68,7 @@ uint64_t LaneQueue::pass() {
 
 Work* LaneQueue::pop(Tenant& tenant) {
   --total_;
+  if (tenant.band == 0) --urgent_;
   return tenant.works.pop_front();
 }
 

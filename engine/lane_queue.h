@@ -68,18 +68,16 @@ class LaneQueue {
 
   uint32_t total() const { return total_; }
   bool empty() const { return total_ == 0; }
-  // Something urgent waits.
-  bool urgent() const { return !bands_[0].tenants.empty(); }
+  // Something urgent waits that is not blocked.
+  bool urgent() const { return !bands_[0].order->empty(); }
+  uint32_t urgent_total() const { return urgent_; }
   // All that waits of a tenant that is not blocked.
   template <class Take>
   void take_tenant(uint32_t id, Take&& take) {
     for (Band& band : bands_) {
       Tenant* const tenant = find(band, id);
       if (tenant == nullptr || tenant->blocked) continue;
-      while (!tenant->works.empty()) {
-        --total_;
-        take(*tenant->works.pop_front());
-      }
+      while (!tenant->works.empty()) take(*pop(*tenant));
       band.order->deactivate(id);
       band.tenants.erase(band.tenants.begin() + (tenant - band.tenants.data()));
     }
@@ -89,10 +87,7 @@ class LaneQueue {
   void take_all(Take&& take) {
     for (Band& band : bands_) {
       for (Tenant& tenant : band.tenants) {
-        while (!tenant.works.empty()) {
-          --total_;
-          take(*tenant.works.pop_front());
-        }
+        while (!tenant.works.empty()) take(*pop(tenant));
         if (!tenant.blocked) band.order->deactivate(tenant.id);
       }
       band.tenants.clear();
@@ -112,7 +107,8 @@ class LaneQueue {
 
   std::array<Band, queue::kBands> bands_;
   uint32_t total_ = 0;
-  uint32_t turns_ = 0;  // chosen and charged, for aging between bands
+  uint32_t urgent_ = 0;  // of those
+  uint32_t turns_ = 0;   // chosen and charged, for aging between bands
 };
 
 }  // namespace veredus

@@ -78,6 +78,7 @@ bool Lanes::offer_next(Lane& lane, smtp::Session& session) {
     Load& load = *new_load();
     load.lane = &lane;
     load.session = &session;
+    load.tenant = tenant->id;
     load.first_of_session = session.messages() == 0;
     load.works.push_back(work);
     load.recipients.push_back(work->to);

@@ -9,23 +9,26 @@ namespace veredus {
 
 namespace {
 
-void ask_if_lacking(Limits& limits, Scope& scope, Resource resource, uint64_t tokens) {
+void ask_if_lacking(Limits& limits, Scope& scope, Resource resource, uint64_t tokens,
+                    bool urgently) {
   if (tokens > 0 && limits.tokens_here(scope, resource) < tokens)
-    limits.ask_tokens(scope, resource, tokens, tokens);
+    limits.ask_tokens(scope, resource, tokens, tokens, urgently ? tokens : 0);
 }
 
 // Whatever lacks for the next transaction is asked for at the same time, not only what the lane
 // stands in line for: leases are short, and where one limit after the other was asked for, the
 // first had lapsed when the last one came, for ever.
 void ask_for_all(Limits& limits, Lane& lane) {
+  const auto bytes = static_cast<uint64_t>(lane.bytes);
+  const bool urgent = lane.waiting.urgent();
   for (Scope* const scope : lane.scopes) {
-    ask_if_lacking(limits, *scope, Resource::message_rate, 1);
-    ask_if_lacking(limits, *scope, Resource::byte_rate, static_cast<uint64_t>(lane.bytes));
+    ask_if_lacking(limits, *scope, Resource::message_rate, 1, urgent);
+    ask_if_lacking(limits, *scope, Resource::byte_rate, bytes, urgent);
   }
   const LaneQueue::Tenant* const tenant = lane.waiting.choose();
   if (tenant == nullptr || tenant->scope == nullptr) return;
-  ask_if_lacking(limits, *tenant->scope, Resource::message_rate, 1);
-  ask_if_lacking(limits, *tenant->scope, Resource::byte_rate, static_cast<uint64_t>(lane.bytes));
+  ask_if_lacking(limits, *tenant->scope, Resource::message_rate, 1, tenant->band == 0);
+  ask_if_lacking(limits, *tenant->scope, Resource::byte_rate, bytes, tenant->band == 0);
 }
 
 }  // namespace
@@ -62,13 +65,15 @@ bool Lanes::take_connection_tokens(Lane& lane, uint32_t more) {
     const uint64_t here = limits_.tokens_here(*scope, Resource::connection_rate);
     if (here == UINT64_MAX || (here > 0 && !others_first(lane, *scope, Resource::connection_rate)))
       continue;
-    const uint64_t waiting = scope->line(Resource::connection_rate).size() + 1;
-    limits_.ask_tokens(*scope, Resource::connection_rate, std::max<uint64_t>(more, waiting), 1);
-    if (here > 0) limits_.changed(*scope);
-    for (Scope* const other : lane.scopes)
-      ask_if_lacking(limits_, *other, Resource::connection_rate, 1);
     lane.tokens_of_use = 1;
     stand_in_line(lane, *scope, Resource::connection_rate);
+    const WaitLine& line = scope->line(Resource::connection_rate);
+    limits_.ask_tokens(*scope, Resource::connection_rate, std::max<uint64_t>(more, line.size()), 1,
+                       line.foremost());
+    if (here > 0) limits_.changed(*scope);
+    const bool urgent = lane.wait_key.rank == WaitLine::Rank::foremost;
+    for (Scope* const other : lane.scopes)
+      ask_if_lacking(limits_, *other, Resource::connection_rate, 1, urgent);
     return false;
   }
   for (Scope* const scope : lane.scopes) limits_.take_tokens(*scope, Resource::connection_rate, 1);
@@ -95,28 +100,31 @@ size_t Lanes::recipients_allowed(Lane& lane) {
   return allowed;
 }
 
+// Of a tenant's own limits at the receiver.
+Scope& Lanes::scope_of(const Lane& lane, uint32_t tenant) {
+  using Kind = ScopeId::Kind;
+  return limits_.scope(lane.provider->id == 0
+                           ? ScopeId{Kind::tenant_at_site, lane.site->number, tenant}
+                           : ScopeId{Kind::tenant_at_provider, lane.provider->id, tenant});
+}
+
 // Whether a tenant's own limits at the receiver let it send now. If not it stands in line, apart
 // from the lane.
 bool Lanes::tenant_allowed(Lane& lane, LaneQueue::Tenant& tenant, size_t& recipients) {
   if (!lane.provider->per_tenant.any()) return true;
-  if (tenant.scope == nullptr) {
-    using Kind = ScopeId::Kind;
-    tenant.scope = &limits_.scope(
-        lane.provider->id == 0 ? ScopeId{Kind::tenant_at_site, lane.site->number, tenant.id}
-                               : ScopeId{Kind::tenant_at_provider, lane.provider->id, tenant.id});
-  }
+  if (tenant.scope == nullptr) tenant.scope = &scope_of(lane, tenant.id);
   Scope& scope = *tenant.scope;
   const bool limited = scope.settings(*shard_.policy).connections != 0;
   const uint64_t here = limits_.tokens_here(scope, Resource::message_rate);
   if (limited && scope.slots.free() == 0) {
-    const size_t waiting = scope.line(Resource::connections).size();
-    limits_.ask_slots(scope, static_cast<uint32_t>(waiting + lane.idle.size() + 1));
     block(lane, tenant, Resource::connections);
+    const size_t waiting = scope.line(Resource::connections).size();
+    limits_.ask_slots(scope, static_cast<uint32_t>(waiting + lane.idle.size()));
     return false;
   }
   if (here == 0) {
-    limits_.ask_tokens(scope, Resource::message_rate, std::min<uint64_t>(tenant.works.count, 100),
-                       1);
+    const auto wanted = std::min<uint64_t>(tenant.works.count, 100);
+    limits_.ask_tokens(scope, Resource::message_rate, wanted, 1, tenant.band == 0 ? wanted : 0);
     block(lane, tenant, Resource::message_rate);
     return false;
   }
@@ -128,7 +136,8 @@ void Lanes::block(Lane& lane, LaneQueue::Tenant& tenant, Resource lacks) {
   ask_for_all(limits_, lane);
   lane.waiting.block(tenant);
   tenant.lacks = lacks;
-  tenant.key = {WaitLine::Rank::others, 0, ++came_};
+  const bool urgent = tenant.band == 0;
+  tenant.key = {urgent ? WaitLine::Rank::foremost : WaitLine::Rank::others, 0, ++came_};
   tenant.scope->line(lacks).add(tenant.key, &lane);
 }
 
@@ -140,7 +149,7 @@ bool Lanes::bytes_allowed(Lane& lane, Load& load) {
     if (here >= bytes) continue;
     await_tokens(lane, *scope, Resource::byte_rate, bytes);
     for (Scope* const other : lane.scopes)
-      ask_if_lacking(limits_, *other, Resource::byte_rate, bytes);
+      ask_if_lacking(limits_, *other, Resource::byte_rate, bytes, lane.waiting.urgent());
     if (lane.bytes == 0) lane.bytes = static_cast<double>(bytes);
     return false;
   }
@@ -152,7 +161,8 @@ bool Lanes::tenant_bytes_allowed(Lane& lane, LaneQueue::Tenant& tenant, Load& lo
   if (tenant.scope == nullptr) return true;
   const uint64_t bytes = load.transaction.size;
   if (limits_.tokens_here(*tenant.scope, Resource::byte_rate) >= bytes) return true;
-  limits_.ask_tokens(*tenant.scope, Resource::byte_rate, bytes, bytes);
+  limits_.ask_tokens(*tenant.scope, Resource::byte_rate, bytes, bytes,
+                     tenant.band == 0 ? bytes : 0);
   lane.bytes_of_tenant = bytes;
   take_back(lane, load);
   block(lane, tenant, Resource::byte_rate);
@@ -188,21 +198,17 @@ void Lanes::take_back(Lane& lane, Load& load) {
 // -------------------------------------------------------------------------------------------------
 // lines
 
-// Against those of other shards.
-uint32_t Lanes::weight_of_those_at(const Scope& scope, const Lane& lane) {
-  if (scope.id.kind != ScopeId::Kind::provider) return 1;
-  return static_cast<uint32_t>(std::min<uint64_t>(lane.passes->active_weight(), UINT32_MAX));
-}
-
 void Lanes::await_tokens(Lane& lane, Scope& scope, Resource resource, uint64_t next) {
   // What the sessions at hand could take, and one of each other that stands in line.
   const double each = std::max(1.0, std::ceil(lane.recipients));
   const auto able = static_cast<uint64_t>(static_cast<double>(lane.idle.size() + 1) * each);
   const uint64_t wanted = std::min<uint64_t>(able, lane.waiting.total());
-  limits_.ask_tokens(scope, resource, wanted * next + scope.line(resource).size() * next, next,
-                     weight_of_those_at(scope, lane));
   lane.tokens_of_use = next;
   stand_in_line(lane, scope, resource);
+  const WaitLine& line = scope.line(resource);
+  uint64_t urgent = line.foremost();
+  if (lane.waiting.urgent()) urgent += std::min<uint64_t>(wanted, lane.waiting.urgent_total()) - 1;
+  limits_.ask_tokens(scope, resource, (wanted + line.size() - 1) * next, next, urgent * next);
 }
 
 void Lanes::call_for_tokens(Scope& scope, Resource resource) {
@@ -215,8 +221,9 @@ void Lanes::call_for_tokens(Scope& scope, Resource resource) {
   const bool bytes = resource == Resource::byte_rate;
   const uint64_t needed = bytes ? first.tokens_of_use : 1;
   if (here < needed) {
-    return limits_.ask_tokens(scope, resource, bytes ? needed : scope.line(resource).size(), needed,
-                              weight_of_those_at(scope, first));
+    const WaitLine& line = scope.line(resource);
+    const uint64_t urgent = bytes ? (line.foremost() > 0 ? needed : 0) : line.foremost();
+    return limits_.ask_tokens(scope, resource, bytes ? needed : line.size(), needed, urgent);
   }
   call(scope, resource, bytes ? 1 : here);
 }
@@ -234,14 +241,16 @@ void Lanes::call_tenant(Scope& scope) {
     if (resource == Resource::byte_rate && !line.empty())
       most = most >= line.first()->bytes_of_tenant ? 1 : 0;
     for (; most > 0 && !line.empty(); --most) {
-      Lane& lane = *line.first();
+      Lane& lane = *line.call_first();
       lane.waiting.each_blocked([&](LaneQueue::Tenant& tenant) {
         if (tenant.scope == &scope) scope.line(tenant.lacks).remove(tenant.key);
       });
       lane.waiting.unblock(scope.id.with);
+      if (resource == Resource::connections) keep_for_called(scope);
       // It passes those who stand in lines for tokens, as whoever has been called from one does.
       if (lane.called_by == nullptr) {
         lane.called_by = &scope;
+        lane.called_for = resource;
         called_.push_back(&lane);
       }
       list(lane);
@@ -255,12 +264,36 @@ void Lanes::call_tenant(Scope& scope) {
     if (line.empty()) continue;
     const bool bytes = resource == Resource::byte_rate;
     const uint64_t next = bytes ? line.first()->bytes_of_tenant : 1;
-    limits_.ask_tokens(scope, resource, bytes ? next : line.size(), next);
+    limits_.ask_tokens(scope, resource, bytes ? next : line.size(), next,
+                       bytes ? (line.foremost() > 0 ? next : 0) : line.foremost());
   }
   if (const WaitLine& line = scope.line(Resource::connections); !line.empty()) {
     limits_.ask_slots(scope, static_cast<uint32_t>(line.size()));
-  } else {
+  } else if (!scope.kept) {
     limits_.give_back_slots(scope, limits_.slots_kept(scope));
+  }
+}
+
+// A lane whose sessions are all at work, or that waits for tokens, uses a slot only later. Would it
+// have gone by then, the lane would ask and be called again, and so for ever, while its other
+// tenants have its sessions. Another lane here may use it meanwhile; its owner may recall it.
+void Lanes::keep_for_called(Scope& scope) {
+  scope.called_mono_ns = shard_.mono_ns;
+  if (std::exchange(scope.kept, true)) return;
+  kept_.emplace(shard_.mono_ns + kTenantSlotsKeptNs, &scope);
+}
+
+void Lanes::end_keeping() {
+  while (!kept_.empty() && kept_.begin()->first <= shard_.mono_ns) {
+    Scope& scope = *kept_.begin()->second;
+    kept_.erase(kept_.begin());
+    const int64_t until_mono_ns = scope.called_mono_ns + kTenantSlotsKeptNs;
+    scope.kept = until_mono_ns > shard_.mono_ns;
+    if (scope.kept) {
+      kept_.emplace(until_mono_ns, &scope);
+    } else {
+      limits_.changed(scope);
+    }
   }
 }
 

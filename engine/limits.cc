@@ -23,32 +23,47 @@ Limits::~Limits() = default;
 // lines
 
 void WaitLine::add(const Key& key, Lane* lane) {
-  if (by_tenant() && !anybody_of(key)) order(key.rank).activate(key.tenant);
+  if (by_tenant() && first_of(key.rank, key.tenant) == lanes_.end())
+    order(key.rank).activate(key.tenant);
   lanes_.emplace(key, lane);
-  if (key.rank <= Rank::without) ++without_;
+  if (key.rank == Rank::foremost) ++foremost_;
+  if (key.rank == Rank::without) ++without_;
 }
 
 void WaitLine::remove(const Key& key) {
   if (lanes_.erase(key) == 0) return;
-  if (key.rank <= Rank::without) --without_;
-  if (by_tenant() && !anybody_of(key)) order(key.rank).deactivate(key.tenant);
+  if (key.rank == Rank::foremost) --foremost_;
+  if (key.rank == Rank::without) --without_;
+  if (by_tenant() && first_of(key.rank, key.tenant) == lanes_.end())
+    order(key.rank).deactivate(key.tenant);
 }
 
-// Of that rank and tenant.
-bool WaitLine::anybody_of(const Key& key) const {
-  const auto at = lanes_.lower_bound({key.rank, key.tenant, 0});
-  return at != lanes_.end() && at->first.rank == key.rank && at->first.tenant == key.tenant;
+// Of that tenant, with the foremost or with the others.
+WaitLine::Lanes::const_iterator WaitLine::first_of(Rank rank, uint32_t tenant) const {
+  const bool foremost = rank == Rank::foremost;
+  for (auto each = foremost ? Rank::foremost : Rank::without;; each = Rank(int(each) + 1)) {
+    const auto at = lanes_.lower_bound({each, tenant, 0});
+    if (at != lanes_.end() && at->first.rank == each && at->first.tenant == tenant) return at;
+    if (foremost || each == Rank::others) return lanes_.end();
+  }
 }
 
 WaitLine::Lanes::const_iterator WaitLine::first_place() {
-  const auto begin = lanes_.begin();
-  if (!by_tenant()) return begin;
-  const Rank rank = begin->first.rank;
-  return lanes_.lower_bound({rank, order(rank).next(), 0});
+  const bool passed = in_row_ >= kForemostInRow && foremost_ < lanes_.size();
+  const auto first = passed ? lanes_.lower_bound({Rank::without, 0, 0}) : lanes_.begin();
+  if (!by_tenant()) return first;
+  return first_of(first->first.rank, order(first->first.rank).next());
+}
+
+Lane* WaitLine::call_first() {
+  const auto first = first_place();
+  const bool passes = first->first.rank == Rank::foremost && foremost_ < lanes_.size();
+  in_row_ = passes ? in_row_ + 1 : 0;
+  return first->second;
 }
 
 queue::FairOrder<uint32_t>& WaitLine::order(Rank rank) {
-  auto& made = orders_[static_cast<size_t>(rank)];
+  auto& made = orders_[rank == Rank::foremost ? 0 : 1];
   if (made == nullptr) made = std::make_unique<queue::FairOrder<uint32_t>>(*passes_);
   return *made;
 }
@@ -96,13 +111,27 @@ void Limits::changed(Scope& scope) {
 }
 
 void Limits::ask_slots(Scope& scope, uint32_t more) {
-  if (const uint32_t ask = scope.slots.ask(more))
-    send(Message::Kind::limit_ask, scope.owner, scope.id, ask);
+  const auto urgent = static_cast<uint32_t>(scope.line(Resource::connections).foremost());
+  if (const auto request = scope.slots.ask(more, urgent, weight_to_tell(scope)))
+    send(Message::Kind::limit_ask, scope.owner, scope.id, request->count, request->urgent,
+         request->weight);
+}
+
+// Tenants come and go with each message: that is not told each time.
+uint32_t Limits::weight_to_tell(Scope& scope) {
+  const WaitLine& line = scope.line(Resource::connections);
+  const uint32_t told = scope.slots.weight();
+  if (shard_.mono_ns < scope.weight_told_mono_ns) return told;
+  const uint32_t weight = line.weight();
+  if (weight != told) scope.weight_told_mono_ns = shard_.mono_ns + kWeightEveryNs;
+  return weight;
 }
 
 void Limits::release_slot(Scope& scope) {
   if (const uint32_t back = scope.slots.release())
     send(Message::Kind::limit_back, scope.owner, scope.id, back);
+  // What it has goes by the weights of those who still wait.
+  ask_slots(scope, 0);
   if (!settled() || shard_.mono_ns < strict_until_mono_ns_) give_back_slots(scope);
   if (!scope.line(Resource::connections).empty()) changed(scope);
 }
@@ -116,6 +145,8 @@ void Limits::adopt_slots(Scope& scope, uint32_t connections) {
 void Limits::give_back_slots(Scope& scope, uint32_t keep) {
   if (const uint32_t back = scope.slots.give_back_free(keep))
     send(Message::Kind::limit_back, scope.owner, scope.id, back);
+  if (scope.line(Resource::connections).empty() && scope.slots.withdraw())
+    send(Message::Kind::limit_withdraw, scope.owner, scope.id, 0);
 }
 
 uint32_t Limits::slots_kept(Scope& scope) const {
@@ -242,8 +273,8 @@ int64_t Limits::next_due_mono_ns() const {
 
 void Limits::hear(const LimitMessage& message) {
   if (message.resource != Resource::connections) return hear_of_tokens(message);
-  const bool asks = message.kind == Message::Kind::limit_ask;
-  if (asks || message.kind == Message::Kind::limit_back) {
+  if (message.kind == Message::Kind::limit_ask || message.kind == Message::Kind::limit_back ||
+      message.kind == Message::Kind::limit_withdraw) {
     return settled() ? hear_settled(message) : unheard_.push_back(message);
   }
   if (message.kind == Message::Kind::limit_adopted) {
@@ -257,7 +288,8 @@ void Limits::hear(const LimitMessage& message) {
     here.slots.on_grant(static_cast<uint32_t>(message.count));
     // Lent before its owner heard of the new rules.
     if (!settled()) return give_back_slots(here);
-  } else if (const uint32_t back = here.slots.on_recall(static_cast<uint32_t>(message.count))) {
+  } else if (const uint32_t back = here.slots.on_recall(static_cast<uint32_t>(message.count),
+                                                        static_cast<uint32_t>(message.urgent))) {
     send(Message::Kind::limit_back, here.owner, here.id, back);
   }
   changed(here);
@@ -265,13 +297,18 @@ void Limits::hear(const LimitMessage& message) {
 
 // Slots are asked for, or have come back, by rules that all shards follow.
 void Limits::hear_settled(const LimitMessage& message) {
-  message.kind == Message::Kind::limit_ask ? asked(message) : given_back(message);
+  if (message.kind == Message::Kind::limit_ask) return asked(message);
+  if (message.kind == Message::Kind::limit_back) return given_back(message);
+  in_force(message.scope).slots.withdraw(message.from);
 }
 
 void Limits::asked(const LimitMessage& message) {
   const uint32_t granted =
       in_force(message.scope)
-          .slots.request(message.from, static_cast<uint32_t>(message.count), notices_);
+          .slots.request(message.from,
+                         {static_cast<uint32_t>(message.count),
+                          static_cast<uint32_t>(message.urgent), message.weight},
+                         notices_);
   if (granted > 0) send(Message::Kind::limit_granted, message.from, message.scope, granted);
   notify(message.scope);
 }
@@ -286,16 +323,19 @@ void Limits::notify(const ScopeId& id) {
   for (const queue::LeaseNotice& notice : notices_) {
     const bool grant = notice.kind == queue::LeaseNotice::Kind::grant;
     send(grant ? Message::Kind::limit_granted : Message::Kind::limit_recalled, notice.holder, id,
-         notice.count);
+         notice.count, notice.urgent);
   }
   notices_.clear();
 }
 
-void Limits::send(Message::Kind kind, unsigned to, const ScopeId& id, uint64_t count) {
+void Limits::send(Message::Kind kind, unsigned to, const ScopeId& id, uint64_t count,
+                  uint64_t urgent, uint32_t weight) {
   auto message = std::make_unique<LimitMessage>(kind);
   message->from = shard_.id;
   message->scope = id;
   message->count = count;
+  message->urgent = urgent;
+  message->weight = weight;
   shard_.exchange.post(to, std::move(message));
 }
 

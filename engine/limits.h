@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <compare>
 #include <cstdint>
@@ -29,11 +30,18 @@ class Lane;
 using TenantPasses = queue::FairPasses<uint32_t>;
 
 // Those of a shard who wait for slots or tokens of one limit, in the order in which they are
-// served: by rank, then by when they came. A provider's goes by the tenants whose turn it is in
-// each lane: who has had least for his weight is first, and of his lanes the one that came first.
+// served: by rank, then by when they came. In a provider's only the foremost go before the others;
+// both go by the tenants whose turn it is in each lane: who has had least for his weight is first,
+// and of his lanes those of the better rank, then the one that came first. Now and then the first
+// of the others is called before the foremost, so that nobody starves.
 class WaitLine {
  public:
-  enum class Rank : uint8_t { urgent_without, without, urgent, others };  // … a session
+  enum class Rank : uint8_t {
+    foremost,  // urgent, and has no session where connections are waited for
+    without,   // a session
+    urgent,
+    others
+  };
   struct Key {
     Rank rank = Rank::others;
     uint32_t tenant = 0;  // 0 where tenants do not count
@@ -47,16 +55,25 @@ class WaitLine {
 
   bool empty() const { return lanes_.empty(); }
   size_t size() const { return lanes_.size(); }
-  size_t without_session() const { return without_; }
-  bool urgent() const {
-    return !lanes_.empty() && lanes_.begin()->first.rank == Rank::urgent_without;
+  size_t without_session() const { return foremost_ + without_; }
+  size_t foremost() const { return foremost_; }
+  // Of those who wait on this shard, against others: the sum of the tenants' that have anything
+  // waiting in any of the lanes; 1 where tenants do not count.
+  uint32_t weight() const {
+    if (!by_tenant()) return 1;
+    return static_cast<uint32_t>(std::clamp<uint64_t>(passes_->active_weight(), 1, UINT32_MAX));
   }
   void add(const Key& key, Lane* lane);
   void remove(const Key& key);
   Lane* first() { return first_place()->second; }
-  Rank first_rank() const { return lanes_.begin()->first.rank; }
+  // The first one is called: it is to be removed then.
+  Lane* call_first();
+  // Who stands with `rank` would not go before the first one, however much his tenant has had.
+  bool first_is_above(Rank rank) {
+    return first_place()->first.rank == Rank::foremost || rank != Rank::foremost;
+  }
   // What the tenant of the first one has had; only where tenants count.
-  uint64_t first_pass() { return order(first_rank()).next_pass(); }
+  uint64_t first_pass() { return order(first_place()->first.rank).next_pass(); }
   // In some order, until `look` says no.
   template <class Look>
   void each(Look&& look) const {
@@ -67,17 +84,19 @@ class WaitLine {
 
  private:
   using Lanes = absl::btree_map<Key, Lane*>;
-  static constexpr size_t kRanks = 4;
+  // Foremost ones in a row that may be called before others.
+  static constexpr unsigned kForemostInRow = 15;
 
   Lanes::const_iterator first_place();
-  bool anybody_of(const Key& key) const;
+  Lanes::const_iterator first_of(Rank rank, uint32_t tenant) const;
   queue::FairOrder<uint32_t>& order(Rank rank);
 
   Lanes lanes_;
-  size_t without_ = 0;
+  size_t foremost_ = 0, without_ = 0;  // of those ranks
+  unsigned in_row_ = 0;
   TenantPasses* passes_ = nullptr;  // null: tenants do not count
-  // By rank: the tenants who stand there.
-  std::array<std::unique_ptr<queue::FairOrder<uint32_t>>, kRanks> orders_;
+  // The tenants who stand there: with the foremost, with the others.
+  std::array<std::unique_ptr<queue::FairOrder<uint32_t>>, 2> orders_;
 };
 
 // What a shard has of the limits of one scope, and who waits here for more of it.
@@ -101,6 +120,9 @@ struct Scope {
   std::array<WaitLine, kResources> lines;
   std::array<uint64_t, kResources> limited_since{};  // version of the rules, by Resource
   uint32_t leaving = 0;                              // of the sessions that hold a slot: told to go
+  int64_t weight_told_mono_ns = INT64_MIN;           // of those who wait for slots
+  int64_t called_mono_ns = INT64_MIN;                // a tenant's, for its slots: somebody, last
+  bool kept = false;                                 // a tenant's: stands in Lanes::kept_
   bool rated = false;                                // stands in Limits::rated_
   bool changed = false;                              // stands in Limits::changed_
 
@@ -125,13 +147,13 @@ class Limits {
   std::vector<Scope*> take_changed() { return std::exchange(changed_, {}); }
   bool any_changed() const { return !changed_.empty(); }
 
-  // `more` slots are wanted beyond those used.
+  // `more` slots are wanted beyond those used, by those who stand in line.
   void ask_slots(Scope& scope, uint32_t more);
   // A connection is over.
   void release_slot(Scope& scope);
   // Connections that there are count under this limit from now on.
   void adopt_slots(Scope& scope, uint32_t connections);
-  // Nobody here wants what is free.
+  // Nobody here wants what is free, nor, if nobody stands in line, what was asked for.
   void give_back_slots(Scope& scope, uint32_t keep = 0);
   // What of an unused slot a shard may keep without wanting it: dialling again is cheaper then.
   uint32_t slots_kept(Scope& scope) const;
@@ -139,10 +161,9 @@ class Limits {
   // So many tokens of a rate are here: UINT64_MAX when there is no such limit.
   uint64_t tokens_here(Scope& scope, Resource resource);
   void take_tokens(Scope& scope, Resource resource, uint64_t tokens);
-  // `wanted` in all, `next` of them at once. `weight`: of those here who want them, against those
-  // of other shards.
-  void ask_tokens(Scope& scope, Resource resource, uint64_t wanted, uint64_t next,
-                  uint32_t weight = 1);
+  // `wanted` in all, `next` of them at once, `urgent` of them urgently. By the weights of those who
+  // wait here, against those of other shards.
+  void ask_tokens(Scope& scope, Resource resource, uint64_t wanted, uint64_t next, uint64_t urgent);
   void withdraw(Scope& scope, Resource resource);
 
   // --- What this shard owns, and what comes for either.
@@ -171,7 +192,8 @@ class Limits {
     std::array<std::unique_ptr<queue::RateOwner>, kResources> rates;
     std::array<int64_t, kResources> due = {INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX};
   };
-  static constexpr int64_t kStrictNs = 100'000'000;  // owners have heard, and recalled, by then
+  static constexpr int64_t kWeightEveryNs = 50'000'000;  // an owner of slots hears of others
+  static constexpr int64_t kStrictNs = 100'000'000;      // owners have heard, and recalled, by then
   using RateId = std::pair<ScopeId, Resource>;
   static constexpr uint32_t kOwnedPerTurn = 4096, kScopesPerTurn = 8192;  // after a reload
 
@@ -184,7 +206,9 @@ class Limits {
   void asked(const LimitMessage& message);
   void given_back(const LimitMessage& message);
   void notify(const ScopeId& id);
-  void send(Message::Kind kind, unsigned to, const ScopeId& id, uint64_t count);
+  void send(Message::Kind kind, unsigned to, const ScopeId& id, uint64_t count, uint64_t urgent = 0,
+            uint32_t weight = 1);
+  uint32_t weight_to_tell(Scope& scope);
   queue::RateHolder* holder_of(Scope& scope, Resource resource);
   void drop_unlimited(Scope& scope);
   void give_back_tokens(Scope& scope, Resource resource, uint64_t keep);

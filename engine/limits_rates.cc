@@ -46,15 +46,18 @@ void Limits::take_tokens(Scope& scope, Resource resource, uint64_t tokens) {
 }
 
 void Limits::ask_tokens(Scope& scope, Resource resource, uint64_t wanted, uint64_t next,
-                        uint32_t weight) {
+                        uint64_t urgent) {
   queue::RateHolder* const rate = holder_of(scope, resource);
   if (rate == nullptr) return changed(scope);
-  const std::optional<queue::RateRequest> request = rate->ask(wanted, next, shard_.mono_ns, weight);
+  const uint32_t weight = scope.line(resource).weight();
+  const std::optional<queue::RateRequest> request =
+      rate->ask(wanted, next, shard_.mono_ns, weight, urgent);
   if (!request) return;
   auto message = of_tokens(Message::Kind::limit_ask, scope.id, resource);
   message->count = request->tokens;
   message->at_once = request->at_once;
   message->weight = request->weight;
+  message->urgent = request->urgent;
   shard_.exchange.post(scope.owner, std::move(message));
 }
 
@@ -147,8 +150,8 @@ void Limits::hear_of_tokens(const LimitMessage& message) {
   queue::RateOwner* const rate = rate_of(message.scope, mine, message.resource);
   if (rate == nullptr) return;
   if (message.kind == Message::Kind::limit_ask) {
-    rate->request(message.from, {message.count, message.at_once, message.weight}, shard_.mono_ns,
-                  rate_notices_);
+    rate->request(message.from, {message.count, message.at_once, message.weight, message.urgent},
+                  shard_.mono_ns, rate_notices_);
   } else if (message.kind == Message::Kind::limit_back) {
     rate->give_back({message.count, message.granted_mono_ns}, shard_.mono_ns, rate_notices_);
   } else {

@@ -241,9 +241,11 @@ struct LimitMessage : Message {
   ScopeId scope;
   Resource resource = Resource::connections;
   uint64_t count = 0;
-  // Of tokens: as queue/rate.h has them.
-  uint64_t at_once = 1;
+  // As queue/lease.h and queue/rate.h have them.
+  uint64_t urgent = 0;
   uint32_t weight = 1;
+  // Of tokens only.
+  uint64_t at_once = 1;
   int64_t granted_mono_ns = 0;
   int64_t expires_mono_ns = 0;
   int64_t next_mono_ns = INT64_MAX;

@@ -9,14 +9,20 @@
 namespace veredus::queue {
 
 LeaseOwner::LeaseOwner(uint32_t limit, uint32_t holders)
-    : limit_(limit), shares_(holders), grants_(holders), recalls_(holders) {
+    : limit_(limit), shares_(holders), grants_(holders), recalls_(holders), hastens_(holders) {
   assert(holders >= 1);
 }
 
-uint32_t LeaseOwner::request(uint32_t holder, uint32_t count, std::vector<LeaseNotice>& notices) {
+uint32_t LeaseOwner::request(uint32_t holder, LeaseRequest request,
+                             std::vector<LeaseNotice>& notices) {
   Share& share = shares_[holder];
-  if (share.wished == 0) share.wished_at = ++turn_;
-  share.wished += count;
+  if (share.wished == 0) {
+    share.wished_at = ++turn_;
+    share.turns = std::max(share.turns, turns_);
+  }
+  share.wished += request.count;
+  share.urgent = std::min(request.urgent, share.wished);
+  share.weight = std::max(request.weight, 1u);
   return rebalance(holder, notices);
 }
 
@@ -25,13 +31,20 @@ void LeaseOwner::give_back(uint32_t holder, uint32_t count, std::vector<LeaseNot
   assert(count <= share.granted);
   share.granted -= count;
   share.recalled -= std::min(share.recalled, count);
+  share.hastened = std::min(share.hastened - std::min(share.hastened, count), share.recalled);
   granted_ -= count;
+  // Having had some all the time saves no turns up.
+  if (share.granted == 0) share.turns = std::max(share.turns, turns_);
   rebalance(static_cast<uint32_t>(shares_.size()), notices);
 }
 
 void LeaseOwner::adopt(uint32_t holder, uint32_t count) {
   shares_[holder].granted += count;
   granted_ += count;
+}
+
+void LeaseOwner::withdraw(uint32_t holder) {
+  shares_[holder].wished = shares_[holder].urgent = 0;
 }
 
 void LeaseOwner::set_limit(uint32_t limit, std::vector<LeaseNotice>& notices) {
@@ -44,6 +57,7 @@ void LeaseOwner::set_limit(uint32_t limit, std::vector<LeaseNotice>& notices) {
 uint32_t LeaseOwner::rebalance(uint32_t asking, std::vector<LeaseNotice>& notices) {
   std::fill(grants_.begin(), grants_.end(), 0u);
   std::fill(recalls_.begin(), recalls_.end(), 0u);
+  std::fill(hastens_.begin(), hastens_.end(), 0u);
   grant_free();
   recall();
   uint32_t granted_now = 0;
@@ -56,8 +70,8 @@ uint32_t LeaseOwner::rebalance(uint32_t asking, std::vector<LeaseNotice>& notice
     }
   }
   for (uint32_t holder = 0; holder < shares_.size(); ++holder) {
-    if (recalls_[holder] != 0) {
-      notices.push_back({LeaseNotice::Kind::recall, holder, recalls_[holder]});
+    if (recalls_[holder] != 0 || hastens_[holder] != 0) {
+      notices.push_back({LeaseNotice::Kind::recall, holder, recalls_[holder], hastens_[holder]});
     }
   }
   return granted_now;
@@ -66,47 +80,125 @@ uint32_t LeaseOwner::rebalance(uint32_t asking, std::vector<LeaseNotice>& notice
 void LeaseOwner::grant_free() {
   const uint32_t twice = is_planted(Planted::slot_lent_twice) && limit_ > 0 ? 1 : 0;
   while (granted_ < limit_ + twice) {
-    Share* next = nullptr;
-    for (Share& share : shares_) {
-      if (share.wished == 0) continue;
-      if (next == nullptr ||
-          std::tie(share.granted, share.wished_at) < std::tie(next->granted, next->wished_at)) {
-        next = &share;
-      }
-    }
+    Share* const next = next_to_grant();
     if (next == nullptr) return;
+    if (next->granted == 0) take_turn(*next);
     ++next->granted;
     --next->wished;
+    if (next->urgent > 0) --next->urgent;
     ++granted_;
     next->wished_at = next->granted_at = ++turn_;
     ++grants_[static_cast<size_t>(next - shares_.data())];
   }
 }
 
+namespace {
+// `a` slots at weight `of_a` are less for it than the others.
+bool less(uint64_t a, uint64_t of_a, uint64_t b, uint64_t of_b) {
+  return a * of_b < b * of_a;
+}
+}  // namespace
+
+void LeaseOwner::take_turn(Share& share) {
+  uint64_t least = share.turns;
+  for (const Share& other : shares_) {
+    if (other.wished != 0 && other.granted == 0) least = std::min(least, other.turns);
+  }
+  turns_ = std::max(turns_, least);
+  share.turns += kTurn / share.weight;
+}
+
+// Of two who have so many and want more: nothing at all, then least for his weight.
+bool LeaseOwner::before(const Share& a, uint64_t a_has, const Share& b, uint64_t b_has) {
+  if ((a_has == 0) != (b_has == 0)) return a_has == 0;
+  if (less(a_has + 1, a.weight, b_has + 1, b.weight) && a_has != 0) return true;
+  if (less(b_has + 1, b.weight, a_has + 1, a.weight) && a_has != 0) return false;
+  const auto key = [](const Share& share) {
+    return std::tuple(share.granted != 0, share.granted == 0 ? share.turns : 0, share.wished_at);
+  };
+  return key(a) < key(b);
+}
+
+// What is urgent first.
+LeaseOwner::Share* LeaseOwner::next_to_grant() {
+  Share* urgent = nullptr;
+  Share* other = nullptr;
+  for (Share& share : shares_) {
+    if (share.wished == 0) continue;
+    Share*& first = share.urgent > 0 ? urgent : other;
+    if (first == nullptr || before(share, share.granted, *first, first->granted)) first = &share;
+  }
+  if (urgent == nullptr || other == nullptr) {
+    urgent_in_row_ = 0;
+    return urgent != nullptr ? urgent : other;
+  }
+  if (++urgent_in_row_ <= kUrgentInRow) return urgent;
+  urgent_in_row_ = 0;
+  return other;
+}
+
 // Plays forward: the slots that are coming back go to those who wait, the neediest first; whoever
 // then still has too little is a reason for a recall, as long as somebody has clearly more.
 void LeaseOwner::recall() {
-  uint64_t kept = 0;
+  uint64_t kept = 0, hastened = 0;
   for (Share& share : shares_) {
     kept += share.kept();
+    hastened += share.hastened;
     share.promised = 0;
   }
   for (; kept > limit_; --kept) recall_one(*richest());
   uint64_t coming = limit_ - kept;
   for (;;) {
-    Share* needy = neediest();
+    Share* const needy = neediest();
     if (needy == nullptr) return;
-    if (coming == 0) {
-      Share* rich = richest();
-      const bool unfair = rich->kept() >= needy->kept() + needy->promised + 2;
-      const bool turn = needy->granted == 0 && needy->promised == 0 && rich->kept() >= 1;
-      if (!unfair && !turn) return;
-      recall_one(*rich);
+    const bool urgent = needy->waits_urgently();
+    // One that comes is for it already; else one must come sooner, or one more must come.
+    if (urgent && hastened > 0) {
+      --hastened;
+    } else if (urgent && (coming == 0 || !hasten_recalled(*needy)) && hasten_another(*needy)) {
       ++coming;
     }
-    --coming;
+    if (coming == 0) {
+      Share* const rich = richest();
+      const uint64_t has = needy->kept() + needy->promised;
+      const bool unfair =
+          rich->kept() >= 2 && less(has + 1, needy->weight, rich->kept(), rich->weight);
+      const bool turn = needy->granted == 0 && needy->promised == 0 && rich->kept() >= 1;
+      if (unfair || turn) {
+        recall_one(*rich);
+        ++coming;
+      } else if (!urgent) {
+        return;
+      }
+    }
+    if (coming > 0) --coming;
     ++needy->promised;
   }
+}
+
+// What another holder returns anyway is for something urgent.
+bool LeaseOwner::hasten_recalled(const Share& waiting) {
+  for (Share& share : shares_) {
+    if (&share == &waiting || share.recalled <= share.hastened) continue;
+    hasten(share);
+    return true;
+  }
+  return false;
+}
+
+// One more is recalled. Not from one who waits urgently himself: between these all goes by their
+// shares, else slots would travel for ever and do no work.
+bool LeaseOwner::hasten_another(const Share& waiting) {
+  Share& from = *richest(&waiting);
+  if (&from == &waiting || from.kept() == 0 || from.urgent > 0) return false;
+  recall_one(from);
+  hasten(from);
+  return true;
+}
+
+void LeaseOwner::hasten(Share& share) {
+  ++share.hastened;
+  ++hastens_[static_cast<size_t>(&share - shares_.data())];
 }
 
 void LeaseOwner::recall_one(Share& share) {
@@ -115,28 +207,38 @@ void LeaseOwner::recall_one(Share& share) {
   ++recalls_[static_cast<size_t>(&share - shares_.data())];
 }
 
-// Of those with a wish that nothing is promised to: has least, then has nothing at all, then waits
-// longest.
+// Of those with a wish that nothing is promised to: who waits urgently, then as they are served.
 LeaseOwner::Share* LeaseOwner::neediest() {
-  const auto key = [](const Share& share) {
-    return std::tuple(share.kept() + share.promised, share.granted != 0, share.wished_at);
+  const auto needier = [](const Share& a, const Share& b) {
+    if (a.waits_urgently() != b.waits_urgently()) return a.waits_urgently();
+    return before(a, a.kept() + a.promised, b, b.kept() + b.promised);
   };
   Share* found = nullptr;
   for (Share& share : shares_) {
     if (share.wished == share.promised) continue;
-    if (found == nullptr || key(share) < key(*found)) found = &share;
+    if (found == nullptr || needier(share, *found)) found = &share;
   }
   return found;
 }
 
-// Keeps most, then was granted its last one longest ago.
-LeaseOwner::Share* LeaseOwner::richest() {
+// Keeps most for his weight, then was granted its last one longest ago. Whoever keeps one only
+// comes behind all who keep more. `but`: not him, if anybody else keeps any; and rather not one who
+// waits urgently himself.
+LeaseOwner::Share* LeaseOwner::richest(const Share* but) {
+  const auto before = [but](const Share& a, const Share& b) {
+    if (a.kept() == 0 || b.kept() == 0) return a.kept() > b.kept();
+    if (but != nullptr) {
+      if (&a == but || &b == but) return &b == but;
+      if ((a.urgent == 0) != (b.urgent == 0)) return a.urgent == 0;
+    }
+    if ((a.kept() == 1) != (b.kept() == 1)) return b.kept() == 1;
+    if (a.kept() > 1 && less(a.kept(), a.weight, b.kept(), b.weight)) return false;
+    if (a.kept() > 1 && less(b.kept(), b.weight, a.kept(), a.weight)) return true;
+    return a.granted_at < b.granted_at;
+  };
   Share* found = &shares_[0];
   for (Share& share : shares_) {
-    if (share.kept() > found->kept() ||
-        (share.kept() == found->kept() && share.granted_at < found->granted_at)) {
-      found = &share;
-    }
+    if (&share != found && before(share, *found)) found = &share;
   }
   return found;
 }
@@ -154,33 +256,44 @@ uint32_t LeaseHolder::release() {
   return pay();
 }
 
-uint32_t LeaseHolder::ask(uint32_t more) {
+std::optional<LeaseRequest> LeaseHolder::ask(uint32_t more, uint32_t urgent, uint32_t weight) {
   const uint32_t covered = free() + pending_;
-  if (more <= covered) return 0;
-  const uint32_t count = more - covered;
+  const uint32_t count = more > covered ? more - covered : 0;
+  urgent = std::min(urgent > free() ? urgent - free() : 0, pending_ + count);
+  const bool counts = granted_ + pending_ > 0 && weight != weight_;
+  if (count == 0 && urgent <= urgent_ && !counts) return std::nullopt;
   pending_ += count;
-  return count;
+  urgent_ = std::max(urgent, urgent_);
+  weight_ = weight;
+  return LeaseRequest{count, urgent_, weight};
+}
+
+bool LeaseHolder::withdraw() {
+  if (pending_ == 0) return false;
+  pending_ = urgent_ = 0;
+  return true;
 }
 
 uint32_t LeaseHolder::give_back_free(uint32_t keep) {
   if (free() <= keep) return 0;
   const uint32_t count = free() - keep;
-  owed_ -= std::min(owed_, count);
-  granted_ -= count;
+  gone(count);
   if (granted_ == 0) first_ = false;
   return count;
 }
 
 void LeaseHolder::on_grant(uint32_t count) {
-  assert(count <= pending_);
   if (granted_ == 0 && count > 0) first_ = true;
-  pending_ -= count;
+  // Fewer may be pending: the grant was on its way when the wish was withdrawn.
+  pending_ -= std::min(pending_, count);
+  urgent_ -= std::min(urgent_, count);
   granted_ += count;
 }
 
-uint32_t LeaseHolder::on_recall(uint32_t count) {
+uint32_t LeaseHolder::on_recall(uint32_t count, uint32_t urgent) {
   // What we returned unasked while the recall was under way has met it already.
   owed_ = count < granted_ - owed_ ? owed_ + count : granted_;
+  hastened_ = std::min(hastened_ + urgent, owed_);
   return pay();
 }
 
@@ -189,9 +302,14 @@ uint32_t LeaseHolder::pay() {
   // come together, and the slot would travel for ever without doing any work.
   const uint32_t payable = free() - (first_ ? 1 : 0);
   const uint32_t count = std::min(owed_, payable);
-  owed_ -= count;
-  granted_ -= count;
+  gone(count);
   return count;
+}
+
+void LeaseHolder::gone(uint32_t count) {
+  owed_ -= std::min(owed_, count);
+  hastened_ = std::min(hastened_ - std::min(hastened_, count), owed_);
+  granted_ -= count;
 }
 
 }  // namespace veredus::queue

@@ -112,6 +112,7 @@ void RateOwner::request(uint32_t holder, RateRequest request, int64_t now_mono_n
   share.wished += request.tokens;
   share.at_once = std::max<uint64_t>(request.at_once, 1);
   share.weight = std::max<uint64_t>(request.weight, 1);
+  share.urgent = std::min(request.urgent, share.wished);
   const uint64_t wished = share.wished;
   run(now_mono_ns, notices);
   if (wished == 0 || share.wished != wished) return;
@@ -122,7 +123,7 @@ void RateOwner::request(uint32_t holder, RateRequest request, int64_t now_mono_n
 }
 
 void RateOwner::withdraw(uint32_t holder) {
-  shares_[holder].wished = 0;
+  shares_[holder].wished = shares_[holder].urgent = 0;
   Share* first = first_in_line();
   next_ = first == nullptr ? INT64_MAX : next_for(*first);
 }
@@ -157,9 +158,19 @@ void RateOwner::grant(int64_t now) {
 }
 
 void RateOwner::grant_to(Share& share, uint64_t tokens, int64_t now) {
-  served_ = share.served;
+  // Whoever comes begins where the others are: urgent ones may be far ahead.
+  Ticks least = share.served;
+  bool passed = false;
+  for (const Share& other : shares_) {
+    if (other.wished == 0) continue;
+    least = std::min(least, other.served);
+    passed = passed || other.urgent == 0;
+  }
+  served_ = std::max(served_, least);
+  urgent_in_row_ = passed && share.urgent != 0 ? urgent_in_row_ + 1 : 0;
   share.served += Ticks{tokens} * kServed / share.weight;
   share.wished -= tokens;
+  share.urgent -= std::min(share.urgent, tokens);
   share.wished_at = ++turn_;
   share.granted += tokens;
   if (!rate_.limited()) return;
@@ -182,11 +193,14 @@ void RateOwner::tell(int64_t now, std::vector<RateNotice>& notices) {
 
 RateOwner::Share* RateOwner::first_in_line() {
   Share* found = nullptr;
+  Share* not_urgent = nullptr;
   for (Share& share : shares_) {
     if (share.wished == 0) continue;
     if (found == nullptr || share.before(*found)) found = &share;
+    if (share.urgent != 0) continue;
+    if (not_urgent == nullptr || share.served_before(*not_urgent)) not_urgent = &share;
   }
-  return found;
+  return urgent_in_row_ >= kUrgentInRow && not_urgent != nullptr ? not_urgent : found;
 }
 
 // How many the first in line may get now: at least what is of use to it, at most its share.
@@ -276,23 +290,25 @@ void RateHolder::drop_used() {
 }
 
 std::optional<RateRequest> RateHolder::ask(uint64_t wanted, uint64_t next, int64_t now_mono_ns,
-                                           uint32_t weight) {
+                                           uint32_t weight, uint64_t urgent) {
   const uint64_t have = here(now_mono_ns);
   if (wanted <= have) return std::nullopt;
   // Leases are short: what is here may have lapsed when the rest comes. So whoever needs many at
   // once asks for all of them.
   const uint64_t missing = std::max(wanted - have, have < next ? next : 0);
   const uint64_t more = missing > pending_ ? missing - pending_ : 0;
-  if (more == 0 && (have >= next || next <= at_once_)) return std::nullopt;
+  urgent = std::min(urgent > have ? urgent - have : 0, pending_ + more);
+  if (more == 0 && urgent <= urgent_ && (have >= next || next <= at_once_)) return std::nullopt;
   pending_ += more;
+  urgent_ = std::max(urgent, urgent_);
   at_once_ = std::max<uint64_t>(next, 1);
-  return RateRequest{more, at_once_, weight};
+  return RateRequest{more, at_once_, weight, urgent_};
 }
 
 bool RateHolder::withdraw() {
   next_ = INT64_MAX;
   if (pending_ == 0) return false;
-  pending_ = 0;
+  pending_ = urgent_ = 0;
   return true;
 }
 
@@ -319,6 +335,7 @@ void RateHolder::on_grant(const RateNotice& notice) {
   next_ = notice.next_mono_ns;
   // Fewer may be pending: the grant was on its way when the wish was withdrawn.
   pending_ -= std::min(pending_, notice.tokens);
+  urgent_ -= std::min(urgent_, notice.tokens);
   if (notice.tokens == 0) return;
   Lease lease{notice.tokens, notice.granted_mono_ns, notice.expires_mono_ns};
   if (notice.once) {

@@ -42,9 +42,9 @@ struct Rate {
 // Below a second less, too: a lease is never shorter than 20 ms.
 //
 // Grants are paced: one every 1/count of the time; what was not wanted can be made up for within
-// 1 % of `per_ns` (at least 5 ms, at most 1 s), more is gone. Who waits is served in order: fewest
-// tokens for his weight first, then longest waiting. Nobody is passed who waits for many at once;
-// nobody starves.
+// 1 % of `per_ns` (at least 5 ms, at most 1 s), more is gone. Who waits is served in order: what is
+// urgent, then fewest tokens for his weight first, then longest waiting. Nobody is passed who waits
+// for many at once. Nobody starves: now and then one is served before those who wait urgently.
 
 struct RateNotice {  // to a holder
   uint32_t holder = 0;
@@ -60,6 +60,7 @@ struct RateRequest {     // to the owner
   uint64_t tokens = 0;   // more than what was requested before; 0: only at_once has changed
   uint64_t at_once = 1;  // fewer in one lease are of no use (the next message has so many bytes)
   uint32_t weight = 1;   // of the holder's share, from now on: ≥ 1
+  uint64_t urgent = 0;   // so many of all that are not granted yet
 };
 
 struct RateReturn {  // to the owner: not used, and not to be used any more; lapsed or not
@@ -104,9 +105,12 @@ class RateOwner {
  private:
   __extension__ typedef __int128 Ticks;  // of time: 1 ns has rate_.count; so nothing is rounded
   static constexpr Ticks kServed = Ticks{1} << 40;
+  // Urgent grants in a row that may go past others.
+  static constexpr uint32_t kUrgentInRow = 15;
 
   struct Share {
     uint64_t wished = 0;     // asked for, not granted
+    uint64_t urgent = 0;     // of those
     uint64_t at_once = 1;    // ≥ 1
     uint64_t weight = 1;     // ≥ 1
     Ticks served = 0;        // kServed for a token at weight 1, whoever got it while it wanted none
@@ -114,6 +118,10 @@ class RateOwner {
     uint64_t granted = 0;    // by the call under way
     uint64_t lump() const { return wished < at_once ? wished : at_once; }
     bool before(const Share& other) const {
+      if ((urgent == 0) != (other.urgent == 0)) return urgent != 0;
+      return served_before(other);
+    }
+    bool served_before(const Share& other) const {
       return served != other.served ? served < other.served : wished_at < other.wished_at;
     }
   };
@@ -144,7 +152,8 @@ class RateOwner {
   int64_t window_since_ = INT64_MIN;
   int64_t next_ = INT64_MAX;
   uint64_t turn_ = 0;
-  Ticks served_ = 0;  // of who was served last, before that
+  uint32_t urgent_in_row_ = 0;
+  Ticks served_ = 0;  // the least of those who waited when somebody was served last
   std::vector<Share> shares_;
 };
 
@@ -161,8 +170,9 @@ class RateHolder {
   }
   // `wanted` are wanted in all, `next` of them at once. What to request now; nothing: what is here
   // or under way will do. It may be called at every change. `weight`: as RateRequest has it.
+  // `urgent`: of those that are wanted.
   [[nodiscard]] std::optional<RateRequest> ask(uint64_t wanted, uint64_t next, int64_t now_mono_ns,
-                                               uint32_t weight = 1);
+                                               uint32_t weight = 1, uint64_t urgent = 0);
   // Nothing is wanted any more. True: the owner must be told so.
   [[nodiscard]] bool withdraw();
   // Appends what must go back to the owner: all that has lapsed, and what is here beyond `keep`.
@@ -195,6 +205,7 @@ class RateHolder {
   Lease once_;                    // for a single take()
   std::vector<RateReturn> owed_;  // of such ones, to be given back
   uint64_t pending_ = 0;          // requested, not granted
+  uint64_t urgent_ = 0;           // of those, as told to the owner
   uint64_t at_once_ = 1;          // as told to the owner
   int64_t next_ = INT64_MAX;
 };

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/engine/add_provider.h"
 #include "tests/engine/small_engine.h"
 
 namespace veredus::sim {
@@ -75,6 +76,33 @@ TEST(OrdersTest, ARetryByRecipientBringsHimForwardAlone) {
   engine.run_to(engine.clock.mono + 10 * kSecond);
   EXPECT_TRUE(engine.taken("r42@d0.sim"));
   EXPECT_EQ(engine.internet.taken, 1u);
+}
+
+// Hosts that were passed over are tried again where the order says so, and nowhere else.
+TEST(OrdersTest, ARetryOfAProviderTriesItsHostsAlone) {
+  SmallEngine engine([](EngineSettings& settings, Faults& faults) {
+    settings.session_limits.connect_ns = 5 * kSecond;
+    settings.host_down_ns = 3600 * kSecond;
+    add_provider(settings).host_down_ns = settings.host_down_ns;
+    faults.first_hosts_silent = true;
+  });
+  // How long one more takes, by a new connection.
+  unsigned number = 0;
+  const auto takes = [&](unsigned domain) {
+    const std::string to = "r" + std::to_string(++number) + "@d" + std::to_string(domain) + ".sim";
+    engine.run_to(engine.clock.mono + 60 * kSecond);
+    const int64_t begun = engine.clock.mono;
+    engine.feed("b" + std::to_string(number), {to});
+    EXPECT_TRUE(engine.run_until([&] { return engine.taken(to); }, 60 * kSecond));
+    return engine.clock.mono - begun;
+  };
+  EXPECT_GT(takes(0), 5 * kSecond);
+  EXPECT_GT(takes(1), 5 * kSecond);
+  EXPECT_LT(takes(0), 5 * kSecond);
+  EXPECT_LT(takes(1), 5 * kSecond);
+  EXPECT_TRUE(over(engine, give(engine, Order::Kind::retry, {.provider = "p"})));
+  EXPECT_LT(takes(1), 5 * kSecond) << "of no provider";
+  EXPECT_GT(takes(0), 5 * kSecond);
 }
 
 // He is out with a lane, whose host does not answer: it holds when he comes back.

@@ -94,6 +94,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"nine_lanes_by_rate_on_three_shards", 3, messages(50), false, 9},
                     Case{"one_lane_by_connections", 1, connections(5)},
                     Case{"own_lanes_by_connections", 1, connections(7), true},
+                    Case{"own_lanes_by_few_connections_on_three_shards", 3, connections(7), true},
+                    Case{"own_lanes_by_connections_on_three_shards", 3, connections(14), true},
                     Case{"nine_lanes_by_connections_on_three_shards", 3, connections(20), false,
                          9}),
     [](const auto& each) { return each.param.name; });

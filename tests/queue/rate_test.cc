@@ -366,6 +366,48 @@ TEST(RateHolder, AsksForAllThatIsNeededAtOnce) {
 }
 
 // Holders whose requests say how much stands behind each get that share.
+// Two holders who want all the time; the one urgently. What each has of the first `count` tokens.
+std::vector<uint64_t> had(uint64_t urgent, uint64_t count) {
+  RateOwner owner = rested({20, kSecond}, 2, 0);
+  std::vector<uint64_t> had(2);
+  Notices notices;
+  owner.request(0, {1000, 1, 1, 0}, 0, notices);
+  owner.request(1, {1000, 1, 1, urgent}, 0, notices);
+  for (int64_t now = 0; had[0] + had[1] < count && now < kMinute; now += kMs) {
+    owner.run(now, notices);
+    for (const RateNotice& notice : notices) had[notice.holder] += notice.tokens;
+    notices.clear();
+  }
+  return had;
+}
+
+TEST(RateOwner, WhatIsUrgentIsServedFirst) {
+  EXPECT_LE(had(10, 12)[0], 2u) << "one may have been granted before it came";
+  EXPECT_GE(had(10, 12)[1], 10u);
+  // … and has had its share then.
+  EXPECT_NEAR(static_cast<double>(had(10, 100)[1]), 50, 2);
+}
+
+TEST(RateOwner, WhatIsNotUrgentHasItsTurnToo) {
+  const std::vector<uint64_t> each = had(1000, 320);
+  EXPECT_GE(each[0], 320 / 16 - 1u);
+  EXPECT_LE(each[0], 320 / 16 + 2u);
+}
+
+TEST(RateHolder, SaysWhatIsUrgent) {
+  RateHolder holder;
+  EXPECT_EQ(holder.ask(5, 1, 0)->urgent, 0u);
+  const auto more = holder.ask(5, 1, 0, 1, 2);
+  ASSERT_TRUE(more);
+  EXPECT_EQ(more->tokens, 0u);
+  EXPECT_EQ(more->urgent, 2u);
+  EXPECT_FALSE(holder.ask(5, 1, 0, 1, 2)) << "said already";
+  holder.on_grant({0, 1, 0, 100, 50, false});
+  EXPECT_FALSE(holder.ask(5, 1, 0, 1, 2)) << "one of them is here";
+  EXPECT_TRUE(holder.take(1, 0));
+  EXPECT_EQ(holder.ask(5, 1, 0, 1, 2)->urgent, 2u);
+}
+
 TEST(RateOwner, SharesByWeight) {
   RateOwner owner({100, kSecond}, 3, 0);
   std::vector<RateNotice> notices;
