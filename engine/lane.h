@@ -172,7 +172,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void policy_changed();
   void policy_settled();
   void take_orders(queue::OrdersPtr orders);
-  void source_changed(uint16_t source, bool missing);
+  void sources_changed();  // one has gone from this host, or is there again
   void announce(std::shared_ptr<const queue::LiveBatch> batch);
   void segment_removed(uint16_t journal, uint32_t segment) {
     store_.segment_removed(journal, segment);
@@ -254,6 +254,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   // lane_policy.cc
   void take_up_policy(Lane& lane);
   void send_outdated_home(Lane& lane);
+  void leave_missing_source(Lane& lane);
   void take_up_some();
   void recount(Lane& lane);
   void recount_loads();

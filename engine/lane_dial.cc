@@ -54,6 +54,7 @@ void Lanes::send_away(smtp::Session& session) {
 // Brings what waits and the sessions together.
 void Lanes::pump(Lane& lane) {
   take_up_policy(lane);
+  leave_missing_source(lane);
   // Recalled slots go back with sessions that were worth their dialling: where a slot goes round
   // many slices, each would else connect, hear of the recall, and leave without having sent
   // anything, for ever.

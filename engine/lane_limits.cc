@@ -7,18 +7,6 @@
 
 namespace veredus {
 
-// What would leave from a source that is missing goes by another, if there is one.
-void Lanes::source_changed(uint16_t source, bool missing) {
-  if (!missing) return;
-  for (Lane* const each : lanes_in_order_) {
-    Lane& lane = *each;
-    if (lane.source != source || lane.waiting.empty()) continue;
-    drop_blocked(lane);
-    lane.waiting.take_all([this](Work& work) { give_back_unsent(work); });
-    give_back_unwanted(lane);
-  }
-}
-
 // -------------------------------------------------------------------------------------------------
 // connections
 
@@ -207,6 +195,7 @@ void Lanes::call_from_lines() {
       // recalled.
       if (const auto waiting = static_cast<uint32_t>(scope->line(Resource::connections).size()))
         limits_.ask_slots(*scope, waiting);
+      // Not now: who idles may just have been called for his tokens.
       if (scope->id.kind != ScopeId::Kind::site && scope->slots.owed() > scope->leaving)
         press(*scope);
     }
@@ -229,7 +218,7 @@ void Lanes::call(Scope& scope, Resource resource, uint64_t most) {
 // or decline it.
 void Lanes::not_waited_for(Scope& scope) {
   if (scope.id.kind != ScopeId::Kind::site) {
-    if (scope.slots.owed() > scope.leaving) relieve(scope);
+    if (scope.slots.owed() > scope.leaving) press(scope);
     return limits_.give_back_slots(scope, limits_.slots_kept(scope));
   }
   Lane* const lane = lane_of(scope.id.of, static_cast<uint16_t>(scope.id.with));

@@ -173,6 +173,18 @@ void Lanes::policy_changed() {
   taking_up_ = 0;
 }
 
+// What would leave from a source that is missing goes by another, if there is one: each lane that
+// comes up sees to that, and all do, a share each turn.
+void Lanes::sources_changed() {
+  taking_up_ = 0;
+}
+
+void Lanes::leave_missing_source(Lane& lane) {
+  if (lane.waiting.empty() || !shard_.exchange.source_missing(lane.source)) return;
+  drop_blocked(lane);
+  lane.waiting.take_all([this](Work& work) { give_back_unsent(work); });
+}
+
 void Lanes::take_up_some() {
   if (taking_up_ == kNotTakingUp) return;
   size_t taken_up = 0;

@@ -208,7 +208,6 @@ void Limits::hear(const PolicyTakenUp& message) {
   if (!settled()) return;
   strict_until_mono_ns_ = shard_.mono_ns + kStrictNs;
   to_apply_ = owned_in_order_.size();  // what was adopted meanwhile, too
-  for (const LimitMessage& unheard : std::exchange(unheard_, {})) hear_settled(unheard);
 }
 
 void Limits::count_unsettled() {
@@ -246,6 +245,11 @@ void Limits::apply_settings(const ScopeId& id, Owned& owned) {
 void Limits::run() {
   for (uint32_t budget = kOwnedPerTurn; settled() && to_apply_ > 0 && budget > 0; --budget)
     in_force(owned_in_order_[--to_apply_]);
+  for (uint32_t budget = kUnheardPerTurn; settled() && !unheard_.empty() && budget > 0; --budget) {
+    const LimitMessage message = unheard_.front();
+    unheard_.pop_front();
+    hear_settled(message);
+  }
   while (!rates_due_.empty() && rates_due_.begin()->first <= shard_.mono_ns) {
     const auto [id, resource] = rates_due_.begin()->second;
     Owned& due = *owned_[id];
@@ -264,7 +268,7 @@ void Limits::run() {
 }
 
 int64_t Limits::next_due_mono_ns() const {
-  if (to_apply_ > 0 && settled()) return shard_.mono_ns;
+  if (settled() && (to_apply_ > 0 || !unheard_.empty())) return shard_.mono_ns;
   int64_t next = rates_due_.empty() ? INT64_MAX : rates_due_.begin()->first;
   for (const auto& [scope, resource] : holding_)
     next = std::min(next, scope->rate(resource)->lapses_mono_ns());
@@ -275,7 +279,7 @@ void Limits::hear(const LimitMessage& message) {
   if (message.resource != Resource::connections) return hear_of_tokens(message);
   if (message.kind == Message::Kind::limit_ask || message.kind == Message::Kind::limit_back ||
       message.kind == Message::Kind::limit_withdraw) {
-    return settled() ? hear_settled(message) : unheard_.push_back(message);
+    return settled() && unheard_.empty() ? hear_settled(message) : unheard_.push_back(message);
   }
   if (message.kind == Message::Kind::limit_adopted) {
     Owned& mine = owned(message.scope);

@@ -195,7 +195,8 @@ class Limits {
   static constexpr int64_t kWeightEveryNs = 50'000'000;  // an owner of slots hears of others
   static constexpr int64_t kStrictNs = 100'000'000;      // owners have heard, and recalled, by then
   using RateId = std::pair<ScopeId, Resource>;
-  static constexpr uint32_t kOwnedPerTurn = 4096, kScopesPerTurn = 8192;  // after a reload
+  static constexpr uint32_t kOwnedPerTurn = 4096, kScopesPerTurn = 8192,
+                            kUnheardPerTurn = 4096;  // after a reload
 
   unsigned owner_of(const ScopeId& id) const;
   Owned& owned(const ScopeId& id);
@@ -235,8 +236,8 @@ class Limits {
   std::vector<uint64_t> taken_up_;  // policy version, by shard
   // Till then what comes free goes back: its owner may have to recall it.
   int64_t strict_until_mono_ns_ = INT64_MIN;
-  unsigned unsettled_ = 0;             // shards that have not taken up the one in force here
-  std::vector<LimitMessage> unheard_;  // until that is so
+  unsigned unsettled_ = 0;            // shards that have not taken up the one in force here
+  std::deque<LimitMessage> unheard_;  // until that is so, and those before it are heard
   std::vector<queue::LeaseNotice> notices_;
   absl::btree_set<std::pair<int64_t, RateId>> rates_due_;  // owned: when more is granted
   std::vector<std::pair<Scope*, Resource>> holding_;       // tokens, which may lapse

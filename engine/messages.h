@@ -64,7 +64,7 @@ struct Message {
     lane_down,        // lane → home
     policy,           // engine → all shards: the rules of sending are new
     policy_taken_up,  // a shard → all shards: its sessions are counted by the new rules
-    source_changed,   // a shard → all shards
+    sources_changed,  // a shard → all shards
     segment_removed,  // home → all shards: whoever has it open lets go of it
     stop,
   };
@@ -253,10 +253,8 @@ struct LimitMessage : Message {
   uint64_t policy_version = 0;  // in force where it comes from
 };
 // A source's address has gone from this host, or is there again.
-struct SourceChanged : Message {
-  SourceChanged() : Message(Kind::source_changed) {}
-  uint16_t source = 0;
-  bool missing = false;
+struct SourcesChanged : Message {
+  SourcesChanged() : Message(Kind::sources_changed) {}
 };
 struct PolicyMessage : Message {
   PolicyMessage() : Message(Kind::policy) {}

@@ -196,12 +196,10 @@ void Shard::hear(Message& message) {
       limits_.hear(static_cast<PolicyTakenUp&>(message));
       if (limits_.settled()) lanes_.policy_settled();
       return;
-    case Message::Kind::source_changed: {
-      const auto& changed = static_cast<SourceChanged&>(message);
-      lanes_.source_changed(changed.source, changed.missing);
+    case Message::Kind::sources_changed:
+      lanes_.sources_changed();
       for (Home& home : homes_) home.wake_all_lanes();
       return;
-    }
     case Message::Kind::site_announced:
       return lanes_.site_announced(static_cast<SiteAnnounced&>(message));
     case Message::Kind::nothing_behind:

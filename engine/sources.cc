@@ -42,10 +42,7 @@ void Sources::look(const SourceSettings& source) {
     report(source, source.address6, lacks & Exchange::kNoIpv6);
   if ((changed & Exchange::kNoAddress) == 0) return;
   for (unsigned shard = 0; shard < shard_.exchange.shards(); ++shard) {
-    auto message = std::make_unique<SourceChanged>();
-    message->source = static_cast<uint16_t>(source.id);
-    message->missing = (lacks & Exchange::kNoAddress) != 0;
-    shard_.exchange.post(shard, std::move(message));
+    shard_.exchange.post(shard, std::make_unique<SourcesChanged>());
   }
 }
 
