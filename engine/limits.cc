@@ -214,7 +214,6 @@ void Limits::count_unsettled() {
   unsettled_ = static_cast<unsigned>(
       std::count_if(taken_up_.begin(), taken_up_.end(),
                     [this](uint64_t version) { return version < shard_.policy->version; }));
-  if (io::is_planted(io::Planted::dials_unsettled)) unsettled_ = 0;
 }
 
 void Limits::apply_settings(const ScopeId& id, Owned& owned) {
@@ -284,6 +283,10 @@ void Limits::hear(const LimitMessage& message) {
   if (message.kind == Message::Kind::limit_adopted) {
     Owned& mine = owned(message.scope);
     mine.slots.adopt(message.from, static_cast<uint32_t>(message.count));
+    if (io::is_planted(io::Planted::adopted_beyond)) {
+      mine.slots.set_limit(mine.slots.granted() + 1, notices_);
+      return notify(message.scope);
+    }
     mine.policy_version = 0;  // what is too much is recalled when all shards count so
     return;
   }

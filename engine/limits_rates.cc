@@ -115,6 +115,8 @@ std::optional<queue::RateKey> Limits::key_of(const ScopeId& id, Owned& owned, Re
 std::unique_ptr<queue::RateOwner> Limits::new_rate(const ScopeId& id, Owned& owned,
                                                    Resource resource, const queue::Rate& rate) {
   const unsigned shards = shard_.exchange.shards();
+  if (io::is_planted(io::Planted::rates_anew))
+    return std::make_unique<queue::RateOwner>(rate, shards, shard_.mono_ns - 2 * rate.per_ns);
   const queue::RateState* before = nullptr;
   if (queue::state_is_kept(rate)) {
     if (const auto key = key_of(id, owned, resource)) before = kept_.find(*key);

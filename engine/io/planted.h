@@ -40,9 +40,10 @@ enum class Planted {
   expiry_unwritten,       // who expires leaves without an outcome
   events_not_kept,        // however long they are to be
   rates_forgotten,        // what rates have granted is not looked for after a start
+  rates_anew,             // … and each begins as if nothing had been granted for long
   rates_of_any_boot,      // … and is believed though a power cut may have taken the last of it
   lowered_limit_kept,     // after a reload a smaller limit is not applied where it is lent from
-  dials_unsettled,        // … connections are begun before all shards count by the new rules
+  adopted_beyond,         // … what sessions bring under a limit is allowed beyond it
   tokens_kept,            // tokens of a rate are used long after their lease is over
   orders_forgotten,       // a start knows of no operator's order
   orders_unseen,          // lanes do not look at orders: what is out goes on

@@ -149,7 +149,7 @@ queue::Rate RuleMaker::rate(Resource resource, uint64_t share) {
   made.count = per_second * seconds;
   // One a second or less: what it has granted is kept over a start.
   if (resource != Resource::byte_rate && share <= 4 && seconds > 1 && one_in(2))
-    made.count = between((seconds + 3) / 4, seconds - 1);
+    made.count = between(1 + seconds / 20, seconds - 1);
   return made;
 }
 

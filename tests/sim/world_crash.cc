@@ -226,7 +226,10 @@ void World::die(bool power_cut) {
   ++internet_.life;
   orders_crashed();
   audit(false);
-  clock_.mono += static_cast<int64_t>(random_.below(60 * kSecond));
+  auto down_ns = static_cast<int64_t>(random_.below(60 * kSecond));
+  // At once: within the interval of a slow rate.
+  if (ruling_ != nullptr && ruling_->random.below(2) == 0) down_ns %= kSecond;
+  clock_.mono += down_ns;
   shards_ = shards_of_next_life();
 }
 
