@@ -205,6 +205,7 @@ void Lanes::call_from_lines() {
       call(*scope, Resource::connections, scope->slots.free());
       // Who stands in line does not ask: what he asked for may have been recalled since.
       limits_.ask_slots(*scope, static_cast<uint32_t>(scope->line(Resource::connections).size()));
+      // Not now: who idles may just have been called for his tokens.
       if (scope->id.kind != ScopeId::Kind::site && scope->slots.owed() > scope->leaving)
         press(*scope);
     }
@@ -227,7 +228,7 @@ void Lanes::call(Scope& scope, Resource resource, uint64_t most) {
 // or decline it.
 void Lanes::not_waited_for(Scope& scope) {
   if (scope.id.kind != ScopeId::Kind::site) {
-    if (scope.slots.owed() > scope.leaving) relieve(scope);
+    if (scope.slots.owed() > scope.leaving) press(scope);
     return limits_.give_back_slots(scope, limits_.slots_kept(scope));
   }
   Lane* const lane = lane_of(scope.id.of, static_cast<uint16_t>(scope.id.with));
