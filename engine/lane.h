@@ -440,7 +440,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   absl::flat_hash_map<std::pair<std::array<uint8_t, 19>, uint16_t>, Down> down_hosts_;
   std::deque<Race> races_;  // in order
   std::vector<Lane*> called_;
-  std::vector<Scope*> pressed_;                 // somebody waits for their slots
+  std::vector<Scope*> pressed_;                 // somebody waits for their slots, here or elsewhere
   absl::btree_multimap<int64_t, Scope*> kept_;  // of tenants: monotonic time until, scope
   uint64_t came_ = 0;                           // so many stood in a line so far
   size_t sessions_open_ = 0;

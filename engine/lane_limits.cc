@@ -144,7 +144,7 @@ void Lanes::stand_in_line(Lane& lane, Scope& scope, Resource resource) {
   using Rank = WaitLine::Rank;
   const bool urgent = lane.waiting.urgent();
   const bool dials = resource == Resource::connections || resource == Resource::connection_rate;
-  const bool without = dials && lane.sessions == 0;
+  const bool without = lane.sessions == 0;
   const Rank rank = urgent && (without || !dials) ? Rank::foremost
                     : without                     ? Rank::without
                     : urgent                      ? Rank::urgent
