@@ -246,7 +246,7 @@ LeaseOwner::Share* LeaseOwner::richest(const Share* but) {
 bool LeaseHolder::take() {
   if (free() == 0) return false;
   ++used_;
-  first_ = false;
+  if (fresh_ > 0) --fresh_;
   return true;
 }
 
@@ -275,15 +275,14 @@ bool LeaseHolder::withdraw() {
 }
 
 uint32_t LeaseHolder::give_back_free(uint32_t keep) {
-  if (free() <= keep) return 0;
-  const uint32_t count = free() - keep;
+  const uint32_t count = std::max(free() - std::min(free(), keep), std::min(free(), owed_));
   gone(count);
-  if (granted_ == 0) first_ = false;
+  fresh_ = std::min(fresh_, free());
   return count;
 }
 
 void LeaseHolder::on_grant(uint32_t count) {
-  if (granted_ == 0 && count > 0) first_ = true;
+  fresh_ += count;
   // Fewer may be pending: the grant was on its way when the wish was withdrawn.
   pending_ -= std::min(pending_, count);
   urgent_ -= std::min(urgent_, count);
@@ -298,10 +297,10 @@ uint32_t LeaseHolder::on_recall(uint32_t count, uint32_t urgent) {
 }
 
 uint32_t LeaseHolder::pay() {
-  // The only slot, not used yet, is kept for one use: where holders take turns, grant and recall
-  // come together, and the slot would travel for ever without doing any work.
-  const uint32_t payable = free() - (first_ ? 1 : 0);
-  const uint32_t count = std::min(owed_, payable);
+  // What was not used yet is kept for one use: where holders take turns, or one is served first
+  // that has more than his share, grant and recall come together, and the slot would travel for
+  // ever without doing any work.
+  const uint32_t count = std::min(owed_, free() - fresh_);
   gone(count);
   return count;
 }

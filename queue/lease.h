@@ -138,11 +138,12 @@ class LeaseHolder {
     used_ += count;
   }
   // Free slots beyond `keep`, to be given back unasked: for a holder that no longer wants them.
+  // What is owed is not kept.
   [[nodiscard]] uint32_t give_back_free(uint32_t keep);
 
   // From the owner. on_recall returns what can be given back at once; the rest follows by
-  // release(). A holder's only slot is not given back before it was used once, or was declined by
-  // give_back_free(0): so who takes a grant up late still gets his turn, but must take or decline
+  // release(). What was granted is not given back before it was used once, or declined by
+  // give_back_free(): so who takes a grant up late still gets his turn, but must take or decline
   // it.
   void on_grant(uint32_t count);
   [[nodiscard]] uint32_t on_recall(uint32_t count, uint32_t urgent = 0);
@@ -169,7 +170,7 @@ class LeaseHolder {
   uint32_t owed_ = 0;      // to be given back as soon as free
   uint32_t hastened_ = 0;  // of those
   uint32_t weight_ = 1;
-  bool first_ = false;  // nothing was had, a grant has come, and none of it was used yet
+  uint32_t fresh_ = 0;  // of those free: granted, and not used yet
 };
 
 }  // namespace veredus::queue

@@ -260,7 +260,8 @@ TEST(LeaseHolder, PaysWhatItOwes) {
   LeaseHolder holder;
   EXPECT_EQ(holder.ask(5)->count, 5u);
   holder.on_grant(5);
-  for (int i = 0; i < 3; ++i) EXPECT_TRUE(holder.take());
+  for (int i = 0; i < 5; ++i) EXPECT_TRUE(holder.take());
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(holder.release(), 0u);
   EXPECT_EQ(holder.on_recall(4), 2u) << "the two free ones";
   EXPECT_EQ(holder.owed(), 2u);
   EXPECT_FALSE(holder.take());
@@ -275,19 +276,23 @@ TEST(LeaseHolder, PaysWhatItOwes) {
   EXPECT_EQ(holder.granted(), 0u);
 }
 
-TEST(LeaseHolder, TheOnlySlotIsUsedOnceBeforeItGoes) {
+// Where one is served first who has more than his share, grants and recalls come together.
+TEST(LeaseHolder, WhatWasGrantedIsUsedOnceBeforeItGoes) {
   LeaseHolder holder;
-  EXPECT_EQ(holder.ask(2)->count, 2u);
+  EXPECT_EQ(holder.ask(3)->count, 3u);
+  holder.on_grant(2);
+  EXPECT_TRUE(holder.take());
   holder.on_grant(1);
-  EXPECT_EQ(holder.on_recall(1), 0u) << "came with the grant";
-  EXPECT_EQ(holder.owed(), 1u);
+  EXPECT_EQ(holder.on_recall(2), 0u) << "came with the grant";
+  EXPECT_EQ(holder.owed(), 2u);
   EXPECT_TRUE(holder.take());
   EXPECT_EQ(holder.release(), 1u);
-  holder.on_grant(1);
-  EXPECT_EQ(holder.on_recall(1), 0u);
-  EXPECT_EQ(holder.give_back_free(0), 1u) << "declined";
+  EXPECT_EQ(holder.owed(), 1u);
+  EXPECT_EQ(holder.give_back_free(5), 1u) << "declined: what is owed is not kept";
   EXPECT_EQ(holder.owed(), 0u);
-  EXPECT_EQ(holder.granted(), 0u);
+  EXPECT_EQ(holder.give_back_free(0), 0u);
+  EXPECT_EQ(holder.release(), 0u);
+  EXPECT_EQ(holder.granted(), 1u);
 }
 
 // Shards around one limit, with messages that take their time. One object a seed; step() does a
