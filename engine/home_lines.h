@@ -8,6 +8,7 @@
 #include "absl/container/inlined_vector.h"
 #include "engine/messages.h"
 #include "engine/policy.h"
+#include "engine/why.h"
 #include "queue/outcome.h"
 #include "queue/record_table.h"
 #include "queue/window_clock.h"
@@ -84,9 +85,9 @@ struct HomeLines {
     std::vector<Slice> slices;  // the next one behind them; none goes
     std::vector<Line> lines;    // by band, then by share
     uint64_t ready = 0;
-    bool active = false;     // stands in active_
-    bool hot = false;        // uses the slices of all shards
-    std::string last_reply;  // to somebody of this home, that put him off; one a turn is noted
+    bool active = false;   // stands in active_
+    bool hot = false;      // uses the slices of all shards
+    KeptReply last_reply;  // to somebody of this home, that put him off; one a turn is noted
     int64_t last_reply_mono_ns = 0;
   };
 };

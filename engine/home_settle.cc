@@ -105,7 +105,7 @@ void Home::settle(const Returned& item, const ReturnedMessage& message, uint16_t
   }
   if (found != lanes_.end() && found->second->last_reply_mono_ns != shard_.mono_ns) {
     found->second->last_reply_mono_ns = shard_.mono_ns;
-    found->second->last_reply = reply_shown(outcome.code, outcome.text);
+    found->second->last_reply.keep(outcome.code, outcome.text);
   }
   postpone(ticket.slot, outcome, delay_ns);
   if (item.verdict.greylisted) record->flags |= kRecordGreylisted;

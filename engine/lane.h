@@ -22,6 +22,7 @@
 #include "engine/smtp/session.h"
 #include "engine/sources.h"
 #include "engine/store.h"
+#include "engine/why.h"
 #include "queue/orders.h"
 #include "queue/site_clock.h"
 #include "queue/window_clock.h"
@@ -124,7 +125,7 @@ class Lane {
   std::string failure_text, failure_mx, failure_address;
   // For whoever asks: what became of recipients here, and the last reply that was no 250.
   uint64_t delivered = 0, deferred = 0, failed = 0, in_doubt = 0;
-  std::string last_reply;
+  KeptReply last_reply;
   int64_t last_reply_mono_ns = 0;
   double bytes = 0;  // moving average of a transaction's content
 

@@ -318,7 +318,7 @@ void Lanes::session_ended(smtp::Session& session, const smtp::Outcome& outcome,
   // host is of no use, and would be dialled for ever.
   if (session.greeted && lane.waiting.empty()) return;
   Counters::add(shard_.counters.connect_failures);
-  lane.last_reply = reply_shown(outcome.code, text);
+  lane.last_reply.keep(outcome.code, text);
   lane.last_reply_mono_ns = shard_.mono_ns;
   if (session.connect_error() == EADDRNOTAVAIL) {
     // Ours is missing, or all its ports are in use: no fault of the host.
