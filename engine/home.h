@@ -124,10 +124,10 @@ class Home final : public queue::JournalListener,
   static constexpr uint64_t kMarksBytesMax = 1u << 30;  // of a file, read at start
   static constexpr uint32_t kRecordsMax = 0xfffe0000;   // what 32-bit slots allow
   // Of a turn; homes on one shard share them.
-  static constexpr uint32_t kDuePerTurn = 2048;         // records taken from the wheel
-  static constexpr uint32_t kActivatedPerTurn = 16384;  // records of new batches
-  static constexpr uint32_t kLoadedPerTurn = 16384;     // records made of what the journal held
-  static constexpr uint64_t kReplaySegmentsMax = 3;     // of 64 MiB, and outcomes behind it
+  static constexpr uint32_t kDuePerTurn = 2048;        // records taken from the wheel
+  static constexpr uint32_t kActivatedPerTurn = 8192;  // records of new batches, or unparked
+  static constexpr uint32_t kLoadedPerTurn = 16384;    // records made of what the journal held
+  static constexpr uint64_t kReplaySegmentsMax = 3;    // of 64 MiB, and outcomes behind it
   static constexpr int64_t kTryAgainNs = 1'000'000'000;
   static constexpr int64_t kWitnessNs = 1'000'000'000;
   static constexpr size_t kCheckpointBytesPerTurn = 64 * 1024;
@@ -200,7 +200,7 @@ class Home final : public queue::JournalListener,
     };
     std::map<uint32_t, Contents> contents;
   };
-  static constexpr uint32_t kOrderedPerTurn = 3072;              // records looked at for orders
+  static constexpr uint32_t kOrderedPerTurn = 2048;              // records looked at for orders
   static constexpr uint32_t kComparedBytesPerTurn = 256 * 1024;  // of pages with their addresses
   static constexpr unsigned kSearchedAgain = 3;
   // home.cc

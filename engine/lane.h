@@ -209,6 +209,8 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   // Lanes that take up new rules, and such as are looked at for it.
   static constexpr size_t kTakenUpPerTurn = 256, kLanesPerTurn = 4096;
   static constexpr size_t kNotTakingUp = SIZE_MAX;
+  // Works that an operator's order holds for: home of one lane's or of many, the rest next turn.
+  static constexpr uint32_t kHeldBackPerTurn = 4096;
   static constexpr size_t kBatchesLookedAt = 4;  // a turn: finished ones are forgotten
 
   // A transaction under way: its works beside what the session needs.
@@ -414,6 +416,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   queue::Entry entry_, entry_again_;
   mail::Rendered rendered_;
   std::vector<smtp::Session*> spent_;  // idle, and have carried as many messages as they may
+  uint32_t held_back_left_ = kHeldBackPerTurn;
   bool more_to_do_ = false;
   bool draining_ = false;
 };
