@@ -159,15 +159,16 @@ class Home final : public queue::JournalListener,
     std::shared_ptr<const queue::LiveBatch> batch;  // null: not committed
     uint64_t number = 0;                            // of the batch
     uint32_t segment = 0, offset = 0, bytes = 0, first_index = 0;
-    uint32_t live = 0;             // with those that are unread
-    uint32_t bytes_each = 0;       // of a recipient, about
-    uint32_t serial = 0;           // no other extent of this process had it
-    queue::SlotFifo dormant;       // its records, until the batch exists
-    std::vector<uint32_t> pages;   // offsets within the extent, ascending
-    bool marked = false;           // some of its recipients may have a mark in marks_
-    bool damaged = false;          // not carried: what could not be read stays where it is
-    uint32_t share = kNoShare;     // of its recipients, but those with a pool of their own
-    int64_t end_mono_ns = 0;       // of their time, likewise; known with the share
+    uint32_t live = 0;              // with those that are unread
+    uint32_t bytes_each = 0;        // of a recipient, about
+    uint32_t serial = 0;            // no other extent of this process had it
+    queue::SlotFifo dormant;        // its records, until the batch exists
+    std::vector<uint32_t> pages;    // offsets within the extent, ascending
+    bool marked = false;            // some of its recipients may have a mark in marks_
+    bool damaged = false;           // not carried: what could not be read stays where it is
+    uint32_t share = kNoShare;      // of its recipients, but those with a pool of their own
+    int64_t end_mono_ns = 0;        // of their time, likewise; known with the share
+    int64_t end_after_mono_ns = 0;  // whatever receiver they have: not sooner; likewise
     std::vector<uint32_t> orders;  // places in orders_ of that version: may hold for its recipients
     uint64_t orders_version = 0;
     std::unique_ptr<queue::Ledger::Run> unread;  // who of it has no record yet
@@ -229,6 +230,10 @@ class Home final : public queue::JournalListener,
   uint32_t tick_at(int64_t mono_ns) const;
   uint32_t share_of(uint32_t budget) const { return std::max(1u, budget / shard_.homes); }
   int64_t expires_mono_ns(uint32_t slot) const;
+  int64_t expires_after_mono_ns(uint32_t slot) const;
+  bool expired(uint32_t slot) const;
+  void reckon_end(Extent& extent) const;
+  void came_up(uint32_t slot);
   int64_t outcome_flush_ns() const;
   // No segment from here on goes: a start, or a reader of events, may need it.
   uint32_t kept_from() const { return std::min(events_from_, journal_.needed_from()); }
@@ -405,7 +410,7 @@ class Home final : public queue::JournalListener,
   int64_t opens_wall_ns(HomeLane& lane, Share& share);
 
   // home_slices.cc
-  int slice_with_room(HomeLane& lane, Line& line);
+  int slice_with_room(HomeLane& lane, Line& line, uint32_t& room);
   int slice_of_source(HomeLane& lane, Line& line, uint16_t source);
   unsigned slice_at(HomeLane& lane, uint16_t source, uint16_t shard);
   void wake_lanes();
@@ -438,6 +443,7 @@ class Home final : public queue::JournalListener,
   void look_at(uint32_t slot, InDoubtWalk& walk);
   void list_in_doubt(uint32_t slot, InDoubtWalk& walk) const;
   void let_go(uint32_t slot, InDoubtQuestion::Action action);
+  static size_t page_at(const Extent& extent, uint32_t offset);
   void place_of(uint32_t slot, queue::Outcome& outcome) const;
   void write(queue::Outcome& outcome, const Extent& extent);
 
