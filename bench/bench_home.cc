@@ -304,6 +304,7 @@ class HomeAlone final : private Exchange::Answers, private io::Wake {
       RouteTold told;
       told.domain_id = ask.domain_id;
       told.expires_mono_ns = INT64_MAX;
+      told.policy_version = shard_.policy->version;
       told.site = sites_[ask.domain_id % sites_.size()];
       home_.route_told(told);
     }

@@ -85,7 +85,7 @@ class Home final : public queue::JournalListener,
   void dispatch();
   void maintain();  // erasure, checkpoints and reclaim
   void flush();
-  // True when dispatch() stopped at its budget, or at a full queue: another turn soon.
+  // dispatch() stopped at its budget, or at a full queue: another turn soon.
   bool more_to_do() const { return more_to_do_ || more_to_load_; }
   int64_t next_due_mono_ns() const;
 
@@ -127,10 +127,10 @@ class Home final : public queue::JournalListener,
   static constexpr uint64_t kMarksBytesMax = 1u << 30;  // of a file, read at start
   static constexpr uint32_t kRecordsMax = 0xfffe0000;   // what 32-bit slots allow
   // Of a turn; homes on one shard share them.
-  static constexpr uint32_t kDuePerTurn = 2048;         // records taken from the wheel
-  static constexpr uint32_t kActivatedPerTurn = 16384;  // records of new batches
-  static constexpr uint32_t kLoadedPerTurn = 16384;     // records made of what the journal held
-  static constexpr uint64_t kReplaySegmentsMax = 3;     // of 64 MiB, and outcomes behind it
+  static constexpr uint32_t kDuePerTurn = 2048;        // records taken from the wheel
+  static constexpr uint32_t kActivatedPerTurn = 8192;  // records of new batches, or unparked
+  static constexpr uint32_t kLoadedPerTurn = 16384;    // records made of what the journal held
+  static constexpr uint64_t kReplaySegmentsMax = 3;    // of 64 MiB, and outcomes behind it
   static constexpr int64_t kTryAgainNs = 1'000'000'000;
   static constexpr int64_t kWitnessNs = 1'000'000'000;
   static constexpr size_t kCheckpointBytesPerTurn = 64 * 1024;
@@ -162,16 +162,17 @@ class Home final : public queue::JournalListener,
     std::shared_ptr<const queue::LiveBatch> batch;  // null: not committed
     uint64_t number = 0;                            // of the batch
     uint32_t segment = 0, offset = 0, bytes = 0, first_index = 0;
-    uint32_t live = 0;             // with those that are unread
-    uint32_t bytes_each = 0;       // of a recipient, about
-    uint32_t serial = 0;           // no other extent of this process had it
-    queue::SlotFifo dormant;       // its records, until the batch exists
-    std::vector<uint32_t> pages;   // offsets within the extent, ascending
-    bool marked = false;           // some of its recipients may have a mark in marks_
-    bool damaged = false;          // not carried: what could not be read stays where it is
-    uint32_t share = kNoShare;     // of its recipients, but those with a pool of their own
-    int64_t end_mono_ns = 0;       // of their time, likewise, …
-    uint64_t end_version = 0;      // … by the policy of that version
+    uint32_t live = 0;              // with those that are unread
+    uint32_t bytes_each = 0;        // of a recipient, about
+    uint32_t serial = 0;            // no other extent of this process had it
+    queue::SlotFifo dormant;        // its records, until the batch exists
+    std::vector<uint32_t> pages;    // offsets within the extent, ascending
+    bool marked = false;            // some of its recipients may have a mark in marks_
+    bool damaged = false;           // not carried: what could not be read stays where it is
+    uint32_t share = kNoShare;      // of its recipients, but those with a pool of their own
+    int64_t end_mono_ns = 0;        // of their time, likewise, …
+    int64_t end_after_mono_ns = 0;  // … whatever receiver they have: not sooner, …
+    uint64_t end_version = 0;       // … by the policy of that version
     std::vector<uint32_t> orders;  // places in orders_ of that version: may hold for its recipients
     uint64_t orders_version = 0;
     std::unique_ptr<queue::Ledger::Run> unread;  // who of it has no record yet
@@ -204,7 +205,7 @@ class Home final : public queue::JournalListener,
     };
     std::map<uint32_t, Contents> contents;
   };
-  static constexpr uint32_t kOrderedPerTurn = 3072;              // records looked at for orders
+  static constexpr uint32_t kOrderedPerTurn = 2048;              // records looked at for orders
   static constexpr uint32_t kComparedBytesPerTurn = 256 * 1024;  // of pages with their addresses
   static constexpr unsigned kSearchedAgain = 3;
   // home.cc
@@ -232,6 +233,10 @@ class Home final : public queue::JournalListener,
   uint32_t tick_at(int64_t mono_ns) const;
   uint32_t share_of(uint32_t budget) const { return std::max(1u, budget / shard_.homes); }
   int64_t expires_mono_ns(uint32_t slot) const;
+  int64_t expires_after_mono_ns(uint32_t slot) const;
+  bool expired(uint32_t slot) const;
+  void reckon_end(Extent& extent) const;
+  void came_up(uint32_t slot);
   int64_t outcome_flush_ns() const;
   // No segment from here on goes: a start, or a reader of events, may need it.
   uint32_t kept_from() const { return std::min(events_from_, journal_.needed_from()); }
@@ -411,7 +416,7 @@ class Home final : public queue::JournalListener,
   int64_t opens_wall_ns(HomeLane& lane, Share& share);
 
   // home_slices.cc
-  int slice_with_room(HomeLane& lane, Line& line);
+  int slice_with_room(HomeLane& lane, Line& line, uint32_t& room);
   int slice_of_source(HomeLane& lane, Line& line, uint16_t source);
   unsigned shards_of_use(HomeLane& lane, uint16_t source) const;
   unsigned slice_at(HomeLane& lane, uint16_t source, uint16_t shard);
@@ -447,6 +452,7 @@ class Home final : public queue::JournalListener,
   void look_at(uint32_t slot, InDoubtWalk& walk);
   void list_in_doubt(uint32_t slot, InDoubtWalk& walk) const;
   void let_go(uint32_t slot, InDoubtQuestion::Action action);
+  static size_t page_at(const Extent& extent, uint32_t offset);
   void place_of(uint32_t slot, queue::Outcome& outcome) const;
   void write(queue::Outcome& outcome, const Extent& extent);
 

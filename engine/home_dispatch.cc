@@ -99,8 +99,9 @@ Home::Dispatched Home::dispatch_domain(HomeLane& lane, Line& line, uint32_t id, 
     return Dispatched::gone_on;
   }
   Ready& ready = *find_ready(domain, line.share, line.band);
-  for (uint32_t burst = kBurst; burst > 0 && budget > 0 && !ready.fifo.empty(); --burst) {
-    const int slice = slice_with_room(lane, line);
+  int slice = -1;
+  for (uint32_t burst = kBurst, room = 0; burst > 0 && budget > 0 && !ready.fifo.empty(); --burst) {
+    if (room == 0) slice = slice_with_room(lane, line, room);
     if (slice < 0) return Dispatched::no_window;
     const uint32_t slot = ready.fifo.pop_front(records_);
     if ((records_[slot].flags & kRecordGone) != 0) {
@@ -118,6 +119,7 @@ Home::Dispatched Home::dispatch_domain(HomeLane& lane, Line& line, uint32_t id, 
       ready.fifo.push_front(records_, slot);
       return Dispatched::queue_full;
     }
+    --room;
     --budget;
   }
   if (ready.fifo.empty()) {
@@ -130,9 +132,9 @@ Home::Dispatched Home::dispatch_domain(HomeLane& lane, Line& line, uint32_t id, 
 queue::Ticket Home::make_ticket(uint32_t slot) const {
   const Record& record = records_[slot];
   const Extent& extent = extents_[record.extent];
-  const auto after = std::upper_bound(extent.pages.begin(), extent.pages.end(), record.offset);
-  const uint32_t page = *(after - 1);
-  const uint32_t page_end = after == extent.pages.end() ? extent.bytes : *after;
+  const size_t at = page_at(extent, record.offset);
+  const uint32_t page = extent.pages[at];
+  const uint32_t page_end = at + 1 == extent.pages.size() ? extent.bytes : extent.pages[at + 1];
   queue::Ticket ticket;
   ticket.slot = slot;
   ticket.batch = static_cast<uint32_t>(extent.number);

@@ -16,6 +16,31 @@ constexpr int64_t kBetweenWalksNs = 1'000'000'000;
 constexpr int64_t kPerRecordNs = 10'000;
 }  // namespace
 
+// When the time of a recipient whose batch exists ends.
+int64_t Home::expires_mono_ns(uint32_t slot) const {
+  const Record& record = records_[slot];
+  return extents_[record.extent].batch->expires_mono_ns(age_policy_of(record),
+                                                        own_expiry_.value(slot));
+}
+
+// Not later than that: cheaper, and nearly always enough to know.
+int64_t Home::expires_after_mono_ns(uint32_t slot) const {
+  const Extent& extent = extents_[records_[slot].extent];
+  const bool known = extent.end_version == shard_.policy->version && own_expiry_.value(slot) == 0;
+  return known ? extent.end_after_mono_ns : 0;
+}
+
+bool Home::expired(uint32_t slot) const {
+  return expires_after_mono_ns(slot) <= shard_.mono_ns && expires_mono_ns(slot) <= shard_.mono_ns;
+}
+
+void Home::reckon_end(Extent& extent) const {
+  const queue::RetryPolicy& strictest = shard_.policy->strictest_retry;
+  extent.end_version = shard_.policy->version;
+  extent.end_mono_ns = extent.batch->expires_mono_ns(strictest, 0);
+  extent.end_after_mono_ns = extent.batch->expires_after_mono_ns(strictest);
+}
+
 // Some record that is due ends then.
 void Home::ends_at(int64_t end_mono_ns) {
   first_end_mono_ns_ = std::min(first_end_mono_ns_, end_mono_ns);

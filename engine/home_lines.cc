@@ -31,8 +31,7 @@ uint32_t Home::share_of_record(uint32_t slot) {
   const queue::LiveBatch& batch = *extent.batch;
   if (extent.share == kNoShare) extent.share = share_number(batch, batch.batch.pool);
   if (extent.end_version != shard_.policy->version) {
-    extent.end_version = shard_.policy->version;
-    extent.end_mono_ns = batch.expires_mono_ns(shard_.policy->strictest_retry, 0);
+    reckon_end(extent);
   }
   ends_at(own_expiry_.value(slot) != 0 ? expires_mono_ns(slot) : extent.end_mono_ns);
   if (const uint32_t own = own_pool_.value(slot); own != 0)

@@ -8,6 +8,7 @@
 #include "absl/container/inlined_vector.h"
 #include "engine/messages.h"
 #include "engine/policy.h"
+#include "engine/why.h"
 #include "queue/outcome.h"
 #include "queue/record_table.h"
 #include "queue/window_clock.h"
@@ -90,7 +91,7 @@ struct HomeLines {
     bool active = false;     // stands in active_
     bool hot = false;        // uses the slices of all shards
     bool told_more = false;  // some lane of it thinks that more waits here
-    std::string last_reply;  // to somebody of this home, that put him off; one a turn is noted
+    KeptReply last_reply;    // to somebody of this home, that put him off; one a turn is noted
     int64_t last_reply_mono_ns = 0;
   };
   // How far the search has come for what is in use no more.

@@ -272,7 +272,7 @@ void Home::unpark_some() {
     const uint32_t slot = unparking_.pop_front(records_);
     if ((records_[slot].flags & kRecordGone) != 0) {
       drop_gone(slot);
-    } else if (expires_mono_ns(slot) <= shard_.mono_ns) {
+    } else if (expired(slot)) {
       expire(slot);
     } else if (!obey(slot)) {
       make_ready(slot, false);

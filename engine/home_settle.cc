@@ -105,18 +105,36 @@ void Home::settle(const Returned& item, const ReturnedMessage& message, uint16_t
   }
   if (found != lanes_.end() && found->second->last_reply_mono_ns != shard_.mono_ns) {
     found->second->last_reply_mono_ns = shard_.mono_ns;
-    found->second->last_reply = reply_shown(outcome.code, outcome.text);
+    found->second->last_reply.keep(outcome.code, outcome.text);
   }
   postpone(ticket.slot, outcome, delay_ns);
   if (item.verdict.greylisted) record->flags |= kRecordGreylisted;
+}
+
+// The page of an extent that an entry lies in. They are about equally long: it is looked for where
+// it should be.
+size_t Home::page_at(const Extent& extent, uint32_t offset) {
+  const std::vector<uint32_t>& pages = extent.pages;
+  const size_t guess =
+      std::min<size_t>(uint64_t{offset} * pages.size() / extent.bytes, pages.size() - 1);
+  const auto ends_behind = [&](size_t at) {
+    return at + 1 == pages.size() || offset < pages[at + 1];
+  };
+  if (pages[guess] <= offset) {
+    if (ends_behind(guess)) return guess;
+    if (ends_behind(guess + 1)) return guess + 1;
+  } else if (pages[guess - 1] <= offset) {
+    return guess - 1;
+  }
+  const auto after = std::upper_bound(pages.begin(), pages.end(), offset);
+  return static_cast<size_t>(after - pages.begin()) - 1;
 }
 
 // Where the recipient's entry lies, and whose it is.
 void Home::place_of(uint32_t slot, queue::Outcome& outcome) const {
   const Record& record = records_[slot];
   const Extent& extent = extents_[record.extent];
-  const uint32_t page =
-      *(std::upper_bound(extent.pages.begin(), extent.pages.end(), record.offset) - 1);
+  const uint32_t page = extent.pages[page_at(extent, record.offset)];
   outcome.batch = extent.number;
   outcome.index = extent.first_index + record.ordinal;
   outcome.segment = extent.segment;
@@ -198,10 +216,11 @@ void Home::postpone(uint32_t slot, queue::Outcome& outcome, int64_t delay_ns) {
   Record& record = records_[slot];
   const Extent& extent = extents_[record.extent];
   queue::Tally& tally = extent.batch->tally;
-  leave_waiting(record, (record.flags & kRecordDeferred) != 0, tally);
+  const bool tried_before = (record.flags & kRecordDeferred) != 0;
+  leave_waiting(record, false, tally);
   constexpr uint8_t kOfLastReply = queue::kRecordInDoubt | kRecordGreylisted;
   record.flags = static_cast<uint8_t>((record.flags & ~kOfLastReply) | kRecordDeferred);
-  tally.deferred_now.fetch_add(1, std::memory_order_relaxed);
+  if (!tried_before) tally.deferred_now.fetch_add(1, std::memory_order_relaxed);
   if (outcome.type == OutcomeType::in_doubt) {
     record.flags |= queue::kRecordInDoubt;
     tally.in_doubt_waiting.fetch_add(1, std::memory_order_relaxed);
@@ -211,7 +230,8 @@ void Home::postpone(uint32_t slot, queue::Outcome& outcome, int64_t delay_ns) {
     Counters::add(shard_.counters.deferred);
   }
   // Waiting beyond the end of its time is of no use: it comes up when that ends.
-  const int64_t left_ns = std::max<int64_t>(0, expires_mono_ns(slot) - shard_.mono_ns);
+  int64_t left_ns = expires_after_mono_ns(slot) - shard_.mono_ns;
+  if (left_ns <= delay_ns) left_ns = std::max<int64_t>(0, expires_mono_ns(slot) - shard_.mono_ns);
   delay_ns = std::min(delay_ns, left_ns);
   outcome.next_due_wall_ns = shard_.wall_ns + std::max<int64_t>(delay_ns, 1);
   write(outcome, extent);

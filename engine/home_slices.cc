@@ -12,13 +12,19 @@ constexpr uint32_t kConnectionsEach = 4;  // that a limit leaves to each shard, 
 }  // namespace
 
 // The source that has had least by its weight, of those with room: what one cannot take goes by
-// the others.
-int Home::slice_with_room(HomeLane& lane, Line& line) {
+// the others. `room`: so many may leave by it before this is asked again.
+int Home::slice_with_room(HomeLane& lane, Line& line, uint32_t& room) {
   const Share& share = share_in_force(line.share);
   const SourcePool* const pool = share.sources;
+  room = 1;
   if (pool == nullptr) return -1;  // it waits for one of that name
-  if (pool->members.size() == 1)
-    return slice_of_source(lane, line, static_cast<uint16_t>(pool->members[0].source));
+  if (pool->members.size() == 1) {
+    const int only = slice_of_source(lane, line, static_cast<uint16_t>(pool->members[0].source));
+    const auto at = static_cast<size_t>(only);
+    if (only >= 0 && (!lane.hot || shard_.exchange.shards() == 1))
+      room = lane.slices[at].window - line.out_of(at);
+    return only;
+  }
   if (pool->sticky) return slice_of_sticky(lane, line, share);
   line.passes.resize(pool->members.size());
   int best = -1;

@@ -126,7 +126,7 @@ void HomeWhy::tell_clock(uint32_t slot, Cause cause, Waiting& item) {
   if (cause != Cause::not_before && domain.lane != nullptr && domain.no_route == nullptr &&
       !domain.lane->last_reply.empty())
     absl::StrAppend(&condition->text,
-                    "; the last such reply of the site: ", domain.lane->last_reply);
+                    "; the last such reply of the site: ", domain.lane->last_reply.shown());
   if (cause == Cause::retry) tell_no_route(domain, item);
   // What will hold him when his time has come.
   const Order* const order = home_.order_for(slot);

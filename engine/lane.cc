@@ -310,7 +310,7 @@ void Lanes::note_outcome(Lane& lane, smtp::Result result, uint16_t code, std::st
                                      : lane.in_doubt);
   if (lane.last_reply_mono_ns == shard_.mono_ns) return;
   lane.last_reply_mono_ns = shard_.mono_ns;
-  lane.last_reply = reply_shown(code, text);
+  lane.last_reply.keep(code, text);
 }
 
 void Lanes::tell_down(const Lane& lane, uint16_t home) {

@@ -22,6 +22,7 @@
 #include "engine/smtp/session.h"
 #include "engine/sources.h"
 #include "engine/store.h"
+#include "engine/why.h"
 #include "queue/orders.h"
 #include "queue/site_clock.h"
 #include "queue/window_clock.h"
@@ -127,7 +128,7 @@ class Lane {
   std::string failure_text, failure_mx, failure_address;
   // For whoever asks: what became of recipients here, and the last reply that was no 250.
   uint64_t delivered = 0, deferred = 0, failed = 0, in_doubt = 0;
-  std::string last_reply;
+  KeptReply last_reply;
   int64_t last_reply_mono_ns = 0;
   double bytes = 0;  // moving average of a transaction's content
 
@@ -216,6 +217,8 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   // Lanes that take up new rules, and such as are looked at for it.
   static constexpr size_t kTakenUpPerTurn = 256, kLanesPerTurn = 4096;
   static constexpr size_t kNotTakingUp = SIZE_MAX;
+  // Works that an operator's order holds for: home of one lane's or of many, the rest next turn.
+  static constexpr uint32_t kHeldBackPerTurn = 4096;
   static constexpr size_t kBatchesLookedAt = 4;  // a turn: finished ones are forgotten
   static constexpr int64_t kForgettingEveryNs = 100'000'000;
   static constexpr size_t kForgettingLookedAt = 256;
@@ -449,6 +452,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   queue::Entry entry_, entry_again_;
   mail::Rendered rendered_;
   std::vector<smtp::Session*> spent_;  // idle, and have carried as many messages as they may
+  uint32_t held_back_left_ = kHeldBackPerTurn;
   bool more_to_do_ = false;
   bool draining_ = false;
 };

@@ -10,6 +10,7 @@
 namespace veredus {
 
 void Lanes::deliver() {
+  held_back_left_ = kHeldBackPerTurn;
   free_places();
   take_up_some();
   while (!again_.empty() && again_.begin()->first <= shard_.mono_ns) {

@@ -55,6 +55,10 @@ void Lanes::expire(Work& work) {
 // an idle session. False: nothing may go now, the session goes on idling.
 bool Lanes::offer_next(Lane& lane, smtp::Session& session) {
   while (LaneQueue::Tenant* const tenant = lane.waiting.choose()) {
+    if (held_back_left_ == 0) {
+      list(lane);
+      break;
+    }
     if (shut(lane, *tenant)) continue;
     size_t allowed = recipients_allowed(lane);
     if (allowed == 0) break;
@@ -72,6 +76,7 @@ bool Lanes::offer_next(Lane& lane, smtp::Session& session) {
       continue;
     }
     if (held_back(lane, *work)) {
+      --held_back_left_;
       lane.waiting.charge(*tenant, 0);
       continue;
     }
@@ -319,7 +324,7 @@ void Lanes::session_ended(smtp::Session& session, const smtp::Outcome& outcome,
   // host is of no use, and would be dialled for ever.
   if (session.greeted && lane.waiting.empty()) return;
   Counters::add(shard_.counters.connect_failures);
-  lane.last_reply = reply_shown(outcome.code, text);
+  lane.last_reply.keep(outcome.code, text);
   lane.last_reply_mono_ns = shard_.mono_ns;
   if (session.connect_error() == EADDRNOTAVAIL) {
     // Ours is missing, or all its ports are in use: no fault of the host.

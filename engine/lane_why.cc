@@ -380,9 +380,9 @@ void LaneWhy::no_connection(Lane& lane, Found& found) {
     condition.clears_mono_ns = lane.no_growth_until_mono_ns;
   } else if (pauses && lane.sessions > lane.dialling + lane.closing) {
     condition.what = "no_growth";
-    condition.text =
-        absl::StrCat("a further connection was refused while ",
-                     lane.sessions - lane.dialling - lane.closing, " work: ", lane.last_reply);
+    condition.text = absl::StrCat("a further connection was refused while ",
+                                  lane.sessions - lane.dialling - lane.closing,
+                                  " work: ", lane.last_reply.shown());
     condition.origin = origin_in(*lane.provider, "host_down", "smtp.host_down");
     condition.clears_mono_ns = lane.no_growth_until_mono_ns;
   } else if (lane.hosts_asked > 0) {

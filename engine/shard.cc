@@ -8,7 +8,7 @@ namespace {
 constexpr uint32_t kTimersPerTurn = 4096;
 // Recipients taken in within one turn, as bytes of their frames: what comes behind waits for the
 // next one.
-constexpr size_t kAppendedPerTurn = 256 * 1024;
+constexpr size_t kAppendedPerTurn = 64 * 1024;
 constexpr int64_t kLoadEveryNs = 100'000'000;
 constexpr double kSaturated = 0.9;
 constexpr int64_t kSleepMaxNs =

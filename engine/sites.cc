@@ -147,7 +147,7 @@ void SiteLists::tell(const Sums& sums, SitesAnswer& answer) {
       state.down_until_mono_ns = std::max(state.down_until_mono_ns, lane->clock.until_ns());
     if (lane->last_reply_mono_ns > state.last_reply_mono_ns) {
       state.last_reply_mono_ns = lane->last_reply_mono_ns;
-      state.last_reply = lane->last_reply;
+      state.last_reply = lane->last_reply.shown();
     }
     lane_why_.explain_next(*lane, state.conditions);
   }

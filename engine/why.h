@@ -101,6 +101,20 @@ std::string rate_text(const queue::Rate& rate);
 // somebody may have asked us to forget; not longer than kReplyShownMax.
 std::string reply_shown(uint16_t code, std::string_view text);
 inline constexpr size_t kReplyShownMax = 300;
+// A reply for whoever will ask: kept as it came, for each turn brings some and hardly anybody asks.
+class KeptReply {
+ public:
+  void keep(uint16_t code, std::string_view text) {
+    code_ = code;
+    text_ = text.substr(0, kReplyShownMax);
+  }
+  bool empty() const { return code_ == 0 && text_.empty(); }
+  std::string shown() const { return reply_shown(code_, text_); }
+
+ private:
+  uint16_t code_ = 0;
+  std::string text_;
+};
 // A suspension, or what else an operator has ordered. `mono_ns`, `wall_ns`: now.
 Condition condition_of(const queue::Order& order, int64_t mono_ns, int64_t wall_ns);
 

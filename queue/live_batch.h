@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -110,6 +111,13 @@ struct LiveBatch {
     return taken_up.mono_ns + lifetime -
            age_on_load_ns(policy, lifetime, batch.accepted_wall_ns, taken_up.last_wall_ns,
                           taken_up.wall_ns);
+  }
+  // No recipient's time without an `expires` of its own ends sooner, by whatever policy whose
+  // maximum age is not below that one's.
+  int64_t expires_after_mono_ns(const RetryPolicy& strictest) const {
+    const int64_t lifetime = lifetime_ns(strictest, batch.accepted_wall_ns, batch.expires_wall_ns);
+    const int64_t by_clock = taken_up.wall_ns - batch.accepted_wall_ns;
+    return taken_up.mono_ns + lifetime - std::clamp<int64_t>(by_clock, 0, lifetime);
   }
 };
 

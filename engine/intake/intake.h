@@ -31,7 +31,7 @@ struct IntakeSettings {
   uint64_t waiting_max = 50'000'000;
   uint64_t small_bytes = 1u << 20;  // a batch up to this goes as one request to one shard: one sync
   uint64_t extent_bytes = 512u << 10;  // of a large batch; the extents go round all shards
-  uint32_t extent_recipients = 8192;
+  uint32_t extent_recipients = 4096;   // a shard makes records of one in a turn
   uint32_t refusals_in_answer = 1000;
   uint32_t batches_max =
       1'000'000;  // remembered (idempotency); at the maximum new ones are refused (503)
