@@ -101,6 +101,7 @@ struct Scope {
   std::array<WaitLine, kResources> lines;
   std::array<uint64_t, kResources> limited_since{};  // version of the rules, by Resource
   uint32_t leaving = 0;                              // of the sessions that hold a slot: told to go
+  uint32_t from_before = 0;                          // of the slots used: since before a reload
   bool rated = false;                                // stands in Limits::rated_
   bool changed = false;                              // stands in Limits::changed_
 
@@ -171,7 +172,6 @@ class Limits {
     std::array<std::unique_ptr<queue::RateOwner>, kResources> rates;
     std::array<int64_t, kResources> due = {INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX};
   };
-  static constexpr int64_t kStrictNs = 100'000'000;  // owners have heard, and recalled, by then
   using RateId = std::pair<ScopeId, Resource>;
   static constexpr uint32_t kOwnedPerTurn = 4096, kScopesPerTurn = 8192;  // after a reload
 
@@ -207,10 +207,8 @@ class Limits {
   std::vector<ScopeId> owned_in_order_;
   size_t to_apply_ = 0;  // of owned_in_order_: have not heard of the policy in force yet
   std::vector<Scope*> scopes_in_order_;
-  size_t given_back_ = 0;           // of these: what is free, since the policy changed
-  std::vector<uint64_t> taken_up_;  // policy version, by shard
-  // Till then what comes free goes back: its owner may have to recall it.
-  int64_t strict_until_mono_ns_ = INT64_MIN;
+  size_t given_back_ = 0;              // of these: what is free, since the policy changed
+  std::vector<uint64_t> taken_up_;     // policy version, by shard
   unsigned unsettled_ = 0;             // shards that have not taken up the one in force here
   std::vector<LimitMessage> unheard_;  // until that is so
   std::vector<queue::LeaseNotice> notices_;
