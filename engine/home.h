@@ -382,6 +382,7 @@ class Home final : public queue::JournalListener,
   std::vector<queue::Order> orders_in_force() const;
   const queue::Order* order_for(uint32_t slot);
   bool fits_here(const queue::Order& order, uint32_t domain, const queue::LiveBatch& batch);
+  bool site_is_known(const Domain& domain) const;
   const queue::Order* suspension_of(HomeLane& lane, const Line& line, uint16_t source);
   bool obey(uint32_t slot);
   void park(uint32_t slot, uint64_t number);

@@ -178,13 +178,18 @@ const Order* Home::order_for(uint32_t slot) {
   return nullptr;
 }
 
+// By the rules in force.
+bool Home::site_is_known(const Domain& domain) const {
+  return domain.lane != nullptr && domain.policy_version == shard_.policy->version;
+}
+
 bool Home::fits_here(const Order& order, uint32_t domain_id, const queue::LiveBatch& batch) {
   const Domain& domain = domains_[domain_id];
   if (!holds_for(order, batch) || !order.in_force(shard_.wall_ns)) return false;
   if (asks_domain(order.filter) && !fits_domain(order.filter, domain.name)) return false;
   if (!asks_site(order.filter)) return true;
   // Its site is not known yet: it is looked at again when it is.
-  if (domain.lane == nullptr) return false;
+  if (!site_is_known(domain)) return false;
   return fits_site(order.filter, domain.lane->site->key, provider_of(*domain.lane).name);
 }
 
@@ -410,11 +415,12 @@ void Home::carry_out(uint32_t slot, const Order& order) {
 }
 
 // After a start nobody's site is known before he comes up, nor that an order by site or provider
-// holds for him: so it is asked for. Of a domain that has no route none does.
+// holds for him; after a reload it may be another one. So it is asked for. Of a domain that has no
+// route none does.
 void Home::seek_site(uint32_t slot) {
   const Record& record = records_[slot];
   Domain& domain = domains_[record.domain];
-  if (domain.lane != nullptr || domain.sought || domain.route == RouteState::failed) return;
+  if (site_is_known(domain) || domain.sought || domain.route == RouteState::failed) return;
   const Extent& extent = extents_[record.extent];
   if (extent.batch == nullptr) return;
   const bool wanted =
@@ -426,6 +432,7 @@ void Home::seek_site(uint32_t slot) {
   if (!wanted) return;
   domain.sought = true;
   ++sought_;
+  if (domain.lane != nullptr) return leave_route(record.domain);
   list_domain(record.domain);
 }
 

@@ -33,6 +33,8 @@ void Home::wake_lanes() {
 void Home::policy_changed() {
   ends_at(shard_.mono_ns);
   wake_all_lanes();
+  // Sites that a sweep for orders has looked at may be others now.
+  if (sweep_.stage != Sweep::Stage::none) begin_sweep();
 }
 
 void Home::wake_all_lanes() {

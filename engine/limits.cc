@@ -128,11 +128,16 @@ uint32_t Limits::weight_to_tell(Scope& scope) {
 }
 
 void Limits::release_slot(Scope& scope) {
-  if (const uint32_t back = scope.slots.release())
-    send(Message::Kind::limit_back, scope.owner, scope.id, back);
+  const uint32_t back = scope.slots.release();
+  if (back > 0) send(Message::Kind::limit_back, scope.owner, scope.id, back);
   // What it has goes by the weights of those who still wait.
   ask_slots(scope, 0);
-  if (!settled() || shard_.mono_ns < strict_until_mono_ns_) give_back_slots(scope);
+  // What was in use before a reload goes back, once: its owner knows whether that is too much now.
+  const bool from_before = scope.from_before > 0;
+  if (from_before) --scope.from_before;
+  if (!settled()) give_back_slots(scope);
+  if (from_before && back == 0 && scope.slots.free() > 0)
+    give_back_slots(scope, scope.slots.free() - 1);
   if (!scope.line(Resource::connections).empty()) changed(scope);
 }
 
@@ -191,7 +196,11 @@ void Limits::policy_changed() {
 // What is free was lent by the former sums: whoever adopts more elsewhere does not know of it.
 bool Limits::taken_up() {
   const size_t end = std::min(scopes_in_order_.size(), given_back_ + kScopesPerTurn);
-  for (; given_back_ < end; ++given_back_) give_back_slots(*scopes_in_order_[given_back_]);
+  for (; given_back_ < end; ++given_back_) {
+    Scope& each = *scopes_in_order_[given_back_];
+    give_back_slots(each);
+    each.from_before = each.slots.used();
+  }
   if (given_back_ < scopes_in_order_.size()) return false;
   for (unsigned shard = 0; shard < shard_.exchange.shards(); ++shard) {
     auto message = std::make_unique<PolicyTakenUp>();
@@ -206,7 +215,6 @@ void Limits::hear(const PolicyTakenUp& message) {
   taken_up_[message.from] = message.version;
   count_unsettled();
   if (!settled()) return;
-  strict_until_mono_ns_ = shard_.mono_ns + kStrictNs;
   to_apply_ = owned_in_order_.size();  // what was adopted meanwhile, too
 }
 

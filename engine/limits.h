@@ -123,6 +123,7 @@ struct Scope {
   int64_t weight_told_mono_ns = INT64_MIN;           // of those who wait for slots
   int64_t called_mono_ns = INT64_MIN;                // a tenant's, for its slots: somebody, last
   bool kept = false;                                 // a tenant's: stands in Lanes::kept_
+  uint32_t from_before = 0;                          // of the slots used: since before a reload
   bool rated = false;                                // stands in Limits::rated_
   bool changed = false;                              // stands in Limits::changed_
 
@@ -193,7 +194,6 @@ class Limits {
     std::array<int64_t, kResources> due = {INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX};
   };
   static constexpr int64_t kWeightEveryNs = 50'000'000;  // an owner of slots hears of others
-  static constexpr int64_t kStrictNs = 100'000'000;      // owners have heard, and recalled, by then
   using RateId = std::pair<ScopeId, Resource>;
   static constexpr uint32_t kOwnedPerTurn = 4096, kScopesPerTurn = 8192,
                             kUnheardPerTurn = 4096;  // after a reload
@@ -232,10 +232,8 @@ class Limits {
   std::vector<ScopeId> owned_in_order_;
   size_t to_apply_ = 0;  // of owned_in_order_: have not heard of the policy in force yet
   std::vector<Scope*> scopes_in_order_;
-  size_t given_back_ = 0;           // of these: what is free, since the policy changed
-  std::vector<uint64_t> taken_up_;  // policy version, by shard
-  // Till then what comes free goes back: its owner may have to recall it.
-  int64_t strict_until_mono_ns_ = INT64_MIN;
+  size_t given_back_ = 0;             // of these: what is free, since the policy changed
+  std::vector<uint64_t> taken_up_;    // policy version, by shard
   unsigned unsettled_ = 0;            // shards that have not taken up the one in force here
   std::deque<LimitMessage> unheard_;  // until that is so, and those before it are heard
   std::vector<queue::LeaseNotice> notices_;

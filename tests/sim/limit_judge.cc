@@ -30,6 +30,10 @@ bool same_rate_span(const queue::Rate& a, const queue::Rate& b) {
   return a.limited() && b.limited() && a.per_ns == b.per_ns;
 }
 
+std::string domain_of(const std::string& address) {
+  return address.substr(address.find('@') + 1);
+}
+
 bool of_all_sites(const std::string& scope) {
   return scope.starts_with("source ") || scope == "the whole";
 }
@@ -89,7 +93,8 @@ bool LimitJudge::provider_is_known(const Rules& rules, const Connection& connect
 
 std::vector<std::string> LimitJudge::providers_of(const Transaction& transaction) const {
   std::vector<std::string> names;
-  const Connection& on = connection(transaction.connection);
+  Connection on = connection(transaction.connection);
+  if (!transaction.to.empty()) on.domain = domain_of(transaction.to.front());
   for (const Rules* const rules : obeyed(transaction.sent_mono_ns, transaction.sent_mono_ns)) {
     const int provider = provider_of(*rules, on.domain, on.site);
     names.push_back(provider < 0 ? "" : rules->providers[static_cast<size_t>(provider)].name);
@@ -140,7 +145,7 @@ void LimitJudge::recipient(uint64_t number, const std::string& to, bool accepted
   Transaction& transaction = transactions_[current->second];
   Connection& connection = connections_[number - 1];
   if (connection.domain.empty()) {
-    connection.domain = to.substr(to.find('@') + 1);
+    connection.domain = domain_of(to);
     connection.domain_mono_ns = transaction.sent_mono_ns;
   }
   if (transaction.to.empty()) transaction.tenant = tenant_of_(to);
@@ -240,13 +245,22 @@ LimitJudge::Collected LimitJudge::collect() const {
   Collected all;
   for (const Connection& connection : connections_) {
     if (connection.opened == 0) continue;
-    const auto scopes = [&](const Rules& rules) { return scopes_under(rules, connection); };
+    const auto scopes = [&](const Rules& rules) {
+      std::vector<NamedLimits> found = scopes_under(rules, connection);
+      const std::vector<std::string> counted = counted_in(rules, connection);
+      std::erase_if(found, [&](const NamedLimits& scope) {
+        return std::find(counted.begin(), counted.end(), scope.name) == counted.end();
+      });
+      return found;
+    };
     add_tokens({connection.opened_mono_ns, 1, connection.life}, Resource::connection_rate, scopes,
                all);
   }
   for (const Transaction& transaction : transactions_) {
     if (transaction.to.empty()) continue;
-    const Connection& on = connection(transaction.connection);
+    // A session may have carried mail of other domains before: by other rules it may not now.
+    Connection on = connection(transaction.connection);
+    on.domain = domain_of(transaction.to.front());
     const auto of_tenant = [&](const Rules& rules) {
       return tenant_scope_of(rules, provider_of(rules, on.domain, on.site), on.site,
                              transaction.tenant);
