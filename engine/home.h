@@ -408,11 +408,9 @@ class Home final : public queue::JournalListener,
   void expire_ready();
   void settle_in_place(uint32_t slot, queue::Outcome& outcome);
 
-  // home_rules.cc
+  // home_rules.cc, home_windows.cc
   const Provider& provider_of(HomeLane& lane) const;
   Share& share_in_force(uint32_t number);
-
-  // home_windows.cc
   bool shut(HomeLane& lane, const Line& line);
   int64_t opens_wall_ns(HomeLane& lane, Share& share);
 
