@@ -532,7 +532,8 @@ class Home final : public queue::JournalListener,
   queue::SlotFifo unparking_;
   Sweep sweep_;
   AddressSearch search_;  // of the sweep
-  // Out with a lane, and to be given up by an order that names the recipient: slot, order.
+  // Out with a lane, and to be given up by an order; when it comes back the order may not be found
+  // by the address, which is on the disk, or the site, which may be another: slot, order.
   absl::flat_hash_map<uint32_t, uint64_t> called_back_;
   uint32_t sought_ = 0;                    // domains
   std::string order_text_;                 // scratch

@@ -389,7 +389,6 @@ void Home::address_known(const AddressSearch::Named& who, std::string_view addre
         !fits_here(order, record->domain, *extent.batch))
       continue;
     if (order.kind != Kind::retry) {
-      if (record->state == RecordState::ticketed) called_back_[who.slot] = order.number;
       return carry_out(who.slot, order);
     }
     if (record->state == RecordState::waiting) sweep_.retried.insert(who.slot);
@@ -402,6 +401,7 @@ void Home::carry_out(uint32_t slot, const Order& order) {
   if (record.state == RecordState::ticketed) {
     if ((record.flags & kRecordCancelled) != 0) return;
     record.flags |= kRecordCancelled;
+    called_back_[slot] = order.number;
     ++being_cancelled_;
     return;
   }
