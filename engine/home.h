@@ -106,8 +106,7 @@ class Home final : public queue::JournalListener,
   uint32_t next_marks() const { return old_marks_.empty() ? 1 : old_marks_.back() + 1; }
   // The first segment that is kept for readers of events; from there on all are there.
   uint32_t events_from() const { return events_from_; }
-  // No segment can be made for intake: the disk is full or fails, or the spool has come to its
-  // limit.
+  // No segment can be made for intake: the disk is full or fails, or the spool is at its limit.
   bool short_of_space() const { return !journal_.healthy() || journal_.at_bytes_max(); }
   // That, but not for long: what was kept for readers of events gives way.
   bool makes_room() const;
