@@ -247,14 +247,17 @@ void Home::came_back_for(uint32_t slot, uint64_t number) {
 
 // Was out when that was ordered, or when somebody asked to be forgotten, and has come back.
 void Home::give_up_returned(uint32_t slot) {
+  const auto ends = [](const Order* each) {
+    return each != nullptr && (each->kind == Kind::cancel || each->kind == Kind::expire);
+  };
   const Order* order = order_for(slot);
   if (const auto named = called_back_.find(slot); named != called_back_.end()) {
     const auto given = given_.find(named->second);
-    if (order == nullptr && given != given_.end()) order = &given->second.order;
+    // Others may hold for him, too: such as suspend, or try again.
+    if (!ends(order) && given != given_.end()) order = &given->second.order;
     called_back_.erase(named);
   }
-  const bool ordered =
-      order != nullptr && (order->kind == Kind::cancel || order->kind == Kind::expire);
+  const bool ordered = ends(order);
   if (records_[slot].state != RecordState::ticketed)  // in doubt, and in a list again
     return ordered ? carry_out(slot, *order) : cancel(slot);
   if (!ordered) return finish_cancelled(slot);
