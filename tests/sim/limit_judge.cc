@@ -91,17 +91,6 @@ bool LimitJudge::provider_is_known(const Rules& rules, const Connection& connect
                      [](const Provider& provider) { return provider.domains.empty(); });
 }
 
-std::vector<std::string> LimitJudge::providers_of(const Transaction& transaction) const {
-  std::vector<std::string> names;
-  Connection on = connection(transaction.connection);
-  if (!transaction.to.empty()) on.domain = domain_of(transaction.to.front());
-  for (const Rules* const rules : obeyed(transaction.sent_mono_ns, transaction.sent_mono_ns)) {
-    const int provider = provider_of(*rules, on.domain, on.site);
-    names.push_back(provider < 0 ? "" : rules->providers[static_cast<size_t>(provider)].name);
-  }
-  return names;
-}
-
 std::vector<NamedLimits> LimitJudge::scopes_under(const Rules& rules,
                                                   const Connection& connection) const {
   std::vector<NamedLimits> scopes =

@@ -51,9 +51,6 @@ class LimitJudge final : public Watcher {
   // All rules that may have been obeyed at some moment between these.
   std::vector<const Rules*> obeyed(int64_t from_mono_ns, int64_t to_mono_ns) const;
   std::vector<size_t> obeyed_epochs(int64_t from_mono_ns, int64_t to_mono_ns) const;
-  // Names of the providers that may have held then for a transaction; "" for none.
-  std::vector<std::string> providers_of(const Transaction& transaction) const;
-
   // Everything that was too much.
   std::vector<std::string> judge() const;
 
