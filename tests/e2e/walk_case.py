@@ -65,11 +65,11 @@ class Case(unittest.TestCase):
             self.assertLess(time.monotonic(), end, what)
             time.sleep(0.05)
 
-    def settled_events(self, query, count):
+    def settled_events(self, query, count, wanted=lambda event: True):
         """The events, once there are so many: they wait for the disk, tallies do not."""
         end = time.monotonic() + 10
         while True:
-            events = self.walk.events(query)
+            events = [e for e in self.walk.events(query) if wanted(e)]
             if len(events) >= count or time.monotonic() > end:
                 self.assertEqual(len(events), count)
                 return events

@@ -315,10 +315,8 @@ class InDoubtHeld(Case):
         self.assertEqual((after["in_doubt"], after["delivered"], after["failed"]),
                          (0, count - 1, 1), after)
         self.assertEqual(self.listed(), [])
-        def decided():
-            return {e["index"]: e for e in self.walk.events() if e.get("rule") == "operator"}
-        self.wait_until("an event of each decision", lambda: len(decided()) == len(held))
-        by_hand = decided()
+        decided = self.settled_events("", len(held), lambda e: e.get("rule") == "operator")
+        by_hand = {e["index"]: e for e in decided}
         self.assertEqual(by_hand[first]["flags"], ["assumed"])
         self.assertEqual((by_hand[second]["type"], by_hand[third]["type"]), ("failed", "in_doubt"))
         # What was decided holds after a restart, too.
