@@ -30,9 +30,7 @@ uint32_t Home::share_of_record(uint32_t slot) {
   Extent& extent = extents_[records_[slot].extent];
   const queue::LiveBatch& batch = *extent.batch;
   if (extent.share == kNoShare) extent.share = share_number(batch, batch.batch.pool);
-  if (extent.end_version != shard_.policy->version) {
-    reckon_end(extent);
-  }
+  if (extent.end_version != shard_.policy->version) reckon_end(extent);
   ends_at(own_expiry_.value(slot) != 0 ? expires_mono_ns(slot) : extent.end_mono_ns);
   if (const uint32_t own = own_pool_.value(slot); own != 0)
     return share_number(batch, pool_names_[own - 1]);

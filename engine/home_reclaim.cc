@@ -261,7 +261,7 @@ void Home::carry_extent(const Reclaim::Wanted& wanted, const ExtentReader::Got& 
   uint32_t checked = 0;  // offset of the page that was checked last
   for (const auto& [ordinal, slot] : waiting) {
     const uint32_t offset = records_[slot].offset;
-    const uint32_t page = *(std::upper_bound(extent.pages.begin(), extent.pages.end(), offset) - 1);
+    const uint32_t page = extent.pages[page_at(extent, offset)];
     const absl::StatusOr<uint32_t> length = queue::page_length(got.payload, page);
     if (!length.ok()) return cannot_carry(from, length.status());
     const std::string_view bytes = got.payload.substr(page, *length);

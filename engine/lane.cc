@@ -241,6 +241,12 @@ void Lanes::give_back_unsent(Work& work, uint64_t order) {
   free_work(work);
 }
 
+// All that waits, unsent.
+void Lanes::give_back_waiting(Lane& lane) {
+  drop_blocked(lane);
+  lane.waiting.take_all([this](Work& work) { give_back_unsent(work); });
+}
+
 std::unique_ptr<ReturnedMessage> Lanes::take_returned(unsigned home) {
   return std::move(returned_[home]);
 }
@@ -327,10 +333,7 @@ void Lanes::tell_down(const Lane& lane, uint16_t home) {
 
 void Lanes::drain() {
   draining_ = true;
-  for (Lane* const lane : lanes_in_order_) {
-    drop_blocked(*lane);
-    lane->waiting.take_all([this](Work& work) { give_back_unsent(work); });
-  }
+  for (Lane* const lane : lanes_in_order_) give_back_waiting(*lane);
   for (smtp::Session& session : session_slab_) {
     if (session.place == nullptr) continue;
     if (session.dialogue().unsettled() == 0) session.leave();

@@ -248,6 +248,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void free_work(Work& work);
   Returned& give_back(Work& work);
   void give_back_unsent(Work& work, uint64_t order = 0);
+  void give_back_waiting(Lane& lane);
   void text_of(const Work& work, Returned& item, std::string_view text, std::string_view mx,
                std::string_view address);
   void fail_waiting(Lane& lane);

@@ -56,6 +56,16 @@ static io::Endpoint endpoint_of(const dns::IpAddress& address, uint16_t port) {
   return endpoint;
 }
 
+static smtp::Verdict no_way_to_host(std::string_view rule) {
+  smtp::Verdict verdict;
+  verdict.result = smtp::Result::later;
+  verdict.scope = smtp::Scope::host;
+  verdict.kind = smtp::Kind::soft;
+  verdict.bounce_class = smtp::BounceClass::routing_errors;
+  verdict.rule = rule;
+  return verdict;
+}
+
 void Lanes::addresses_known(Lane& lane, uint16_t host, const dns::Addresses& addresses) {
   assert(lane.hosts_asked > 0);
   --lane.hosts_asked;
@@ -65,11 +75,7 @@ void Lanes::addresses_known(Lane& lane, uint16_t host, const dns::Addresses& add
                            : std::min(lane.resolved_until_mono_ns, addresses.expires_mono_ns);
   lane.failure_mx = mx.name;
   lane.failure_address.clear();
-  smtp::Verdict verdict;
-  verdict.result = smtp::Result::later;
-  verdict.scope = smtp::Scope::host;
-  verdict.kind = smtp::Kind::soft;
-  verdict.bounce_class = smtp::BounceClass::routing_errors;
+  smtp::Verdict verdict = no_way_to_host("");
   if (addresses.status != dns::AddressStatus::ok) {
     verdict.rule =
         addresses.status == dns::AddressStatus::none ? "mx-without-address" : "dns-temporary";
@@ -194,13 +200,7 @@ void Lanes::pass_over(const Lane& lane, const io::Endpoint& host) {
 }
 
 void Lanes::note_family(Lane& lane, std::string_view text) {
-  smtp::Verdict verdict;
-  verdict.result = smtp::Result::later;
-  verdict.scope = smtp::Scope::host;
-  verdict.kind = smtp::Kind::soft;
-  verdict.bounce_class = smtp::BounceClass::routing_errors;
-  verdict.rule = "address-family";
-  note_failure(lane, verdict, text, "4.4.4");
+  note_failure(lane, no_way_to_host("address-family"), text, "4.4.4");
 }
 
 void Lanes::note_failure(Lane& lane, smtp::Verdict verdict, std::string_view text,

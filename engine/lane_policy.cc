@@ -180,9 +180,7 @@ void Lanes::sources_changed() {
 }
 
 void Lanes::leave_missing_source(Lane& lane) {
-  if (lane.waiting.empty() || !shard_.exchange.source_missing(lane.source)) return;
-  drop_blocked(lane);
-  lane.waiting.take_all([this](Work& work) { give_back_unsent(work); });
+  if (!lane.waiting.empty() && shard_.exchange.source_missing(lane.source)) give_back_waiting(lane);
 }
 
 void Lanes::take_up_some() {

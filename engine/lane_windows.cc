@@ -28,15 +28,13 @@ int64_t Lanes::opens_wall_ns(Lane& lane) {
 
 // True: a window is closed; what waits for it has gone home.
 bool Lanes::shut(Lane& lane, const LaneQueue::Tenant& tenant) {
-  const auto go_home = [this](Work& work) { give_back_unsent(work); };
   if (opens_wall_ns(lane) != 0) {
-    drop_blocked(lane);
-    lane.waiting.take_all(go_home);
+    give_back_waiting(lane);
     return true;
   }
   TenantWindows& own = windows_of(tenant);
   if (own.windows == nullptr || own.clock.open(*own.windows, shard_.wall_ns)) return false;
-  lane.waiting.take_tenant(tenant.id, go_home);
+  lane.waiting.take_tenant(tenant.id, [this](Work& work) { give_back_unsent(work); });
   return true;
 }
 
