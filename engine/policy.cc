@@ -10,11 +10,6 @@ namespace veredus {
 
 namespace {
 
-bool fits_any(const std::vector<std::string>& patterns, std::string_view name) {
-  return std::any_of(patterns.begin(), patterns.end(),
-                     [name](const std::string& pattern) { return fits_name(pattern, name); });
-}
-
 // The place that a name had before, or the next one that nobody has.
 template <class T>
 uint32_t id_of(const std::string& name, std::vector<T>& made, const std::vector<T>* before) {
@@ -80,13 +75,8 @@ bool LimitSettings::any() const {
 
 uint32_t Policy::provider_of(std::string_view domain, std::string_view mx,
                              std::string_view site_key) const {
-  for (const uint32_t id : in_order) {
-    const Provider& provider = providers[id];
-    if (fits_any(provider.mx, mx) || fits_any(provider.domains, domain) ||
-        std::find(provider.sites.begin(), provider.sites.end(), site_key) != provider.sites.end())
-      return id;
-  }
-  return 0;
+  const uint32_t first = index.first(domain, mx, site_key);
+  return first == ProviderIndex::kNone ? 0 : in_order[first];
 }
 
 const Provider& Policy::provider_of(const Site& site) const {
@@ -177,6 +167,8 @@ std::shared_ptr<const Policy> make_policy(const EngineSettings& settings, const 
     made.id = id;
     for (uint32_t& group : made.groups) group = group_ids[group];
     set_site_clock(made);
+    policy->index.add(static_cast<uint32_t>(policy->in_order.size()), made.mx, made.domains,
+                      made.sites);
     policy->in_order.push_back(id);
   }
 

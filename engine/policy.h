@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/io/ports.h"
+#include "engine/provider_index.h"
 #include "engine/smtp/dialogue.h"
 #include "queue/rate.h"
 #include "queue/retry.h"
@@ -161,6 +162,7 @@ struct Policy {
   uint64_t version = 1;
   std::vector<Provider> providers;  // by id; [0] is the fallback
   std::vector<uint32_t> in_order;   // ids of those that are matched, in order
+  ProviderIndex index;              // over these
   std::vector<ProviderGroup> groups;
   std::vector<SourceSettings> sources;
   std::vector<SourcePool> pools;  // by id; [0] is "default"
