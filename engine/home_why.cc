@@ -34,6 +34,9 @@ bool HomeWhy::run() {
     case Stage::domains:
       go_on = domains(walk);
       break;
+    case Stage::site:
+      go_on = site(walk);
+      break;
     case Stage::unread:
       go_on = unread(walk);
       break;
@@ -75,21 +78,27 @@ bool HomeWhy::domains(Walk& walk) {
     for (const uint32_t end = std::min(all, walk.next + kLookedAtPerTurn); walk.next < end;
          ++walk.next) {
       if (queue::fits_name(question.domain, home_.domains_[walk.next].name))
-        walk.domains.push_back(walk.next);
+        walk.domains.insert(walk.next);
     }
     if (walk.next < all) return true;
     // Some of it may be among those that are not read yet.
     if (walk.domains.empty() && home_.loaded()) return false;
   }
   walk.next = 0;
-  walk.stage = Walk::Stage::unread;
-  if (question.site.empty()) return true;
+  walk.stage = question.site.empty() ? Walk::Stage::unread : Walk::Stage::site;
+  return true;
+}
+
+bool HomeWhy::site(Walk& walk) {
   const auto& lanes = home_.lanes_in_order_;
-  const auto known = std::find_if(lanes.begin(), lanes.end(), [&](const HomeLane* lane) {
-    return lane->site->key == question.site;
-  });
-  if (known != lanes.end()) walk.lane = *known;
-  return known != lanes.end();
+  const size_t end = std::min<size_t>(lanes.size(), walk.next + kLookedAtPerTurn);
+  for (; walk.lane == nullptr && walk.next < end; ++walk.next) {
+    if (lanes[walk.next]->site->key == walk.question.site) walk.lane = lanes[walk.next];
+  }
+  if (walk.lane == nullptr) return walk.next < lanes.size();
+  walk.next = 0;
+  walk.stage = Walk::Stage::unread;
+  return true;
 }
 
 // Those that have no record yet, or never will, for they cannot be read: of a batch they can be
@@ -149,9 +158,7 @@ bool HomeWhy::fits(uint32_t slot, const Walk& walk) const {
   const Record& record = home_.records_[slot];
   const WhyQuestion& question = walk.question;
   if ((record.flags & Home::kRecordGone) != 0) return false;
-  if (!question.domain.empty() &&
-      std::find(walk.domains.begin(), walk.domains.end(), record.domain) == walk.domains.end())
-    return false;
+  if (!question.domain.empty() && !walk.domains.contains(record.domain)) return false;
   if (walk.lane != nullptr && home_.domains_[record.domain].lane != walk.lane) return false;
   const Extent& extent = home_.extents_[record.extent];
   if (extent.batch == nullptr) return false;  // an upload, which may be given up

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "engine/address_search.h"
 #include "engine/home.h"
 #include "engine/why.h"
@@ -30,7 +31,7 @@ class HomeWhy {
   bool walking() const { return !walks_.empty(); }  // it holds on to domains and lanes
 
  private:
-  static constexpr uint32_t kLookedAtPerTurn = 8192;    // records, extents
+  static constexpr uint32_t kLookedAtPerTurn = 8192;    // records, domains, lanes, extents
   static constexpr uint64_t kReadPerTurn = 256 * 1024;  // bytes of their pages
   static constexpr size_t kToldPerTurn = 4;             // each may walk a long line
   static constexpr size_t kGroupsMax = 256;             // finer ones than by cause alone
@@ -74,14 +75,14 @@ class HomeWhy {
     uint32_t first_due = 0, last_due = 0;  // ticks
   };
   struct Walk {
-    enum class Stage : uint8_t { domains, unread, records, addresses, telling };
+    enum class Stage : uint8_t { domains, site, unread, records, addresses, telling };
     WhyQuestion question;
     WhyVisit visit;
     Stage stage = Stage::domains;
     queue::Filter address;
-    std::vector<uint32_t> domains;   // asked for
-    const HomeLane* lane = nullptr;  // of the site asked for
-    uint32_t next = 0;               // domain, extent, slot
+    absl::flat_hash_set<uint32_t> domains;  // asked for
+    const HomeLane* lane = nullptr;         // of the site asked for
+    uint32_t next = 0;                      // domain, lane, extent, slot
     std::map<Key, Group> groups;
     std::vector<Named> named;
     std::vector<Key> largest;  // of the groups, when all are counted
@@ -90,6 +91,7 @@ class HomeWhy {
 
   // home_why.cc
   bool domains(Walk& walk);
+  bool site(Walk& walk);
   bool unread(Walk& walk);
   bool records(Walk& walk);
   bool addresses(Walk& walk);
