@@ -82,7 +82,7 @@ int64_t Home::next_due_mono_ns() const {
   if (next_order_end_wall_ns_ != INT64_MAX)
     next = std::min(
         next, shard_.mono_ns + std::max<int64_t>(0, next_order_end_wall_ns_ - shard_.wall_ns));
-  if (!down_.empty()) next = std::min(next, down_.begin()->first);
+  if (!wakes_.empty()) next = std::min(next, wakes_.begin()->first);
   if (writes_) next = std::min(next, next_expiry_mono_ns());  // else nobody waits here
   return std::min(next, next_erase_mono_ns());
 }

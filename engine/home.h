@@ -17,6 +17,7 @@
 #include "engine/context.h"
 #include "engine/erasure.h"
 #include "engine/extent_reader.h"
+#include "engine/home_budgets.h"
 #include "engine/home_erasure.h"
 #include "engine/home_in_doubt.h"
 #include "engine/home_lines.h"
@@ -43,6 +44,7 @@ class HomeWhy;
 // It has the journal's number, and lives on one shard, as others may. Nothing else owns a record. A
 // record that is due becomes a ticket when its lane has credit; each ticket comes back once.
 class Home final : public queue::JournalListener,
+                   private HomeBudgets,
                    private HomeLines,
                    private HomeOrders,
                    private HomeReclaim,
@@ -125,25 +127,6 @@ class Home final : public queue::JournalListener,
   static constexpr uint8_t kBatchPriority = 255;        // of a dormant record: the batch's
   static constexpr uint64_t kMarksBytesMax = 1u << 30;  // of a file, read at start
   static constexpr uint32_t kRecordsMax = 0xfffe0000;   // what 32-bit slots allow
-  // Of a turn; homes on one shard share them.
-  static constexpr uint32_t kDuePerTurn = 2048;        // records taken from the wheel
-  static constexpr uint32_t kActivatedPerTurn = 8192;  // records of new batches, or unparked
-  static constexpr uint32_t kLoadedPerTurn = 16384;    // records made of what the journal held
-  static constexpr uint64_t kReplaySegmentsMax = 3;    // of 64 MiB, and outcomes behind it
-  static constexpr int64_t kTryAgainNs = 1'000'000'000;
-  static constexpr int64_t kWitnessNs = 1'000'000'000;
-  static constexpr size_t kCheckpointBytesPerTurn = 64 * 1024;
-  static constexpr size_t kCarriedBytesPerTurn = 512 * 1024;
-  static constexpr uint64_t kAppendedBytesPerTurn = 256 * 1024;
-  static constexpr uint32_t kTicketsPerTurn = 1024;
-  static constexpr uint32_t kWalkedPerTurn = 16384;  // records looked at for an operator
-  static constexpr uint32_t kRoutesAskedMax = 256;   // questions open at a time
-  static constexpr uint32_t kFailuresPerTurn = 512;  // settled, for their domain has no route
-  static constexpr uint32_t kHotRecords = 512;  // ready for one site: several shards send to it
-  static constexpr uint32_t kHotRecordsMin = 16;
-  static constexpr uint32_t kWokenPerTurn = 4096;  // lanes, when any may have room
-  static constexpr uint32_t kBurst = 32;           // of one domain in a row
-
   // What of a segment file is needed here.
   struct SegmentUse {
     uint32_t extents = 0;       // with recipients that wait
@@ -398,7 +381,8 @@ class Home final : public queue::JournalListener,
   void seek_site(uint32_t slot);
   void give_up_returned(uint32_t slot);
   void bring_forward();
-  void try_sites(const queue::Order& order);
+  bool may_come_forward(const queue::Record& record) const;
+  void try_sites();
   void end_done_orders();
 
   // home_expiry.cc
@@ -415,6 +399,7 @@ class Home final : public queue::JournalListener,
 
   // home_slices.cc
   int slice_with_room(HomeLane& lane, Line& line, uint32_t& room);
+  void begin_passes(Line& line, const SourcePool& pool);
   int slice_of_source(HomeLane& lane, Line& line, uint16_t source);
   unsigned shards_of_use(HomeLane& lane, uint16_t source) const;
   unsigned slice_at(HomeLane& lane, uint16_t source, uint16_t shard);
@@ -436,10 +421,10 @@ class Home final : public queue::JournalListener,
   void finish(uint32_t slot, queue::Outcome& outcome);
   void count_final(uint32_t slot, queue::Outcome& outcome);
   void postpone(uint32_t slot, queue::Outcome& outcome, int64_t delay_ns);
-  void doubt(uint32_t slot, queue::Outcome& outcome);
+  void doubt(uint32_t slot, queue::Outcome& outcome, HomeLane* lane);
   void expire(uint32_t slot);
   queue::Outcome expired_outcome(uint32_t slot) const;
-  const queue::RetryPolicy& retry_of(uint32_t slot) const;
+  const queue::RetryPolicy& retry_of(HomeLane* lane) const;
   const queue::RetryPolicy& age_policy_of(const queue::Record& record) const;
 
   // home_in_doubt.cc
@@ -450,6 +435,7 @@ class Home final : public queue::JournalListener,
   void look_at(uint32_t slot, InDoubtWalk& walk);
   void list_in_doubt(uint32_t slot, InDoubtWalk& walk) const;
   void let_go(uint32_t slot, InDoubtQuestion::Action action);
+  static size_t likely_page(const Extent& extent, uint32_t offset);
   static size_t page_at(const Extent& extent, uint32_t offset);
   void place_of(uint32_t slot, queue::Outcome& outcome) const;
   void write(queue::Outcome& outcome, const Extent& extent);
@@ -542,8 +528,8 @@ class Home final : public queue::JournalListener,
   OwnPool own_pool_;
   std::vector<std::string> pool_names_;  // that recipients were fed with, by number from 1
   absl::flat_hash_map<std::string, uint32_t> pool_numbers_;
-  // Until when, site: lanes that wait for it, or for a delivery window.
-  std::set<std::pair<int64_t, uint32_t>> down_;
+  // When, site: lanes looked at again, for hosts may answer then, or a delivery window opens.
+  std::set<std::pair<int64_t, uint32_t>> wakes_;
   std::deque<uint32_t> unrouted_;  // domains that wait to be asked for
   std::deque<uint32_t> failed_;    // domains whose route failed, with records to settle
   uint32_t routes_asked_ = 0;

@@ -29,7 +29,9 @@ uint32_t Home::intern(std::string_view domain) {
 void Home::forget_unused() {
   if (shard_.mono_ns < forgetting_.next_mono_ns) return;
   // Some hold on to domains or lanes, or go through the list of them.
-  if (forgetting_.pinned > 0 || why_->walking() || waking_ < lanes_in_order_.size()) return;
+  if (forgetting_.pinned > 0 || why_->walking() || waking_ < lanes_in_order_.size() ||
+      sweep_.stage == Sweep::Stage::sites)
+    return;
   forgetting_.next_mono_ns = shard_.mono_ns + Forgetting::kEveryNs;
   forget_domains();
   forget_lanes();

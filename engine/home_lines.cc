@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 #include "engine/home.h"
 
@@ -66,6 +67,9 @@ void Home::drop_ready(Domain& domain, uint32_t share, uint8_t band) {
 void Home::make_ready(uint32_t slot, bool in_front) {
   const uint32_t share = share_of_record(slot);
   Record& record = records_[slot];
+  // Its ticket says on which page it lies: that is fetched until then.
+  const Extent& extent = extents_[record.extent];
+  __builtin_prefetch(&extent.pages[likely_page(extent, record.offset)]);
   record.state = RecordState::ready;
   Domain& domain = domains_[record.domain];
   queue::SlotFifo& fifo = ready_of(domain, share, queue::band_of(record.priority)).fifo;
@@ -115,10 +119,10 @@ Home::Line* Home::find_line(HomeLane& lane, uint32_t share, uint8_t band) {
 Home::Line& Home::line_of(HomeLane& lane, uint32_t share, uint8_t band) {
   const auto found = place_in_lines(lane.lines, share, band);
   if (found != lane.lines.end() && found->share == share && found->band == band) return *found;
-  Line& made = *lane.lines.emplace(found);
+  Line made;
   made.share = share;
   made.band = band;
-  return made;
+  return *lane.lines.insert(found, std::move(made));
 }
 
 void Home::stand_in_line(HomeLane& lane, uint32_t id, Ready& ready) {

@@ -71,8 +71,10 @@ struct HomeLines {
     uint8_t band = 0;
     uint32_t head = kNoDomain, tail = kNoDomain, domains = 0;  // in turn
     uint32_t out_total = 0;
-    absl::InlinedVector<uint32_t, 2> out;     // tickets, by slice
-    absl::InlinedVector<uint64_t, 1> passes;  // by member of the pool: what has left, by its weight
+    absl::InlinedVector<uint32_t, 2> out;  // tickets, by slice
+    // By member of the pool, as the policy of that version has it: what has left, by its weight.
+    absl::InlinedVector<uint64_t, 1> passes;
+    uint64_t passes_version = 0;
     uint32_t& out_of(size_t slice) {
       if (slice >= out.size()) out.resize(slice + 1);
       return out[slice];
@@ -83,7 +85,7 @@ struct HomeLines {
     const Provider* provider = nullptr;  // of the policy of that version
     uint64_t policy_version = 0;
     queue::WindowClock window;  // of the provider
-    int64_t opens_mono_ns = 0;  // stands in Home::down_ until then, if that has not come
+    int64_t opens_mono_ns = 0;  // stands in Home::wakes_ until then, if that has not come
     std::vector<Slice> slices;  // the next one behind them; none goes
     std::vector<Line> lines;    // by band, then by share
     uint64_t ready = 0;

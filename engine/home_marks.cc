@@ -99,7 +99,7 @@ void Home::doubt_from_mark(uint32_t slot, const AttemptMark& mark) {
   place_of(slot, outcome);
   outcome.attempt = mark.attempt;
   doubt_unflushed_ = true;
-  doubt(slot, outcome);
+  doubt(slot, outcome, nullptr);
 }
 
 // All recipients of earlier lives have been looked at.

@@ -328,6 +328,9 @@ void Home::sweep_for_orders() {
     case Stage::wheel:
       bring_forward();
       break;
+    case Stage::sites:
+      try_sites();
+      break;
     case Stage::ending:  // with those that were out, all are settled
       if (being_cancelled_ > 0) return;
       end_done_orders();
@@ -445,34 +448,42 @@ void Home::bring_forward() {
   queue::SlotFifo due;
   const bool any = std::any_of(given_.begin(), given_.end(), retries);
   const auto wanted = [this](uint32_t slot) {
-    if ((records_[slot].flags & kRecordGone) != 0) return false;
+    if (!may_come_forward(records_[slot])) return false;
     if (sweep_.retried.contains(slot)) return true;
     const Order* const order = order_for(slot);
     return order != nullptr && order->kind == Kind::retry;
   };
   if (!any || wheel_.sift(sweep_.place, share_of(kOrderedPerTurn), wanted, due))
-    sweep_.stage = Sweep::Stage::ending;
+    sweep_.stage = any ? Sweep::Stage::sites : Sweep::Stage::ending;
   while (!due.empty()) {
     const uint32_t slot = due.pop_front(records_);
     make_ready(slot, false);
   }
-  if (sweep_.stage != Sweep::Stage::ending || !any) return;
-  // Sites that are passed over are tried, too.
-  for (const auto& [number, given] : given_) {
-    if (given.order.kind == Kind::retry) try_sites(given.order);
-  }
 }
 
-void Home::try_sites(const Order& order) {
-  std::erase_if(down_, [&](const std::pair<int64_t, uint32_t>& down) {
-    const auto found = lanes_.find(down.second);
-    if (found == lanes_.end()) return true;
-    HomeLane& lane = *found->second;
-    if (!fits_site(order.filter, lane.site->key, provider_of(lane).name)) return false;
+// Whoever waits for another attempt. Not who was not tried yet: when mail goes out first is for its
+// sender to say. Nor who is in doubt: he waits so that he is not sent to twice (RFC 1047), and is
+// decided on by name.
+bool Home::may_come_forward(const Record& record) const {
+  constexpr uint8_t kNot = kRecordGone | queue::kRecordInDoubt;
+  return (record.flags & kNot) == 0 && (record.flags & kRecordDeferred) != 0;
+}
+
+// Sites that are passed over are tried, too.
+void Home::try_sites() {
+  const size_t end = std::min(lanes_in_order_.size(), sweep_.lane + share_of(kWokenPerTurn));
+  for (; sweep_.lane < end; ++sweep_.lane) {
+    HomeLane& lane = *lanes_in_order_[sweep_.lane];
+    const bool wanted = std::any_of(given_.begin(), given_.end(), [&](const auto& each) {
+      const Order& order = each.second.order;
+      return order.kind == Kind::retry &&
+             fits_site(order.filter, lane.site->key, provider_of(lane).name);
+    });
+    if (!wanted) continue;
     for (Slice& slice : lane.slices) slice.down_until_mono_ns = 0;
     activate_lane(lane);
-    return true;
-  });
+  }
+  if (sweep_.lane == lanes_in_order_.size()) sweep_.stage = Sweep::Stage::ending;
 }
 
 void Home::end_done_orders() {

@@ -23,7 +23,7 @@ struct HomeOrders {
   };
   // Who is to be cancelled, given up or tried again is looked for.
   struct Sweep {
-    enum class Stage : uint8_t { none, records, addresses, routes, wheel, ending };
+    enum class Stage : uint8_t { none, records, addresses, routes, wheel, sites, ending };
     Stage stage = Stage::none;
     uint32_t slot = 0;
     unsigned lost = 0;  // addresses that could not be read: perhaps they lie elsewhere by now
@@ -31,6 +31,7 @@ struct HomeOrders {
     absl::flat_hash_set<uint32_t> retried;  // by recipient: in the wheel
     bool routed = false;                    // sites that were not known have been asked for
     queue::DueWheel::Sifted place;
+    size_t lane = 0;  // the next one of lanes_in_order_, whose site is to be tried
   };
 };
 

@@ -106,7 +106,8 @@ void Home::fail_routes() {
           finish(slot, outcome);
         } else {
           postpone(slot, outcome,
-                   queue::next_delay_ns(retry_of(slot), record.attempts, shard_.random.next()));
+                   queue::next_delay_ns(retry_of(domains_[record.domain].lane), record.attempts,
+                                        shard_.random.next()));
         }
       }
       if (budget == 0) {

@@ -24,8 +24,9 @@ void Home::returned(ReturnedMessage& message) {
 void Home::settle(const Returned& item, const ReturnedMessage& message, uint16_t from) {
   const queue::Ticket& ticket = item.ticket;
   const auto found = lanes_.find(ticket.site);
-  if (found != lanes_.end()) {
-    HomeLane& lane = *found->second;
+  HomeLane* const of = found == lanes_.end() ? nullptr : found->second.get();
+  if (of != nullptr) {
+    HomeLane& lane = *of;
     // It stays while tickets of it are out.
     Line& line = *find_line(lane, ticket.share, ticket.band);
     uint32_t& out = line.out_of(slice_at(lane, ticket.source, from));
@@ -66,7 +67,7 @@ void Home::settle(const Returned& item, const ReturnedMessage& message, uint16_t
   outcome.text = arena.substr(item.text_at, item.text_length);
   outcome.mx_name = arena.substr(item.mx_at, item.mx_length);
   outcome.mx_address = arena.substr(item.address_at, item.address_length);
-  if (found != lanes_.end()) outcome.site = found->second->site->key;
+  if (of != nullptr) outcome.site = of->site->key;
   outcome.source = shard_.policy->sources[item.source].name;
   place_of(ticket.slot, outcome);
   // The route's look-up is told once, with the first that had waited for it.
@@ -79,7 +80,7 @@ void Home::settle(const Returned& item, const ReturnedMessage& message, uint16_t
   if (cancelled) outcome.text = {};
   if (cancelled && item.verdict.result == smtp::Result::later) return give_up_returned(ticket.slot);
   if (cancelled && item.verdict.result == smtp::Result::in_doubt) {
-    doubt(ticket.slot, outcome);
+    doubt(ticket.slot, outcome, of);
     if (records_.find(ticket.slot, ticket.generation) != nullptr) give_up_returned(ticket.slot);
     called_back_.erase(ticket.slot);
     return;
@@ -94,29 +95,33 @@ void Home::settle(const Returned& item, const ReturnedMessage& message, uint16_t
       outcome.type = item.expired ? OutcomeType::expired : OutcomeType::failed;
       return finish(ticket.slot, outcome);
     case smtp::Result::in_doubt:
-      return doubt(ticket.slot, outcome);
+      return doubt(ticket.slot, outcome, of);
     case smtp::Result::later:
       break;
   }
   int64_t delay_ns = 0;
   if (!item.verdict.new_transaction) {
-    delay_ns = queue::next_delay_ns(retry_of(ticket.slot), record->attempts, shard_.random.next(),
+    delay_ns = queue::next_delay_ns(retry_of(of), record->attempts, shard_.random.next(),
                                     item.verdict.retry_after_ns, item.verdict.greylisted);
   }
-  if (found != lanes_.end() && found->second->last_reply_mono_ns != shard_.mono_ns) {
-    found->second->last_reply_mono_ns = shard_.mono_ns;
-    found->second->last_reply.keep(outcome.code, outcome.text);
+  if (of != nullptr && of->last_reply_mono_ns != shard_.mono_ns) {
+    of->last_reply_mono_ns = shard_.mono_ns;
+    of->last_reply.keep(outcome.code, outcome.text);
   }
   postpone(ticket.slot, outcome, delay_ns);
   if (item.verdict.greylisted) record->flags |= kRecordGreylisted;
 }
 
-// The page of an extent that an entry lies in. They are about equally long: it is looked for where
-// it should be.
+// Pages are about equally long: where an entry's one should be.
+size_t Home::likely_page(const Extent& extent, uint32_t offset) {
+  const size_t pages = extent.pages.size();
+  return std::min<size_t>(uint64_t{offset} * pages / extent.bytes, pages - 1);
+}
+
+// The page of an extent that an entry lies in.
 size_t Home::page_at(const Extent& extent, uint32_t offset) {
   const std::vector<uint32_t>& pages = extent.pages;
-  const size_t guess =
-      std::min<size_t>(uint64_t{offset} * pages.size() / extent.bytes, pages.size() - 1);
+  const size_t guess = likely_page(extent, offset);
   const auto ends_behind = [&](size_t at) {
     return at + 1 == pages.size() || offset < pages[at + 1];
   };
@@ -244,8 +249,9 @@ void Home::postpone(uint32_t slot, queue::Outcome& outcome, int64_t delay_ns) {
   }
 }
 
-// Lost between the final dot and its reply (RFC 1047): whether it arrived is not known.
-void Home::doubt(uint32_t slot, queue::Outcome& outcome) {
+// Lost between the final dot and its reply (RFC 1047): whether it arrived is not known. `lane`:
+// that he was out with; after a crash nobody knows it, and nullptr.
+void Home::doubt(uint32_t slot, queue::Outcome& outcome, HomeLane* lane) {
   Record& record = records_[slot];
   if (io::is_planted(io::Planted::doubt_is_later)) return postpone(slot, outcome, 1'000'000'000);
   if (io::is_planted(io::Planted::doubt_is_delivered) ||
@@ -255,11 +261,10 @@ void Home::doubt(uint32_t slot, queue::Outcome& outcome) {
     return finish(slot, outcome);
   }
   const Domain& domain = domains_[record.domain];
-  // After a crash its route is not known: only what goes by domain can fit.
   const Provider& provider =
-      domain.lane != nullptr
-          ? provider_of(*domain.lane)
-          : shard_.policy->providers[shard_.policy->provider_of(domain.name, {}, {})];
+      lane != nullptr
+          ? provider_of(*lane)
+          : shard_.policy->providers[shard_.policy->provider_of(domain.name, outcome.mx_name, {})];
   const InDoubtChoice choice =
       in_doubt_choice(*shard_.policy, provider, outcome.mx_name, domain.name);
   switch (choice.policy) {
@@ -297,9 +302,8 @@ const queue::RetryPolicy& Home::age_policy_of(const Record& record) const {
   return nowhere ? shard_.policy->providers[0].retry : shard_.policy->loosest_retry;
 }
 
-// That of the provider which its site belongs to.
-const queue::RetryPolicy& Home::retry_of(uint32_t slot) const {
-  HomeLane* const lane = domains_[records_[slot].domain].lane;
+// That of the provider which its site belongs to; [retry]'s, where that is not known.
+const queue::RetryPolicy& Home::retry_of(HomeLane* lane) const {
   return lane == nullptr ? shard_.policy->providers[0].retry : provider_of(*lane).retry;
 }
 

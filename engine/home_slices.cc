@@ -1,6 +1,7 @@
 // By which source, and on which shard, the next one leaves.
 
 #include <algorithm>
+#include <cmath>
 
 #include "engine/home.h"
 
@@ -26,7 +27,8 @@ int Home::slice_with_room(HomeLane& lane, Line& line, uint32_t& room) {
     return only;
   }
   if (pool->sticky) return slice_of_sticky(lane, line, share);
-  line.passes.resize(pool->members.size());
+  if (line.passes.empty() || line.passes_version != shard_.policy->version)
+    begin_passes(line, *pool);
   int best = -1;
   size_t best_member = 0;
   for (size_t member = 0; member < pool->members.size(); ++member) {
@@ -43,6 +45,17 @@ int Home::slice_with_room(HomeLane& lane, Line& line, uint32_t& room) {
   for (uint64_t& other : line.passes) other = std::max(other, pass);
   line.passes[best_member] += kPassOfOne / pool->members[best_member].weight;
   return best;
+}
+
+// Most lines are short, and begin anew with each message to a quiet site: so each begins as if it
+// had gone on for long. The least of such times falls to each member as often as its weight says.
+void Home::begin_passes(Line& line, const SourcePool& pool) {
+  line.passes_version = shard_.policy->version;
+  line.passes.clear();
+  for (const SourcePool::Member& member : pool.members) {
+    const double times = -std::log(1 - shard_.random.unit()) / member.weight;
+    line.passes.push_back(static_cast<uint64_t>(times * kPassOfOne));
+  }
 }
 
 // The tenant's own one, or the next in his order while that does not work. It waits for room there.

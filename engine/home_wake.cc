@@ -16,15 +16,15 @@ void Home::lane_down(const LaneDown& message) {
   Slice& slice = lane.slices[slice_at(lane, message.source, message.from)];
   slice.down_until_mono_ns = message.until_mono_ns;
   slice.window = 1;
-  down_.emplace(message.until_mono_ns, message.site);
+  wakes_.emplace(message.until_mono_ns, message.site);
 }
 
 void Home::wake_lanes() {
   if (waking_ < lanes_in_order_.size()) wake_some();
-  while (!down_.empty() && down_.begin()->first <= shard_.mono_ns) {
-    if (const auto lane = lanes_.find(down_.begin()->second); lane != lanes_.end())
+  while (!wakes_.empty() && wakes_.begin()->first <= shard_.mono_ns) {
+    if (const auto lane = lanes_.find(wakes_.begin()->second); lane != lanes_.end())
       activate_lane(*lane->second);
-    down_.erase(down_.begin());
+    wakes_.erase(wakes_.begin());
   }
 }
 

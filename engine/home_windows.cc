@@ -35,7 +35,7 @@ bool Home::shut(HomeLane& lane, const Line& line) {
   const int64_t at = shard_.mono_ns + std::min(opens - shard_.wall_ns, kLookAgainNs);
   if (lane.opens_mono_ns <= shard_.mono_ns || at < lane.opens_mono_ns) {
     lane.opens_mono_ns = at;
-    down_.emplace(at, lane.site->number);
+    wakes_.emplace(at, lane.site->number);
   }
   return true;
 }

@@ -112,6 +112,58 @@ TEST_F(InDoubtAfterACrash, AnotherProvider) {
   EXPECT_EQ(tally.in_doubt_waiting.load(), 1u);
 }
 
+// While its receiver's route is asked for again, too, what the provider says holds of the lane that
+// he was out with.
+class InDoubtMeanwhile : public LoneHomeTest {
+ protected:
+  void tell_route(int64_t expires_mono_ns) {
+    RouteTold told;
+    told.expires_mono_ns = expires_mono_ns;
+    told.policy_version = shard_.policy->version;
+    told.site = site_;
+    home_->route_told(told);
+  }
+  void feed(uint64_t number) {
+    append_batch(number);
+    run();
+    live_.push_back(std::make_shared<queue::LiveBatch>());
+    live_.back()->batch.number = number;
+    live_.back()->accepted = 1;
+    home_->announce(live_.back());
+    run();
+    home_->dispatch();
+  }
+  std::shared_ptr<const Site> site_ = [] {
+    Site site;
+    site.number = 1;
+    site.key = "10 mx.example.org";
+    site.hosts.push_back({"mx.example.org", 10});
+    return std::make_shared<const Site>(std::move(site));
+  }();
+  std::vector<std::shared_ptr<queue::LiveBatch>> live_;
+};
+
+TEST_F(InDoubtMeanwhile, TheLanesOwnProviderSays) {
+  Provider p;
+  p.name = "p";
+  p.mx = {"mx.example.org"};
+  p.in_doubt = Doubt::hold;
+  settings_.providers = {p};
+  begin();
+  feed(7);
+  tell_route(shard_.mono_ns + 1'000'000'000);
+  home_->dispatch();
+  queue::Ticket ticket;
+  ASSERT_EQ(exchange_.tickets(0).pop({&ticket, 1}), 1u);
+  run(500);
+  feed(8);  // asks for the route
+  ReturnedMessage message;
+  message.items.emplace_back().ticket = ticket;
+  message.items.back().verdict.result = smtp::Result::in_doubt;
+  home_->returned(message);
+  EXPECT_EQ(live_[0]->tally.in_doubt_held.load(), 1u);
+}
+
 // A dead site is dialled again when its hosts are, unless somebody said when.
 TEST(SiteClock, TheFirstWaitIsThatOfTheHosts) {
   EngineSettings settings;

@@ -78,6 +78,23 @@ TEST(OrdersTest, ARetryByRecipientBringsHimForwardAlone) {
   EXPECT_EQ(engine.internet.taken, 1u);
 }
 
+// When mail goes out first is for its sender to say; who is in doubt is not sent to twice for it.
+TEST(OrdersTest, ARetryLeavesWhoIsNotYetDueAndWhoIsInDoubt) {
+  SmallEngine engine([](EngineSettings&, Faults& faults) { faults.reset_before_reply = 1; });
+  engine.feed("doubt", {"in@d0.sim"});
+  engine.feed("planned", {"planned@d0.sim"}, ",\"not_before\":\"1h\"");
+  engine.run_to(engine.clock.mono + 10 * kSecond);
+  ASSERT_EQ(engine.batch("doubt").tally.in_doubt_waiting, 1u);
+  engine.internet.faults.reset_before_reply = 0;
+  EXPECT_TRUE(over(engine, give(engine, Order::Kind::retry, {.tenant = "t"})));
+  for (const char* to : {"in@d0.sim", "planned@d0.sim"})
+    EXPECT_TRUE(over(engine, give(engine, Order::Kind::retry, {.recipient = to})));
+  engine.run_to(engine.clock.mono + 10 * kSecond);
+  EXPECT_EQ(engine.internet.taken, 1u);
+  engine.run_to(engine.clock.mono + 3700 * kSecond);
+  EXPECT_EQ(engine.internet.taken, 3u);
+}
+
 // Hosts that were passed over are tried again where the order says so, and nowhere else.
 TEST(OrdersTest, ARetryOfAProviderTriesItsHostsAlone) {
   SmallEngine engine([](EngineSettings& settings, Faults& faults) {

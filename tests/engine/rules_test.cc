@@ -94,6 +94,24 @@ TEST(DeliveryWindow, FollowsAReload) {
   EXPECT_EQ(engine.internet.ledger.size(), 400u);
 }
 
+// Who is ordered to be tried now waits for it all the same, and goes when it opens.
+TEST(DeliveryWindow, OpensAfterARetryOrderToo) {
+  SmallEngine engine(
+      [](EngineSettings& settings, Faults&) { settings.windows = windows("Tu 22:45-22:46 UTC"); });
+  engine.feed("b", SmallEngine::recipients(10));
+  engine.run_to(at(engine, 14, 0));
+  queue::Order order;
+  order.kind = queue::Order::Kind::retry;
+  order.filter.tenant = "t";
+  order.last_batch = 1'000'000;
+  const uint64_t number = engine.order(std::move(order));
+  engine.run_to(at(engine, 44, 59));
+  EXPECT_FALSE(engine.core().orders().contains(number));
+  EXPECT_EQ(engine.internet.taken, 0u);
+  engine.run_to(at(engine, 45, 30));
+  EXPECT_EQ(engine.internet.taken, 10u);
+}
+
 // Who waits for a window longer than his time is given up, and told so.
 TEST(DeliveryWindow, WhoWaitsTooLongExpires) {
   SmallEngine engine(
@@ -194,6 +212,26 @@ TEST(StickyPool, WithoutItEachUsesAll) {
   engine.run_to(engine.clock.mono + 60 * kSecond);
   for (const auto& [tenant, sources] : sources_of_tenants(engine))
     EXPECT_EQ(sources.size(), 3u) << tenant;
+}
+
+// However little goes to each site.
+TEST(SourceWeights, HoldOverManySitesWithAMessageEach) {
+  SmallEngine engine([](EngineSettings& settings, Faults&) {
+    add_sources(settings, false);
+    settings.pools[0].members = {{0, 6}, {1, 3}, {2, 1}};
+  });
+  std::vector<std::string> to;
+  for (int i = 0; i < 1000; ++i) to.push_back("r@d" + std::to_string(i) + ".sim");
+  engine.feed("b", to);
+  ASSERT_TRUE(engine.run_until([&] { return engine.internet.taken == 1000; }, 120 * kSecond));
+  std::map<std::string, double> share;
+  for (const auto& [site, sources] : sources_of_tenants(engine)) {
+    ASSERT_EQ(sources.size(), 1u) << site;
+    share[*sources.begin()] += 1e-3;
+  }
+  EXPECT_NEAR(share["s0"], 0.6, 0.05);
+  EXPECT_NEAR(share["s1"], 0.3, 0.05);
+  EXPECT_NEAR(share["s2"], 0.1, 0.03);
 }
 
 // Only those move whose source is gone.
