@@ -90,7 +90,7 @@ std::string as_page(const std::string& bytes) {
 
 // The lines of the page's block that begins with this one, without their notes.
 std::string shown_behind(const std::string& begin) {
-  std::ifstream file(std::string(VEREDUS_TEST_DATA) + "/../../queue/FORMAT.md");
+  std::ifstream file(VEREDUS_SOURCE "/queue/FORMAT.md");
   EXPECT_TRUE(file.good());
   std::string shown, line;
   bool inside = false;

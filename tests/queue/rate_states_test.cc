@@ -87,7 +87,7 @@ TEST(RateStates, TheBytesAreThoseOfTheFormatPage) {
   states.put({key_of(0xa5, 2), {6, kHour}, kNow + 600 * kSecond, kNow, 3});
   std::string shown, line;
   bool inside = false;
-  std::ifstream page(std::string(VEREDUS_TEST_DATA) + "/../../queue/FORMAT.md");
+  std::ifstream page(VEREDUS_SOURCE "/queue/FORMAT.md");
   while (std::getline(page, line)) {
     if (line.starts_with("```")) {
       inside = line == "```hex rates";

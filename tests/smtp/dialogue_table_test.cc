@@ -478,7 +478,8 @@ namespace {
 
 std::vector<std::string> tables() {
   std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(VEREDUS_TEST_DATA "/dialogues")) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(VEREDUS_SOURCE "/tests/smtp/dialogues")) {
     if (entry.path().extension() == ".txt") names.push_back(entry.path().stem().string());
   }
   std::sort(names.begin(), names.end());
@@ -488,7 +489,7 @@ std::vector<std::string> tables() {
 class DialogueTable : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
-    script_ = read_script(VEREDUS_TEST_DATA "/dialogues/" + GetParam() + ".txt");
+    script_ = read_script(VEREDUS_SOURCE "/tests/smtp/dialogues/" + GetParam() + ".txt");
     ASSERT_FALSE(script_.lines.empty());
   }
 
