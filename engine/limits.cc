@@ -184,7 +184,11 @@ void Limits::policy_changed() {
   to_apply_ = owned_in_order_.size();
   given_back_ = 0;
   count_unsettled();
-  for (Scope* const scope : rated_) drop_unlimited(*scope);
+  // What is left of the reload before. Of a limit that goes by one and comes by the next one
+  // nothing may stay.
+  drop_unlimited(to_drop_);
+  to_drop_ = rated_.size();
+  dropping_by_ = shard_.policy;
   // What is still too early stands in front again.
   for (size_t left = early_.size(); left > 0; --left) {
     const LimitMessage message = early_.front();
@@ -250,6 +254,7 @@ void Limits::apply_settings(const ScopeId& id, Owned& owned) {
 }
 
 void Limits::run() {
+  drop_unlimited(kRatedPerTurn);
   for (uint32_t budget = kOwnedPerTurn; settled() && to_apply_ > 0 && budget > 0; --budget)
     in_force(owned_in_order_[--to_apply_]);
   for (uint32_t budget = kUnheardPerTurn; settled() && !unheard_.empty() && budget > 0; --budget) {
@@ -265,20 +270,24 @@ void Limits::run() {
   }
   std::erase_if(holding_, [this](const auto& held) {
     const auto& [scope, resource] = held;
-    queue::RateHolder& rate = *scope->rate(resource);
-    if (rate.lapses_mono_ns() <= shard_.mono_ns) {
+    queue::RateHolder* const rate = scope->rate(resource);
+    if (rate != nullptr && rate->lapses_mono_ns() <= shard_.mono_ns) {
       give_back_tokens(*scope, resource, UINT64_MAX);
       if (!scope->line(resource).empty()) changed(*scope);
     }
-    return rate.lapses_mono_ns() == INT64_MAX;
+    const bool holds = rate != nullptr && rate->lapses_mono_ns() != INT64_MAX;
+    scope->holds[static_cast<size_t>(resource)] = holds;
+    return !holds;
   });
 }
 
 int64_t Limits::next_due_mono_ns() const {
-  if (settled() && (to_apply_ > 0 || !unheard_.empty())) return shard_.mono_ns;
+  if (to_drop_ > 0 || (settled() && (to_apply_ > 0 || !unheard_.empty()))) return shard_.mono_ns;
   int64_t next = rates_due_.empty() ? INT64_MAX : rates_due_.begin()->first;
-  for (const auto& [scope, resource] : holding_)
-    next = std::min(next, scope->rate(resource)->lapses_mono_ns());
+  for (const auto& [scope, resource] : holding_) {
+    if (const queue::RateHolder* const rate = scope->rate(resource))
+      next = std::min(next, rate->lapses_mono_ns());
+  }
   return next;
 }
 

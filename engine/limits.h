@@ -119,6 +119,7 @@ struct Scope {
   std::array<std::unique_ptr<queue::RateHolder>, kResources> rates;  // null: never limited
   std::array<WaitLine, kResources> lines;
   std::array<uint64_t, kResources> limited_since{};  // version of the rules, by Resource
+  std::array<bool, kResources> holds{};              // tokens: stands in Limits::holding_
   uint32_t leaving = 0;                              // of the sessions that hold a slot: told to go
   int64_t weight_told_mono_ns = INT64_MIN;           // of those who wait for slots
   int64_t called_mono_ns = INT64_MIN;                // a tenant's, for its slots: somebody, last
@@ -178,6 +179,8 @@ class Limits {
   bool taken_up();
   void hear(const PolicyTakenUp& message);
   bool settled() const { return unsettled_ == 0; }
+  // Rates whose tokens may lapse here: not more than there are.
+  size_t holding() const { return holding_.size(); }
   // When that shard, which wants as many all the time, will have had so many tokens; an estimate.
   // 0: there is no such limit.
   int64_t expected_mono_ns(const ScopeId& id, Resource resource, uint16_t holder, uint64_t tokens);
@@ -195,8 +198,8 @@ class Limits {
   };
   static constexpr int64_t kWeightEveryNs = 50'000'000;  // an owner of slots hears of others
   using RateId = std::pair<ScopeId, Resource>;
-  static constexpr uint32_t kOwnedPerTurn = 4096, kScopesPerTurn = 8192,
-                            kUnheardPerTurn = 4096;  // after a reload
+  static constexpr uint32_t kOwnedPerTurn = 4096, kScopesPerTurn = 8192, kUnheardPerTurn = 4096,
+                            kRatedPerTurn = 8192;  // after a reload
 
   unsigned owner_of(const ScopeId& id) const;
   Owned& owned(const ScopeId& id);
@@ -211,7 +214,7 @@ class Limits {
             uint32_t weight = 1);
   uint32_t weight_to_tell(Scope& scope);
   queue::RateHolder* holder_of(Scope& scope, Resource resource);
-  void drop_unlimited(Scope& scope);
+  void drop_unlimited(size_t most);
   void give_back_tokens(Scope& scope, Resource resource, uint64_t keep);
   std::optional<queue::RateKey> key_of(const ScopeId& id, Owned& owned, Resource resource);
   std::unique_ptr<queue::RateOwner> new_rate(const ScopeId& id, Owned& owned, Resource resource,
@@ -227,6 +230,8 @@ class Limits {
   absl::flat_hash_map<uint32_t, std::unique_ptr<TenantPasses>> passes_;  // by provider
   absl::flat_hash_map<ScopeId, std::unique_ptr<Scope>> scopes_;
   std::vector<Scope*> rated_;  // that a rate ever held for, in order
+  size_t to_drop_ = 0;         // of these: it is not known yet whether dropping_by_ limits them
+  std::shared_ptr<const Policy> dropping_by_;
   std::vector<Scope*> changed_;
   absl::flat_hash_map<ScopeId, std::unique_ptr<Owned>> owned_;
   std::vector<ScopeId> owned_in_order_;
@@ -238,7 +243,7 @@ class Limits {
   std::deque<LimitMessage> unheard_;  // until that is so, and those before it are heard
   std::vector<queue::LeaseNotice> notices_;
   absl::btree_set<std::pair<int64_t, RateId>> rates_due_;  // owned: when more is granted
-  std::vector<std::pair<Scope*, Resource>> holding_;       // tokens, which may lapse
+  std::vector<std::pair<Scope*, Resource>> holding_;       // tokens, which may lapse; each once
   std::vector<queue::RateNotice> rate_notices_;
   std::vector<queue::RateReturn> returns_;
   std::deque<LimitMessage> early_;  // said under rules that are not in force here yet; in order

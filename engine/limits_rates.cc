@@ -22,16 +22,16 @@ queue::RateHolder* Limits::holder_of(Scope& scope, Resource resource) {
   return made.get();
 }
 
-// After a reload. A limit that has gone takes with it what was wished: its owner has forgotten it,
-// too, and if the limit comes back, whoever thought that it has asked already would wait for ever.
-void Limits::drop_unlimited(Scope& scope) {
-  for (const Resource resource :
-       {Resource::connection_rate, Resource::message_rate, Resource::byte_rate}) {
-    if (scope.rate(resource) == nullptr || holder_of(scope, resource) != nullptr) continue;
-    std::erase_if(holding_, [&](const auto& held) {
-      return held.first == &scope && held.second == resource;
-    });
-    scope.rates[static_cast<size_t>(resource)].reset();
+// After a reload, a turn's share each turn. A limit that has gone takes with it what was wished:
+// its owner has forgotten it, too, and if the limit comes back, whoever thought that it has asked
+// already would wait for ever.
+void Limits::drop_unlimited(size_t most) {
+  for (; most > 0 && to_drop_ > 0; --most) {
+    Scope& scope = *rated_[--to_drop_];
+    const LimitSettings& limits = dropping_by_->limits_of(scope.id);
+    for (size_t resource = 0; resource < kResources; ++resource) {
+      if (!limits.rates[resource].limited()) scope.rates[resource].reset();
+    }
   }
 }
 
@@ -142,7 +142,8 @@ void Limits::hear_of_tokens(const LimitMessage& message) {
          message.expires_mono_ns + (io::is_planted(io::Planted::tokens_kept) ? 60'000'000'000 : 0),
          message.next_mono_ns, message.once});
     if (message.count == 0) return;
-    holding_.emplace_back(&here, message.resource);
+    if (!std::exchange(here.holds[static_cast<size_t>(message.resource)], true))
+      holding_.emplace_back(&here, message.resource);
     return changed(here);
   }
   // Said under rules that are not in force here yet: it is heard when they are, before what its
