@@ -193,10 +193,14 @@ void Home::restore(Record& record, const queue::WaitingState& state) {
     record.flags = queue::kRecordInDoubt;
     return;
   }
-  // Wall time is stored; a wrong clock must neither flood nor stall.
-  const int64_t left_ns = queue::delay_on_load_ns(
-      shard_.policy->loosest_retry, std::max<uint32_t>(1, state.attempts), state.in_doubt,
-      state.due_wall_ns, shard_.wall_ns, shard_.random.next());
+  // Wall time is stored; a wrong clock must neither flood nor stall. What is overdue is spread over
+  // the first delay of most receivers, not over the longest that any of them has.
+  const bool overdue = state.due_wall_ns <= shard_.wall_ns;
+  const queue::RetryPolicy& retry =
+      overdue ? shard_.policy->providers[0].retry : shard_.policy->loosest_retry;
+  const int64_t left_ns =
+      queue::delay_on_load_ns(retry, std::max<uint32_t>(1, state.attempts), state.in_doubt,
+                              state.due_wall_ns, shard_.wall_ns, shard_.random.next());
   record.due = std::max<uint32_t>(1, tick_at(shard_.mono_ns + left_ns));
 }
 

@@ -1,6 +1,7 @@
 #include "engine/policy.h"
 
 #include <algorithm>
+#include <set>
 
 #include "engine/in_doubt.h"
 #include "engine/messages.h"
@@ -124,20 +125,53 @@ void set_site_clock(Provider& provider) {
   retry.site_cap_ns = std::max(retry.site_cap_ns, retry.site_initial_ns);
 }
 
+// Before jitter.
+static int64_t usual_delay_ns(queue::RetryPolicy retry, uint32_t attempts) {
+  retry.jitter = 0;
+  return queue::next_delay_ns(retry, attempts, 0);
+}
+
+// From now on it waits no less after any attempt than `retry` does, and gives up no earlier.
+static void loosen(queue::RetryPolicy& loosest, const queue::RetryPolicy& retry) {
+  std::vector<int64_t> intervals;
+  for (uint32_t attempts = 1; attempts <= queue::kDelaysMax; ++attempts) {
+    // The last one stays.
+    const uint32_t then = attempts < queue::kDelaysMax ? attempts : UINT8_MAX;
+    intervals.push_back(std::max(usual_delay_ns(loosest, then), usual_delay_ns(retry, then)));
+  }
+  loosest.intervals_ns = std::move(intervals);
+  std::vector<int64_t>& greylist = loosest.greylist_ns;
+  greylist.resize(std::max(greylist.size(), retry.greylist_ns.size()));
+  for (size_t i = 0; i < retry.greylist_ns.size(); ++i)
+    greylist[i] = std::max(greylist[i], retry.greylist_ns[i]);
+  loosest.cap_ns = std::max(loosest.cap_ns, retry.cap_ns);
+  loosest.jitter = std::max(loosest.jitter, retry.jitter);
+  loosest.hint_max_ns = std::max(loosest.hint_max_ns, retry.hint_max_ns);
+  loosest.in_doubt_ns = std::max(loosest.in_doubt_ns, retry.in_doubt_ns);
+  loosest.max_age_ns = std::max(loosest.max_age_ns, retry.max_age_ns);
+}
+
 static void set_retry_bounds(Policy& policy) {
-  queue::RetryPolicy& loosest = policy.loosest_retry;
-  queue::RetryPolicy& strictest = policy.strictest_retry;
-  loosest = strictest = policy.providers[0].retry;
+  policy.loosest_retry = policy.strictest_retry = policy.providers[0].retry;
   for (const uint32_t id : policy.in_order) {
     const queue::RetryPolicy& retry = policy.providers[id].retry;
-    loosest.max_age_ns = std::max(loosest.max_age_ns, retry.max_age_ns);
-    strictest.max_age_ns = std::min(strictest.max_age_ns, retry.max_age_ns);
-    if (queue::longest_delay_ns(retry, UINT8_MAX) <= queue::longest_delay_ns(loosest, UINT8_MAX))
-      continue;
-    const int64_t max_age_ns = loosest.max_age_ns;
-    loosest = retry;
-    loosest.max_age_ns = max_age_ns;
+    loosen(policy.loosest_retry, retry);
+    policy.strictest_retry.max_age_ns =
+        std::min(policy.strictest_retry.max_age_ns, retry.max_age_ns);
   }
+}
+
+absl::Status sources_have_places(const EngineSettings& settings, const Policy* before) {
+  size_t places = before == nullptr ? 0 : before->sources.size();
+  std::set<std::string_view> known;
+  if (before != nullptr) {
+    for (const SourceSettings& source : before->sources) known.insert(source.name);
+  }
+  for (const SourceSettings& source : settings.sources) places += known.insert(source.name).second;
+  if (places <= kSourcesMax) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      "sources: with those that were removed since the start they are " + std::to_string(places) +
+      ", more than " + std::to_string(kSourcesMax) + ": restart instead");
 }
 
 std::shared_ptr<const Policy> make_policy(const EngineSettings& settings, const Policy* before) {
@@ -157,6 +191,7 @@ std::shared_ptr<const Policy> make_policy(const EngineSettings& settings, const 
 
   keep_places(policy->providers, before == nullptr ? nullptr : &before->providers);
   if (policy->providers.empty()) policy->providers.emplace_back();
+  for (Provider& provider : policy->providers) provider.removed = true;
   policy->providers[0] = fallback_of(settings);
   set_site_clock(policy->providers[0]);
   for (const Provider& provider : settings.providers) {

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "engine/io/ports.h"
 #include "engine/provider_index.h"
 #include "engine/smtp/dialogue.h"
@@ -112,6 +113,7 @@ struct Provider {
   int64_t in_doubt_delay_ns = 600'000'000'000;
   std::shared_ptr<const queue::DeliveryWindows> windows;  // mail may go there; null: always
   std::map<std::string, Origin, std::less<>> origins;     // by setting ("host_down"), where known
+  bool removed = false;                                   // by a reload: fits nobody
 };
 
 // Providers that share limits, e.g. all that one company runs.
@@ -121,7 +123,7 @@ struct ProviderGroup {
   LimitSettings limits;
 };
 
-// Over all reloads.
+// Over all reloads: what a reload removes keeps its place.
 inline constexpr uint32_t kSourcesMax = 4096;
 
 // One address (of each family) to send from, and how it introduces itself.
@@ -168,7 +170,7 @@ struct Policy {
   std::vector<SourcePool> pools;  // by id; [0] is "default"
   std::map<std::string, TenantPolicy, std::less<>> tenants;
   // Bounds of the retry policies of all providers, for whose receiver is not known (yet): the
-  // longest waits and ages, and the shortest age.
+  // longest wait after each attempt and the greatest age, and the shortest age.
   queue::RetryPolicy loosest_retry, strictest_retry;
   LimitSettings global;       // of the process
   std::string redirect_host;  // staging: all mail goes there; empty: it goes where it should
@@ -193,7 +195,11 @@ struct Policy {
 // somebody said when. Makes the retry policy agree; twice is as good as once.
 void set_site_clock(Provider& provider);
 
-// Resolves what was configured. `before`: the policy in force, whose ids are kept.
+// Whether there are places for all sources. `before`: as make_policy() has it.
+absl::Status sources_have_places(const EngineSettings& settings, const Policy* before);
+
+// Resolves what was configured; its sources have places. `before`: the policy in force, whose ids
+// are kept.
 std::shared_ptr<const Policy> make_policy(const EngineSettings& settings, const Policy* before);
 
 }  // namespace veredus

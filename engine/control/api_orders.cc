@@ -68,7 +68,7 @@ std::optional<HttpError> OrderHandler::check(const Filter& filter) const {
   const Policy& policy = api_.view_.policy();
   std::vector<std::string> providers, sources;
   for (const Provider& provider : policy.providers) {
-    if (!provider.name.empty()) providers.push_back(provider.name);
+    if (!provider.removed && !provider.name.empty()) providers.push_back(provider.name);
   }
   for (const SourceSettings& source : policy.sources) {
     if (!source.removed) sources.push_back(source.name);

@@ -127,6 +127,10 @@ class SendingChecker {
     for (size_t i = 0; i < config_.sources.size(); ++i) {
       const SourceSettings& source = config_.sources[i];
       const std::string where = "sources[" + std::to_string(i) + "].";
+      if (i == kSourcesMax) {
+        fault(where + "name", "there may be " + std::to_string(kSourcesMax) + " sources, not more");
+        break;
+      }
       name(where + "name", source.name);
       if (!seen.insert(source.name).second) {
         fault(where + "name", quoted(source.name) + " is there twice: give each source its own");

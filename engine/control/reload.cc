@@ -169,6 +169,7 @@ absl::StatusOr<ReloadPlan> Reload::put_in_force() {
   if (!plan.ok()) return plan.status();
   const absl::StatusOr<EngineSettings> settings = engine_settings(plan->config);
   if (!settings.ok()) return settings.status();
+  if (absl::Status fit = sources_have_places(*settings, &view_.policy()); !fit.ok()) return fit;
   view_.apply(*settings);
   intake_.apply(intake_settings(plan->config));
   running_ = plan->config;

@@ -181,6 +181,14 @@ TEST(ConfigSendingErrors, WhatIsWrongAndWhere) {
 }
 
 // Each is well; together they are too many.
+TEST(ConfigSendingErrors, TooManySources) {
+  std::string list;
+  for (int i = 0; i < 4096; ++i) list += "[[sources]]\nname = \"s" + std::to_string(i) + "\"\n";
+  EXPECT_EQ(error_of(list), "was taken");
+  EXPECT_EQ(error_of(list + "[[sources]]\nname = \"t\"\n"),
+            "a.toml:8194:8: sources[4096].name: there may be 4096 sources, not more");
+}
+
 TEST(ConfigSendingErrors, TooManyWindows) {
   std::string list = "[smtp]\nwindows = [";
   for (int i = 0; i < 100; ++i) list += "\"Mo 08:00-20:00\", ";
