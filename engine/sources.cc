@@ -1,5 +1,6 @@
 #include "engine/sources.h"
 
+#include <algorithm>
 #include <string>
 
 #include "engine/messages.h"
@@ -8,10 +9,17 @@ namespace veredus {
 
 void Sources::run() {
   if (shard_.id != 0 || shard_.mono_ns < next_look_mono_ns_) return;
-  next_look_mono_ns_ = shard_.mono_ns + kLookEveryNs;
-  for (const SourceSettings& source : shard_.policy->sources) {
+  // A few at a time, evenly over the time in which each has its turn.
+  const auto& sources = shard_.policy->sources;
+  const size_t count = std::min(kLookedAt, sources.size());
+  for (size_t left = count; left > 0; --left) {
+    if (next_ >= sources.size()) next_ = 0;
+    const SourceSettings& source = sources[next_++];
     if (!source.removed) look(source);
   }
+  next_look_mono_ns_ =
+      shard_.mono_ns + kLookEveryNs * static_cast<int64_t>(count) /
+                           static_cast<int64_t>(std::max<size_t>(1, sources.size()));
 }
 
 void Sources::suspect(uint16_t id) {

@@ -85,5 +85,28 @@ TEST(PolicyTest, SourcesHavePlacesOverAllReloads) {
   EXPECT_TRUE(sources_have_places(settings, nullptr).ok());
 }
 
+// The host loses all of many addresses: they are looked at in turn, not all at once.
+TEST(SourcesTest, AreLookedAtInTurn) {
+  SmallEngine engine([](EngineSettings& settings, Faults&) {
+    settings.sources.resize(100);
+    for (unsigned i = 0; i < 100; ++i) {
+      settings.sources[i].name = "s" + std::to_string(i);
+      io::parse_address("10.9.9." + std::to_string(i), settings.sources[i].address);
+    }
+  });
+  for (unsigned i = 0; i < 100; ++i)
+    engine.internet.missing_addresses.insert("10.9.9." + std::to_string(i));
+  const auto missing = [&] {
+    unsigned count = 0;
+    for (uint32_t id = 0; id < 100; ++id) count += engine.core().exchange().source_missing(id);
+    return count;
+  };
+  engine.run_to(engine.clock.mono + kSecond);
+  EXPECT_GT(missing(), 0u);
+  EXPECT_LT(missing(), 30u);
+  engine.run_to(engine.clock.mono + 11 * kSecond);
+  EXPECT_EQ(missing(), 100u);
+}
+
 }  // namespace
 }  // namespace veredus::sim
