@@ -164,7 +164,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void recycle(std::unique_ptr<ReturnedMessage> read) { spare_returned_ = std::move(read); }
   bool more_to_do() const {
     return more_to_do_ || !to_pump_.empty() || !spent_.empty() || limits_.any_changed() ||
-           taking_up_ != kNotTakingUp;
+           taking_up_ != kNotTakingUp || relieves_;
   }
   int64_t next_due_mono_ns() const;
 
@@ -366,14 +366,16 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void not_waited_for(Scope& scope);
   void end_of_calls();
   bool awaits_tokens(Lane& lane, const smtp::Session& session) const;
-  void relieve(Scope& scope);
+  static bool is_short(const Scope& scope);
+  static bool is_pressed(const Lane& lane);
+  smtp::Session* next_idle();
   void relieve_scopes();
 
   // lane_send.cc
   bool offer_next(Lane& lane, smtp::Session& session);
   void put_on_idle(smtp::Session& session);
-  static void append(IdleList& list, smtp::Session& session);
-  static void remove(IdleList& list, smtp::Session& session);
+  void append(IdleList& list, smtp::Session& session);
+  void remove(IdleList& list, smtp::Session& session);
   bool expired(const Work& work, const queue::Entry& entry) const;
   void expire(Work& work);
   void gather(LaneQueue::Tenant& tenant, Load& load, const smtp::Session& session, size_t allowed);
@@ -436,6 +438,12 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   std::deque<Load> load_slab_;
   std::vector<Load*> free_loads_;
   std::map<int64_t, IdleList> idle_lists_;  // all idle sessions, by how long they may, ns
+  size_t idle_ = 0;                         // of these
+  // Who is looked at next for what is pressed, and his list (null: from the first one on).
+  smtp::Session* relieving_ = nullptr;
+  IdleList* relieving_of_ = nullptr;
+  size_t idle_left_ = 0;   // so many are to be looked at before that rests
+  bool relieves_ = false;  // goes on with it next turn
   // Hosts that could not be reached from a source: passed over until then.
   struct Down {
     int64_t until_mono_ns = 0;

@@ -74,6 +74,7 @@ void Lanes::pump(Lane& lane) {
     // will say when it is ready again.
     if (session.may_offer() && !offer_next(lane, session)) break;
   }
+  if (lane.waiting.empty() && !lane.idle.empty() && is_pressed(lane)) idle_left_ = idle_;
   tell_windows(lane);
   if (!lane.waiting.empty() && !lane.wants_place) grow(lane);
   // Slots that nobody here needs now: the other slices may. While more waits at a home, its tickets

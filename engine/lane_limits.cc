@@ -163,9 +163,11 @@ void Lanes::stand_in_line(Lane& lane, Scope& scope, Resource resource) {
   if (resource == Resource::connections && scope.id.kind != ScopeId::Kind::site) press(scope);
 }
 
+// All that idles is looked at once for it, a share each turn.
 void Lanes::press(Scope& scope) {
-  if (std::find(pressed_.begin(), pressed_.end(), &scope) == pressed_.end())
-    pressed_.push_back(&scope);
+  if (std::exchange(scope.pressed, true)) return;
+  pressed_.push_back(&scope);
+  idle_left_ = idle_;
 }
 
 void Lanes::leave_line(Lane& lane) {
@@ -254,33 +256,57 @@ bool Lanes::awaits_tokens(Lane& lane, const smtp::Session& session) const {
   return any;
 }
 
-// Somebody here or on another shard wants a slot, and sessions with one idle: these go.
-void Lanes::relieve(Scope& scope) {
-  constexpr unsigned kLookedAt = 64;
-  const auto wanted = static_cast<uint32_t>(
-      std::max<size_t>(scope.slots.owed(), scope.line(Resource::connections).without_session()));
-  unsigned left = kLookedAt;
-  for (auto& [may_idle_ns, list] : idle_lists_) {
-    smtp::Session* next = nullptr;
-    for (smtp::Session* session = list.oldest;
-         session != nullptr && left > 0 && scope.leaving < wanted; session = next, --left) {
-      next = session->next;
-      Lane& lane = *static_cast<Lane*>(session->place);
-      if (std::find(lane.slots.begin(), lane.slots.end(), &scope) != lane.slots.end() &&
-          !awaits_tokens(lane, *session))
-        send_away(*session);
-    }
-  }
+// Somebody here or on another shard wants a slot of it, and none is free.
+bool Lanes::is_short(const Scope& scope) {
+  return scope.slots.free() == 0 &&
+         scope.leaving < std::max<size_t>(scope.slots.owed(),
+                                          scope.line(Resource::connections).without_session());
 }
 
+// Who is looked at next, of each list the oldest first, round and round. Somebody idles.
+smtp::Session* Lanes::next_idle() {
+  while (relieving_ == nullptr) {
+    auto list = idle_lists_.begin();
+    if (relieving_of_ != nullptr) {
+      while (&list->second != relieving_of_) ++list;
+      if (++list == idle_lists_.end()) list = idle_lists_.begin();
+    }
+    relieving_of_ = &list->second;
+    relieving_ = list->second.oldest;
+  }
+  return std::exchange(relieving_, relieving_->next);
+}
+
+// Of a slot that its sessions have.
+bool Lanes::is_pressed(const Lane& lane) {
+  return std::any_of(lane.slots.begin(), lane.slots.end(),
+                     [](const Scope* scope) { return scope->pressed && is_short(*scope); });
+}
+
+// Sessions idle whose slots others want: these go. However many there are, each has its turn to be
+// looked at.
 void Lanes::relieve_scopes() {
-  std::erase_if(pressed_, [this](Scope* scope) {
-    if (scope->line(Resource::connections).without_session() == 0 &&
-        scope->slots.owed() <= scope->leaving)
-      return true;
-    if (scope->slots.free() == 0) relieve(*scope);
-    return false;
+  constexpr size_t kLookedAt = 64;
+  std::erase_if(pressed_, [](Scope* scope) {
+    scope->pressed = scope->line(Resource::connections).without_session() > 0 ||
+                     scope->slots.owed() > scope->leaving;
+    return !scope->pressed;
   });
+  relieves_ = false;
+  if (pressed_.empty()) {  // from the oldest one on, the next time
+    relieving_ = nullptr;
+    relieving_of_ = nullptr;
+    return;
+  }
+  if (std::none_of(pressed_.begin(), pressed_.end(), [](Scope* each) { return is_short(*each); }))
+    return;
+  for (size_t left = std::min(kLookedAt, idle_); left > 0; --left) {
+    smtp::Session& session = *next_idle();
+    Lane& lane = *static_cast<Lane*>(session.place);
+    if (is_pressed(lane) && !awaits_tokens(lane, session)) send_away(session);
+  }
+  idle_left_ -= std::min(idle_left_, kLookedAt);
+  relieves_ = idle_left_ > 0;
 }
 
 }  // namespace veredus

@@ -228,11 +228,14 @@ void Lanes::append(IdleList& list, smtp::Session& session) {
   session.next = nullptr;
   (list.newest == nullptr ? list.oldest : list.newest->next) = &session;
   list.newest = &session;
+  ++idle_;
 }
 
 void Lanes::remove(IdleList& list, smtp::Session& session) {
   (session.previous == nullptr ? list.oldest : session.previous->next) = session.next;
   (session.next == nullptr ? list.newest : session.next->previous) = session.previous;
+  if (relieving_ == &session) relieving_ = session.next;
+  --idle_;
 }
 
 void Lanes::take_off_idle(smtp::Session& session) {

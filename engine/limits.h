@@ -112,6 +112,7 @@ struct Scope {
   }
   queue::RateHolder* rate(Resource resource) { return rates[static_cast<size_t>(resource)].get(); }
   WaitLine& line(Resource resource) { return lines[static_cast<size_t>(resource)]; }
+  const WaitLine& line(Resource resource) const { return lines[static_cast<size_t>(resource)]; }
 
   const ScopeId id;
   const uint16_t owner;  // shard
@@ -124,6 +125,7 @@ struct Scope {
   int64_t weight_told_mono_ns = INT64_MIN;           // of those who wait for slots
   int64_t called_mono_ns = INT64_MIN;                // a tenant's, for its slots: somebody, last
   bool kept = false;                                 // a tenant's: stands in Lanes::kept_
+  bool pressed = false;                              // stands in Lanes::pressed_
   uint32_t from_before = 0;                          // of the slots used: since before a reload
   bool rated = false;                                // stands in Limits::rated_
   bool changed = false;                              // stands in Limits::changed_
