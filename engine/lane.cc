@@ -283,6 +283,7 @@ void Lanes::text_of(const Work& work, Returned& item, std::string_view text, std
 // behind them at home are left alone until the site is tried again.
 void Lanes::fail_waiting(Lane& lane) {
   lane.failed_dials = 0;
+  lane.turn = 0;
   lane.clock.failed(lane.provider->retry, shard_.mono_ns, shard_.random.next(),
                     lane.failure.verdict.retry_after_ns);
   for (uint16_t home = 0; home < lane.windows.size(); ++home) {

@@ -90,6 +90,7 @@ class Lane {
   Scope* waits_for = nullptr;  // stands in a line of that scope
   Resource waits_for_resource = Resource::connections;
   WaitLine::Key wait_key;
+  uint64_t turn = 0;  // its turn has come, and has to wait for an answer of the DNS: it came then
   uint64_t tokens_of_use = 1;    // fewer at once are of no use to it
   uint64_t bytes_of_tenant = 0;  // that the next message of a tenant at his own limit has
   Scope* called_by = nullptr;    // its turn has come, this turn of the loop, …
@@ -278,7 +279,8 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   double sessions_of_use(const Lane& lane) const;
   uint32_t sessions_wanted(const Lane& lane) const;
   void grow(Lane& lane);
-  bool dial(Lane& lane);
+  const Target* find_target(Lane& lane);
+  void await_address(Lane& lane);
   void look_again(Lane& lane, int64_t at_mono_ns);
   bool start_dial(Lane& lane, const Target& target, smtp::Session* rival);
   void tell_windows(Lane& lane);

@@ -131,35 +131,46 @@ void Lanes::grow(Lane& lane) {
     return;
   }
   for (; more > 0; --more) {
-    // The slots first: who stands in line must be able to go when its turn comes.
-    if (!take_connection(lane, more)) {
-      // By the time of its turn it should know where to go.
-      if (lane.hosts_resolved == 0 && lane.hosts_asked == 0) resolve_more(lane);
-      return;
-    }
-    if (!dial(lane)) return give_back_connection(lane);
+    // Where to comes first: slots and tokens are taken for a connection that is dialled at once.
+    const Target* const target = find_target(lane);
+    if (target == nullptr) return await_address(lane);
+    if (!take_connection(lane, more)) return;
+    if (!start_dial(lane, *target, nullptr)) return give_back_connection(lane);
   }
 }
 
-// False: nothing could be dialled now. Either an answer of the DNS is awaited, or nothing waits any
-// more.
-bool Lanes::dial(Lane& lane) {
-  Target* const target = choose_target(lane);
-  if (target == nullptr) {
-    if (lane.hosts_asked > 0) return false;
-    if (lane.hosts_resolved < lane.site->hosts.size()) {
-      resolve_more(lane);
-      return lane.hosts_asked == 0 && dial(lane);
-    }
-    const auto lacks = [&](const Target& each) { return lacks_address(lane, each); };
-    if (!lane.targets.empty() && std::all_of(lane.targets.begin(), lane.targets.end(), lacks))
-      note_family(lane,
-                  "its hosts have addresses only of a family whose address of this source is not "
-                  "on this host now");
-    if (lane.sessions == 0) fail_waiting(lane);
-    return false;
+// Null: nothing can be dialled now. Either an answer of the DNS is awaited, or there is nowhere to
+// go.
+const Target* Lanes::find_target(Lane& lane) {
+  if (const Target* const target = choose_target(lane)) return target;
+  if (lane.hosts_asked > 0) return nullptr;
+  if (lane.hosts_resolved < lane.site->hosts.size()) {
+    resolve_more(lane);
+    return lane.hosts_asked == 0 ? find_target(lane) : nullptr;
   }
-  return start_dial(lane, *target, nullptr);
+  const auto lacks = [&](const Target& each) { return lacks_address(lane, each); };
+  if (!lane.targets.empty() && std::all_of(lane.targets.begin(), lane.targets.end(), lacks))
+    note_family(lane,
+                "its hosts have addresses only of a family whose address of this source is not "
+                "on this host now");
+  if (lane.sessions == 0) fail_waiting(lane);
+  return nullptr;
+}
+
+void Lanes::await_address(Lane& lane) {
+  if (lane.hosts_asked == 0) {
+    // Nowhere to go: somebody else may.
+    if (lane.waits_for_resource == Resource::connections ||
+        lane.waits_for_resource == Resource::connection_rate)
+      leave_line(lane);
+    return release_held(lane);
+  }
+  // What was known is too old. Were the lane to go to the end of the line each time, it would never
+  // dial where the line is longer than addresses are good for.
+  const bool called =
+      std::find(lane.scopes.begin(), lane.scopes.end(), lane.called_by) != lane.scopes.end();
+  if (called) lane.turn = lane.wait_key.came;
+  if (lane.waits_for == nullptr) release_held(lane);
 }
 
 // `rival`: the session that it is dialled beside.

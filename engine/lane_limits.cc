@@ -32,6 +32,7 @@ bool Lanes::take_connection(Lane& lane, uint32_t more) {
   }
   if (!take_connection_tokens(lane, more)) return false;
   lane.held = 0;
+  lane.turn = 0;
   return true;
 }
 
@@ -158,7 +159,7 @@ void Lanes::stand_in_line(Lane& lane, Scope& scope, Resource resource) {
   leave_line(lane);
   lane.waits_for = &scope;
   lane.waits_for_resource = resource;
-  lane.wait_key = {rank, tenant, ++came_};
+  lane.wait_key = {rank, tenant, lane.turn != 0 ? std::exchange(lane.turn, 0) : ++came_};
   line.add(lane.wait_key, &lane);
   if (resource == Resource::connections && scope.id.kind != ScopeId::Kind::site) press(scope);
 }

@@ -47,7 +47,10 @@ bool Lanes::comes_soon(Scope& scope, Resource resource, int64_t& expected) const
 // More connections are of use only to what may be sent. A lane that waits for tokens and has no
 // session dials when they are expected soon: they do not keep as long as dialling takes.
 bool Lanes::may_grow(Lane& lane) {
-  if (lane.waiting.choose() == nullptr) return false;
+  // Nor is any to what goes home now, for a window has closed.
+  const LaneQueue::Tenant* next = lane.waiting.choose();
+  while (next != nullptr && shut(lane, *next)) next = lane.waiting.choose();
+  if (next == nullptr) return false;
   const Resource resource = lane.waits_for_resource;
   if (lane.waits_for == nullptr || resource == Resource::connections ||
       resource == Resource::connection_rate)

@@ -20,7 +20,10 @@ constexpr int64_t kSecond = SmallEngine::kSecond;
 class Meter final : public Watcher {
  public:
   explicit Meter(const SimClock& clock) : clock_(clock) {}
-  void opened(uint64_t, const io::Endpoint&, const io::Endpoint&) override { count(+1); }
+  void opened(uint64_t, const io::Endpoint&, const io::Endpoint&) override {
+    count(+1);
+    ++connections;
+  }
   void closed(uint64_t) override { count(-1); }
   void transaction(uint64_t connection, int64_t sent_mono_ns) override {
     sent_[connection] = sent_mono_ns;
@@ -28,7 +31,7 @@ class Meter final : public Watcher {
   void recipient(uint64_t connection, const std::string& to, bool) override {
     begun.emplace_back(sent_[connection], to);
   }
-  void content(uint64_t, uint64_t) override {}
+  void content(uint64_t, uint64_t size) override { bytes += size; }
   void transaction_over(uint64_t) override {}
 
   // Connection-nanoseconds so far.
@@ -49,6 +52,7 @@ class Meter final : public Watcher {
     return names;
   }
   std::vector<std::pair<int64_t, std::string>> begun;
+  uint64_t connections = 0, bytes = 0;
 
  private:
   void count(int change) {
@@ -117,6 +121,85 @@ TEST(LimitsUseTest, AMessageRateIsUsed) {
   RecordProperty("used_percent", static_cast<int>(used * 100));
   EXPECT_GE(used, 0.95);
   EXPECT_LE(used, 1.0);
+  engine.internet.watcher = nullptr;
+}
+
+TEST(LimitsUseTest, AByteRateIsUsed) {
+  SmallEngine engine(
+      [](EngineSettings& settings, Faults&) {
+        one_provider(settings, 0, 0);
+        settings.providers[0].per_source.rates[static_cast<size_t>(Resource::byte_rate)] = {
+            30'000, kSecond};
+      },
+      3);
+  Meter meter(engine.clock);
+  engine.internet.watcher = &meter;
+  feed_much(engine, 6000, 600);
+  engine.run_to(engine.clock.mono + 5 * kSecond);
+  const uint64_t before = meter.bytes;
+  engine.run_to(engine.clock.mono + 20 * kSecond);
+  const double used = static_cast<double>(meter.bytes - before) / (20 * 30'000);
+  RecordProperty("used_percent", static_cast<int>(used * 100));
+  EXPECT_GE(used, 0.95);
+  EXPECT_LE(used, 1.01) << "what was on its way at both ends may differ";
+  engine.internet.watcher = nullptr;
+}
+
+// Each of many domains of a provider has somebody waiting: every token becomes a connection. So it
+// is, too, when they have waited for longer than their addresses are good for (five minutes).
+TEST(LimitsUseTest, AConnectionRateIsUsedByManySites) {
+  for (const auto& [rate, begins_s] : {std::pair(20u, 5), std::pair(2u, 320)}) {
+    for (const unsigned shards : {1u, 3u}) {
+      SmallEngine engine(
+          [rate = rate](EngineSettings& settings, Faults&) {
+            one_provider(settings, 0, 0);
+            settings.providers[0]
+                .per_source.rates[static_cast<size_t>(Resource::connection_rate)] = {rate, kSecond};
+          },
+          shards);
+      Meter meter(engine.clock);
+      engine.internet.watcher = &meter;
+      std::vector<std::string> to;
+      for (unsigned domain = 0; domain < 900; ++domain)
+        to.push_back("r@d" + std::to_string(domain) + ".sim");
+      engine.feed("b", to);
+      engine.run_to(engine.clock.mono + begins_s * kSecond);
+      const uint64_t before = meter.connections;
+      engine.run_to(engine.clock.mono + 30 * kSecond);
+      const double used = static_cast<double>(meter.connections - before) / (30 * rate);
+      RecordProperty("used_percent", static_cast<int>(used * 100));
+      EXPECT_GE(used, 0.95) << rate << "/s, shards: " << shards;
+      EXPECT_LE(used, 1.02) << rate << "/s, shards: " << shards;
+      EXPECT_LT(engine.internet.taken, 900u) << "enough must wait to the end";
+      engine.internet.watcher = nullptr;
+    }
+  }
+}
+
+// Two providers of a group, each with a part of the sites.
+TEST(LimitsUseTest, AGroupsConnectionsAreUsed) {
+  SmallEngine engine(
+      [](EngineSettings& settings, Faults&) {
+        one_provider(settings, 0, 0);
+        settings.groups.emplace_back().name = "g";
+        settings.groups[0].limits.connections = 12;
+        settings.providers[0].groups = {0};
+        settings.providers.push_back(settings.providers[0]);
+        settings.providers[0].name = "some";
+        settings.providers[0].mx = {"mx1.sim", "mx2.sim", "mx3.sim"};
+      },
+      3);
+  Meter meter(engine.clock);
+  engine.internet.watcher = &meter;
+  feed_much(engine, 6000, 600);
+  engine.run_to(engine.clock.mono + 5 * kSecond);
+  const double before = meter.used();
+  engine.run_to(engine.clock.mono + 20 * kSecond);
+  const double used = (meter.used() - before) / static_cast<double>(20 * kSecond) / 12;
+  RecordProperty("used_percent", static_cast<int>(used * 100));
+  EXPECT_GE(used, 0.95);
+  EXPECT_LE(used, 1.0);
+  EXPECT_LT(meter.begun.size(), 9000u) << "enough must wait to the end";
   engine.internet.watcher = nullptr;
 }
 
