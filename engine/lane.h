@@ -97,7 +97,9 @@ class Lane {
   Resource called_for = Resource::connections;  // … for that
   uint32_t sessions = 0;                        // dialling ones included
   uint32_t dialling = 0;
-  Race race;                        // is to begin, as soon as there is a slot
+  // Addresses that sessions of it have been greeted by and are still connected to, and how many.
+  std::vector<std::pair<io::Endpoint, uint32_t>> peers;
+  std::vector<Race> races;          // are to begin, as soon as there are slots
   uint16_t hosts_resolved = 0;      // Site::hosts asked so far, whole preferences at a time
   uint16_t hosts_asked = 0;         // of these, not answered yet
   uint32_t closing = 0;             // of the sessions: over, the kernel has not let go of them yet
@@ -300,9 +302,11 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   Target* choose_target(Lane& lane);
   bool may_use(const Lane& lane, uint8_t family) const;
   bool lacks_address(const Lane& lane, const Target& target) const;
+  bool is_down(const Lane& lane, const io::Endpoint& host) const;
   bool usable(const Lane& lane, const Target& target) const;
   static std::array<uint8_t, 19> host_key(const io::Endpoint& endpoint);
   const io::Endpoint& from_address(const Lane& lane, uint8_t family) const;
+  static uint32_t* peer_of(Lane& lane, const io::Endpoint& host);
   void pass_over(const Lane& lane, const io::Endpoint& host);
   void note_family(Lane& lane, std::string_view text);
   void note_failure(Lane& lane, smtp::Verdict verdict, std::string_view text,
@@ -311,7 +315,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   // lane_race.cc
   void may_race(Lane& lane, smtp::Session& session);
   void run_races();
-  void begin_race(Lane& lane);
+  void begin_races(Lane& lane);
   const Target* other_family(const Lane& lane, const smtp::Session& session) const;
   void on_session_connected(smtp::Session& session) override;
   void end_race(smtp::Session& session);

@@ -120,7 +120,7 @@ void Lanes::grow(Lane& lane) {
     if (!std::exchange(lane.unsettled, true)) unsettled_.push_back(&lane);
     return;
   }
-  if (lane.race.session != nullptr) begin_race(lane);
+  if (!lane.races.empty()) begin_races(lane);
   const uint32_t wanted = sessions_wanted(lane);
   const bool refused = lane.sessions > 0 && shard_.mono_ns < lane.no_growth_until_mono_ns;
   if (refused || lane.sessions >= wanted) return release_held(lane);

@@ -173,11 +173,15 @@ bool Lanes::lacks_address(const Lane& lane, const Target& target) const {
   return (shard_.exchange.source_lacks(lane.source) & bit) != 0;
 }
 
+bool Lanes::is_down(const Lane& lane, const io::Endpoint& host) const {
+  if (down_hosts_.empty()) return false;
+  const auto found = down_hosts_.find({host_key(host), lane.source});
+  return found != down_hosts_.end() && found->second.until_mono_ns > shard_.mono_ns;
+}
+
 bool Lanes::usable(const Lane& lane, const Target& target) const {
-  if (!may_use(lane, target.endpoint.family) || lacks_address(lane, target)) return false;
-  if (down_hosts_.empty()) return true;
-  const auto down = down_hosts_.find({host_key(target.endpoint), lane.source});
-  return down == down_hosts_.end() || down->second.until_mono_ns <= shard_.mono_ns;
+  return may_use(lane, target.endpoint.family) && !lacks_address(lane, target) &&
+         !is_down(lane, target.endpoint);
 }
 
 // Family 0: the source has none of that family, or the kernel chooses.
@@ -186,6 +190,14 @@ const io::Endpoint& Lanes::from_address(const Lane& lane, uint8_t family) const 
   const SourceSettings& source = lane.policy->sources[lane.source];
   if (source.address.family == family) return source.address;
   return source.address6.family == family ? source.address6 : none;
+}
+
+// So many sessions of the lane have been greeted there, and live. Null: none.
+uint32_t* Lanes::peer_of(Lane& lane, const io::Endpoint& host) {
+  for (auto& [peer, sessions] : lane.peers) {
+    if (peer == host) return &sessions;
+  }
+  return nullptr;
 }
 
 // By all lanes of this shard that send from there.

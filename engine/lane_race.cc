@@ -1,5 +1,6 @@
 // Hosts with addresses of both families: when the preferred one does not answer soon, the other is
-// dialled beside it, and the first that connects is kept (RFC 8305).
+// dialled beside it, and the first that connects is kept (RFC 8305). An address that has lost so is
+// passed over, as one that refuses.
 
 #include "engine/lane.h"
 
@@ -17,27 +18,38 @@ void Lanes::run_races() {
     smtp::Session& session = *race.session;
     if (session.place == nullptr || session.dials != race.dial || !session.connecting()) continue;
     Lane& lane = *static_cast<Lane*>(session.place);
-    if (lane.waiting.empty() || draining_ || lane.moves) continue;
-    lane.race = race;
+    if (draining_ || lane.moves) continue;
+    lane.races.push_back(race);
     list(lane);
   }
 }
 
 // Both count while both are dialled: where no second slot is free the lane stands in line for it,
-// and comes here again when it has one, if the first one has not connected by then.
-void Lanes::begin_race(Lane& lane) {
-  smtp::Session& session = *lane.race.session;
-  const bool on = session.place == &lane && session.dials == lane.race.dial &&
-                  session.connecting() && session.rival == nullptr;
-  const Target* const other = on ? other_family(lane, session) : nullptr;
-  if (other == nullptr) {
-    lane.race = Race();
-    if (lane.waits_for_resource == Resource::connections) leave_line(lane);
-    return release_held(lane);
+// and comes here again when it has one. Who has not connected by then is raced; but if his address
+// has lost another race meanwhile he goes, and is dialled anew.
+void Lanes::begin_races(Lane& lane) {
+  bool any = false;
+  for (; !lane.races.empty(); lane.races.pop_back()) {
+    const Race& race = lane.races.back();
+    smtp::Session& session = *race.session;
+    const bool on = session.place == &lane && session.dials == race.dial && session.connecting() &&
+                    session.rival == nullptr;
+    const Target* const other = on ? other_family(lane, session) : nullptr;
+    if (other == nullptr) continue;
+    if (is_down(lane, session.peer())) {
+      session.abort();
+      continue;
+    }
+    if (!take_connection(lane, static_cast<uint32_t>(lane.races.size()))) return;
+    if (!start_dial(lane, *other, &session)) {
+      lane.races.clear();
+      return give_back_connection(lane);
+    }
+    any = true;
   }
-  if (!take_connection(lane, 1)) return;
-  lane.race = Race();
-  if (!start_dial(lane, *other, &session)) give_back_connection(lane);
+  if (any) return;
+  if (lane.waits_for_resource == Resource::connections) leave_line(lane);
+  release_held(lane);
 }
 
 // An address of the same preference, of the other family.
@@ -55,6 +67,11 @@ void Lanes::on_session_connected(smtp::Session& session) {
   smtp::Session* const rival = session.rival;
   if (rival == nullptr) return;
   end_race(session);
+  // He had a head start: each that is dialled there would cost as much.
+  Lane& lane = *static_cast<Lane*>(session.place);
+  if (rival->dialled_mono_ns() < session.dialled_mono_ns() &&
+      peer_of(lane, rival->peer()) == nullptr)
+    pass_over(lane, rival->peer());
   rival->abort();
 }
 

@@ -202,6 +202,11 @@ void Lanes::on_session_ready(smtp::Session& session) {
     lane.failed_dials = 0;
     lane.clock.succeeded();
     --lane.dialling;
+    if (uint32_t* const known = peer_of(lane, session.peer())) {
+      ++*known;
+    } else {
+      lane.peers.emplace_back(session.peer(), 1);
+    }
     Counters::add(shard_.counters.connected);
   }
   put_on_idle(session);
@@ -337,14 +342,17 @@ void Lanes::session_ended(smtp::Session& session, const smtp::Outcome& outcome,
     look_again(lane, shard_.mono_ns + kAgainNs);
     return end_race(session);
   }
-  if (lane.sessions > lane.dialling + lane.closing + (session.greeted ? 1 : 0)) {
-    // Others work: the host takes so many and no more. No reason to stop those.
+  const uint32_t own = session.greeted ? 1 : 0;
+  const uint32_t* const there = peer_of(lane, session.peer());
+  if (there != nullptr && *there > own) {
+    // Others work there: it takes so many and no more. No reason to stop those.
     lane.no_growth_until_mono_ns = shard_.mono_ns + lane.provider->host_down_ns;
     lane.no_growth = Lane::NoGrowth::refused;
     return;
   }
   pass_over(lane, session.peer());
   if (session.rival != nullptr) return end_race(session);  // the other one is still to answer
+  if (lane.peers.size() > own) return;  // others work elsewhere, and carry what waits
   lane.failure = Returned{};
   lane.failure.verdict = outcome.verdict;
   if (outcome.stage == smtp::Phase::idle) lane.failure.verdict.result = smtp::Result::later;
@@ -372,7 +380,11 @@ void Lanes::on_session_closing(smtp::Session& session) {
   end_race(session);
   take_off_idle(session);
   Lane& lane = *static_cast<Lane*>(session.place);
-  if (!session.greeted) --lane.dialling;
+  if (!session.greeted) {
+    --lane.dialling;
+  } else if (--*peer_of(lane, session.peer()) == 0) {
+    std::erase_if(lane.peers, [](const auto& peer) { return peer.second == 0; });
+  }
   session.greeted = true;
   ++lane.closing;
 }

@@ -92,6 +92,12 @@ io::Socket SimNetwork::connect(const io::Endpoint& peer, const io::Endpoint& sou
   if (internet_.chance(internet_.faults.connect_silent)) return socket;
   if (peer.family == 6) ++internet_.connections6;
   if (internet_.faults.silent_family == peer.family) return socket;
+  if (internet_.faults.unreachable_family == peer.family) {
+    complete(wire, 0, [](Wire& it) {
+      if (!it.closing) it.events->on_connected(ENETUNREACH);
+    });
+    return socket;
+  }
   if (internet_.chance(internet_.faults.connect_refused)) {
     complete(wire, internet_.latency(), [](Wire& it) {
       if (!it.closing) it.events->on_connected(ECONNREFUSED);

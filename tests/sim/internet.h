@@ -45,6 +45,7 @@ struct Faults {
   bool first_hosts_silent = false;  // of every site: connects to them are not answered
   bool ipv6_too = false;            // hosts have an address of each family
   uint8_t silent_family = 0;        // connects to addresses of it are not answered
+  uint8_t unreachable_family = 0;   // connects to addresses of it fail at once
   double dns_failure = 0;           // SERVFAIL or no answer
   double farewell_after_ehlo = 0;   // the reply to EHLO and a 421 in one piece
   uint32_t messages_max = 0;  // per connection: 421 to the MAIL of the next one; 0: any number
