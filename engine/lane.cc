@@ -162,8 +162,10 @@ void Lanes::on_work_ready(Work& work) {
     tell_down(lane, work.ticket.home);
     return give_back_unsent(work);
   }
+  if (held_back(lane, work)) return;
   const queue::LiveBatch& batch = *work.batch;
   lane.waiting.push(&work, batch.tenant, weight_of(batch));
+  ends_at(lane, ends_mono_ns(work));
   list(lane);
 }
 

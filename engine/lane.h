@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "dns/router.h"
@@ -99,16 +100,18 @@ class Lane {
   uint32_t dialling = 0;
   // Addresses that sessions of it have been greeted by and are still connected to, and how many.
   std::vector<std::pair<io::Endpoint, uint32_t>> peers;
-  std::vector<Race> races;          // are to begin, as soon as there are slots
-  uint16_t hosts_resolved = 0;      // Site::hosts asked so far, whole preferences at a time
-  uint16_t hosts_asked = 0;         // of these, not answered yet
-  uint32_t closing = 0;             // of the sessions: over, the kernel has not let go of them yet
-  uint32_t leaving = 0;             // of the sessions: told to go when they are done
-  bool listed = false;              // to be pumped this turn
-  int64_t looks_again_mono_ns = 0;  // stands in Lanes::again_, if that has not come
-  uint32_t to_come_again = 0;       // entries of it there
-  int64_t used_mono_ns = 0;         // a ticket came last
-  bool wants_place = false;         // stands in Lanes::without_place_
+  std::vector<Race> races;           // are to begin, as soon as there are slots
+  uint16_t hosts_resolved = 0;       // Site::hosts asked so far, whole preferences at a time
+  uint16_t hosts_asked = 0;          // of these, not answered yet
+  uint32_t closing = 0;              // of the sessions: over, the kernel has not let go of them yet
+  uint32_t leaving = 0;              // of the sessions: told to go when they are done
+  bool listed = false;               // to be pumped this turn
+  int64_t looks_again_mono_ns = 0;   // stands in Lanes::again_, if that has not come
+  uint32_t to_come_again = 0;        // entries of it there
+  int64_t used_mono_ns = 0;          // a ticket came last
+  int64_t ends_mono_ns = INT64_MAX;  // stands in Lanes::ends_: nobody's time who waits ends sooner
+  int64_t retried_mono_ns = INT64_MIN;  // by an order: hosts that were down then are tried again
+  bool wants_place = false;             // stands in Lanes::without_place_
   int64_t transaction_ns =
       20'000'000;             // moving average of one transaction; the first guess is a near server
   double recipients = 1;      // moving average per transaction
@@ -167,7 +170,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void recycle(std::unique_ptr<ReturnedMessage> read) { spare_returned_ = std::move(read); }
   bool more_to_do() const {
     return more_to_do_ || !to_pump_.empty() || !spent_.empty() || limits_.any_changed() ||
-           taking_up_ != kNotTakingUp || relieves_;
+           taking_up_ != kNotTakingUp || told_left_ > 0 || relieves_;
   }
   int64_t next_due_mono_ns() const;
 
@@ -222,6 +225,8 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   static constexpr size_t kNotTakingUp = SIZE_MAX;
   // Works that an operator's order holds for: home of one lane's or of many, the rest next turn.
   static constexpr uint32_t kHeldBackPerTurn = 4096;
+  // Works that are looked at for orders, or for the end of their time.
+  static constexpr size_t kLookedOverPerTurn = 16384;
   static constexpr size_t kBatchesLookedAt = 4;  // a turn: finished ones are forgotten
   static constexpr int64_t kForgettingEveryNs = 100'000'000;
   static constexpr size_t kForgettingLookedAt = 256;
@@ -331,6 +336,11 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   bool shut(Lane& lane, const LaneQueue::Tenant& tenant);
 
   // lane_orders.cc
+  void tell_lanes();
+  void try_again(Lane& lane);
+  void end_some();
+  void ends_at(Lane& lane, int64_t end_mono_ns);
+  void look_over(Lane& lane);
   const queue::Order* order_for(const Lane& lane, const Work& work) const;
   bool held_back(Lane& lane, Work& work);
 
@@ -382,7 +392,8 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void put_on_idle(smtp::Session& session);
   void append(IdleList& list, smtp::Session& session);
   void remove(IdleList& list, smtp::Session& session);
-  bool expired(const Work& work, const queue::Entry& entry) const;
+  static int64_t ends_mono_ns(const Work& work);
+  bool expired(const Work& work) const { return ends_mono_ns(work) <= shard_.mono_ns; }
   void expire(Work& work);
   void gather(LaneQueue::Tenant& tenant, Load& load, const smtp::Session& session, size_t allowed);
   bool render(Load& load, const smtp::Session& session, queue::Entry& entry);
@@ -427,7 +438,14 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   std::deque<uint32_t> batches_in_turn_;  // the same numbers: whose turn it is to be looked at
   std::deque<queue::Ticket> early_;       // came before what they name was announced
   std::deque<Lane*> to_pump_;
-  absl::btree_multimap<int64_t, Lane*> again_;              // monotonic time, lane
+  absl::btree_multimap<int64_t, Lane*> again_;  // monotonic time, lane
+  // Monotonic time at which somebody's time ends who waits, and the site number and source of his
+  // lane.
+  using Ends = std::pair<int64_t, std::pair<uint32_t, uint16_t>>;
+  absl::btree_set<Ends> ends_;
+  // Lanes that have not heard yet of what operators have ordered last.
+  size_t told_ = 0, told_left_ = 0;  // of lanes_in_order_: the next one, and so many from there
+  std::vector<queue::Order> retries_;
   std::vector<std::unique_ptr<ReturnedMessage>> returned_;  // by home
   std::vector<uint64_t> returned_number_;                   // of the last one, by home
   std::unique_ptr<ReturnedMessage> spare_returned_;
@@ -452,8 +470,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   bool relieves_ = false;  // goes on with it next turn
   // Hosts that could not be reached from a source: passed over until then.
   struct Down {
-    int64_t until_mono_ns = 0;
-    uint32_t site = 0;  // to which it was dialled last
+    int64_t since_mono_ns = 0, until_mono_ns = 0;
   };
   absl::flat_hash_map<std::pair<std::array<uint8_t, 19>, uint16_t>, Down> down_hosts_;
   std::deque<Race> races_;  // in order
@@ -464,7 +481,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   size_t sessions_open_ = 0;
   size_t works_out_ = 0;
   mail::Renderer renderer_;
-  queue::Entry entry_, entry_again_;
+  queue::Entry entry_;
   mail::Rendered rendered_;
   std::vector<smtp::Session*> spent_;  // idle, and have carried as many messages as they may
   uint32_t held_back_left_ = kHeldBackPerTurn;

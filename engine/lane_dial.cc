@@ -13,6 +13,8 @@ void Lanes::deliver() {
   held_back_left_ = kHeldBackPerTurn;
   free_places();
   take_up_some();
+  tell_lanes();
+  end_some();
   while (!again_.empty() && again_.begin()->first <= shard_.mono_ns) {
     Lane& lane = *again_.begin()->second;
     again_.erase(again_.begin());
@@ -252,6 +254,7 @@ int64_t Lanes::next_due_mono_ns() const {
       next = std::min(next, list.oldest->ready_since_mono_ns() + may_idle_ns);
   }
   if (!again_.empty()) next = std::min(next, again_.begin()->first);
+  if (!ends_.empty()) next = std::min(next, ends_.begin()->first);
   if (!races_.empty()) next = std::min(next, races_.front().at_mono_ns);
   if (!kept_.empty()) next = std::min(next, kept_.begin()->first);
   if (!without_place_.empty()) next = std::min(next, shard_.mono_ns + kPlaceAgainNs);

@@ -9,8 +9,8 @@ namespace veredus {
 
 void Lanes::forget_idle() {
   if (shard_.mono_ns < next_forgetting_mono_ns_ || pinned_ > 0) return;
-  // New rules are taken up in the order of the list.
-  if (taking_up_ != kNotTakingUp) return;
+  // New rules and orders are taken up in the order of the list.
+  if (taking_up_ != kNotTakingUp || told_left_ > 0) return;
   next_forgetting_mono_ns_ = shard_.mono_ns + kForgettingEveryNs;
   for (size_t left = std::min(kForgettingLookedAt, lanes_in_order_.size()); left > 0; --left) {
     if (forgetting_ >= lanes_in_order_.size()) forgetting_ = 0;
@@ -26,6 +26,7 @@ void Lanes::forget_idle() {
     }
     lanes_in_order_[forgetting_] = lanes_in_order_.back();
     lanes_in_order_.pop_back();
+    ends_.erase({lane.ends_mono_ns, {lane.site->number, lane.source}});
     Counters::take(shard_.counters.lanes);
     lanes_.erase({lane.site->number, lane.source});
   }

@@ -176,7 +176,9 @@ bool Lanes::lacks_address(const Lane& lane, const Target& target) const {
 bool Lanes::is_down(const Lane& lane, const io::Endpoint& host) const {
   if (down_hosts_.empty()) return false;
   const auto found = down_hosts_.find({host_key(host), lane.source});
-  return found != down_hosts_.end() && found->second.until_mono_ns > shard_.mono_ns;
+  if (found == down_hosts_.end()) return false;
+  const Down& down = found->second;
+  return down.until_mono_ns > shard_.mono_ns && down.since_mono_ns > lane.retried_mono_ns;
 }
 
 bool Lanes::usable(const Lane& lane, const Target& target) const {
@@ -207,8 +209,8 @@ void Lanes::pass_over(const Lane& lane, const io::Endpoint& host) {
       return each.second.until_mono_ns <= shard_.mono_ns;
     });
   if (down_hosts_.size() >= kDownHostsMax) down_hosts_.clear();
-  down_hosts_[{host_key(host), lane.source}] = {shard_.mono_ns + lane.provider->host_down_ns,
-                                                lane.site->number};
+  down_hosts_[{host_key(host), lane.source}] = {shard_.mono_ns,
+                                                shard_.mono_ns + lane.provider->host_down_ns};
 }
 
 void Lanes::note_family(Lane& lane, std::string_view text) {

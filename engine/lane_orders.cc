@@ -10,36 +10,89 @@ namespace veredus {
 
 using queue::Order;
 
-// A site that is passed over is tried again when that is ordered, and hosts are that were passed
-// over on the way to such a one.
+// All lanes hear of it, a share each turn.
 void Lanes::take_orders(queue::OrdersPtr orders) {
   const queue::OrdersPtr before = std::exchange(shard_.orders, std::move(orders));
-  std::vector<const Order*> retries;
+  told_left_ = lanes_in_order_.size();
+  if (told_left_ == 0) return;
   for (const Order& order : shard_.orders->all()) {
     if (order.kind != Order::Kind::retry) continue;
     const auto known = [&](const Order& old) { return old.number == order.number; };
-    if (std::none_of(before->all().begin(), before->all().end(), known)) retries.push_back(&order);
-  }
-  if (retries.empty()) return;
-  const auto is_tried = [&](const Lane& lane) {
-    return std::any_of(retries.begin(), retries.end(), [&](const Order* order) {
-      return fits_site(order->filter, lane.site->key, lane.provider->name) &&
-             fits_source(order->filter, shard_.policy->sources[lane.source].name);
-    });
-  };
-  absl::erase_if(down_hosts_, [&](const auto& host) {
-    const auto lane = lanes_.find({host.second.site, host.first.second});
-    return lane == lanes_.end() || is_tried(*lane->second);
-  });
-  for (Lane* const each : lanes_in_order_) {
-    Lane& lane = *each;
-    if (lane.clock.open(shard_.mono_ns) || !is_tried(lane)) continue;
-    lane.clock.succeeded();
-    // Another site's lane may have been the last to find them down.
-    for (const Target& target : lane.targets)
-      down_hosts_.erase({host_key(target.endpoint), lane.source});
+    if (std::none_of(before->all().begin(), before->all().end(), known)) retries_.push_back(order);
   }
 }
+
+void Lanes::tell_lanes() {
+  size_t lanes = std::max<size_t>(1, kLanesPerTurn / (1 + retries_.size())), works = 0;
+  for (; told_left_ > 0 && lanes > 0 && works < kLookedOverPerTurn; --told_left_, --lanes) {
+    if (told_ >= lanes_in_order_.size()) told_ = 0;
+    Lane& lane = *lanes_in_order_[told_++];
+    try_again(lane);
+    if (lane.waiting.empty() || shard_.orders->empty()) continue;
+    works += lane.waiting.total();
+    look_over(lane);
+  }
+  if (told_left_ == 0) retries_.clear();
+}
+
+// A site that is passed over is tried again when that is ordered, and so are hosts.
+void Lanes::try_again(Lane& lane) {
+  const bool is_tried = std::any_of(retries_.begin(), retries_.end(), [&](const Order& order) {
+    return fits_site(order.filter, lane.site->key, lane.provider->name) &&
+           fits_source(order.filter, shard_.policy->sources[lane.source].name);
+  });
+  if (!is_tried) return;
+  lane.retried_mono_ns = shard_.mono_ns;
+  if (!lane.clock.open(shard_.mono_ns)) lane.clock.succeeded();
+}
+
+// -------------------------------------------------------------------------------------------------
+// what waits, and perhaps for long: nothing may be offered now
+
+// Somebody's time ends then.
+void Lanes::ends_at(Lane& lane, int64_t end_mono_ns) {
+  if (end_mono_ns >= lane.ends_mono_ns) return;
+  const std::pair<uint32_t, uint16_t> name{lane.site->number, lane.source};
+  ends_.erase({lane.ends_mono_ns, name});
+  lane.ends_mono_ns = end_mono_ns;
+  ends_.insert({end_mono_ns, name});
+}
+
+// The time of some has ended.
+void Lanes::end_some() {
+  for (size_t works = 0; works < kLookedOverPerTurn && !ends_.empty();) {
+    const auto [end_mono_ns, name] = *ends_.begin();
+    if (end_mono_ns > shard_.mono_ns) return;
+    ends_.erase(ends_.begin());
+    Lane& lane = *lanes_.find(name)->second;
+    lane.ends_mono_ns = INT64_MAX;
+    works += 1 + lane.waiting.total();
+    look_over(lane);
+  }
+}
+
+// Whose time has ended, or for whom an order holds, goes home. The next one to end is looked for
+// in a second at the earliest.
+void Lanes::look_over(Lane& lane) {
+  int64_t next_mono_ns = INT64_MAX;
+  lane.waiting.take_some(
+      [&](Work& work) {
+        const int64_t end_mono_ns = ends_mono_ns(work);
+        if (end_mono_ns <= shard_.mono_ns) {
+          expire(work);
+          return true;
+        }
+        if (held_back(lane, work)) return true;
+        next_mono_ns = std::min(next_mono_ns, end_mono_ns);
+        return false;
+      },
+      [](LaneQueue::Tenant& tenant) { tenant.scope->line(tenant.lacks).remove(tenant.key); });
+  if (!lane.waiting.empty()) ends_at(lane, std::max(next_mono_ns, shard_.mono_ns + kAgainNs));
+  list(lane);
+}
+
+// -------------------------------------------------------------------------------------------------
+// which holds
 
 // The strongest that holds for a recipient whose address is in hand; none by retry.
 const Order* Lanes::order_for(const Lane& lane, const Work& work) const {

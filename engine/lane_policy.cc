@@ -185,11 +185,12 @@ void Lanes::leave_missing_source(Lane& lane) {
 
 void Lanes::take_up_some() {
   if (taking_up_ == kNotTakingUp) return;
-  size_t taken_up = 0;
+  size_t taken_up = 0, works = 0;
   for (size_t left = kLanesPerTurn; left > 0 && taking_up_ < lanes_in_order_.size(); --left) {
     Lane& lane = *lanes_in_order_[taking_up_];
     if (!lane.waiting.empty() || lane.sessions > 0) {
-      if (++taken_up > kTakenUpPerTurn) return;
+      if (++taken_up > kTakenUpPerTurn || works >= kHeldBackPerTurn) return;
+      works += lane.waiting.total();
       take_up_policy(lane);
       list(lane);
     }

@@ -45,6 +45,16 @@ void LaneQueue::push_front(Work* work, uint32_t tenant, uint32_t weight) {
   if (work->ticket.band == 0) ++urgent_;
 }
 
+void LaneQueue::count() {
+  total_ = urgent_ = 0;
+  for (const Band& band : bands_) {
+    for (const Tenant& tenant : band.tenants) {
+      total_ += tenant.works.count;
+      if (tenant.band == 0) urgent_ += tenant.works.count;
+    }
+  }
+}
+
 LaneQueue::Band* LaneQueue::next_band() {
   const bool lowest_first = turns_ % kLowestFirstEvery == kLowestFirstEvery - 1;
   for (unsigned i = 0; i < queue::kBands; ++i) {

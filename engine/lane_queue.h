@@ -82,6 +82,29 @@ class LaneQueue {
       band.tenants.erase(band.tenants.begin() + (tenant - band.tenants.data()));
     }
   }
+  // What `take` says yes to and takes, of all that waits, in order. `gone`: of a tenant that was
+  // blocked nothing is left.
+  template <class Take, class Gone>
+  void take_some(Take&& take, Gone&& gone) {
+    for (Band& band : bands_) {
+      for (Tenant& tenant : band.tenants) {
+        WorkList kept;
+        while (!tenant.works.empty()) {
+          Work& work = *tenant.works.pop_front();
+          if (!take(work)) kept.push_back(&work);
+        }
+        tenant.works = kept;
+        if (!kept.empty()) continue;
+        if (tenant.blocked) {
+          gone(tenant);
+        } else {
+          band.order->deactivate(tenant.id);
+        }
+      }
+      std::erase_if(band.tenants, [](const Tenant& tenant) { return tenant.works.empty(); });
+    }
+    count();
+  }
   // All that waits, in order; it is empty then.
   template <class Take>
   void take_all(Take&& take) {
@@ -101,6 +124,7 @@ class LaneQueue {
   };
   static constexpr uint32_t kLowestFirstEvery = 16;
 
+  void count();
   Tenant& tenant_of(uint8_t band, uint32_t id, uint32_t weight);
   Tenant* find(Band& band, uint32_t id);
   Band* next_band();

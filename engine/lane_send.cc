@@ -33,9 +33,8 @@ std::string_view domain_of(std::string_view address) {
 
 }  // namespace
 
-bool Lanes::expired(const Work& work, const queue::Entry& entry) const {
-  return work.batch->expires_mono_ns(work.lane->provider->retry, entry.expires_wall_ns) <=
-         shard_.mono_ns;
+int64_t Lanes::ends_mono_ns(const Work& work) {
+  return work.batch->expires_mono_ns(work.lane->provider->retry, work.expires_wall_ns);
 }
 
 // Its time ended while it waited here.
@@ -70,7 +69,7 @@ bool Lanes::offer_next(Lane& lane, smtp::Session& session) {
       on_work_unreadable(*work, "the recipient's entry in the spool is damaged");
       continue;
     }
-    if (expired(*work, entry_)) {
+    if (expired(*work)) {
       lane.waiting.charge(*tenant, 0);
       expire(*work);
       continue;
@@ -133,10 +132,7 @@ void Lanes::gather(LaneQueue::Tenant& tenant, Load& load, const smtp::Session& s
     if (std::find(load.recipients.begin(), load.recipients.end(), other.to) !=
         load.recipients.end())
       return;
-    uint32_t next = 0;
-    if (!queue::read_entry(other.page->bytes, other.ticket.entry_offset, entry_again_, next).ok())
-      return;
-    if (expired(other, entry_again_) || order_for(lane, other) != nullptr) return;
+    if (expired(other) || order_for(lane, other) != nullptr) return;
     lane.waiting.pop(tenant);
     load.works.push_back(&other);
     load.recipients.push_back(other.to);

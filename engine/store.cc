@@ -189,6 +189,7 @@ void Store::work_has_page(Work& work) {
   }
   work.to = entry_.to;
   work.index = entry_.index;
+  work.expires_wall_ns = entry_.expires_wall_ns;
   work.own_message = entry_.has_message;
   if (work.own_message) {
     work.shareable = false;

@@ -33,6 +33,7 @@ struct Work {
   uint32_t index = 0;
   uint32_t mark = queue::AttemptMarks::kNoPlace;  // where its attempt mark lies
   int64_t taken_up_mono_ns = 0;                   // when the lane got it
+  int64_t expires_wall_ns = 0;                    // as the recipient's entry has it; 0: none
   bool own_message = false;
   bool shareable = false;  // content and sender have no slot: may share a transaction
 };

@@ -27,8 +27,11 @@ bool over(SmallEngine& engine, uint64_t order) {
 
 // It was accepted when the upload ended: a kill must not make it one that was there before.
 TEST(OrdersTest, ABatchWhoseUploadWasUnderWayIsNotMeantAfterAKillEither) {
-  SmallEngine engine([](EngineSettings&, Faults& faults) { faults.connect_silent = 1; });
-  engine.feed("before", SmallEngine::recipients(5));  // out with a lane: the order goes on
+  SmallEngine engine;
+  engine.feed("first", {"first@d0.sim"});
+  ASSERT_TRUE(engine.run_until([&] { return engine.taken("first@d0.sim"); }, 60 * kSecond));
+  engine.internet.faults.latency_max_ns = 3600 * kSecond;
+  engine.feed("before", SmallEngine::recipients(5));  // one of them is under way: the order goes on
   engine.run_to(engine.clock.mono + kSecond);
   uint64_t order = 0;
   engine.feed("b", SmallEngine::recipients(5, 1), ",\"not_before\":\"1h\"", "t",
