@@ -422,7 +422,7 @@ void Home::carry_out(uint32_t slot, const Order& order) {
 
 // After a start nobody's site is known before he comes up, nor that an order by site or provider
 // holds for him; after a reload it may be another one. So it is asked for. Of a domain that has no
-// route none does.
+// route none does, and by source a site is tried again, nobody for himself.
 void Home::seek_site(uint32_t slot) {
   const Record& record = records_[slot];
   Domain& domain = domains_[record.domain];
@@ -433,7 +433,8 @@ void Home::seek_site(uint32_t slot) {
       std::any_of(extent.orders.begin(), extent.orders.end(), [&](const uint32_t place) {
         const Order& order = orders_.all()[place];
         return order.kind != Kind::suspend && asks_site(order.filter) &&
-               holds_for(order, *extent.batch) && fits_domain(order.filter, domain.name);
+               !asks_source(order.filter) && holds_for(order, *extent.batch) &&
+               fits_domain(order.filter, domain.name);
       });
   if (!wanted) return;
   domain.sought = true;
@@ -469,19 +470,22 @@ bool Home::may_come_forward(const Record& record) const {
   return (record.flags & kNot) == 0 && (record.flags & kRecordDeferred) != 0;
 }
 
-// Sites that are passed over are tried, too.
+// Sites that are passed over are tried, too: from the source that the order names, or from all.
 void Home::try_sites() {
   const size_t end = std::min(lanes_in_order_.size(), sweep_.lane + share_of(kWokenPerTurn));
   for (; sweep_.lane < end; ++sweep_.lane) {
     HomeLane& lane = *lanes_in_order_[sweep_.lane];
-    const bool wanted = std::any_of(given_.begin(), given_.end(), [&](const auto& each) {
-      const Order& order = each.second.order;
-      return order.kind == Kind::retry &&
-             fits_site(order.filter, lane.site->key, provider_of(lane).name);
-    });
-    if (!wanted) continue;
-    for (Slice& slice : lane.slices) slice.down_until_mono_ns = 0;
-    activate_lane(lane);
+    for (const auto& [number, given] : given_) {
+      const queue::Filter& filter = given.order.filter;
+      if (given.order.kind != Kind::retry ||
+          !fits_site(filter, lane.site->key, provider_of(lane).name))
+        continue;
+      for (Slice& slice : lane.slices) {
+        if (fits_source(filter, shard_.policy->sources[slice.source].name))
+          slice.down_until_mono_ns = 0;
+      }
+      activate_lane(lane);
+    }
   }
   if (sweep_.lane == lanes_in_order_.size()) sweep_.stage = Sweep::Stage::ending;
 }

@@ -125,6 +125,33 @@ TEST(OrdersTest, ARetryOfAProviderTriesItsHostsAlone) {
   EXPECT_GT(takes(0), 5 * kSecond);
 }
 
+// A source that is to try again leaves those to which another one has come in vain.
+TEST(OrdersTest, ARetryOfASourceTriesItsSitesAlone) {
+  SmallEngine engine([](EngineSettings& settings, Faults& faults) {
+    settings.sources.clear();
+    for (const std::string name : {"a", "b"}) {
+      SourceSettings& source = settings.sources.emplace_back();
+      source.name = name;
+      io::parse_address(name == "a" ? "10.9.9.1" : "10.9.9.2", source.address);
+      source.address.family = 4;
+      SourcePool& pool = settings.pools.emplace_back();
+      pool.name = name;
+      pool.members = {{static_cast<uint32_t>(settings.sources.size() - 1), 1}};
+    }
+    settings.host_down_ns = 3600 * kSecond;
+    faults.connect_refused = 1;
+  });
+  engine.feed("of-a", SmallEngine::recipients(200), ",\"pool\":\"a\"");
+  engine.feed("of-b", SmallEngine::recipients(200), ",\"pool\":\"b\"");
+  engine.run_to(engine.clock.mono + 30 * kSecond);
+  engine.internet.faults.connect_refused = 0;
+  ASSERT_EQ(engine.internet.taken, 0u);
+  EXPECT_TRUE(over(engine, give(engine, Order::Kind::retry, {.source = "b"})));
+  engine.run_to(engine.clock.mono + 30 * kSecond);
+  EXPECT_GT(engine.batch("of-b").tally.delivered, 100u) << "who was not tried yet";
+  EXPECT_EQ(engine.batch("of-a").tally.delivered, 0u);
+}
+
 // He is out with a lane, whose host does not answer: it holds when he comes back.
 TEST(OrdersTest, AnExpiryByRecipientMeetsHimWhoIsOut) {
   SmallEngine engine([](EngineSettings&, Faults& faults) { faults.connect_silent = 1; });
