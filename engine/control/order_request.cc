@@ -99,37 +99,44 @@ Fault read_body(const std::string& body, Order& order) {
   return std::nullopt;
 }
 
-// A source is chosen for a whole line of mail, of which no more is known than this.
-Fault check_suspension(const Filter& filter) {
-  if (filter.source.empty()) return std::nullopt;
+// A source is chosen for a whole line of mail when it is due, of which no more is known than this;
+// who waits is bound to none. So it can be suspended, and the sites that could not be reached from
+// it be tried again.
+Fault check_source(const Order& order) {
+  if (order.filter.source.empty()) return std::nullopt;
+  const bool suspends = order.kind == Order::Kind::suspend;
+  if (!suspends && order.kind != Order::Kind::retry)
+    return bad_filter("POST /v1/" + std::string(name_of(order.kind)) +
+                          " does not go by \"source\": who waits is bound to none, it is chosen "
+                          "when he is sent to",
+                      "say which mail, as by tenant, batch or domain; POST /v1/suspend stops a "
+                      "source, and its mail leaves by the others of its pool");
   for (const queue::FilterPart& part : queue::kFilterParts) {
-    const bool fits = part.name == "source" || part.name == "tenant" || part.name == "provider" ||
-                      part.name == "site";
-    if (fits || (filter.*part.text).empty()) continue;
+    const bool fits = part.name == "source" || part.name == "provider" || part.name == "site" ||
+                      (part.name == "tenant" && suspends);
+    if (fits || (order.filter.*part.text).empty()) continue;
     return bad_filter(
-        "a source is suspended for all of its mail, or for that of a tenant, a provider "
-        "or a site: " +
+        (suspends ? "a source is suspended for all of its mail, or for that of a tenant, a "
+                    "provider or a site: "
+                  : "a source tries all sites again that it could not reach, or those of a "
+                    "provider, or one: ") +
             in_quotes(part.name) + " does not go with it",
         "leave one of the two out");
   }
   return std::nullopt;
 }
 
-Fault check_use(const Order& order) {
-  const Filter& filter = order.filter;
-  if (order.kind == Order::Kind::suspend) return check_suspension(filter);
-  const std::string call = "POST /v1/" + std::string(name_of(order.kind));
-  if (!filter.source.empty())
-    return bad_filter(call + " does not go by \"source\": which one mail leaves by is chosen last",
-                      "leave it out; POST /v1/suspend takes it");
-  if (filter.recipient.empty()) return std::nullopt;
-  if (order.kind == Order::Kind::cancel)
-    return bad_filter(
-        "\"recipient\" stands alone in a call to cancel: who is cancelled by his "
-        "address is forgotten, too",
-        "leave everything else out, or the recipient");
-  return bad_filter(call + " does not go by \"recipient\"",
-                    "leave it out; say his domain, or a batch");
+// Who asks for it with a reason would keep the address in the order.
+Fault check_erasure(const Order& order) {
+  if (order.kind != Order::Kind::cancel || order.filter.recipient.empty()) return std::nullopt;
+  Filter others = order.filter;
+  others.recipient.clear();
+  if (!others.empty()) return std::nullopt;
+  return bad_filter(
+      "\"reason\" does not go with \"recipient\" alone: who is cancelled so is forgotten, and no "
+      "order keeps his address",
+      "leave the reason out; or say a tenant or a batch, too: then it is an order, and forgets "
+      "nobody");
 }
 
 }  // namespace
@@ -139,7 +146,8 @@ std::optional<HttpError> read_order(const std::string& body, Order& order) {
   absl::StatusOr<Filter> filter = queue::checked_filter(order.filter);
   if (!filter.ok()) return bad_filter(std::string(filter.status().message()), example(order.kind));
   order.filter = *std::move(filter);
-  if (Fault fault = check_use(order)) return fault;
+  if (Fault fault = check_source(order)) return fault;
+  if (Fault fault = check_erasure(order)) return fault;
   Order numbered = order;
   numbered.number = 1;  // any is right
   if (const absl::Status sound = queue::check_order(numbered); !sound.ok())

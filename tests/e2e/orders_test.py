@@ -261,6 +261,28 @@ class Steering(Orders):
         self.check_settled("a", delivered=500)
         self.check_tally("b", "acme", waiting=500, delivered=0)
 
+    def test_by_recipient(self):
+        for batch in ("a", "b"):
+            self.feed_deferred(batch, 100, tenant="acme")
+        cancelled = self.order("cancel", tenant="acme", recipient=recipient("a", 3).upper())
+        self.wait_ended(cancelled)
+        expired = json.loads(self.run_veredus("--json", "expire", "--recipient",
+                                              recipient("a", 4)).stdout)["order"]
+        self.wait_ended(expired)
+        self.heal_sink()
+        done = self.run_veredus("--json", "retry", "--recipient", recipient("b", 5))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.wait_ended(json.loads(done.stdout)["order"])
+        self.wait_until("he has it", lambda: self.walk.tally("b", "acme")["delivered"] == 1)
+        self.check_tally("a", "acme", cancelled=1, expired=1, waiting=98)
+        self.check_tally("b", "acme", delivered=1, waiting=99)
+        self.check_stored([recipient("b", 5)])
+        self.check_order_events(cancelled, "given", "done")
+        # By source nobody is sent to: sites are tried again, and none is passed over here.
+        self.wait_ended(self.order("retry", source="default"))
+        self.check_tally("b", "acme", delivered=1, waiting=99)
+        self.check_audit()
+
     def test_by_site_after_a_kill(self):
         """Then nobody's site is known."""
         self.feed_deferred("a", 500)
@@ -366,9 +388,10 @@ class Refusing(Orders):
                 ("retry", {"provider": "som"}, 404, "no_such_provider", 'did you mean "some"'),
                 ("suspend", {"source": "defualt"}, 404, "no_such_source", 'did you mean "default"'),
                 ("cancel", {"source": "default"}, 400, "bad_filter", "source"),
-                ("cancel", {"recipient": "a@b.example", "tenant": "acme"}, 400, "bad_filter",
-                 "stands alone"),
-                ("expire", {"recipient": "a@b.example"}, 400, "bad_filter", "recipient"),
+                ("cancel", {"recipient": "a@b.example", "reason": "x"}, 400, "bad_filter",
+                 "leave the reason out"),
+                ("expire", {"source": "default"}, 400, "bad_filter", "source"),
+                ("retry", {"source": "default", "tenant": "acme"}, 400, "bad_filter", "tenant"),
                 ("batches/acme/spring-8/pause", {}, 404, "no_such_batch", "did you mean spring-7"),
                 ("batches/acme/spring-7/pause", {"tenant": "acme"}, 400, "bad_filter", "no place"),
                 ("batches/acme/spring-8/resume", {}, 404, "no_such_batch", "spring-8")):
