@@ -532,8 +532,8 @@ class Home final : public queue::JournalListener,
   std::set<std::pair<int64_t, uint32_t>> wakes_;
   std::deque<uint32_t> unrouted_;  // domains that wait to be asked for
   std::deque<uint32_t> failed_;    // domains whose route failed, with records to settle
-  uint32_t routes_asked_ = 0;
-  uint32_t tickets_out_ = 0;
+  NoRoute no_route_;
+  uint32_t routes_asked_ = 0, tickets_out_ = 0;
   std::unique_ptr<HomeWhy> why_;
   std::deque<InDoubtWalk> in_doubt_walks_;  // the first one is under way
   std::deque<Decided> decided_;             // by an operator, who is told when it is durable

@@ -96,6 +96,10 @@ struct HomeLines {
     KeptReply last_reply;    // to somebody of this home, that put him off; one a turn is noted
     int64_t last_reply_mono_ns = 0;
   };
+  // What became of attempts at domains that have no route.
+  struct NoRoute {
+    uint64_t deferred = 0, failed = 0;
+  };
   // How far the search has come for what is in use no more.
   struct Forgetting {
     static constexpr int64_t kEveryNs = 100'000'000;

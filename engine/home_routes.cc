@@ -103,8 +103,10 @@ void Home::fail_routes() {
         place_of(slot, outcome);
         if (failure.verdict.result == smtp::Result::never) {
           outcome.type = queue::OutcomeType::failed;
+          ++no_route_.failed;
           finish(slot, outcome);
         } else {
+          ++no_route_.deferred;
           postpone(slot, outcome,
                    queue::next_delay_ns(retry_of(domains_[record.domain].lane), record.attempts,
                                         shard_.random.next()));

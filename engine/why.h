@@ -64,18 +64,22 @@ struct WhyAnswer {
 // Asked of every shard: what waits, flows and fails, by site.
 struct SitesQuestion {
   uint64_t token = 0;
-  std::string site;       // key: this one only
-  uint32_t limit = 1000;  // those with most waiting, by each shard
+  std::string site{};        // key: this one only
+  uint32_t limit = 1000;     // those with most waiting, by each shard
+  bool by_provider = false;  // sums over the sites of each provider instead, of all there are
 };
-// As far as one shard has to do with it: what waits at its homes, what its lanes do.
+// As far as one shard has to do with it: what waits at its homes, what its lanes do. Of a provider:
+// without what only single sites have.
 struct SiteState {
-  std::string site;                   // key; empty: mail whose site is not known (yet)
+  std::string site;                   // key; empty: sums of a provider, or
+  bool no_site = false;               // mail whose site is not known (yet), and what had no route
   std::string provider;               // "" of the fallback
   std::vector<std::string> domains;   // some of them
   std::vector<std::string> sources;   // that it has lanes of
   uint64_t waiting = 0;               // recipients, those named behind included
   uint64_t ready = 0, in_flight = 0;  // due; being sent
-  uint64_t delivered = 0, deferred = 0, failed = 0, in_doubt = 0;  // since the start
+  // Attempts, by the lanes there are; without a site: since the start.
+  uint64_t delivered = 0, deferred = 0, failed = 0, in_doubt = 0;
   uint32_t connections = 0, dialling = 0, idle = 0;  // open, of these not greeted, not in use
   std::string last_reply;                            // that was no 250
   int64_t last_reply_mono_ns = 0;

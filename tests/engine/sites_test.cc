@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/engine/add_provider.h"
 #include "tests/engine/small_engine.h"
 
 namespace veredus::sim {
@@ -109,13 +110,13 @@ TEST(SitesTest, ASiteThatIsDownSaysWhyAndWhenItIsTried) {
   SmallEngine engine([](EngineSettings&, Faults& faults) { faults.connect_refused = 1; });
   engine.feed("b", SmallEngine::recipients(100, 0));
   engine.run_to(engine.clock.mono + 10 * kSecond);
-  const std::vector<SiteState> sites = engine.sites(kSite0);
+  const std::vector<SiteState> sites = engine.sites({.site = kSite0});
   ASSERT_THAT(sites, SizeIs(1));
   EXPECT_GT(sites[0].down_until_mono_ns, engine.clock.mono);
   EXPECT_THAT(sites[0].conditions, Contains(Field(&Condition::what, "site_down")));
   EXPECT_THAT(sites[0].last_reply, HasSubstr("refused"));
   EXPECT_EQ(sites[0].waiting, 100u);
-  EXPECT_THAT(engine.sites("nowhere.sim"), IsEmpty());
+  EXPECT_THAT(engine.sites({.site = "nowhere.sim"}), IsEmpty());
 }
 
 TEST(SitesTest, MailWithoutARouteAndSuspendedSites) {
@@ -132,6 +133,93 @@ TEST(SitesTest, MailWithoutARouteAndSuspendedSites) {
   const auto sites = by_key(engine);
   ASSERT_TRUE(sites.contains(kSite1));
   EXPECT_THAT(sites.at(kSite1).conditions, Contains(Field(&Condition::what, "suspended")));
+}
+
+// Attempts that came to no site are counted where there is none, though nobody waits there any
+// more.
+TEST(SitesTest, CountsWhatHadNoRoute) {
+  SmallEngine engine;
+  engine.feed("b", {"a@nowhere.example", "b@nowhere.example", "c@other.example"});
+  engine.run_to(engine.clock.mono + 10 * kSecond);
+  ASSERT_EQ(engine.batch("b").tally.failed, 3u);
+  const auto without = by_key(engine);
+  ASSERT_TRUE(without.contains(""));
+  EXPECT_EQ(without.at("").failed, 3u);
+  EXPECT_EQ(without.at("").deferred, 0u);
+  EXPECT_EQ(without.at("").waiting, 0u);
+  engine.internet.faults.dns_failure = 1;
+  engine.feed("c", SmallEngine::recipients(10, 0));
+  engine.run_to(engine.clock.mono + 10 * kSecond);
+  EXPECT_EQ(by_key(engine).at("").deferred, 10u);
+  EXPECT_EQ(by_key(engine).at("").failed, 3u);
+  EXPECT_THAT(engine.sites({.site = kSite0}), IsEmpty()) << "of others nothing is said";
+}
+
+// The sums of providers are those of their sites, though more of these were asked for than are
+// told.
+TEST(SitesTest, SumsByProvider) {
+  for (const unsigned shards : {1u, 3u}) {
+    SmallEngine engine(
+        [](EngineSettings& settings, Faults& faults) {
+          add_provider(settings).mx = {"mx1.sim", "mx2.sim"};
+          faults.recipient_later = 0.3;
+          faults.recipient_never = 0.2;
+        },
+        shards);
+    for (unsigned domain = 0; domain < 5; ++domain)
+      engine.feed("b" + std::to_string(domain), SmallEngine::recipients(50, domain));
+    engine.feed("lost", {"a@nowhere.example"});
+    engine.run_to(engine.clock.mono + 10 * kSecond);
+    engine.suspend({.provider = "p"});
+    engine.feed("held", SmallEngine::recipients(7, 2));
+    engine.run_to(engine.clock.mono + 20 * kSecond);
+    std::map<std::string, SiteState> expected, told;
+    const auto add_up = [](const SiteState& state, std::map<std::string, SiteState>& sums) {
+      SiteState& sum = sums[state.no_site ? "none" : state.provider];
+      sum.waiting += state.waiting;
+      sum.ready += state.ready;
+      sum.delivered += state.delivered;
+      sum.deferred += state.deferred;
+      sum.failed += state.failed;
+      if (!state.conditions.empty()) sum.conditions = state.conditions;
+    };
+    for (const SiteState& state : engine.sites()) add_up(state, expected);
+    for (const SiteState& state : engine.sites({.limit = 1, .by_provider = true}))
+      add_up(state, told);
+    ASSERT_THAT(told, SizeIs(3));
+    for (const auto& [name, sum] : expected) {
+      EXPECT_EQ(told[name].waiting, sum.waiting) << name;
+      EXPECT_EQ(told[name].ready, sum.ready) << name;
+      EXPECT_EQ(told[name].delivered, sum.delivered) << name;
+      EXPECT_EQ(told[name].deferred, sum.deferred) << name;
+      EXPECT_EQ(told[name].failed, sum.failed) << name;
+    }
+    EXPECT_GE(told["p"].waiting, 7u);
+    EXPECT_GT(told["p"].delivered, 0u);
+    EXPECT_GT(told[""].delivered, told["p"].delivered);
+    EXPECT_EQ(told["none"].failed, 1u);
+    EXPECT_THAT(told["p"].conditions, Contains(Field(&Condition::what, "suspended")));
+  }
+}
+
+// More than are looked at in a turn.
+TEST(SitesTest, OfVeryManyThoseAreToldWhereMostWaits) {
+  constexpr unsigned kSites = 9000;
+  SmallEngine engine([](EngineSettings&, Faults& faults) { faults.connect_refused = 1; });
+  std::vector<std::string> to;
+  for (unsigned domain = 0; domain < kSites; ++domain) {
+    const unsigned count = domain == 8500 ? 3 : domain == 4711 || domain == 8999 ? 2 : 1;
+    for (unsigned i = 0; i < count; ++i)
+      to.push_back("r" + std::to_string(i) + "@d" + std::to_string(domain) + ".sim");
+  }
+  engine.feed("b", to);
+  engine.run_to(engine.clock.mono + 60 * kSecond);
+  std::vector<std::string> domains;
+  for (const SiteState& state : engine.sites({.limit = 3})) domains.push_back(state.domains.at(0));
+  ASSERT_THAT(domains, SizeIs(3));
+  EXPECT_EQ(domains[0], "d8500.sim");
+  std::sort(domains.begin(), domains.end());
+  EXPECT_THAT(domains, ElementsAre("d4711.sim", "d8500.sim", "d8999.sim"));
 }
 
 // What the lanes of a shard know is kept while it is of use; who comes later is sent to all the

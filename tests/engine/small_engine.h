@@ -152,10 +152,8 @@ class SmallEngine final : private Exchange::Answers {
     }
     return all;
   }
-  std::vector<SiteState> sites(const std::string& key = "") {
-    SitesQuestion question;
+  std::vector<SiteState> sites(SitesQuestion question = {}) {
     question.token = ++token_;
-    question.site = key;
     sites_.clear();
     core_->ask_sites(question);
     EXPECT_TRUE(run_until([&] { return sites_.size() == shards_; }, 10 * kSecond));
