@@ -13,7 +13,7 @@
 namespace veredus::control {
 namespace {
 
-// What two shards say of one site.
+// What two shards say of one site, or provider.
 void merge(SiteState from, SiteState& into) {
   into.waiting += from.waiting;
   into.ready += from.ready;
@@ -56,7 +56,7 @@ std::string_view state_of(const SiteState& site, int64_t mono_ns) {
     return [what](const Condition& condition) { return condition.what == what; };
   };
   const auto& conditions = site.conditions;
-  if (site.site.empty()) return "no_site";
+  if (site.no_site) return "no_site";
   if (std::any_of(conditions.begin(), conditions.end(), is("suspended"))) return "suspended";
   if (site.down_until_mono_ns > mono_ns) return "down";
   if (site.ready > 0 && std::any_of(conditions.begin(), conditions.end(), holds_back))
@@ -73,9 +73,14 @@ std::unique_ptr<HttpHandler> SitesHandler::list(Api& api, const HttpRequest& req
   const std::string_view wanted = request.param("limit");
   if (!wanted.empty() && (!parse_number(wanted, limit) || limit == 0))
     return refuse(call, {400, "bad_parameter", "limit is no number above 0", ""});
+  const std::string_view by = request.param("by");
+  if (!by.empty() && by != "site" && by != "provider")
+    return refuse(call, {400, "bad_parameter", "by is neither \"site\" nor \"provider\"", ""});
   std::unique_ptr<SitesHandler> handler(new SitesHandler(api, call));
   handler->limit_ = std::min(limit, kListedMax);
+  handler->by_provider_ = by == "provider";
   SitesQuestion question;
+  question.by_provider = handler->by_provider_;
   // A site that is not among the first at one shard may be so over all.
   question.limit = static_cast<uint32_t>(std::max(handler->limit_, kListedMax / 10));
   handler->ask(question);
@@ -103,11 +108,12 @@ void SitesHandler::told(SitesAnswer answer) {
   sites_.insert(sites_.end(), std::move_iterator(answer.sites.begin()),
                 std::move_iterator(answer.sites.end()));
   if (--open_ > 0) return;
-  std::map<std::string, SiteState> by_key;
+  std::map<std::pair<bool, std::string>, SiteState> by_key;
   for (SiteState& state : sites_) {
-    const auto known = by_key.find(state.site);
+    const std::pair key(state.no_site, by_provider_ ? state.provider : state.site);
+    const auto known = by_key.find(key);
     if (known == by_key.end()) {
-      by_key.emplace(state.site, std::move(state));
+      by_key.emplace(key, std::move(state));
     } else {
       merge(std::move(state), known->second);
     }
@@ -131,12 +137,16 @@ void SitesHandler::say() {
   HttpAnswer out;
   intake::JsonWriter json(out.body);
   if (site_.empty()) {
-    sites_.resize(std::min<size_t>(sites_.size(), limit_));
+    if (!by_provider_) sites_.resize(std::min<size_t>(sites_.size(), limit_));
     json.begin_object().time_field("time", api_.port_.wall_ns()).field("total", total_);
-    json.key("sites").begin_array();
+    json.key(by_provider_ ? "providers" : "sites").begin_array();
     for (const SiteState& state : sites_) {
       json.begin_object();
-      write(json, state);
+      if (by_provider_) {
+        write_provider(json, state);
+      } else {
+        write(json, state);
+      }
       json.end_object();
     }
     json.end_array().end_object().newline();
@@ -149,6 +159,22 @@ void SitesHandler::say() {
   call_.answer(std::move(out));
 }
 
+static void write_figures(intake::JsonWriter& json, const SiteState& state) {
+  json.field("waiting", state.waiting);
+  json.field("ready", state.ready).field("in_flight", state.in_flight);
+  json.field("connections", state.connections).field("dialling", state.dialling);
+  json.field("idle", state.idle).field("delivered", state.delivered);
+  json.field("deferred", state.deferred).field("failed", state.failed);
+  json.field("in_doubt", state.in_doubt);
+}
+
+void SitesHandler::write_provider(intake::JsonWriter& json, const SiteState& state) const {
+  json.field("provider", state.provider);
+  if (state.no_site) json.field("state", state_of(state, api_.port_.mono_ns()));
+  write_figures(json, state);
+  write_conditions(json, state.conditions, api_.port_.mono_ns(), api_.port_.wall_ns());
+}
+
 void SitesHandler::write(intake::JsonWriter& json, const SiteState& state) const {
   const int64_t mono_ns = api_.port_.mono_ns(), wall_ns = api_.port_.wall_ns();
   const auto names = [&](const char* key, const std::vector<std::string>& list) {
@@ -159,12 +185,8 @@ void SitesHandler::write(intake::JsonWriter& json, const SiteState& state) const
   json.field("site", state.site).field_if("provider", state.provider);
   names("domains", state.domains);
   names("sources", state.sources);
-  json.field("state", state_of(state, mono_ns)).field("waiting", state.waiting);
-  json.field("ready", state.ready).field("in_flight", state.in_flight);
-  json.field("connections", state.connections).field("dialling", state.dialling);
-  json.field("idle", state.idle).field("delivered", state.delivered);
-  json.field("deferred", state.deferred).field("failed", state.failed);
-  json.field("in_doubt", state.in_doubt);
+  json.field("state", state_of(state, mono_ns));
+  write_figures(json, state);
   if (!state.last_reply.empty()) {
     json.field("last_reply", state.last_reply);
     json.time_field("last_reply_at", wall_ns + state.last_reply_mono_ns - mono_ns);

@@ -97,6 +97,14 @@ class Working(WhyCase):
         one = next(each for each in sites if each["site"] == site)
         self.assertEqual((one["provider"], one["state"]), ("slow", "limited"), one)
         self.assertGreater(one["delivered"], 0)
+        providers = json.loads(self.walk.get("/v1/sites?by=provider&limit=1")[1])["providers"]
+        slow = next(each for each in providers if each["provider"] == "slow")
+        self.assertEqual(slow["waiting"] + slow["delivered"], 40, slow)
+        self.assertEqual(self.walk.get("/v1/sites?by=tenant")[0], 400)
+        done = self.run_veredus("sites", "--providers")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r"(?m)^slow ")
+        self.assertEqual(self.run_veredus("sites", "--providers", site).returncode, 64)
         done = self.run_veredus("top", "--rounds", "1")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("delivered/s", done.stdout)
@@ -112,7 +120,12 @@ class Working(WhyCase):
         self.assertIn("no_route", [each["what"] for each in item["conditions"]], item)
         sites = json.loads(self.walk.get("/v1/sites")[1])["sites"]
         lost = next(each for each in sites if each["site"] == "")
-        self.assertEqual((lost["waiting"], lost["state"]), (3, "no_site"), lost)
+        self.assertEqual((lost["waiting"], lost["state"], lost["deferred"], lost["failed"]),
+                         (3, "no_site", 3, 0), lost)
+        providers = json.loads(self.walk.get("/v1/sites?by=provider")[1])["providers"]
+        lost = next(each for each in providers if each.get("state") == "no_site")
+        self.assertEqual((lost["provider"], lost["waiting"], lost["deferred"]), ("", 3, 3), lost)
+        self.assertRegex(self.run_veredus("sites", "--providers").stdout, r"(?m)^\(no site\) ")
 
     def test_a_dead_host(self):
         self.walk.stop_sink()

@@ -86,6 +86,7 @@ struct WhyOptions {
 
 struct SitesOptions {
   std::string site;  // empty: all
+  bool by_provider = false;
   uint64_t limit = 50;
 };
 

@@ -117,7 +117,9 @@ int run(int argc, char** argv) {
 
   SitesOptions sites;
   CLI::App* sites_app = app.add_subcommand("sites", "what waits and flows at each site");
-  sites_app->add_option("SITE", sites.site, "one site, with its limits");
+  CLI::Option* one_site = sites_app->add_option("SITE", sites.site, "one site, with its limits");
+  sites_app->add_flag("-p,--providers", sites.by_provider, "sums by provider, of all sites")
+      ->excludes(one_site);
   sites_app->add_option("-n,--limit", sites.limit, "how many to list, most waiting first");
 
   TopOptions top;

@@ -24,9 +24,19 @@ namespace {
 using simdjson::dom::array;
 using simdjson::dom::element;
 
-std::string site_name(element site) {
-  const std::string key = text_in(site, "site");
-  return key.empty() ? "(not known yet)" : key;
+// Of a site or, by provider, of the sum of its sites.
+std::string name_in(element line, bool by_provider) {
+  const std::string name = text_in(line, by_provider ? "provider" : "site");
+  if (text_in(line, "state") == "no_site") return "(no site)";
+  return name.empty() ? "(others)" : name;
+}
+
+const char* list_of(bool by_provider) {
+  return by_provider ? "providers" : "sites";
+}
+
+std::string path_of(bool by_provider, uint64_t limit) {
+  return "/v1/sites?" + (by_provider ? "by=provider" : "limit=" + std::to_string(limit));
 }
 
 // Cut where a line of a terminal would get too long.
@@ -42,18 +52,20 @@ std::string first_condition(element site) {
   return text_in(conditions.at(0), "what");
 }
 
-void print_list(element root) {
+void print_list(element root, bool by_provider) {
   constexpr size_t kNameShown = 48;
-  std::vector<std::vector<std::string>> rows = {{"site", "state", "why", "waiting", "ready",
-                                                 "sending", "conns", "delivered", "deferred",
-                                                 "failed", "provider"}};
+  const char* const last = by_provider ? "in_doubt" : "provider";
+  std::vector<std::vector<std::string>> rows = {
+      {by_provider ? "provider" : "site", "state", "why", "waiting", "ready", "sending", "conns",
+       "delivered", "deferred", "failed", by_provider ? "in doubt" : "provider"}};
   array list;
-  if (root["sites"].get(list) != simdjson::SUCCESS) return;
+  if (root[list_of(by_provider)].get(list) != simdjson::SUCCESS) return;
   for (const element site : list) {
-    rows.push_back({cut(site_name(site), kNameShown), text_in(site, "state"), first_condition(site),
-                    text_in(site, "waiting"), text_in(site, "ready"), text_in(site, "in_flight"),
-                    text_in(site, "connections"), text_in(site, "delivered"),
-                    text_in(site, "deferred"), text_in(site, "failed"), text_in(site, "provider")});
+    rows.push_back({cut(name_in(site, by_provider), kNameShown), text_in(site, "state"),
+                    first_condition(site), text_in(site, "waiting"), text_in(site, "ready"),
+                    text_in(site, "in_flight"), text_in(site, "connections"),
+                    text_in(site, "delivered"), text_in(site, "deferred"), text_in(site, "failed"),
+                    text_in(site, last)});
   }
   print_table(rows);
   if (const uint64_t total = number_in(root, "total"); total > rows.size() - 1)
@@ -103,23 +115,20 @@ struct Figures {
 };
 using Table = std::map<std::string, Figures>;
 
-// By site, or summed up by provider.
 Table figures_of(element root, bool by_provider) {
   Table table;
   array list;
-  if (root["sites"].get(list) != simdjson::SUCCESS) return table;
+  if (root[list_of(by_provider)].get(list) != simdjson::SUCCESS) return table;
   for (const element site : list) {
-    std::string name = by_provider ? text_in(site, "provider") : site_name(site);
-    if (name.empty()) name = "(others)";
-    Figures& figures = table[name];
-    figures.state = by_provider ? "" : text_in(site, "state");
-    figures.waiting += number_in(site, "waiting");
-    figures.ready += number_in(site, "ready");
-    figures.in_flight += number_in(site, "in_flight");
-    figures.connections += number_in(site, "connections");
-    figures.delivered += number_in(site, "delivered");
-    figures.deferred += number_in(site, "deferred");
-    figures.failed += number_in(site, "failed");
+    Figures& figures = table[name_in(site, by_provider)];
+    figures.state = text_in(site, "state");
+    figures.waiting = number_in(site, "waiting");
+    figures.ready = number_in(site, "ready");
+    figures.in_flight = number_in(site, "in_flight");
+    figures.connections = number_in(site, "connections");
+    figures.delivered = number_in(site, "delivered");
+    figures.deferred = number_in(site, "deferred");
+    figures.failed = number_in(site, "failed");
   }
   return table;
 }
@@ -178,7 +187,7 @@ void print_json(const std::vector<Row>& rows, bool by_provider, const std::strin
   std::string line;
   intake::JsonWriter json(line);
   json.begin_object().field("time", time);
-  json.key(by_provider ? "providers" : "sites").begin_array();
+  json.key(list_of(by_provider)).begin_array();
   for (const Row& row : rows) {
     json.begin_object().field("name", row.name).field_if("state", row.now.state);
     json.field("waiting", row.now.waiting).field("ready", row.now.ready);
@@ -195,14 +204,14 @@ void print_json(const std::vector<Row>& rows, bool by_provider, const std::strin
 int run_sites(const Common& common, const SitesOptions& options) {
   const std::string socket = socket_of(common);
   if (socket.empty()) return EX_CONFIG;
-  const std::string path = options.site.empty() ? "/v1/sites?limit=" + std::to_string(options.limit)
+  const std::string path = options.site.empty() ? path_of(options.by_provider, options.limit)
                                                 : "/v1/sites/" + url_escape(options.site);
   Answer answer;
   if (const int status = ask_engine(socket, path, answer); status != EX_OK) return status;
   if (common.json) {
     std::fputs(answer.body.c_str(), stdout);
   } else if (options.site.empty()) {
-    print_list(answer.root);
+    print_list(answer.root, options.by_provider);
   } else {
     print_one(answer.root);
   }
@@ -213,13 +222,15 @@ int run_top(const Common& common, const TopOptions& options) {
   const std::string socket = socket_of(common);
   if (socket.empty()) return EX_CONFIG;
   const bool screen = !common.json && isatty(STDOUT_FILENO) != 0;
+  constexpr uint64_t kSitesAsked = 10'000;
   Table before;
   double before_s = std::nan("");
   // The first table has no rates: it takes two looks.
   for (uint64_t round = 0; options.rounds == 0 || round <= options.rounds; ++round) {
     if (round > 0) std::this_thread::sleep_for(std::chrono::nanoseconds(options.every_ns));
     Answer answer;
-    if (const int status = ask_engine(socket, "/v1/sites?limit=10000", answer); status != EX_OK)
+    if (const int status = ask_engine(socket, path_of(options.by_provider, kSitesAsked), answer);
+        status != EX_OK)
       return status;
     const std::string time = text_in(answer.root, "time");
     const double now_s = seconds_since_epoch(time);
