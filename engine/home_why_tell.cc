@@ -281,7 +281,7 @@ bool HomeWhy::tell_sources(HomeLane& lane, Line& line, const SourcePool& pool, u
     if (shard_.exchange.source_missing(source)) {
       add(item, "source_address",
           absl::StrCat("the address of source ", name, " is missing on this host"))
-          .origin.setting = absl::StrCat("sources.", name, ".address");
+          .origin = policy.sources[source].address_origin;
       continue;
     }
     if (const Order* const order = home_.suspension_of(lane, line, source)) {

@@ -377,6 +377,7 @@ void LaneWhy::no_connection(Lane& lane, Found& found) {
                                 : absl::StrCat("the address of source ",
                                                shard_.policy->sources[lane.source].name,
                                                " is missing, or all of its ports are in use");
+    if (!descriptor) condition.origin = shard_.policy->sources[lane.source].address_origin;
     condition.clears_mono_ns = lane.no_growth_until_mono_ns;
   } else if (pauses && lane.sessions > lane.dialling + lane.closing) {
     condition.what = "no_growth";

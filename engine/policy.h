@@ -133,8 +133,9 @@ struct SourceSettings {
   io::Endpoint address6;  // of the other family, if it has both; family 0: none
   std::string ehlo;       // empty: the host's name
   LimitSettings limits;
-  uint32_t id = 0;       // place in Policy::sources; the same after a reload
-  bool removed = false;  // by a reload: nothing new goes out by it
+  Origin address_origin;  // of both
+  uint32_t id = 0;        // place in Policy::sources; the same after a reload
+  bool removed = false;   // by a reload: nothing new goes out by it
 };
 
 struct SourcePool {

@@ -111,8 +111,11 @@ void set_sources(const Config& config, EngineSettings& settings) {
   settings.sources = config.sources;
   for (size_t i = 0; i < settings.sources.size(); ++i) {
     SourceSettings& source = settings.sources[i];
-    note_limits(config, "sources[" + std::to_string(i) + "]", source.limits,
-                "sources." + source.name);
+    const std::string heading = "sources[" + std::to_string(i) + "]";
+    const std::string told = "sources." + source.name;
+    note_limits(config, heading, source.limits, told);
+    if (source.address.family != 0)
+      source.address_origin = origin_of(config, heading + ".address", told + ".address");
   }
   for (const Config::Pool& pool : config.pools) {
     SourcePool made;

@@ -235,7 +235,10 @@ TEST(ConfigSending, OriginsNameTheLine) {
       "[retry]\n"                        // 18
       "cap = \"1h\"\n"                   // 19
       "[groups.microsoft]\n"             // 20
-      "byte_rate = \"1GiB/d\"\n");       // 21
+      "byte_rate = \"1GiB/d\"\n"         // 21
+      "[[sources]]\n"                    // 22
+      "name = \"b\"\n"                   // 23
+      "address = \"192.0.2.1\"\n");      // 24
   EXPECT_EQ(at(settings.global_limits.origins[kConnections]), "smtp.connections_total a.toml:2");
   EXPECT_EQ(at(settings.global_limits.origins[kMessageRate]), "smtp.message_rate a.toml:3");
   EXPECT_EQ(at(settings.global_limits.origins[kByteRate]), "smtp.byte_rate :0");
@@ -245,6 +248,7 @@ TEST(ConfigSending, OriginsNameTheLine) {
   EXPECT_EQ(at(settings.sources[0].limits.origins[kConnections]),
             "sources.a.connections a.toml:12");
   EXPECT_EQ(at(settings.sources[0].limits.origins[kByteRate]), "sources.a.byte_rate :0");
+  EXPECT_EQ(at(settings.sources[1].address_origin), "sources.b.address a.toml:24");
   ASSERT_EQ(settings.tenants.size(), 1u);
   EXPECT_EQ(at(settings.tenants[0].weight_origin), "tenants.acme.weight a.toml:15");
   EXPECT_EQ(settings.tenants[0].weight, 5u);

@@ -250,6 +250,7 @@ std::vector<Cause> causes() {
                  provider([](Provider& p) { p.per_source.connections = 1; }, kSecond), feeds(400),
                  300, "connections", "providers.p.connections"});
   all.push_back({"connections of the process",
+                   settings.sources[0].address_origin = {"sources.default.address", "v.toml", 8};
                  [](EngineSettings& settings, Faults& faults) {
                    settings.connections_total = 1;
                    faults.latency_max_ns = kSecond;
