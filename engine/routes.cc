@@ -60,6 +60,8 @@ void Routes::ask(RouteAsk& ask) {
   if (const dns::Route* known = router_.cached(ask.domain, shard_.mono_ns)) {
     return tell(ask.asking_home, ask.domain_id, ask.domain, *known, 0);
   }
+  if (staging() && shard_.mono_ns < silent_until_mono_ns_)
+    return tell_late(ask.asking_home, ask.domain_id, ask.domain, 0);
   asked_.emplace_front();
   Asked& asked = asked_.front();
   asked.routes = this;
@@ -77,9 +79,36 @@ void Routes::ask(RouteAsk& ask) {
 
 void Routes::Asked::on_route(const dns::Route& route) {
   Routes& owner = *routes;
+  if (route.status != dns::RouteStatus::temporary) owner.answered_mono_ns_ = owner.shard_.mono_ns;
+  if (late) {
+    owner.late_.erase(self);
+    return;
+  }
   owner.tell(home, domain_id, domain, route,
              static_cast<uint32_t>((owner.shard_.mono_ns - begun_mono_ns) / 1000));
   owner.asked_.erase(self);
+}
+
+// Where mail goes does not depend on the answer, only which rules it goes by. If nothing at all was
+// answered meanwhile, others need not wait in vain, either.
+void Routes::run() {
+  if (!staging()) return;
+  while (!asked_.empty() && asked_.back().begun_mono_ns + kStagingWaitNs <= shard_.mono_ns) {
+    Asked& asked = asked_.back();
+    const int64_t took_ns = shard_.mono_ns - asked.begun_mono_ns;
+    if (answered_mono_ns_ < asked.begun_mono_ns)
+      silent_until_mono_ns_ = shard_.mono_ns + kStagingAgainNs;
+    tell_late(asked.home, asked.domain_id, asked.domain, static_cast<uint32_t>(took_ns / 1000));
+    asked.late = true;
+    late_.splice(late_.begin(), asked_, asked.self);
+  }
+}
+
+void Routes::tell_late(uint16_t home, uint32_t domain_id, std::string_view domain,
+                       uint32_t dns_us) {
+  dns::Route unknown;  // temporarily so
+  unknown.expires_mono_ns = shard_.mono_ns + kStagingAgainNs;
+  tell(home, domain_id, domain, unknown, dns_us);
 }
 
 // Domains that a provider's rule names are a site of their own, though others have the same hosts.
@@ -117,7 +146,7 @@ void Routes::tell(uint16_t home, uint32_t domain_id, std::string_view domain,
     }
   }
   // Staging: what has no route goes to the one host, too.
-  if (shard_.policy->redirect.family != 0) {
+  if (staging()) {
     auto ask = std::make_unique<SiteAsk>();
     ask->from = shard_.id;
     ask->asking_home = home;

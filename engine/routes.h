@@ -32,6 +32,8 @@ class Routes {
 
   void ask(RouteAsk& ask);
   void ask_site(SiteAsk& ask);
+  // Each turn. Staging: mail goes without what the DNS takes long to say.
+  void run();
 
   size_t sites() const { return sites_.size(); }
   // Of a site that has its number from here.
@@ -40,6 +42,8 @@ class Routes {
   }
 
  private:
+  static constexpr int64_t kStagingWaitNs = 2'000'000'000;
+  static constexpr int64_t kStagingAgainNs = 30'000'000'000;
   // One lookup that a home waits for.
   struct Asked : dns::RouteHandler {
     void on_route(const dns::Route& route) override;
@@ -48,16 +52,21 @@ class Routes {
     uint16_t home = 0;  // that asked
     uint32_t domain_id = 0;
     int64_t begun_mono_ns = 0;
+    bool late = false;  // stands in late_: the home waits no more
     std::string domain;
   };
 
   void tell(uint16_t home, uint32_t domain_id, std::string_view domain, const dns::Route& route,
             uint32_t dns_us);
+  void tell_late(uint16_t home, uint32_t domain_id, std::string_view domain, uint32_t dns_us);
+  bool staging() const { return shard_.policy->redirect.family != 0; }
   void name_provider(std::string_view domain, SiteAsk& ask) const;
 
   ShardContext& shard_;
   dns::Router& router_;
-  std::list<Asked> asked_;
+  std::list<Asked> asked_, late_;                       // the last one is the oldest
+  int64_t answered_mono_ns_ = 0;                        // when the DNS last knew something
+  int64_t silent_until_mono_ns_ = 0;                    // it does not answer: it is not asked
   absl::flat_hash_map<std::string, uint32_t> numbers_;  // site key → its place in sites_
   std::vector<std::shared_ptr<const Site>> sites_;
 };

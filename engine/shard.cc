@@ -91,6 +91,7 @@ void Shard::run_turn() {
   // Tickets before messages would be read in vain: what a ticket names is announced by a message
   // ahead of it.
   read_mailbox();
+  routes_.run();
   kept_rates_.run();
   limits_.run();
   sources_.run();

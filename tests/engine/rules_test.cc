@@ -277,6 +277,42 @@ TEST(MissingSource, OthersSendMeanwhile) {
   EXPECT_EQ(sources_of_tenants(engine).at(1).size(), 3u) << "it sends again";
 }
 
+// Staging: which rules hold depends on the DNS, whether mail goes does not.
+TEST(Staging, TheHostIsSentToThoughTheDnsIsSilent) {
+  const auto redirected = [](bool silent) {
+    return [silent](EngineSettings& settings, Faults& faults) {
+      add_provider(settings);
+      settings.redirect_host = "staging.sim";
+      io::parse_address("10.0.77.1", settings.redirect);
+      settings.redirect.family = 4;
+      faults.dns_silent = silent;
+    };
+  };
+  const auto sites = [](SmallEngine& engine) {
+    std::map<std::string, std::string> providers;
+    for (const SiteState& site : engine.sites()) providers[site.site] = site.provider;
+    return providers;
+  };
+  SmallEngine engine(redirected(false));
+  engine.feed("b", {"a@d0.sim", "b@d1.sim", "c@nowhere.example"});
+  EXPECT_TRUE(engine.run_until([&] { return engine.internet.taken == 3; }, 5 * kSecond));
+  EXPECT_EQ(sites(engine),
+            (std::map<std::string, std::string>{
+                {"mx0-b.sim,mx0.sim", "p"}, {"mx1-b.sim,mx1.sim", ""}, {"without a route", ""}}));
+  // More domains than are asked for at a time.
+  SmallEngine silent(redirected(true));
+  std::vector<std::string> to;
+  for (unsigned domain = 0; domain < 2000; ++domain)
+    to.push_back("a@d" + std::to_string(domain) + ".sim");
+  silent.feed("b", to);
+  EXPECT_TRUE(silent.run_until([&] { return silent.internet.taken == 2000; }, 30 * kSecond));
+  silent.internet.faults.dns_silent = false;
+  silent.run_to(silent.clock.mono + 600 * kSecond);
+  silent.feed("c", {"a@d0.sim"});
+  EXPECT_TRUE(silent.run_until([&] { return silent.internet.taken == 2001; }, 30 * kSecond));
+  EXPECT_TRUE(sites(silent).contains("mx0-b.sim,mx0.sim")) << "it is asked again";
+}
+
 // A source with an address of each family goes on with the one that is left.
 TEST(MissingSource, ItsOtherAddressSends) {
   SmallEngine engine([](EngineSettings& settings, Faults& faults) {

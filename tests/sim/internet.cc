@@ -180,12 +180,15 @@ void SimLookups::query(std::string_view name, dns::RecordType type, dns::Query& 
     asked->answer = answer(name, type);
   }
   asked_.push_back(asked);
-  internet_.after(internet_.latency() / 4, [this, alive = alive_, asked] {
-    if (!*alive || asked->query == nullptr) return;
-    std::erase(asked_, asked);
-    ready_.push_back(asked);
-    if (on_ready) on_ready();
-  });
+  constexpr int64_t kGivenUpNs = 20'000'000'000;
+  if (internet_.faults.dns_silent) asked->status = dns::QueryStatus::timed_out;
+  internet_.after(internet_.faults.dns_silent ? kGivenUpNs : internet_.latency() / 4,
+                  [this, alive = alive_, asked] {
+                    if (!*alive || asked->query == nullptr) return;
+                    std::erase(asked_, asked);
+                    ready_.push_back(asked);
+                    if (on_ready) on_ready();
+                  });
 }
 
 void SimLookups::cancel(dns::Query& query) {

@@ -47,6 +47,7 @@ struct Faults {
   uint8_t silent_family = 0;        // connects to addresses of it are not answered
   uint8_t unreachable_family = 0;   // connects to addresses of it fail at once
   double dns_failure = 0;           // SERVFAIL or no answer
+  bool dns_silent = false;          // queries are given up in the end
   double farewell_after_ehlo = 0;   // the reply to EHLO and a 421 in one piece
   uint32_t messages_max = 0;  // per connection: 421 to the MAIL of the next one; 0: any number
   int64_t latency_max_ns = 40'000'000;
