@@ -58,7 +58,7 @@ void Sources::report(const SourceSettings& source, const io::Endpoint& address, 
   if (address.family == 0) return;  // a reload has taken it from the source
   shard_.exchange.answers().report(
       "source " + source.name + ": address " + io::to_text(address) +
-      (gone ? " is not on this host; nothing is sent from it until it is"
+      (gone ? " is not on this host; nothing is sent from this address until it is"
             : " is on this host again, and sent from"));
 }
 

@@ -86,7 +86,7 @@ void add_sending(std::string_view table, SettingList<Of>& out) {
   add("use_pipelining",
       FlagKind<Of>{member<Of, Path..., &Provider::dialogue, &DialogueSettings::use_pipelining>},
       "where it is offered");
-  add("idle_close", Duration{member<Of, Path..., &Provider::idle_close_ns>, 0, 5 * kMinute},
+  add("idle_close", Duration{member<Of, Path..., &Provider::idle_close_ns>, 0, 10 * kMinute},
       "how long an idle connection is kept");
   add("idle_max", Count{member<Of, Path..., &Provider::idle_max>, 0, 100'000, "any number"},
       "connections of a shard to a site that may be idle");
