@@ -178,7 +178,7 @@ retry.factor = 3
 connections_per_site = 33
 site_message_rate = "44/h"
 site_tenant_connections = 45
-idle_close = "7s"
+idle_close = "10m"
 dot_limit = "8m"
 family = "prefer-ipv4"
 use_chunking = false
@@ -194,7 +194,7 @@ delay = "20m"
   EXPECT_FALSE(p.per_source.rates[kByteRate].limited());
   EXPECT_EQ(p.per_tenant.connections, 45u);
   EXPECT_EQ(at(p.per_tenant.origins[kConnections]), "smtp.site_tenant_connections a.toml:9");
-  EXPECT_EQ(p.idle_close_ns, 7 * kSecond);
+  EXPECT_EQ(p.idle_close_ns, 10 * kMinute);
   EXPECT_EQ(p.host_down_ns, 2 * kMinute);
   EXPECT_EQ(p.dialogue.time_limit_ns[static_cast<size_t>(smtp::Phase::end_of_data)], 8 * kMinute);
   EXPECT_EQ(p.family, AddressFamily::prefer_ipv4);
