@@ -416,21 +416,50 @@ bool LaneWhy::at_connection_limit(Lane& lane, const Place& place, Found& found) 
     return false;
   }
   Condition condition = limit_condition(*scope, Resource::connections, lane, place);
-  // A session makes room when it has carried its share.
-  if (const uint32_t slots = scope->slots.granted(); lane.sessions == 0 && slots > 0) {
-    uint64_t turns = 1;
-    scope->line(Resource::connections).each([&](const Lane& other) {
-      turns += &other != &lane;
-      return &other != &lane;
-    });
-    const double each_ns = static_cast<double>(lane.transaction_ns) *
-                           std::ceil(Lanes::kTurnMessages / lane.recipients);
-    condition.clears_mono_ns =
-        shard_.mono_ns + static_cast<int64_t>(each_ns * static_cast<double>(turns) / slots);
-    condition.is_estimate = true;
+  if (lane.sessions == 0) {
+    condition.clears_mono_ns = slot_free_at(*scope, lane);
+    condition.is_estimate = condition.clears_mono_ns != 0;
   }
   found.conditions.push_back(std::move(condition));
   return true;
+}
+
+// When a slot is free for a lane that stands in line for its first one: sessions that have one go
+// when they have carried their share (Lanes::makes_room), or there is nothing left to carry. 0: no
+// session here has one.
+int64_t LaneWhy::slot_free_at(Scope& scope, const Lane& lane) {
+  WaitLine& line = scope.line(Resource::connections);
+  size_t before = 0;
+  line.each([&](const Lane& other) {
+    before += &other != &lane;
+    return &other != &lane;
+  });
+  const size_t share =
+      std::clamp<size_t>(Lanes::kTurnMessages / std::max<size_t>(1, line.without_session()),
+                         Lanes::kTurnMessagesMin, Lanes::kTurnMessages);
+  std::vector<double> ends_ns;
+  double turn_ns = 0;
+  for (const smtp::Session& session : lanes_.session_slab_) {
+    if (steps_left_ == 0) break;
+    --steps_left_;
+    const Lane* const other = static_cast<const Lane*>(session.place);
+    if (other == nullptr ||
+        std::find(other->slots.begin(), other->slots.end(), &scope) == other->slots.end())
+      continue;
+    const auto each_ns = static_cast<double>(other->transaction_ns);
+    const bool more = std::any_of(other->backlog.begin(), other->backlog.end(),
+                                  [](uint8_t bits) { return bits > 1; });
+    size_t left = share - std::min<size_t>(share, session.messages());
+    if (!more) left = std::min<size_t>(left, other->waiting.total() / other->sessions);
+    // The one under way has begun some time ago.
+    ends_ns.push_back((static_cast<double>(left) + 0.5) * each_ns);
+    turn_ns = std::max(turn_ns, static_cast<double>(share) * each_ns);
+  }
+  if (ends_ns.empty()) return 0;
+  std::sort(ends_ns.begin(), ends_ns.end());
+  const double ns =
+      ends_ns[before % ends_ns.size()] + static_cast<double>(before / ends_ns.size()) * turn_ns;
+  return shard_.mono_ns + static_cast<int64_t>(ns);
 }
 
 void LaneWhy::stand_in_queue(const Lane&, const Place& place, Found& found) const {

@@ -59,6 +59,7 @@ class LaneWhy {
   void connections(Lane& lane, const Place& place, Found& found);
   void no_connection(Lane& lane, Found& found);
   bool at_connection_limit(Lane& lane, const Place& place, Found& found);
+  int64_t slot_free_at(Scope& scope, const Lane& lane);
   void stand_in_queue(const Lane& lane, const Place& place, Found& found) const;
   int64_t leaves_at(const Lane& lane, uint64_t ahead) const;
   std::string scope_text(const ScopeId& id, const Lane& lane, const Place& place) const;

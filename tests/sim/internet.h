@@ -50,7 +50,7 @@ struct Faults {
   bool dns_silent = false;          // queries are given up in the end
   double farewell_after_ehlo = 0;   // the reply to EHLO and a 421 in one piece
   uint32_t messages_max = 0;  // per connection: 421 to the MAIL of the next one; 0: any number
-  int64_t latency_max_ns = 40'000'000;
+  int64_t latency_min_ns = 50'000, latency_max_ns = 40'000'000;  // the second: beyond the first
   std::string later_reply = "450 4.2.1 later";
 };
 
@@ -82,7 +82,7 @@ class Internet {
   void run_due();
 
   int64_t latency() {
-    return 50'000 +
+    return faults.latency_min_ns +
            static_cast<int64_t>(random.below(static_cast<uint64_t>(faults.latency_max_ns)));
   }
   bool chance(double probability) { return probability > 0 && random.unit() < probability; }
