@@ -164,6 +164,7 @@ void SiteLists::choose(Walk& walk) {
   if (walk.next < walk.sums.size()) return;
   std::sort(order.begin(), order.end(), goes_before);
   walk.answer.total = walk.sums.size();
+  walk.answer.sites.reserve(order.size());  // moving them all would take a turn's time
   walk.next = 0;
   walk.stage = Walk::Stage::telling;
 }

@@ -29,7 +29,7 @@ class SiteLists {
   bool more_to_do() const { return !walks_.empty(); }
 
  private:
-  static constexpr size_t kLookedAtPerTurn = 8192;  // domains, lanes, sums
+  static constexpr size_t kLookedAtPerTurn = 4096;  // domains, lanes, sums
   static constexpr size_t kToldPerTurn = 64;        // sites
   static constexpr size_t kDomainsTold = 3;
   static constexpr uint32_t kNoSums = UINT32_MAX;
