@@ -1,5 +1,6 @@
 #include "queue/due_wheel.h"
 
+#include <algorithm>
 #include <bit>
 #include <cassert>
 #include <new>
@@ -29,12 +30,12 @@ uint32_t SlotBits::first(uint32_t from) const {
 }
 
 DueWheel::Lists::Lists(uint32_t count)
-    : all(static_cast<SlotFifo*>(::operator new[](count * sizeof(SlotFifo)))), used(count) {}
+    : all(static_cast<SlotChains*>(::operator new[](count * sizeof(SlotChains)))), used(count) {}
 
 void DueWheel::Lists::push(RecordTable& table, uint32_t at, uint32_t slot) {
   if (!used.test(at)) {
     used.set(at);
-    new (&all[at]) SlotFifo{};
+    new (&all[at]) SlotChains{};
   }
   all[at].push_back(table, slot);
 }
@@ -59,11 +60,14 @@ void DueWheel::schedule(uint32_t slot) {
 void DueWheel::set_out(uint32_t slot, uint32_t due) {
   if (set_out_ - arrived_ == kUnderWay) arrive();
   under_way_[set_out_ % kUnderWay] = {slot, due};
-  __builtin_prefetch(&near_[due % kNear], 1);
+  const auto* const list = reinterpret_cast<const char*>(&near_[due % kNear]);
+  __builtin_prefetch(list, 1);
+  __builtin_prefetch(list + sizeof(SlotChains) - 1, 1);  // it may lie in two lines
   ++set_out_;
   if (set_out_ - arrived_ < kUnderWay / 2) return;
-  const uint32_t list = under_way_[(set_out_ - kUnderWay / 2) % kUnderWay].due % kNear;
-  if (near_.used.test(list)) __builtin_prefetch(&table_[near_[list].tail], 1);
+  const uint32_t at = under_way_[(set_out_ - kUnderWay / 2) % kUnderWay].due % kNear;
+  if (near_.used.test(at) && near_[at].count >= SlotChains::kChains)
+    __builtin_prefetch(&table_[near_[at].tail()], 1);
 }
 
 void DueWheel::arrive() {
@@ -96,15 +100,11 @@ bool DueWheel::advance(uint32_t now_tick, uint32_t budget, SlotFifo& out) {
   arrive_all();
   if (ticks_until(position_, now_tick) < 0) now_tick = position_;
   for (;;) {
-    if (ready_.count <= budget) {
-      budget -= ready_.count;
-      count_ -= ready_.count;
-      out.splice(table_, ready_);
-    } else {
-      count_ -= budget;
-      for (; budget != 0; --budget) out.push_back(table_, ready_.pop_front(table_));
-      return false;
-    }
+    const uint32_t moved = std::min(ready_.count, budget);
+    for (uint32_t left = moved; left != 0; --left) out.push_back(table_, ready_.pop_front(table_));
+    budget -= moved;
+    count_ -= moved;
+    if (!ready_.empty()) return false;
     const std::optional<Event> event = next_event();
     if (!event || ticks_until(event->tick, now_tick) < 0) {
       position_ = now_tick;
@@ -113,7 +113,8 @@ bool DueWheel::advance(uint32_t now_tick, uint32_t budget, SlotFifo& out) {
     if (budget == 0) return false;
     if (!event->far) {
       // All are due at this very tick: no record needs to be looked at.
-      ready_.splice(table_, near_[event->tick % kNear]);
+      ready_ = near_[event->tick % kNear];
+      ready_.prefetch(table_);
       near_.used.clear(event->tick % kNear);
       position_ = event->tick;
       continue;
@@ -122,7 +123,7 @@ bool DueWheel::advance(uint32_t now_tick, uint32_t budget, SlotFifo& out) {
     // calls goes behind its elders of the same span, or is overdue.
     position_ = event->tick - 1;
     const uint32_t span = event->tick >> kNearBits;
-    SlotFifo& from = far_[span];
+    SlotChains& from = far_[span];
     for (; !from.empty() && budget != 0; --budget) {
       const uint32_t slot = from.pop_front(table_);
       set_out(slot, table_[slot].due);

@@ -43,11 +43,59 @@ class SlotBits {
       levels_;  // a bit for each word of the one before that is not 0
 };
 
+// A FIFO of records in four chains, linked by their `next`, to which they go in turn: where
+// millions wait each lies anywhere in memory, and of one chain none is known before the one ahead
+// of it has been read. So four are on their way at a time. A record is in one list at a time.
+struct SlotChains {
+  static constexpr uint32_t kChains = 4;
+  std::array<uint32_t, kChains> heads{kNoSlot, kNoSlot, kNoSlot, kNoSlot};
+  std::array<uint32_t, kChains> tails{kNoSlot, kNoSlot, kNoSlot, kNoSlot};
+  uint32_t count = 0;
+  uint32_t popped = 0;  // ever; it wraps
+
+  bool empty() const { return count == 0; }
+
+  // Behind which the next one goes; meaningless when there are fewer than kChains.
+  uint32_t tail() const { return tails[(popped + count) % kChains]; }
+
+  void push_back(RecordTable& table, uint32_t slot) {
+    const uint32_t chain = (popped + count) % kChains;
+    table[slot].next = kNoSlot;
+    if (count < kChains) {
+      heads[chain] = slot;
+    } else {
+      table[tails[chain]].next = slot;
+    }
+    tails[chain] = slot;
+    ++count;
+  }
+
+  // Not when empty.
+  uint32_t pop_front(RecordTable& table) {
+    uint32_t& head = heads[popped++ % kChains];
+    const uint32_t slot = head;
+    Record& record = table[slot];
+    head = record.next;
+    record.next = kNoSlot;
+    --count;
+    if (head != kNoSlot) __builtin_prefetch(&table[head], 1);
+    return slot;
+  }
+
+  // They are popped soon.
+  void prefetch(RecordTable& table) const {
+    for (const uint32_t head : heads) {
+      if (head != kNoSlot) __builtin_prefetch(&table[head], 1);
+    }
+  }
+};
+static_assert(sizeof(SlotChains) == 40);
+
 // When each waiting record is due: a list for each tick of 16 ms of the next 4.7 hours, so that
 // nearly all records are moved once, from their list to who takes them; and a list for each such
 // span after that, which is dealt out to the ticks when its time comes. 32 bits of ticks, which
-// wrap: the wheel turns for ever. It takes 12 bytes for each tick at which something was ever due,
-// 12 MiB at most, and 200 KiB beside; records are linked by `next`.
+// wrap: the wheel turns for ever. It takes 40 bytes for each tick at which something was ever due,
+// 40 MiB at most, and 300 KiB beside; records are linked by `next`.
 //
 // Records come out in order of their due tick, those of the same tick in the order in which they
 // were scheduled; one scheduled for a tick that has been passed comes out with those of the current
@@ -92,7 +140,7 @@ class DueWheel {
         if (!next_list(at)) return true;
         continue;
       }
-      SlotFifo& list = lists[at.index];
+      SlotChains& list = lists[at.index];
       // What has left it meanwhile went to a tick, and is met there.
       at.left = at.left < list.count ? at.left : list.count;
       for (; at.left > 0 && budget > 0; --at.left, --budget) {
@@ -117,14 +165,14 @@ class DueWheel {
 
  private:
   struct Free {
-    void operator()(SlotFifo* lists) const { ::operator delete[](lists); }
+    void operator()(SlotChains* lists) const { ::operator delete[](lists); }
   };
   // Memory of a list is touched when it is first used.
   struct Lists {
     explicit Lists(uint32_t count);
-    SlotFifo& operator[](uint32_t at) { return all[at]; }
+    SlotChains& operator[](uint32_t at) { return all[at]; }
     void push(RecordTable& table, uint32_t at, uint32_t slot);
-    std::unique_ptr<SlotFifo[], Free> all;
+    std::unique_ptr<SlotChains[], Free> all;
     SlotBits used;  // the others hold nothing, and mean nothing
   };
   struct Event {
@@ -150,7 +198,7 @@ class DueWheel {
   // goes then: so those of a tick keep their order.
   uint32_t position_;
   uint32_t count_ = 0;
-  SlotFifo ready_;
+  SlotChains ready_;
   // On their way to near_, in order; counted without end.
   std::array<UnderWay, kUnderWay> under_way_{};
   uint32_t arrived_ = 0, set_out_ = 0;
