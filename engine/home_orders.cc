@@ -472,16 +472,18 @@ bool Home::may_come_forward(const Record& record) const {
 
 // Sites that are passed over are tried, too: from the source that the order names, or from all.
 void Home::try_sites() {
-  const size_t end = std::min(lanes_in_order_.size(), sweep_.lane + share_of(kWokenPerTurn));
+  std::vector<const queue::Filter*> retries;
+  for (const auto& [number, given] : given_) {
+    if (given.order.kind == Kind::retry) retries.push_back(&given.order.filter);
+  }
+  const size_t share = 1 + share_of(kWokenPerTurn) / (1 + retries.size());
+  const size_t end = std::min(lanes_in_order_.size(), sweep_.lane + share);
   for (; sweep_.lane < end; ++sweep_.lane) {
     HomeLane& lane = *lanes_in_order_[sweep_.lane];
-    for (const auto& [number, given] : given_) {
-      const queue::Filter& filter = given.order.filter;
-      if (given.order.kind != Kind::retry ||
-          !fits_site(filter, lane.site->key, provider_of(lane).name))
-        continue;
+    for (const queue::Filter* const filter : retries) {
+      if (!fits_site(*filter, lane.site->key, provider_of(lane).name)) continue;
       for (Slice& slice : lane.slices) {
-        if (fits_source(filter, shard_.policy->sources[slice.source].name))
+        if (fits_source(*filter, shard_.policy->sources[slice.source].name))
           slice.down_until_mono_ns = 0;
       }
       activate_lane(lane);

@@ -158,11 +158,14 @@ void Lanes::on_work_ready(Work& work) {
   if (io::is_planted(io::Planted::lost_ticket) && shard_.random.below(300) == 0)
     return free_work(work);
   if (shard_.exchange.source_missing(lane.source)) return give_back_unsent(work);
+  // An order to try again may have come to his home, and not to this lane yet.
+  if (told_left_ > 0 && !lane.clock.open(shard_.mono_ns)) try_again(lane);
   if (!lane.clock.open(shard_.mono_ns)) {
     tell_down(lane, work.ticket.home);
     return give_back_unsent(work);
   }
-  if (held_back(lane, work)) return;
+  // By the rules in force, or not yet.
+  if (lane.policy == shard_.policy && held_back(lane, work)) return;
   const queue::LiveBatch& batch = *work.batch;
   lane.waiting.push(&work, batch.tenant, weight_of(batch));
   ends_at(lane, ends_mono_ns(work));

@@ -226,7 +226,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   // Works that an operator's order holds for: home of one lane's or of many, the rest next turn.
   static constexpr uint32_t kHeldBackPerTurn = 4096;
   // Works that are looked at for orders, or for the end of their time.
-  static constexpr size_t kLookedOverPerTurn = 16384;
+  static constexpr size_t kLookedOverPerTurn = 4096;
   static constexpr size_t kBatchesLookedAt = 4;  // a turn: finished ones are forgotten
   static constexpr int64_t kForgettingEveryNs = 100'000'000;
   static constexpr size_t kForgettingLookedAt = 256;
@@ -312,7 +312,8 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   static std::array<uint8_t, 19> host_key(const io::Endpoint& endpoint);
   const io::Endpoint& from_address(const Lane& lane, uint8_t family) const;
   static uint32_t* peer_of(Lane& lane, const io::Endpoint& host);
-  void pass_over(const Lane& lane, const io::Endpoint& host);
+  void pass_over(const Lane& lane, const io::Endpoint& host, bool lost_race = false);
+  bool forgive_lost_races(const Lane& lane);
   void note_family(Lane& lane, std::string_view text);
   void note_failure(Lane& lane, smtp::Verdict verdict, std::string_view text,
                     std::string_view enhanced);
@@ -337,6 +338,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
 
   // lane_orders.cc
   void tell_lanes();
+  size_t cost_of(const Lane& lane) const;
   void try_again(Lane& lane);
   void end_some();
   void ends_at(Lane& lane, int64_t end_mono_ns);
@@ -471,6 +473,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   // Hosts that could not be reached from a source: passed over until then.
   struct Down {
     int64_t since_mono_ns = 0, until_mono_ns = 0;
+    bool lost_race = false;  // another one connected sooner: that is all that is known of it
   };
   absl::flat_hash_map<std::pair<std::array<uint8_t, 19>, uint16_t>, Down> down_hosts_;
   std::deque<Race> races_;  // in order

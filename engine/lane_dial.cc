@@ -155,7 +155,11 @@ const Target* Lanes::find_target(Lane& lane) {
     note_family(lane,
                 "its hosts have addresses only of a family whose address of this source is not "
                 "on this host now");
-  if (lane.sessions == 0) fail_waiting(lane);
+  if (lane.sessions > 0) return nullptr;
+  if (forgive_lost_races(lane)) {
+    if (const Target* const target = choose_target(lane)) return target;
+  }
+  fail_waiting(lane);
   return nullptr;
 }
 

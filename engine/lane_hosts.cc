@@ -203,14 +203,26 @@ uint32_t* Lanes::peer_of(Lane& lane, const io::Endpoint& host) {
 }
 
 // By all lanes of this shard that send from there.
-void Lanes::pass_over(const Lane& lane, const io::Endpoint& host) {
+void Lanes::pass_over(const Lane& lane, const io::Endpoint& host, bool lost_race) {
   if (down_hosts_.size() >= kDownHostsMax)
     absl::erase_if(down_hosts_, [this](const auto& each) {
       return each.second.until_mono_ns <= shard_.mono_ns;
     });
   if (down_hosts_.size() >= kDownHostsMax) down_hosts_.clear();
-  down_hosts_[{host_key(host), lane.source}] = {shard_.mono_ns,
-                                                shard_.mono_ns + lane.provider->host_down_ns};
+  const int64_t until_mono_ns = shard_.mono_ns + lane.provider->host_down_ns;
+  down_hosts_[{host_key(host), lane.source}] = {shard_.mono_ns, until_mono_ns, lost_race};
+}
+
+// Who was faster has refused since: the others may do. True: there are such.
+bool Lanes::forgive_lost_races(const Lane& lane) {
+  bool any = false;
+  for (const Target& target : lane.targets) {
+    const auto found = down_hosts_.find({host_key(target.endpoint), lane.source});
+    if (found == down_hosts_.end() || !found->second.lost_race) continue;
+    any = any || found->second.until_mono_ns > shard_.mono_ns;
+    down_hosts_.erase(found);
+  }
+  return any;
 }
 
 void Lanes::note_family(Lane& lane, std::string_view text) {

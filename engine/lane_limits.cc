@@ -293,6 +293,10 @@ void Lanes::relieve_scopes() {
                      scope->slots.owed() > scope->leaving;
     return !scope->pressed;
   });
+  for (Scope* const scope : pressed_) {
+    const bool was_short = std::exchange(scope->was_short, is_short(*scope));
+    if (scope->was_short && !was_short) idle_left_ = idle_;
+  }
   relieves_ = false;
   if (pressed_.empty()) {  // from the oldest one on, the next time
     relieving_ = nullptr;

@@ -29,16 +29,23 @@ void Lanes::tell_lanes() {
     Lane& lane = *lanes_in_order_[told_++];
     try_again(lane);
     if (lane.waiting.empty() || shard_.orders->empty()) continue;
-    works += lane.waiting.total();
+    works += cost_of(lane);
     look_over(lane);
   }
   if (told_left_ == 0) retries_.clear();
 }
 
+// Of looking it over: each who waits is compared with each order.
+size_t Lanes::cost_of(const Lane& lane) const {
+  constexpr size_t kComparedAtOnce = 8;
+  return 1 + lane.waiting.total() * (1 + shard_.orders->all().size() / kComparedAtOnce);
+}
+
 // A site that is passed over is tried again when that is ordered, and so are hosts.
 void Lanes::try_again(Lane& lane) {
+  const std::string& provider = shard_.policy->provider_of(*lane.site).name;
   const bool is_tried = std::any_of(retries_.begin(), retries_.end(), [&](const Order& order) {
-    return fits_site(order.filter, lane.site->key, lane.provider->name) &&
+    return fits_site(order.filter, lane.site->key, provider) &&
            fits_source(order.filter, shard_.policy->sources[lane.source].name);
   });
   if (!is_tried) return;
@@ -66,7 +73,7 @@ void Lanes::end_some() {
     ends_.erase(ends_.begin());
     Lane& lane = *lanes_.find(name)->second;
     lane.ends_mono_ns = INT64_MAX;
-    works += 1 + lane.waiting.total();
+    works += cost_of(lane);
     look_over(lane);
   }
 }
@@ -74,6 +81,11 @@ void Lanes::end_some() {
 // Whose time has ended, or for whom an order holds, goes home. The next one to end is looked for
 // in a second at the earliest.
 void Lanes::look_over(Lane& lane) {
+  if (lane.policy != shard_.policy) {  // taken up when it is pumped: orders go by providers
+    if (!lane.waiting.empty()) ends_at(lane, shard_.mono_ns + kAgainNs);
+    return list(lane);
+  }
+  const uint64_t before = lane.waiting.total();
   int64_t next_mono_ns = INT64_MAX;
   lane.waiting.take_some(
       [&](Work& work) {
@@ -88,7 +100,7 @@ void Lanes::look_over(Lane& lane) {
       },
       [](LaneQueue::Tenant& tenant) { tenant.scope->line(tenant.lacks).remove(tenant.key); });
   if (!lane.waiting.empty()) ends_at(lane, std::max(next_mono_ns, shard_.mono_ns + kAgainNs));
-  list(lane);
+  if (lane.waiting.total() != before) list(lane);
 }
 
 // -------------------------------------------------------------------------------------------------

@@ -431,8 +431,10 @@ int64_t LaneWhy::slot_free_at(Scope& scope, const Lane& lane) {
   WaitLine& line = scope.line(Resource::connections);
   size_t before = 0;
   line.each([&](const Lane& other) {
-    before += &other != &lane;
-    return &other != &lane;
+    if (steps_left_ == 0 || &other == &lane) return false;
+    --steps_left_;
+    ++before;
+    return true;
   });
   const size_t share =
       std::clamp<size_t>(Lanes::kTurnMessages / std::max<size_t>(1, line.without_session()),

@@ -126,6 +126,7 @@ struct Scope {
   int64_t called_mono_ns = INT64_MIN;                // a tenant's, for its slots: somebody, last
   bool kept = false;                                 // a tenant's: stands in Lanes::kept_
   bool pressed = false;                              // stands in Lanes::pressed_
+  bool was_short = false;                            // … when that was looked at last
   uint32_t from_before = 0;                          // of the slots used: since before a reload
   bool rated = false;                                // stands in Limits::rated_
   bool changed = false;                              // stands in Limits::changed_

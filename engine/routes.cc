@@ -104,6 +104,10 @@ void Routes::run() {
   }
 }
 
+int64_t Routes::next_due_mono_ns() const {
+  return staging() && !asked_.empty() ? asked_.back().begun_mono_ns + kStagingWaitNs : INT64_MAX;
+}
+
 void Routes::tell_late(uint16_t home, uint32_t domain_id, std::string_view domain,
                        uint32_t dns_us) {
   dns::Route unknown;  // temporarily so

@@ -34,6 +34,7 @@ class Routes {
   void ask_site(SiteAsk& ask);
   // Each turn. Staging: mail goes without what the DNS takes long to say.
   void run();
+  int64_t next_due_mono_ns() const;
 
   size_t sites() const { return sites_.size(); }
   // Of a site that has its number from here.

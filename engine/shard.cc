@@ -243,9 +243,9 @@ int64_t Shard::next_due_mono_ns() const {
   if (unread_ != nullptr || lanes_.more_to_do() || exchange_.anything_for(context_.id) ||
       lane_why_.more_to_do() || sites_.more_to_do())
     return context_.mono_ns;
-  int64_t next =
-      std::min({lanes_.next_due_mono_ns(), limits_.next_due_mono_ns(), sources_.next_due_mono_ns(),
-                ports_.timers.next_deadline(), context_.mono_ns + kSleepMaxNs});
+  int64_t next = std::min({routes_.next_due_mono_ns(), lanes_.next_due_mono_ns(),
+                           limits_.next_due_mono_ns(), sources_.next_due_mono_ns(),
+                           ports_.timers.next_deadline(), context_.mono_ns + kSleepMaxNs});
   for (const Home& home : homes_)
     next = std::min(next, home.more_to_do() ? context_.mono_ns : home.next_due_mono_ns());
   return next;

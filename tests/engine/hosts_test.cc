@@ -90,5 +90,16 @@ TEST(HostsTest, ASilentFamilyIsTriedOnce) {
   EXPECT_EQ(engine.internet.connections6, 1u);
 }
 
+// Who is slow has lost a race against one that takes nothing: he is dialled all the same.
+TEST(HostsTest, WhoLostARaceIsDialledWhenTheWinnerRefuses) {
+  SmallEngine engine([](EngineSettings&, Faults& faults) {
+    faults.ipv6_too = true;
+    faults.slow_family = 6;
+    faults.refusing_family = 4;
+  });
+  engine.feed("b", SmallEngine::recipients(100));
+  EXPECT_TRUE(engine.run_until([&] { return engine.internet.taken == 100; }, 20 * kSecond));
+}
+
 }  // namespace
 }  // namespace veredus::sim

@@ -152,6 +152,26 @@ TEST(OrdersTest, ARetryOfASourceTriesItsSitesAlone) {
   EXPECT_EQ(engine.batch("of-a").tally.delivered, 0u);
 }
 
+// An idle lane has not heard yet that its site belongs to another provider: what comes to it is not
+// held back by an order for the one before.
+TEST(OrdersTest, GoByTheProviderOfTheRulesInForceAtAnIdleLaneToo) {
+  SmallEngine engine([](EngineSettings& settings, Faults&) {
+    add_provider(settings);
+    settings.idle_close_ns = kSecond;
+    settings.providers[0].idle_close_ns = kSecond;
+  });
+  engine.feed("first", SmallEngine::recipients(1));
+  engine.run_to(engine.clock.mono + 30 * kSecond);
+  ASSERT_EQ(engine.internet.taken, 1u);
+  engine.suspend({.provider = "p"});
+  engine.settings.providers[0].name = "q";
+  engine.core().reload(engine.settings);
+  engine.run_to(engine.clock.mono + 30 * kSecond);
+  engine.feed("second", {"second@d0.sim"});
+  engine.run_to(engine.clock.mono + 30 * kSecond);
+  EXPECT_EQ(engine.internet.taken, 2u);
+}
+
 // He is out with a lane, whose host does not answer: it holds when he comes back.
 TEST(OrdersTest, AnExpiryByRecipientMeetsHimWhoIsOut) {
   SmallEngine engine([](EngineSettings&, Faults& faults) { faults.connect_silent = 1; });

@@ -119,11 +119,14 @@ io::Socket SimNetwork::connect(const io::Endpoint& peer, const io::Endpoint& sou
     });
   };
   wire->server = std::make_shared<ServerSide>(internet_, wire->client);
-  const int64_t latency = internet_.latency();
+  const bool slow = internet_.faults.slow_family == peer.family;
+  const int64_t latency = internet_.latency() + (slow ? 1'000'000'000 : 0);
   complete(wire, latency, [](Wire& it) {
     if (!it.closing) it.events->on_connected(0);
   });
-  internet_.after(latency + 1, [server = wire->server] { server->start(); });
+  internet_.after(latency + 1,
+                  [server = wire->server, refuses = internet_.faults.refusing_family ==
+                                                    peer.family] { server->start(refuses); });
   return socket;
 }
 

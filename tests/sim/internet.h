@@ -46,6 +46,8 @@ struct Faults {
   bool ipv6_too = false;            // hosts have an address of each family
   uint8_t silent_family = 0;        // connects to addresses of it are not answered
   uint8_t unreachable_family = 0;   // connects to addresses of it fail at once
+  uint8_t slow_family = 0;          // … take a second
+  uint8_t refusing_family = 0;      // addresses of it greet with a 554
   double dns_failure = 0;           // SERVFAIL or no answer
   bool dns_silent = false;          // queries are given up in the end
   double farewell_after_ehlo = 0;   // the reply to EHLO and a 421 in one piece
@@ -135,7 +137,7 @@ class ServerSide : public std::enable_shared_from_this<ServerSide> {
         client_(std::move(client)),
         life_(internet.life),
         connection_(internet.connections) {}
-  void start();
+  void start(bool refuses);
   // `sent`: when they left the client.
   void receive(std::string_view bytes, int64_t sent_mono_ns);
 

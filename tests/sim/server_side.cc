@@ -8,7 +8,8 @@
 
 namespace veredus::sim {
 
-void ServerSide::start() {
+void ServerSide::start(bool refuses) {
+  if (refuses) return reply("554 5.7.1 not over this family", true);
   if (internet_.chance(internet_.faults.greeting_refused)) {
     return reply(internet_.chance(0.5) ? "421 4.3.2 not now" : "554 5.7.1 go away", true);
   }
