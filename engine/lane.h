@@ -83,7 +83,8 @@ class Lane {
   std::vector<smtp::Session*>
       idle;                     // the one used last is used next: the others may grow old and close
   std::vector<Target> targets;  // resolved, refused addresses left out; by preference
-  std::vector<Scope*> scopes;   // whose limits hold here, and …
+  std::vector<Scope*> scopes;   // whose limits hold here, …
+  std::vector<Scope*> rated;    // … of these, those that limit messages or bytes, and …
   std::vector<Scope*> slots;  // … of them those whose slots each session has; the narrowest first
   size_t held = 0;     // of `slots`, from its front: has a slot already, for the next connection
   bool moves = false;  // after a reload all goes elsewhere: its sessions go first

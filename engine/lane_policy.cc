@@ -123,8 +123,12 @@ void Lanes::recount(Lane& lane) {
   const std::vector<Scope*> before = std::move(lane.slots);
   lane.scopes = scopes_of(lane);
   lane.slots.clear();
+  lane.rated.clear();
   for (Scope* const scope : lane.scopes) {
-    if (scope->settings(*shard_.policy).connections != 0) lane.slots.push_back(scope);
+    const LimitSettings& limits = scope->settings(*shard_.policy);
+    if (limits.connections != 0) lane.slots.push_back(scope);
+    if (limits.rate(Resource::message_rate).limited() || limits.rate(Resource::byte_rate).limited())
+      lane.rated.push_back(scope);
   }
   const auto in = [](const std::vector<Scope*>& slots, const Scope* scope) {
     return std::find(slots.begin(), slots.end(), scope) != slots.end();

@@ -21,7 +21,7 @@ void ask_if_lacking(Limits& limits, Scope& scope, Resource resource, uint64_t to
 void ask_for_all(Limits& limits, Lane& lane) {
   const auto bytes = static_cast<uint64_t>(lane.bytes);
   const bool urgent = lane.waiting.urgent();
-  for (Scope* const scope : lane.scopes) {
+  for (Scope* const scope : lane.rated) {
     ask_if_lacking(limits, *scope, Resource::message_rate, 1, urgent);
     ask_if_lacking(limits, *scope, Resource::byte_rate, bytes, urgent);
   }
@@ -89,7 +89,7 @@ bool Lanes::take_connection_tokens(Lane& lane, uint32_t more) {
 // So many recipients may be sent to now; 0: none, and the lane stands in line for tokens.
 size_t Lanes::recipients_allowed(Lane& lane) {
   uint64_t allowed = smtp::kRecipientsMax;
-  for (Scope* const scope : lane.scopes) {
+  for (Scope* const scope : lane.rated) {
     const uint64_t here = limits_.tokens_here(*scope, Resource::message_rate);
     if (here == UINT64_MAX) continue;
     if (here == 0 || others_first(lane, *scope, Resource::message_rate)) {
@@ -147,11 +147,11 @@ void Lanes::block(Lane& lane, LaneQueue::Tenant& tenant, Resource lacks) {
 // The size is known only now. False: tokens lack for so many bytes, and the lane stands in line.
 bool Lanes::bytes_allowed(Lane& lane, Load& load) {
   const uint64_t bytes = load.transaction.size;
-  for (Scope* const scope : lane.scopes) {
+  for (Scope* const scope : lane.rated) {
     const uint64_t here = limits_.tokens_here(*scope, Resource::byte_rate);
     if (here >= bytes) continue;
     await_tokens(lane, *scope, Resource::byte_rate, bytes);
-    for (Scope* const other : lane.scopes)
+    for (Scope* const other : lane.rated)
       ask_if_lacking(limits_, *other, Resource::byte_rate, bytes, lane.waiting.urgent());
     if (lane.bytes == 0) lane.bytes = static_cast<double>(bytes);
     return false;
@@ -174,7 +174,7 @@ bool Lanes::tenant_bytes_allowed(Lane& lane, LaneQueue::Tenant& tenant, Load& lo
 
 void Lanes::take_message_tokens(Lane& lane, LaneQueue::Tenant& tenant, Load& load) {
   const uint64_t recipients = load.works.size();
-  for (Scope* const scope : lane.scopes) {
+  for (Scope* const scope : lane.rated) {
     limits_.take_tokens(*scope, Resource::message_rate, recipients);
     limits_.take_tokens(*scope, Resource::byte_rate, load.transaction.size);
   }
