@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <deque>
@@ -65,6 +66,12 @@ struct SessionRules {
 class Lane {
  public:
   Lane(Lanes& lanes, std::shared_ptr<const Site> site, uint16_t source);
+
+  // Where more waited than the last ticket that left there.
+  size_t homes_with_more() const {
+    return static_cast<size_t>(
+        std::count_if(backlog.begin(), backlog.end(), [](uint8_t bits) { return bits > 1; }));
+  }
 
   std::shared_ptr<const Site> site;
   const uint16_t source;                 // id
@@ -373,6 +380,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void give_back_unwanted(Lane& lane);
   bool owes(const Lane& lane) const;
   bool pays(const smtp::Session& session) const;
+  static size_t messages_of_turn(const WaitLine& line);
   bool makes_room(const smtp::Session& session);
   bool others_first(Lane& lane, Scope& scope, Resource resource);
   bool others_behind(Lane& lane, Scope& scope);

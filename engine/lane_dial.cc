@@ -81,8 +81,7 @@ void Lanes::pump(Lane& lane) {
   if (!lane.waiting.empty() && !lane.wants_place) grow(lane);
   // Slots that nobody here needs now: the other slices may. While more waits at a home, its tickets
   // are on their way.
-  const auto more = [](uint8_t bits) { return bits > 1; };
-  if (!lane.waiting.empty() || std::any_of(lane.backlog.begin(), lane.backlog.end(), more)) return;
+  if (!lane.waiting.empty() || lane.homes_with_more() > 0) return;
   give_back_unwanted(lane);
 }
 

@@ -92,6 +92,12 @@ bool Lanes::pays(const smtp::Session& session) const {
   });
 }
 
+// So many a session with such a slot carries before it makes room.
+size_t Lanes::messages_of_turn(const WaitLine& line) {
+  return std::clamp<size_t>(kTurnMessages / std::max<size_t>(1, line.without_session()),
+                            kTurnMessagesMin, kTurnMessages);
+}
+
 // Others stand in line for a slot that this session has: what has carried its share goes, and for
 // something urgent whatever has carried anything. If this lane would be the next to get the slot
 // again, it may as well go on with it.
@@ -103,9 +109,7 @@ bool Lanes::makes_room(const smtp::Session& session) {
     WaitLine& line = scope->line(Resource::connections);
     if (line.without_session() <= scope->leaving) return false;
     if (line.foremost() > scope->leaving && !lane.waiting.urgent()) return true;
-    const size_t share =
-        std::clamp<size_t>(kTurnMessages / line.without_session(), kTurnMessagesMin, kTurnMessages);
-    return session.messages() >= share && !goes_first(lane, line);
+    return session.messages() >= messages_of_turn(line) && !goes_first(lane, line);
   });
 }
 

@@ -101,13 +101,9 @@ void LaneWhy::look(const LaneLook& look, WhyVisit& visit) {
   }
   Place place = place_in(lane, look.tenant, look.band, 0);
   // Others have as many behind what they have here as this home has.
-  const auto more = [](uint8_t bits) { return bits > 1; };
-  const auto homes = std::count_if(lane.backlog.begin(), lane.backlog.end(), more);
+  const size_t homes = std::max<size_t>(lane.homes_with_more(), 1);
   const uint64_t here = place.tenant == nullptr ? 0 : place.tenant->works.count;
-  explain(lane,
-          place_in(lane, look.tenant, look.band,
-                   here + look.ahead * static_cast<uint64_t>(std::max<ptrdiff_t>(homes, 1))),
-          found);
+  explain(lane, place_in(lane, look.tenant, look.band, here + look.ahead * homes), found);
   put(std::move(found), look.item, visit);
 }
 
@@ -436,9 +432,7 @@ int64_t LaneWhy::slot_free_at(Scope& scope, const Lane& lane) {
     ++before;
     return true;
   });
-  const size_t share =
-      std::clamp<size_t>(Lanes::kTurnMessages / std::max<size_t>(1, line.without_session()),
-                         Lanes::kTurnMessagesMin, Lanes::kTurnMessages);
+  const size_t share = Lanes::messages_of_turn(line);
   std::vector<double> ends_ns;
   double turn_ns = 0;
   for (const smtp::Session& session : lanes_.session_slab_) {
@@ -449,10 +443,9 @@ int64_t LaneWhy::slot_free_at(Scope& scope, const Lane& lane) {
         std::find(other->slots.begin(), other->slots.end(), &scope) == other->slots.end())
       continue;
     const auto each_ns = static_cast<double>(other->transaction_ns);
-    const bool more = std::any_of(other->backlog.begin(), other->backlog.end(),
-                                  [](uint8_t bits) { return bits > 1; });
     size_t left = share - std::min<size_t>(share, session.messages());
-    if (!more) left = std::min<size_t>(left, other->waiting.total() / other->sessions);
+    if (other->homes_with_more() == 0)
+      left = std::min<size_t>(left, other->waiting.total() / other->sessions);
     // The one under way has begun some time ago.
     ends_ns.push_back((static_cast<double>(left) + 0.5) * each_ns);
     turn_ns = std::max(turn_ns, static_cast<double>(share) * each_ns);
