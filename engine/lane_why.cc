@@ -422,7 +422,7 @@ bool LaneWhy::at_connection_limit(Lane& lane, const Place& place, Found& found) 
 
 // When a slot is free for a lane that stands in line for its first one: sessions that have one go
 // when they have carried their share (Lanes::makes_room), or there is nothing left to carry. 0: no
-// session here has one.
+// session here has one, or there are too many to look at.
 int64_t LaneWhy::slot_free_at(Scope& scope, const Lane& lane) {
   WaitLine& line = scope.line(Resource::connections);
   size_t before = 0;
@@ -450,7 +450,8 @@ int64_t LaneWhy::slot_free_at(Scope& scope, const Lane& lane) {
     ends_ns.push_back((static_cast<double>(left) + 0.5) * each_ns);
     turn_ns = std::max(turn_ns, static_cast<double>(share) * each_ns);
   }
-  if (ends_ns.empty()) return 0;
+  // Those that were not looked at may end sooner.
+  if (ends_ns.empty() || steps_left_ == 0) return 0;
   std::sort(ends_ns.begin(), ends_ns.end());
   const double ns =
       ends_ns[before % ends_ns.size()] + static_cast<double>(before / ends_ns.size()) * turn_ns;

@@ -106,6 +106,33 @@ TEST(SitesTest, NobodyIsLeftOverWhenAllIsSettled) {
   }
 }
 
+// A list looks at so many sessions of a limit: where there are more, one of the others may go
+// sooner.
+TEST(SitesTest, WhenASlotIsFreeIsNotSaidBySomeOfItsSessions) {
+  for (const uint32_t connections : {20u, 300u}) {
+    SmallEngine engine([&](EngineSettings& settings, Faults& faults) {
+      settings.connections_total = connections;
+      settings.connections_per_site = 1000;
+      faults.latency_min_ns = kSecond;
+      faults.latency_max_ns = 1;
+    });
+    engine.feed("a", SmallEngine::recipients(20'000, 0));
+    const auto all_taken = [&] {
+      const std::vector<SiteState> sites = engine.sites({.site = kSite0});
+      return !sites.empty() && sites[0].connections == connections;
+    };
+    for (int look = 0; look < 100 && !all_taken(); ++look)
+      engine.run_to(engine.clock.mono + kSecond);
+    ASSERT_TRUE(all_taken());
+    engine.feed("b", SmallEngine::recipients(10, 1));
+    engine.run_to(engine.clock.mono + kSecond);
+    const std::vector<SiteState> sites = engine.sites({.site = kSite1});
+    ASSERT_THAT(sites, SizeIs(1));
+    ASSERT_THAT(sites[0].conditions, Contains(Field(&Condition::what, "connections")));
+    EXPECT_EQ(sites[0].conditions[0].clears_mono_ns != 0, connections == 20) << connections;
+  }
+}
+
 TEST(SitesTest, ASiteThatIsDownSaysWhyAndWhenItIsTried) {
   SmallEngine engine([](EngineSettings&, Faults& faults) { faults.connect_refused = 1; });
   engine.feed("b", SmallEngine::recipients(100, 0));
