@@ -238,6 +238,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   static constexpr size_t kBatchesLookedAt = 4;  // a turn: finished ones are forgotten
   static constexpr int64_t kForgettingEveryNs = 100'000'000;
   static constexpr size_t kForgettingLookedAt = 256;
+  static constexpr size_t kLanesAhead = 64;  // memory is had for so many at a time
 
   // A transaction under way: its works beside what the session needs.
   struct Load : smtp::Outgoing {
