@@ -167,18 +167,15 @@ class WheelAlone {
     Watch watch;
     for (const int64_t end = now_ns_ + for_ns; now_ns_ < end;) {
       now_ns_ += kTurnNs;
-      for (bool all = false; !all;) {
-        queue::SlotFifo due;
-        all = wheel_.advance(queue::tick_at(now_ns_), 2048, due);
-        spent.count += due.count;
-        while (!due.empty()) {
-          const uint32_t slot = due.pop_front(table_);
-          Record& record = table_[slot];
-          record.attempts = queue::attempts_plus_one(record.attempts);
-          record.due = queue::tick_after(
-              now_ns_, queue::next_delay_ns(policy_, record.attempts, random_.next()));
-          wheel_.schedule(slot);
-        }
+      const auto take = [&](uint32_t slot) {
+        Record& record = table_[slot];
+        record.attempts = queue::attempts_plus_one(record.attempts);
+        record.due = queue::tick_after(
+            now_ns_, queue::next_delay_ns(policy_, record.attempts, random_.next()));
+        wheel_.schedule(slot);
+        ++spent.count;
+      };
+      while (!wheel_.advance(queue::tick_at(now_ns_), 2048, take)) {
       }
     }
     spent.due = watch.lap();

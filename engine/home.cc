@@ -383,7 +383,7 @@ absl::Status Home::load_extent(const queue::Location& at, std::string_view paylo
     }
     offset += static_cast<uint32_t>(page->bytes.size());
   }
-  extent.pages.shrink_to_fit();
+  extent.pages_known();
   extent.bytes_each = extent.bytes / std::max(1u, extent.live);
   extent.use->live_bytes += uint64_t{extent.bytes_each} * extent.live;
   Counters::add(shard_.counters.loaded, extent.live);
@@ -556,20 +556,20 @@ void Home::schedule(uint32_t slot, int64_t due_mono_ns) {
 }
 
 void Home::run_due() {
-  queue::SlotFifo due;
+  // Each is seen to when the next one is known: its extent has been fetched by then.
+  uint32_t before = queue::kNoSlot;
+  const auto take = [&](uint32_t slot) {
+    __builtin_prefetch(&extents_[records_[slot].extent]);
+    if (before != queue::kNoSlot) came_up(before);
+    before = slot;
+  };
   more_to_do_ = !wheel_.advance(queue::tick_at(shard_.mono_ns - wheel_zero_mono_ns_),
-                                share_of(kDuePerTurn), due);
+                                share_of(kDuePerTurn), take);
+  if (before != queue::kNoSlot) came_up(before);
   activate_some();
   unpark_some();
   walk_in_doubt();
   if (why_->run()) more_to_do_ = true;
-  // Each is known one ahead: its extent is fetched while the one before is seen to.
-  for (uint32_t slot = due.pop_front(records_); slot != queue::kNoSlot;) {
-    const uint32_t next = due.pop_front(records_);
-    if (next != queue::kNoSlot) __builtin_prefetch(&extents_[records_[next].extent]);
-    came_up(slot);
-    slot = next;
-  }
 }
 
 void Home::came_up(uint32_t slot) {

@@ -95,16 +95,16 @@ std::optional<DueWheel::Event> DueWheel::next_event() const {
   return Event{true, span << kNearBits};
 }
 
-bool DueWheel::advance(uint32_t now_tick, uint32_t budget, SlotFifo& out) {
+bool DueWheel::advance(uint32_t now_tick, uint32_t budget, absl::FunctionRef<void(uint32_t)> take) {
   assert(budget >= 1);
-  arrive_all();
   if (ticks_until(position_, now_tick) < 0) now_tick = position_;
   for (;;) {
-    const uint32_t moved = std::min(ready_.count, budget);
-    for (uint32_t left = moved; left != 0; --left) out.push_back(table_, ready_.pop_front(table_));
-    budget -= moved;
-    count_ -= moved;
+    for (; !ready_.empty() && budget != 0; --budget) {
+      --count_;
+      take(ready_.pop_front(table_));
+    }
     if (!ready_.empty()) return false;
+    arrive_all();
     const std::optional<Event> event = next_event();
     if (!event || ticks_until(event->tick, now_tick) < 0) {
       position_ = now_tick;

@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "queue/record_table.h"
 
 namespace veredus::queue {
@@ -78,14 +79,14 @@ struct SlotChains {
     head = record.next;
     record.next = kNoSlot;
     --count;
-    if (head != kNoSlot) __builtin_prefetch(&table[head], 1);
+    if (head != kNoSlot) table.prefetch(head);
     return slot;
   }
 
   // They are popped soon.
   void prefetch(RecordTable& table) const {
     for (const uint32_t head : heads) {
-      if (head != kNoSlot) __builtin_prefetch(&table[head], 1);
+      if (head != kNoSlot) table.prefetch(head);
     }
   }
 };
@@ -114,12 +115,13 @@ class DueWheel {
   // kTicksAheadMax ahead of the last advance; what looks later than 2^31 ticks is taken for past.
   void schedule(uint32_t slot);
 
-  // Appends what is due at or before `now_tick` to `out`, moving (to `out` or to its tick) at most
-  // `budget` ≥ 1 records. True: all that is due is out. False: the budget is spent, call again
-  // (with the same or a later tick) soon. Time never goes back: an earlier tick than the last is
-  // taken for the last. The work is bounded by the budget, however long the time since the last
-  // call.
-  bool advance(uint32_t now_tick, uint32_t budget, SlotFifo& out);
+  // Calls `take` with each record that is due at or before `now_tick`, moving (out, or to its tick)
+  // at most `budget` ≥ 1 records. `take` may schedule, the same record too. True: all that is due
+  // is out. False: the budget is spent, call again (with the same or a later tick) soon. Time never
+  // goes back: an earlier tick than the last is taken for the last. The work is bounded by the
+  // budget, however long the time since the last call. Where millions wait, what `take` does is
+  // done while the next ones are fetched from memory.
+  bool advance(uint32_t now_tick, uint32_t budget, absl::FunctionRef<void(uint32_t slot)> take);
 
   // Where sift() is.
   struct Sifted {

@@ -27,10 +27,9 @@ struct World {
     return slot;
   }
   std::vector<uint32_t> advance(uint64_t now, uint32_t budget = kNoBudget) {
-    SlotFifo out;
-    caught_up = wheel.advance(static_cast<uint32_t>(now), budget, out);
     std::vector<uint32_t> slots;
-    for (uint32_t slot; (slot = out.pop_front(table)) != kNoSlot;) slots.push_back(slot);
+    caught_up = wheel.advance(static_cast<uint32_t>(now), budget,
+                              [&](uint32_t slot) { slots.push_back(slot); });
     return slots;
   }
 
@@ -134,6 +133,25 @@ TEST(DueWheel, WhatIsLookedForIsTakenOut) {
     for (const auto& [slot, due] : first)
       ASSERT_TRUE(!odd(slot) || due <= now) << "seed " << seed << ": passed over";
   }
+}
+
+// As a retry with a short delay is, when time has gone on by more than that.
+TEST(DueWheel, WhatIsScheduledMeanwhileComesOutInItsTurn) {
+  World world;
+  const uint32_t again = world.schedule(5), last = world.schedule(300);
+  std::vector<std::pair<uint32_t, uint32_t>> seen;  // slot, due
+  const auto take = [&](uint32_t slot) {
+    seen.emplace_back(slot, world.table[slot].due);
+    if (slot != again || seen.size() > 3) return;
+    // A later tick that is due, too; then one that is past.
+    world.table[slot].due = seen.size() == 1 ? 100 : 50;
+    world.wheel.schedule(slot);
+  };
+  EXPECT_TRUE(world.wheel.advance(1000, kNoBudget, take));
+  const std::vector<std::pair<uint32_t, uint32_t>> expected = {
+      {again, 5}, {again, 100}, {again, 50}, {again, 50}, {last, 300}};
+  EXPECT_EQ(seen, expected);
+  EXPECT_EQ(world.wheel.count(), 0u);
 }
 
 // Near ticks and a span ahead of them: whoever was scheduled first comes first.
