@@ -149,6 +149,7 @@ class Home final : public queue::JournalListener,
     uint32_t serial = 0;            // no other extent of this process had it
     queue::SlotFifo dormant;        // its records, until the batch exists
     std::vector<uint32_t> pages;    // offsets within the extent, ascending
+    uint64_t pages_each_byte = 0;   // in 1/2^32; set by pages_known()
     bool marked = false;            // some of its recipients may have a mark in marks_
     bool damaged = false;           // not carried: what could not be read stays where it is
     uint32_t share = kNoShare;      // of its recipients, but those with a pool of their own
@@ -160,6 +161,10 @@ class Home final : public queue::JournalListener,
     std::unique_ptr<queue::Ledger::Run> unread;  // who of it has no record yet
     queue::Settled* settled = nullptr;           // of its batch, here
     SegmentUse* use = nullptr;
+    void pages_known() {
+      pages.shrink_to_fit();
+      pages_each_byte = (uint64_t{pages.size()} << 32) / bytes;
+    }
   };
   // A batch whose commit lies, or will lie, in this journal.
   struct Coordinated {
@@ -438,6 +443,8 @@ class Home final : public queue::JournalListener,
   static size_t likely_page(const Extent& extent, uint32_t offset);
   static size_t page_at(const Extent& extent, uint32_t offset);
   void place_of(uint32_t slot, queue::Outcome& outcome) const;
+  void place_of(const queue::Ticket& ticket, queue::Outcome& outcome) const;
+  void whose(const queue::Record& record, const Extent& extent, queue::Outcome& outcome) const;
   void write(queue::Outcome& outcome, const Extent& extent);
 
   ShardContext& shard_;

@@ -413,7 +413,7 @@ void Home::move_recipients(const Carried& carried) {
   extent.batch = batch;
   extent.bytes_each = extent.bytes / static_cast<uint32_t>(carried.moves.size());
   extent.pages = carried.pages;
-  extent.pages.shrink_to_fit();
+  extent.pages_known();
   const uint32_t ahead = carried.first_index - from.first_index;
   for (size_t i = 0; i < carried.moves.size(); ++i) {
     const auto [slot, ordinal] = carried.moves[i];

@@ -130,7 +130,7 @@ void Home::load_run(uint32_t number, const ExtentReader::Got& got) {
   absl::Status status = got.status;
   if (status.ok()) status = load_pages(number, got.payload);
   Extent& extent = extents_[number];
-  extent.pages.shrink_to_fit();
+  extent.pages_known();
   if (extent.unread->live > 0) {
     // They go on waiting in the journal: nothing else is known of them.
     anybody_unread_ = true;

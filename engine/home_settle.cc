@@ -69,7 +69,7 @@ void Home::settle(const Returned& item, const ReturnedMessage& message, uint16_t
   outcome.mx_address = arena.substr(item.address_at, item.address_length);
   if (of != nullptr) outcome.site = of->site->key;
   outcome.source = shard_.policy->sources[item.source].name;
-  place_of(ticket.slot, outcome);
+  place_of(ticket, outcome);
   // The route's look-up is told once, with the first that had waited for it.
   if (uint32_t& dns_us = domains_[record->domain].dns_us; dns_us != queue::kNotReached) {
     if (outcome.timing.dns_us == queue::kNotReached) outcome.timing.dns_us = 0;
@@ -114,23 +114,20 @@ void Home::settle(const Returned& item, const ReturnedMessage& message, uint16_t
 
 // Pages are about equally long: where an entry's one should be.
 size_t Home::likely_page(const Extent& extent, uint32_t offset) {
-  const size_t pages = extent.pages.size();
-  return std::min<size_t>(uint64_t{offset} * pages / extent.bytes, pages - 1);
+  return std::min<size_t>(offset * extent.pages_each_byte >> 32, extent.pages.size() - 1);
 }
 
 // The page of an extent that an entry lies in.
 size_t Home::page_at(const Extent& extent, uint32_t offset) {
   const std::vector<uint32_t>& pages = extent.pages;
-  const size_t guess = likely_page(extent, offset);
-  const auto ends_behind = [&](size_t at) {
-    return at + 1 == pages.size() || offset < pages[at + 1];
+  const auto end_of = [&](size_t at) {
+    return at + 1 == pages.size() ? UINT32_MAX : pages[at + 1];
   };
-  if (pages[guess] <= offset) {
-    if (ends_behind(guess)) return guess;
-    if (ends_behind(guess + 1)) return guess + 1;
-  } else if (pages[guess - 1] <= offset) {
-    return guess - 1;
-  }
+  // It is one of three, as good as any: a processor that had to guess which would often be wrong.
+  size_t at = likely_page(extent, offset);
+  at += static_cast<size_t>(end_of(at) <= offset);
+  at -= static_cast<size_t>(pages[at] > offset);
+  if (pages[at] <= offset && offset < end_of(at)) return at;
   const auto after = std::upper_bound(pages.begin(), pages.end(), offset);
   return static_cast<size_t>(after - pages.begin()) - 1;
 }
@@ -140,11 +137,27 @@ void Home::place_of(uint32_t slot, queue::Outcome& outcome) const {
   const Record& record = records_[slot];
   const Extent& extent = extents_[record.extent];
   const uint32_t page = extent.pages[page_at(extent, record.offset)];
+  outcome.page_offset = extent.offset + page;
+  outcome.entry_offset = record.offset - page;
+  whose(record, extent, outcome);
+}
+
+// The same of one that was out with this ticket, which said where it lay when it left.
+void Home::place_of(const queue::Ticket& ticket, queue::Outcome& outcome) const {
+  const Record& record = records_[ticket.slot];
+  const Extent& extent = extents_[record.extent];
+  const bool moved = ticket.segment != extent.segment ||
+                     ticket.page_offset + ticket.entry_offset != extent.offset + record.offset;
+  if (moved) return place_of(ticket.slot, outcome);
+  outcome.page_offset = ticket.page_offset;
+  outcome.entry_offset = ticket.entry_offset;
+  whose(record, extent, outcome);
+}
+
+void Home::whose(const Record& record, const Extent& extent, queue::Outcome& outcome) const {
   outcome.batch = extent.number;
   outcome.index = extent.first_index + record.ordinal;
   outcome.segment = extent.segment;
-  outcome.page_offset = extent.offset + page;
-  outcome.entry_offset = record.offset - page;
   outcome.attempt = record.attempts;
   outcome.wall_ns = shard_.wall_ns;
 }

@@ -38,10 +38,12 @@ uint16_t fields_of(const Outcome& outcome) {
   if (outcome.bounce_class != 0) fields |= kHasClass;
   if (outcome.stage != 0) fields |= kHasStage;
   if (outcome.code != 0) fields |= kHasCode;
-  if (outcome.enhanced != decltype(outcome.enhanced){}) fields |= kHasEnhanced;
+  const auto& [status_class, subject, detail] = outcome.enhanced;
+  if ((status_class | subject | detail) != 0) fields |= kHasEnhanced;
   if (outcome.bytes != 0) fields |= kHasBytes;
   if (outcome.next_due_wall_ns != 0) fields |= kHasNextDue;
   if (!outcome.text.empty()) fields |= kHasText;
+#pragma GCC unroll 7
   for (unsigned phase = 0; phase < std::size(kPhases); ++phase) {
     if (outcome.timing.*kPhases[phase] != kNotReached) fields |= kHasTiming << phase;
   }
@@ -61,6 +63,23 @@ char* store_difference(char* at, uint32_t value, uint32_t before) {
   return store_varint(at, zigzag(int64_t{value} - int64_t{before}));
 }
 
+// Short strings of equal length, many of them for each entry: a call of memcmp() is most of what it
+// costs.
+bool same(const char* a, const char* b, size_t length) {
+  const auto differ = [&]<class Number>(size_t at, Number) {
+    return load_number<Number>(a + at) != load_number<Number>(b + at);
+  };
+  if (length < sizeof(uint32_t)) return std::equal(a, a + length, b);
+  // The last ones may overlap those before.
+  if (length < sizeof(uint64_t))
+    return !differ(0, uint32_t{}) && !differ(length - sizeof(uint32_t), uint32_t{});
+  const size_t last = length - sizeof(uint64_t);
+  for (size_t at = 0; at < last; at += sizeof(uint64_t)) {
+    if (differ(at, uint64_t{})) return false;
+  }
+  return !differ(last, uint64_t{});
+}
+
 // More than any entry takes up: its numbers, text and strings with their numbers and lengths.
 constexpr size_t kNumbersMax = 26 + std::size(kPhases);
 constexpr size_t kEntryMax = kNumbersMax * kVarintMax + kOutcomeTextMax +
@@ -74,7 +93,8 @@ char* OutcomeWriter::store_string(char* at, size_t place, std::string_view full)
   if (text.empty()) return store_varint(at, 0);
   const auto is = [&](uint32_t number) {
     const StringAt& known = strings_[number - 1];
-    return std::string_view(bytes_.data() + known.offset, known.length) == text;
+    return known.length == text.size() &&
+           same(bytes_.data() + known.offset, text.data(), text.size());
   };
   uint32_t& before = before_[place];
   if (before != 0 && is(before)) return store_varint(at, before);
@@ -125,9 +145,11 @@ void OutcomeWriter::add(const Outcome& outcome) {
     at = store_varint(at, text.size());
     at = std::copy(text.begin(), text.end(), at);
   }
+#pragma GCC unroll 7
   for (const auto phase : kPhases) {
     if (outcome.timing.*phase != kNotReached) at = store_varint(at, outcome.timing.*phase);
   }
+#pragma GCC unroll 5
   for (size_t place = 0; place < std::size(kStrings); ++place)
     at = store_string(at, place, outcome.*kStrings[place]);
   used_ = static_cast<size_t>(at - bytes_.data());

@@ -82,6 +82,8 @@ class MpscRing {
 
   // The claimer only, once a position.
   void fill(uint64_t position, const T& item) noexcept {
+    // A lap goes through more memory than is near: what is filled soon is fetched.
+    __builtin_prefetch(&cells_[(position + kFilledSoon) & mask_], 1);
     Cell& cell = cells_[position & mask_];
     cell.item = item;
     // Release: who sees the mark sees the item.
@@ -111,6 +113,7 @@ class MpscRing {
   }
 
  private:
+  static constexpr uint64_t kFilledSoon = 8;
   struct Cell {
     std::atomic<uint32_t> mark{0};
     T item;
