@@ -116,7 +116,7 @@ class Sessions final : private smtp::SessionOwner {
       transaction.recipients = recipients;
       transaction.size = body.size();
     }
-    std::string body = "Subject: s\r\n\r\n" + std::string(2046, 'x') + "\r\n";
+    std::string body = "Subject: s\r\n\r\n" + std::string(20'000, 'x') + "\r\n";
   };
 
   void hear(size_t number, std::string_view bytes) {

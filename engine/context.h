@@ -31,7 +31,8 @@ struct Counters {
   Count connections{0};  // ever dialled
   Count connected{0};
   Count connect_failures{0};
-  Count tls_failures{0};  // hosts then spoken to in clear
+  Count tls_failures{0};  // sessions that ended so; the host is then spoken to in clear, perhaps
+  Count tls_injected{0};  // bytes in clear where TLS was to begin
   Count sessions{0};      // gauge: open
   Count lanes{0};         // gauge
   Count domains{0};       // gauge

@@ -67,6 +67,7 @@ void Home::settle(const Returned& item, const ReturnedMessage& message, uint16_t
   outcome.text = arena.substr(item.text_at, item.text_length);
   outcome.mx_name = arena.substr(item.mx_at, item.mx_length);
   outcome.mx_address = arena.substr(item.address_at, item.address_length);
+  outcome.tls = arena.substr(item.tls_at, item.tls_length);
   if (of != nullptr) outcome.site = of->site->key;
   outcome.source = shard_.policy->sources[item.source].name;
   place_of(ticket, outcome);

@@ -214,7 +214,8 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
       5'000'000'000;  // connections are opened so that what waits takes about this long
   static constexpr size_t kScratchKept = 64 * 1024;  // bytes of rendered text that a load keeps
   static constexpr size_t kDownHostsMax = 65536;
-  static constexpr int64_t kBrokenTlsNs = 3600'000'000'000;
+  // A host is spoken to in clear for a minute, then for twice as long, …
+  static constexpr int64_t kBrokenTlsNs = 60'000'000'000, kBrokenTlsMaxNs = 3600'000'000'000;
   static constexpr int64_t kRaceAfterNs = 250'000'000;  // RFC 8305 §5
   static constexpr uint32_t kWorthADial =
       1;  // transactions that a session may carry although its slot is recalled
@@ -331,8 +332,12 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   // lane_tls.cc
   const smtp::DialogueSettings& dialogue_for(const Lane& lane, const Target& target) const;
   bool tls_is_broken(const Lane& lane, const io::Endpoint& host) const;
-  bool goes_on_in_clear(Lane& lane, const smtp::Session& session, const smtp::Outcome& outcome);
+  bool goes_on_without(Lane& lane, const smtp::Session& session, const smtp::Outcome& outcome);
+  static bool must_not_stay(const Lane& lane, const smtp::Session& session);
+  static bool needs_tls(const Lane& lane, const Work& work);
+  void put_off_for_tls(Work& work);
   std::string_view host_name(const smtp::Session& session) override;
+  void tls_of(const Work& work, Returned& item, const io::TlsChannel& tls);
 
   // lane_race.cc
   void may_race(Lane& lane, smtp::Session& session);
@@ -493,8 +498,9 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
     bool lost_race = false;  // another one connected sooner: that is all that is known of it
   };
   absl::flat_hash_map<std::pair<std::array<uint8_t, 19>, uint16_t>, Down> down_hosts_;
-  // Hosts with which TLS fails: spoken to in clear until then.
+  // Hosts with which TLS fails. From the second time on they are spoken to in clear until then.
   struct BrokenTls {
+    uint32_t failures = 0;  // one after the other
     int64_t since_mono_ns = 0, until_mono_ns = 0;
   };
   absl::flat_hash_map<std::array<uint8_t, 19>, BrokenTls> broken_tls_;

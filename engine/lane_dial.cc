@@ -67,7 +67,7 @@ void Lanes::pump(Lane& lane) {
   }
   while (!lane.waiting.empty() && !lane.idle.empty() && !no_place_for(lane)) {
     smtp::Session& session = *lane.idle.back();
-    if (makes_room(session) || too_old(lane, session)) {
+    if (makes_room(session) || too_old(lane, session) || must_not_stay(lane, session)) {
       send_away(session);
       continue;
     }

@@ -79,6 +79,11 @@ bool Lanes::offer_next(Lane& lane, smtp::Session& session) {
       lane.waiting.charge(*tenant, 0);
       continue;
     }
+    if (needs_tls(lane, *work) && !session.dialogue().secured()) {
+      lane.waiting.charge(*tenant, 0);
+      put_off_for_tls(*work);
+      continue;
+    }
     Load& load = *new_load();
     load.lane = &lane;
     load.session = &session;
@@ -177,7 +182,7 @@ bool Lanes::render(Load& load, const smtp::Session& session, queue::Entry& entry
   load.transaction.size = rendered_.size;
   const uint8_t flags = work.own_message ? entry.content_flags : work.batch->batch.content_flags;
   load.transaction.eight_bit = (flags & queue::kContentEightBit) != 0 || rendered_.eight_bit;
-  load.transaction.needs_tls = work.batch->batch.tls_required;
+  load.transaction.needs_tls = needs_tls(*load.lane, work);
   return true;
 }
 
@@ -205,6 +210,8 @@ void Lanes::on_session_ready(smtp::Session& session) {
       lane.peers.emplace_back(session.peer(), 1);
     }
     Counters::add(shard_.counters.connected);
+    if (session.tls() != nullptr && !broken_tls_.empty())
+      broken_tls_.erase(host_key(session.peer()));
   }
   put_on_idle(session);
   const unsigned idle_max = lane.provider->idle_max;
@@ -275,7 +282,8 @@ void Lanes::on_session_outcome(smtp::Session& session, smtp::Outgoing* outgoing,
   if (load.first_of_session && lane.resolve_us != queue::kNotReached)
     item.timing.dns_us = std::exchange(lane.resolve_us, queue::kNotReached);
   // Each to where the next one began, or to the end.
-  const bool at_data = outcome.stage >= smtp::Phase::data;
+  const bool at_data =
+      outcome.stage >= smtp::Phase::data && outcome.stage <= smtp::Phase::end_of_data;
   const int64_t mail_end_ns = moments.data_ns != 0        ? moments.data_ns
                               : moments.body_sent_ns != 0 ? moments.body_sent_ns
                                                           : shard_.mono_ns;
@@ -293,6 +301,7 @@ void Lanes::on_session_outcome(smtp::Session& session, smtp::Outgoing* outgoing,
     lane.peer_text = io::to_text(session.peer());
   }
   text_of(work, item, text, lane.site->hosts[session.host].name, lane.peer_text);
+  if (session.tls() != nullptr) tls_of(work, item, *session.tls());
   note_outcome(lane, outcome.verdict.result, outcome.code, text);
   if (outcome.verdict.result == smtp::Result::delivered) {
     io::kill_point("reply_heard");
@@ -333,7 +342,7 @@ void Lanes::session_ended(smtp::Session& session, const smtp::Outcome& outcome,
   if (session.greeted && lane.waiting.empty()) return;
   lane.last_reply.keep(outcome.code, text);
   lane.last_reply_mono_ns = shard_.mono_ns;
-  if (goes_on_in_clear(lane, session, outcome)) return end_race(session);
+  if (goes_on_without(lane, session, outcome)) return end_race(session);
   Counters::add(shard_.counters.connect_failures);
   if (session.connect_error() == EADDRNOTAVAIL) {
     // Ours is missing, or all its ports are in use: no fault of the host.

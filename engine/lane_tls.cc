@@ -19,23 +19,79 @@ bool Lanes::tls_is_broken(const Lane& lane, const io::Endpoint& host) const {
   return broken.until_mono_ns > shard_.mono_ns && broken.since_mono_ns > lane.retried_mono_ns;
 }
 
-// True: the session ended at STARTTLS or in the handshake, and the host is spoken to in clear next.
-// Not where somebody has put his own bytes behind the host's answer: he would get the mail then.
-bool Lanes::goes_on_in_clear(Lane& lane, const smtp::Session& session,
-                             const smtp::Outcome& outcome) {
+// True: the session ended before it was of use under TLS, where it need not be under it; the host
+// is dialled again, and without TLS if it fails again. Not where somebody has put his own bytes
+// behind the host's answer: he would get the mail then. With TLS 1.3 a host refuses what it does
+// not like when for us the handshake is over.
+bool Lanes::goes_on_without(Lane& lane, const smtp::Session& session,
+                            const smtp::Outcome& outcome) {
   using smtp::Phase, smtp::Reason;
+  if (outcome.reason == Reason::tls_injected) Counters::add(shard_.counters.tls_injected);
+  const bool at_tls = outcome.stage == Phase::starttls || outcome.stage == Phase::tls ||
+                      (session.tls() != nullptr && !session.greeted);
+  if (!at_tls || outcome.reason == Reason::none || outcome.reason == Reason::tls_injected)
+    return false;
+  Counters::add(shard_.counters.tls_failures);
   if (lane.provider->dialogue.tls != smtp::TlsUse::opportunistic) return false;
-  if (outcome.stage != Phase::starttls && outcome.stage != Phase::tls) return false;
-  if (outcome.reason == Reason::none || outcome.reason == Reason::tls_injected) return false;
+  // Others work there: it is no more than one that failed.
+  if (peer_of(lane, session.peer()) != nullptr) return false;
   if (broken_tls_.size() >= kDownHostsMax)
     absl::erase_if(broken_tls_, [this](const auto& each) {
       return each.second.until_mono_ns <= shard_.mono_ns;
     });
   if (broken_tls_.size() >= kDownHostsMax) broken_tls_.clear();
-  broken_tls_[host_key(session.peer())] = {shard_.mono_ns, shard_.mono_ns + kBrokenTlsNs};
-  Counters::add(shard_.counters.tls_failures);
+  BrokenTls& broken = broken_tls_[host_key(session.peer())];
+  // What OpenSSL itself says no to will be so again, unless it was for a session that was kept.
+  const bool for_sure = outcome.reason == Reason::tls_failed && !session.tls()->tried_to_resume();
+  broken.failures = std::min(broken.failures + (for_sure ? 2 : 1), 16u);
+  broken.since_mono_ns = shard_.mono_ns;
+  if (broken.failures > 1)
+    broken.until_mono_ns =
+        shard_.mono_ns + std::min(kBrokenTlsMaxNs, kBrokenTlsNs << (broken.failures - 2));
   list(lane);
   return true;
+}
+
+// By the rules that hold now its mail goes under TLS or not at all.
+bool Lanes::must_not_stay(const Lane& lane, const smtp::Session& session) {
+  return lane.provider->dialogue.tls == smtp::TlsUse::required && !session.dialogue().secured();
+}
+
+bool Lanes::needs_tls(const Lane& lane, const Work& work) {
+  return work.batch->batch.tls_required || lane.provider->dialogue.tls == smtp::TlsUse::required;
+}
+
+// Before it has cost anything.
+void Lanes::put_off_for_tls(Work& work) {
+  smtp::Said said;
+  said.stage = smtp::Phase::mail;
+  said.reason = smtp::Reason::needs_tls;
+  Returned& item = give_back(work);
+  item.verdict = smtp::judge(said);
+  item.stage = static_cast<uint8_t>(said.stage);
+  item.enhanced = {4, 7, 4};
+  item.source = work.lane->source;
+  text_of(work, item, smtp::words(said.reason), {}, {});
+  note_outcome(*work.lane, item.verdict.result, 0, smtp::words(said.reason));
+  free_work(work);
+}
+
+// Behind the other texts of the item; most are what the one before has.
+void Lanes::tls_of(const Work& work, Returned& item, const io::TlsChannel& tls) {
+  ReturnedMessage& message = *returned_[work.ticket.home];
+  std::string& arena = message.arena;
+  const std::string_view protocol = tls.protocol(), cipher = tls.cipher();
+  item.tls_length = static_cast<uint32_t>(protocol.size() + 1 + cipher.size());
+  if (message.items.size() > 1) {
+    const Returned& before = message.items[message.items.size() - 2];
+    const std::string_view known = std::string_view(arena).substr(before.tls_at, before.tls_length);
+    if (known.starts_with(protocol) && known.ends_with(cipher) && known.size() == item.tls_length) {
+      item.tls_at = before.tls_at;
+      return;
+    }
+  }
+  item.tls_at = static_cast<uint32_t>(arena.size());
+  arena.append(protocol).append(" ").append(cipher);
 }
 
 std::string_view Lanes::host_name(const smtp::Session& session) {

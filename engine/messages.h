@@ -203,6 +203,7 @@ struct Returned {
   uint32_t text_at = 0, text_length = 0;
   uint32_t mx_at = 0, mx_length = 0;
   uint32_t address_at = 0, address_length = 0;
+  uint32_t tls_at = 0, tls_length = 0;  // protocol and cipher; empty: not under TLS
   uint16_t source = 0;
   queue::Timing timing;
 };

@@ -160,6 +160,12 @@ void append_outcome(const EventHead& head, const queue::Batch* batch, const queu
   if (outcome.next_due_wall_ns != 0) json.time_field("next", outcome.next_due_wall_ns);
   write_timing(json, outcome.timing);
   if (outcome.bytes != 0) json.field("bytes", outcome.bytes);
+  if (const size_t blank = outcome.tls.find(' '); blank != std::string_view::npos) {
+    json.key("tls").begin_object();
+    json.field("version", outcome.tls.substr(0, blank))
+        .field("cipher", outcome.tls.substr(blank + 1));
+    json.field("verified", false).end_object();  // certificates are not looked at
+  }
   write_flags(json, outcome);
   write_kept(json, batch, entry);
   json.end_object().newline();

@@ -46,8 +46,11 @@ constexpr Row kRows[] = {
     {"connection_failures_total", "counter", "SMTP connections that could not be made",
      &Counters::connect_failures},
     {"tls_failures_total", "counter",
-     "SMTP hosts with which TLS failed, and that are spoken to in clear for an hour",
+     "SMTP sessions in which TLS could not be begun; where it is opportunistic the host is then "
+     "spoken to in clear",
      &Counters::tls_failures},
+    {"tls_injected_total", "counter",
+     "SMTP sessions in which bytes in clear came where TLS was to begin", &Counters::tls_injected},
     {"sessions", "gauge", "SMTP sessions open", &Counters::sessions},
     {"lanes", "gauge", "Lanes known", &Counters::lanes},
     {"domains", "gauge", "Domains known", &Counters::domains},

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cassert>
 #include <cstdlib>
 #include <cstring>
 
@@ -38,6 +37,13 @@ struct TlsCallbacks {
   // A ticket came; with TLS 1.3 that is after the handshake. 1: we keep the reference.
   static int session_made(SSL* ssl, SSL_SESSION* session) {
     TlsChannel& channel = of(SSL_get_rbio(ssl));
+    const unsigned char* ticket = nullptr;
+    size_t bytes = 0;
+    SSL_SESSION_get0_ticket(session, &ticket, &bytes);
+    const STACK_OF(X509)* const chain = SSL_get_peer_cert_chain(ssl);
+    for (int i = 0; i < sk_X509_num(chain); ++i)
+      bytes += static_cast<size_t>(std::max(0, i2d_X509(sk_X509_value(chain, i), nullptr)));
+    if (bytes > TlsContext::kSessionBytesMax) return 0;
     channel.context_.keep(channel.key_, session);
     return 1;
   }
@@ -71,12 +77,15 @@ TlsContext::TlsContext() : context_(SSL_CTX_new(TLS_client_method())) {
   SSL_CTX* const context = context_.get();
   if (context == nullptr) std::abort();  // no memory at start, or no OpenSSL
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-  SSL_CTX_set_options(
-      context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF);
+  SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                   SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_LEGACY_SERVER_CONNECT);
   // Buffers of 34 KiB are given back while nothing is under way.
   SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   SSL_CTX_set_verify(context, SSL_VERIFY_NONE, nullptr);
+  // Else a chain would be built all the same.
+  SSL_CTX_set_cert_verify_callback(
+      context, [](X509_STORE_CTX*, void*) { return 1; }, nullptr);
   SSL_CTX_set_security_level(context, 0);
   SSL_CTX_set_max_cert_list(context, kCertificateBytesMax);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
@@ -115,14 +124,14 @@ void TlsChannel::Free::operator()(ssl_st* ssl) const {
   SSL_set_quiet_shutdown(ssl, 1);
   SSL_shutdown(ssl);
   SSL_free(ssl);
+  ERR_clear_error();
 }
 
 TlsChannel::TlsChannel(TlsContext& context, std::string_view server_name, std::string key)
     : context_(context), key_(std::move(key)), ssl_(SSL_new(context.context_.get())) {
   BIO* const bio = ssl_ == nullptr ? nullptr : BIO_new(TlsCallbacks::method());
   if (bio == nullptr) {
-    state_ = State::failed;
-    why_ = "no memory";
+    fail_with("no memory");
     return;
   }
   BIO_set_data(bio, this);
@@ -130,7 +139,8 @@ TlsChannel::TlsChannel(TlsContext& context, std::string_view server_name, std::s
   SSL_set_bio(ssl_.get(), bio, bio);
   const std::string name(server_name.substr(0, server_name.find_last_not_of('.') + 1));
   if (!name.empty()) SSL_set_tlsext_host_name(ssl_.get(), name.c_str());
-  if (SSL_SESSION* const kept = context_.find(key_)) SSL_set_session(ssl_.get(), kept);
+  if (SSL_SESSION* const kept = context_.find(key_))
+    tried_to_resume_ = SSL_set_session(ssl_.get(), kept) == 1;
   SSL_set_connect_state(ssl_.get());
   std::string nothing;
   step(nothing);
@@ -139,9 +149,23 @@ TlsChannel::TlsChannel(TlsContext& context, std::string_view server_name, std::s
 TlsChannel::~TlsChannel() = default;
 
 TlsChannel::State TlsChannel::receive(std::string_view ciphertext, std::string& plaintext) {
+  if (state_ == State::ended || state_ == State::failed || ciphertext.empty()) return state_;
+  // Records begin with their type: an alert, or a message of the handshake (RFC 8446 §5.1).
+  constexpr std::string_view kFirst = "\x15\x16";
+  if (!std::exchange(begun_, true) && kFirst.find(ciphertext[0]) == std::string_view::npos) {
+    in_clear_ = true;
+    fail_with("what came is no TLS");
+    return state_;
+  }
+  const bool was_open = state_ == State::open;
+  const bool had_output = has_output();
   input_ = ciphertext;
   step(plaintext);
   input_ = {};
+  // OpenSSL answers each request to renegotiate by a refusal: they would pile up for a host that
+  // asks, and does not read.
+  if (was_open && !had_output && state_ == State::open && has_output())
+    fail_with("the host asks to negotiate again");
   return state_;
 }
 
@@ -152,10 +176,9 @@ void TlsChannel::step(std::string& plaintext) {
     if (result != 1) return fail(result);
     const STACK_OF(X509)* const chain = SSL_get_peer_cert_chain(ssl_.get());
     if (chain != nullptr && sk_X509_num(chain) > TlsContext::kCertificatesMax) {
-      state_ = State::failed;
-      why_ = "the host sends more than " + std::to_string(TlsContext::kCertificatesMax) +
-             " certificates";
-      return;
+      context_.drop(key_);
+      return fail_with("the host sends more than " + std::to_string(TlsContext::kCertificatesMax) +
+                       " certificates");
     }
     state_ = State::open;
   }
@@ -182,24 +205,34 @@ void TlsChannel::fail(int result) {
   }
   // A session that the host chokes on is not tried again.
   if (state_ == State::handshake) context_.drop(key_);
-  state_ = State::failed;
   const unsigned long error = ERR_peek_error();
   const char* const words = ERR_reason_error_string(error);
-  why_ = words == nullptr ? "the host broke it off" : words;
+  fail_with(words == nullptr ? "the host broke it off" : words);
   ERR_clear_error();
+}
+
+void TlsChannel::fail_with(std::string why) {
+  state_ = State::failed;
+  why_ = std::move(why);
 }
 
 // Pieces are put together: a record for each would cost its 22 bytes and a call of the cipher.
 bool TlsChannel::send(std::span<const iovec> pieces, std::string& ciphertext) {
-  assert(state_ == State::open);
+  if (state_ != State::open) return false;
+  size_t bytes = 0;
+  for (const iovec& piece : pieces) bytes += piece.iov_len;
+  constexpr size_t kRecordMore = 64;  // its header, type, padding and tag, or somewhat less
+  output_.reserve(output_.size() + bytes + (bytes / SSL3_RT_MAX_PLAIN_LENGTH + 1) * kRecordMore);
   std::array<char, SSL3_RT_MAX_PLAIN_LENGTH> record;
   size_t filled = 0;
-  const auto encrypt = [&](const char* bytes, size_t size) {
+  const auto encrypt = [&](const char* from, size_t size) {
     ERR_clear_error();
     for (size_t done = 0, taken = 0; done < size; done += taken) {
-      const int result = SSL_write_ex(ssl_.get(), bytes + done, size - done, &taken);
+      const int result = SSL_write_ex(ssl_.get(), from + done, size - done, &taken);
       if (result == 1) continue;
       fail(result);
+      // It wants to read first: it has got a part of a message of the handshake.
+      if (state_ == State::open) fail_with("a message of the host is cut off");
       return false;
     }
     return true;
@@ -222,8 +255,12 @@ bool TlsChannel::send(std::span<const iovec> pieces, std::string& ciphertext) {
     }
   }
   if (filled > 0 && !encrypt(record.data(), filled)) return false;
-  ciphertext.append(output_);
-  output_.clear();
+  if (ciphertext.empty()) {
+    ciphertext.swap(output_);
+  } else {
+    ciphertext.append(output_);
+  }
+  output_ = {};
   return true;
 }
 

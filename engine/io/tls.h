@@ -26,8 +26,10 @@ namespace veredus::io {
 // (RFC 7435), and old algorithms rather than none.
 class TlsContext {
  public:
-  // Sessions kept for being resumed, the ones used last: some 2 to 6 KiB each.
+  // Sessions kept for being resumed, the ones used last: some 2 to 6 KiB each. None whose host
+  // makes it larger than that by far.
   static constexpr size_t kSessionsMax = 4096;
+  static constexpr size_t kSessionBytesMax = 16 * 1024;
   // A server's certificates, in number and in bytes.
   static constexpr int kCertificatesMax = 10;
   static constexpr long kCertificateBytesMax = 100 * 1024;
@@ -81,8 +83,8 @@ class TlsChannel {
   // All of `ciphertext` is taken. Appends to `plaintext`, also where the state is ended (the peer
   // says that nothing more comes) or failed.
   State receive(std::string_view ciphertext, std::string& plaintext);
-  // While open(): appends records of at most 16 KiB each, in front of them what take_output() would
-  // have given. False: failed.
+  // Appends records of at most 16 KiB each, in front of them what take_output() would
+  // have given. False: it is not open (any more).
   bool send(std::span<const iovec> pieces, std::string& ciphertext);
   // What the machine itself has to say: the handshake, and answers to it later on.
   std::string take_output() { return std::exchange(output_, {}); }
@@ -90,6 +92,10 @@ class TlsChannel {
 
   State state() const { return state_; }
   const std::string& why() const { return why_; }  // in words, when failed
+  // What came first was no TLS: somebody has put bytes in clear behind what began it.
+  bool in_clear() const { return in_clear_; }
+  // A session was kept, and tried.
+  bool tried_to_resume() const { return tried_to_resume_; }
   bool resumed() const;
   std::string_view protocol() const;  // "TLSv1.3"
   std::string_view cipher() const;    // "TLS_AES_256_GCM_SHA384"
@@ -101,6 +107,7 @@ class TlsChannel {
   };
   void step(std::string& plaintext);
   void fail(int result);
+  void fail_with(std::string why);
 
   TlsContext& context_;
   const std::string key_;
@@ -109,6 +116,9 @@ class TlsChannel {
   std::string output_;
   std::string why_;
   State state_ = State::handshake;
+  bool begun_ = false;  // something was received
+  bool in_clear_ = false;
+  bool tried_to_resume_ = false;
 };
 
 }  // namespace veredus::io

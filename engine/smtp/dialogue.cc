@@ -460,8 +460,7 @@ Phase Dialogue::deadline_phase() const {
   return receive_.phase;
 }
 
-int64_t Dialogue::time_limit_ns() const {
-  const Phase phase = deadline_phase();
+int64_t Dialogue::time_limit_ns(Phase phase) const {
   const int64_t own = settings_->time_limit_ns[static_cast<size_t>(phase)];
   return own != 0 ? own : smtp::time_limit_ns(phase);
 }

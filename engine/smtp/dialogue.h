@@ -180,7 +180,8 @@ class Dialogue {
   size_t unsettled() const { return size_t{open_[0].unsettled} + open_[1].unsettled; }
   // Whose time limit runs now; end_of_data as soon as all content is out.
   Phase deadline_phase() const;
-  int64_t time_limit_ns() const;
+  int64_t time_limit_ns() const { return time_limit_ns(deadline_phase()); }
+  int64_t time_limit_ns(Phase phase) const;
   bool pipelining() const {
     return settings_->use_pipelining && capabilities_.has(Capability::pipelining);
   }

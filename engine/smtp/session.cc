@@ -213,10 +213,12 @@ Outgoing* Session::outgoing_of(const Transaction* transaction) {
 void Session::start_tls() {
   // Each host's sessions are its own: of hosts that share a name each has keys of its own.
   std::string key = io::to_text(peer_);
-  key.append(" ").append(owner_->host_name(*this));
+  key.append(" ").append(std::to_string(peer_.port)).append(" ").append(owner_->host_name(*this));
   if (world_.tls == nullptr) world_.tls = std::make_unique<io::TlsContext>();
   tls_ = std::make_unique<io::TlsChannel>(*world_.tls, owner_->host_name(*this), std::move(key));
   tls_begun_mono_ns_ = world_.mono_ns;
+  if (tls_->state() == io::TlsChannel::State::failed)
+    return act(dialogue_.tls_failed(tls_->why(), world_.output));
   send_tls_output();
 }
 
@@ -234,9 +236,14 @@ void Session::receive_tls(std::string_view ciphertext) {
   plaintext.clear();
   world_.plaintext = std::move(plaintext);
   if (closing_) return;
-  if (state == State::failed) return act(dialogue_.tls_failed(tls_->why(), world_.output));
-  if (state == State::ended) return on_ended(0);
+  if (state == State::failed || state == State::ended) return tls_over();
   send_tls_output();
+}
+
+void Session::tls_over() {
+  if (tls_->in_clear()) return act(dialogue_.lost(Reason::tls_injected, world_.output));
+  if (tls_->state() == io::TlsChannel::State::ended) return on_ended(0);
+  act(dialogue_.tls_failed(tls_->why(), world_.output));
 }
 
 // What the handshake has to say, when nothing else is under way: else it goes in front of the next.
@@ -256,9 +263,10 @@ bool Session::hand_over(std::span<const iovec> pieces) {
     return true;
   }
   ciphertext_.clear();
+  // Behind a reply there may have been the end of it all.
   if (!tls_->send(pieces, ciphertext_)) {
     in_flight_ = false;
-    act(dialogue_.tls_failed(tls_->why(), world_.output));
+    tls_over();
     return false;
   }
   command_piece_ = piece_of(ciphertext_);
@@ -364,6 +372,7 @@ void Session::on_sent(int error) {
     return;
   }
   if (tls_ != nullptr) send_tls_output();
+  if (dialogue_.idle()) rearm();
   free_outgoings();
   announce_ready();
 }
@@ -381,7 +390,9 @@ void Session::free_outgoings() {
 // time and the end
 
 void Session::rearm() {
-  const int64_t limit_ns = dialogue_.time_limit_ns();
+  // Idle, but for what the host has answered without having read it all.
+  const int64_t limit_ns = dialogue_.idle() && in_flight_ ? dialogue_.time_limit_ns(Phase::body)
+                                                          : dialogue_.time_limit_ns();
   if (dialogue_.idle()) over_at_mono_ns_ = 0;
   if (limit_ns == 0) return set_deadline(0);
   const int64_t deadline = world_.mono_ns + limit_ns;

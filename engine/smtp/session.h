@@ -141,6 +141,7 @@ class Session final : public io::SocketEvents, private io::Timer {
   void start_tls();
   void receive_tls(std::string_view ciphertext);
   void send_tls_output();
+  void tls_over();
   bool hand_over(std::span<const iovec> pieces);
   void start_send(std::string&& commands, Outgoing* with_content, std::string_view tail);
   void send_block();

@@ -102,6 +102,10 @@ class Opportunistic(TlsCase):
             self.assertIn(b"\r\n\r\nHello %s,\r\n.dots\r\n" % tos[0].encode(), content)
         events = self.settled_events("", 300, lambda e: e["type"] == "delivered")
         self.assertTrue(any("tls" in event["timing"] for event in events))
+        for event in events:
+            self.assertEqual(event["tls"]["version"], "TLSv1.3")
+            self.assertTrue(event["tls"]["cipher"].startswith("TLS_"))
+            self.assertIs(event["tls"]["verified"], False)
         self.assertEqual(self.counter("tls_failures_total"), 0)
 
     def test_the_next_connection_resumes(self):
@@ -135,6 +139,8 @@ class InClear(TlsCase):
         self.walk.feed(lines_of("b", 100))
         self.check_all_arrived("b", 100)
         self.assertEqual(self.versions(), {None})
+        for event in self.settled_events("", 100, lambda e: e["type"] == "delivered"):
+            self.assertNotIn("tls", event)
 
 
 class Required(TlsCase):
@@ -172,10 +178,27 @@ class Broken(TlsCase):
         self.assertGreaterEqual(self.counter("tls_failures_total"), 1)
 
 
-class BrokenAndRequired(Broken):
-    smtp = {"tls": "required"}
+class RefusedLate(TlsCase):
+    """Wants a certificate of the client: with TLS 1.3 it says so when the handshake is over for that."""
+
+    def receive(self, directory):
+        context = certificate(directory)
+        context.verify_mode = ssl.CERT_REQUIRED
+        return Receiver(directory, context)
 
     def test_goes_on_in_clear(self):
+        self.walk.feed(lines_of("b", 100))
+        self.check_all_arrived("b", 100)
+        self.assertEqual(self.versions(), {None})
+
+
+class BrokenAndRequired(TlsCase):
+    smtp = {"tls": "required"}
+
+    def receive(self, directory):
+        return Receiver(directory, ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+
+    def test_put_off(self):
         self.walk.feed(lines_of("b", 50))
         events = self.settled_events("", 50, lambda e: e["type"] == "deferred")
         self.assertIn("in the TLS handshake", events[0]["response"]["text"])

@@ -49,6 +49,25 @@ TEST(Reloaded, TheCurveOfThoseWithoutARoute) {
   EXPECT_GE(answer.waiting[0].attempts, 3);
 }
 
+// Sessions that are there go on in clear no longer, idle or at work.
+TEST(Reloaded, TlsThatIsRequired) {
+  SmallEngine engine([](EngineSettings& settings, Faults& faults) {
+    settings.dialogue.tls = smtp::TlsUse::opportunistic;  // and nobody offers it
+    faults.latency_min_ns = kSecond / 10;
+  });
+  engine.feed("b", SmallEngine::recipients(2000));
+  ASSERT_TRUE(engine.run_until([&] { return engine.internet.taken >= 100; }, 100 * kSecond));
+  const size_t under_way = 200;
+  const size_t before = engine.internet.taken;
+  reload(engine, [](EngineSettings& fresh) { fresh.dialogue.tls = smtp::TlsUse::required; });
+  engine.run_to(engine.clock.mono + 60 * kSecond);
+  EXPECT_LE(engine.internet.taken, before + under_way);
+  EXPECT_EQ(tally_of(engine, "b").delivered.load(), engine.internet.taken);
+  EXPECT_EQ(tally_of(engine, "b").failed.load(), 0u);
+  reload(engine, [](EngineSettings& fresh) { fresh.dialogue.tls = smtp::TlsUse::none; });
+  EXPECT_TRUE(engine.run_until([&] { return engine.internet.taken == 2000; }, 100'000 * kSecond));
+}
+
 // Of who comes in doubt from then on; a provider's own goes before that of all.
 TEST(Reloaded, WhatBecomesOfThoseInDoubt) {
   SmallEngine engine([](EngineSettings&, Faults& faults) { faults.reset_before_reply = 1; });

@@ -131,7 +131,7 @@ TEST(FeedParser, EveryFieldOfTheBatchLine) {
   const Played done = play(
       batch_with(
           R"("tenant":"t","campaign":"c","priority":80,"not_before":"1h","expires":"2026-07-02T09:30:05Z",)"
-          R"("pool":"default","dkim":[],"tls":"policy","unique":true,"verp":true,"merge":true,)"
+          R"("pool":"default","dkim":[],"tls":"required","unique":true,"verp":true,"merge":true,)"
           R"("tags":[ "x", "y z" ],"meta":{ "a" : [1, {"b":null}] },"vars":{"v":"text","n":-1.50,"t":true})") +
       kTo);
   ASSERT_TRUE(done.good) << done.told();
@@ -145,7 +145,7 @@ TEST(FeedParser, EveryFieldOfTheBatchLine) {
   EXPECT_EQ(batch.not_before_wall_ns, kNow + 3600 * kSecond);
   EXPECT_EQ(batch.expires_wall_ns, kNow + 86400 * kSecond);
   EXPECT_EQ(batch.pool, "default");
-  EXPECT_TRUE(batch.unique && batch.verp);
+  EXPECT_TRUE(batch.unique && batch.verp && batch.tls_required);
   EXPECT_FALSE(batch.sender_has_slots);
   EXPECT_EQ(batch.tags_json, R"(["x","y z"])");
   EXPECT_EQ(batch.meta_json, R"({"a":[1,{"b":null}]})");
@@ -153,6 +153,14 @@ TEST(FeedParser, EveryFieldOfTheBatchLine) {
       {"v", "text"}, {"n", "-1.50"}, {"t", "true"}};
   EXPECT_EQ(batch.vars, vars);
   EXPECT_EQ(batch.content_flags, queue::kContentMerge);
+}
+
+TEST(FeedParser, TlsIsThePolicysUnlessRequired) {
+  for (const char* fields : {"", "\"tls\":\"policy\""}) {
+    const Played done = play(batch_with(fields) + kTo);
+    ASSERT_TRUE(done.good) << done.told();
+    EXPECT_FALSE(done.ledger.batch.tls_required);
+  }
 }
 
 TEST(FeedParser, EveryFieldOfARecipientLine) {

@@ -135,6 +135,7 @@ TEST_P(TlsVersions, TooManyCertificates) {
     pair.run();
     const bool fits = chain < TlsContext::kCertificatesMax;
     EXPECT_EQ(pair.client.state(), fits ? State::open : State::failed) << chain;
+    EXPECT_EQ(context.sessions(), fits ? 1u : 0u);
     if (!fits) {
       EXPECT_THAT(pair.client.why(), HasSubstr("certificates"));
     }
@@ -151,16 +152,27 @@ TEST_P(TlsVersions, TooManyBytesOfCertificates) {
 }
 
 TEST_P(TlsVersions, WhatIsNotTlsFails) {
-  for (const std::string& bytes :
-       {std::string("554 5.7.1 go away\r\n"), std::string(5, '\0'), std::string(300, '\xff')}) {
+  for (const std::string& bytes : {std::string("554 5.7.1 go away\r\n"), std::string(5, '\0'),
+                                   std::string(300, '\xff'), std::string("220 x\r\n")}) {
     TlsContext context;
     TlsChannel client(context, "mx.test", "a");
     EXPECT_TRUE(client.has_output());
     std::string plaintext;
     EXPECT_EQ(client.receive(bytes, plaintext), State::failed);
     EXPECT_FALSE(client.why().empty());
+    EXPECT_TRUE(client.in_clear());
     EXPECT_EQ(plaintext, "");
   }
+}
+
+// It is TLS, and not for us.
+TEST_P(TlsVersions, AnAlertFails) {
+  TlsContext context;
+  TlsChannel client(context, "mx.test", "a");
+  std::string plaintext;
+  EXPECT_EQ(client.receive(std::string_view("\x15\x03\x03\x00\x02\x02\x28", 7), plaintext),
+            State::failed);
+  EXPECT_FALSE(client.in_clear());
 }
 
 // In the middle of it, or a record that was changed on its way.
@@ -174,8 +186,8 @@ TEST_P(TlsVersions, WhatCannotBeDecryptedFails) {
   record.back() = static_cast<char>(record.back() ^ 1);
   EXPECT_EQ(pair.client.receive(record, pair.plaintext), State::failed);
   EXPECT_EQ(pair.plaintext, "");
-  std::string bytes;
-  EXPECT_EQ(pair.client.state(), State::failed);
+  const iovec piece{};
+  EXPECT_FALSE(pair.client.send({&piece, 1}, record));
 }
 
 TEST(TlsTest, RenegotiationIsRefused) {
@@ -183,11 +195,11 @@ TEST(TlsTest, RenegotiationIsRefused) {
   TlsServerContext server_context(TLS1_2_VERSION);
   Pair pair(context, server_context);
   pair.run();
+  ASSERT_EQ(pair.client.state(), State::open);
   pair.server.ask_to_renegotiate();
-  pair.run();
-  // Told so, the server may go on as before; it never gets a second ClientHello.
-  EXPECT_NE(pair.client.state(), State::handshake);
-  EXPECT_EQ(pair.plaintext, "");
+  pair.client.receive(pair.server.take(), pair.plaintext);
+  EXPECT_EQ(pair.client.state(), State::failed);
+  EXPECT_THAT(pair.client.why(), HasSubstr("again"));
 }
 
 TEST(TlsTest, OldVersionsAreRefused) {

@@ -63,6 +63,35 @@ TEST_F(SessionTest, GreetingFiveMinutes) {
   expect_time_out(now_, 5 * kMinute, Phase::greeting);
 }
 
+// The host has answered what it has not read, and reads no more: nobody else would end it.
+TEST_F(SessionTest, WhatIsAnsweredAndNotReadEnds) {
+  be_idle("250-CHUNKING\r\n250-PIPELINING\r\n");
+  Mail mail({"x@y.test"});
+  offer(mail);
+  hear("250 ok\r\n250 ok\r\n250 taken\r\n");
+  ASSERT_EQ(heard_.size(), 1u);
+  EXPECT_EQ(heard_[0].result, Result::delivered);
+  session_.leave();
+  pass(3 * kMinute - kSecond);
+  EXPECT_FALSE(network_.closing);
+  pass(2 * kSecond);
+  EXPECT_TRUE(network_.closing);
+  closed();
+  EXPECT_EQ(freed_.size(), 1u);
+}
+// One that reads it late is as good as any.
+TEST_F(SessionTest, WhatIsAnsweredAndReadLateGoesOn) {
+  be_idle("250-CHUNKING\r\n250-PIPELINING\r\n");
+  Mail mail({"x@y.test"});
+  offer(mail);
+  hear("250 ok\r\n250 ok\r\n250 taken\r\n");
+  pass(2 * kMinute);
+  sent();
+  pass(10 * kMinute);
+  EXPECT_FALSE(network_.closing);
+  EXPECT_EQ(ready_, 2);
+}
+
 TEST_F(SessionTest, MailFiveMinutes) {
   be_idle();
   Mail mail({"x@y.test"});

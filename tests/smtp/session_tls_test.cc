@@ -154,9 +154,51 @@ TEST_F(SessionTlsTest, BytesInClearInTheHandshakeEndIt) {
   hear("220 go ahead\r\n");
   hear("250-mx.test\r\n250 CHUNKING\r\n");
   ASSERT_EQ(heard_.size(), 1u);
-  EXPECT_EQ(heard_[0].reason, Reason::tls_failed);
+  EXPECT_EQ(heard_[0].reason, Reason::tls_injected);
   EXPECT_EQ(heard_[0].stage, Phase::tls);
   EXPECT_EQ(ready_, 0);
+  closed();
+}
+
+// The last reply and the end of TLS in one: whatever would be said next cannot be.
+TEST_F(SessionTlsTest, AReplyAndTheEndInOne) {
+  for (const char* reply : {"554 5.7.1 go away\r\n", "450 not now\r\n", "250 mx.test\r\n"}) {
+    heard_.clear();
+    begin_tls();
+    server_->say(reply);
+    server_->say_goodbye();
+    hear(server_->take());
+    ASSERT_EQ(heard_.empty(), false) << reply;
+    EXPECT_EQ(heard_[0].outgoing, nullptr);
+    closed();
+  }
+  heard_.clear();
+  ready_ = 0;
+  be_idle_under_tls();
+  Mail mail({"x@y.test"});
+  offer(mail);
+  exchange();
+  server_->say("250 ok\r\n");
+  server_->say_goodbye();
+  hear(server_->take());
+  ASSERT_FALSE(heard_.empty());
+  EXPECT_EQ(heard_[0].result, Result::later);
+  EXPECT_EQ(heard_[0].reason, Reason::connection_lost);
+  closed();
+}
+
+// BDAT that was not sent is not in doubt.
+TEST_F(SessionTlsTest, TheEndBeforeTheContentIsNoDoubt) {
+  be_idle_under_tls("250-CHUNKING\r\n");
+  Mail mail({"x@y.test"});
+  offer(mail);
+  exchange();
+  answer("250 ok\r\n");
+  server_->say("250 ok\r\n");
+  server_->say_goodbye();
+  hear(server_->take());
+  ASSERT_FALSE(heard_.empty());
+  EXPECT_EQ(heard_[0].result, Result::later);
   closed();
 }
 
