@@ -104,7 +104,7 @@ void Home::doubt_from_mark(uint32_t slot, const AttemptMark& mark) {
 
 // All recipients of earlier lives have been looked at.
 void Home::marks_applied() {
-  marks_ = {};
+  std::vector<queue::AttemptMark>().swap(marks_);  // "= {}" would keep the memory
   marks_applied_ = true;
 }
 

@@ -327,7 +327,7 @@ void Lanes::on_outgoing_free(smtp::Session&, smtp::Outgoing& outgoing) {
     limits_.release_slot(*slot);
     limits_.changed(*slot);
   }
-  if (load.scratch.capacity() > kScratchKept) load.scratch = {};
+  if (load.scratch.capacity() > kScratchKept) std::string().swap(load.scratch);
   free_loads_.push_back(&load);
 }
 

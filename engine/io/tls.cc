@@ -260,7 +260,7 @@ bool TlsChannel::send(std::span<const iovec> pieces, std::string& ciphertext) {
   } else {
     ciphertext.append(output_);
   }
-  output_ = {};
+  std::string().swap(output_);
   return true;
 }
 

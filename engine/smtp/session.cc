@@ -23,6 +23,11 @@ Reason reason_of_connect(int error) {
   }
 }
 
+// An assignment would keep the memory.
+void let_go(std::string& bytes) {
+  std::string().swap(bytes);
+}
+
 iovec piece_of(std::string_view bytes) {
   return {const_cast<char*>(bytes.data()), bytes.size()};
 }
@@ -356,7 +361,7 @@ void Session::on_sent(int error) {
   if (closing_) return;
   if (error != 0) return act(dialogue_.lost(Reason::connection_lost, world_.output));
   // Content that waits, and idle sessions, are many: what they do not need is given back.
-  if (tls_ != nullptr) ciphertext_ = {};
+  if (tls_ != nullptr) let_go(ciphertext_);
   if (sending_ != nullptr && !last_block_) {
     commands_.clear();
     return send_block();
@@ -427,9 +432,9 @@ void Session::on_closed() {
   }
   free_outgoings();
   socket_ = io::kNoSocket;
-  commands_ = {};
-  held_commands_ = {};
-  ciphertext_ = {};
+  let_go(commands_);
+  let_go(held_commands_);
+  let_go(ciphertext_);
   tls_.reset();
   parser_ = ReplyParser();
   owner_->on_session_gone(*this);
