@@ -22,22 +22,6 @@ bool lookup_name(std::string_view text, Name& name) {
 
 }  // namespace
 
-// What an answer means for the question.
-struct Router::Reading {
-  enum class Kind : uint8_t {
-    records,
-    no_records,
-    no_such_name,
-    alias_only,  // an alias, and nothing about where it leads: ask there
-    busy,
-    failed,
-  };
-  Kind kind;
-  const char* why = "";  // of busy and failed
-
-  bool temporary() const { return kind == Kind::busy || kind == Kind::failed; }
-};
-
 // A domain: known, or being looked up (MX; then, without MX, the addresses of the domain itself).
 class Router::RouteEntry final : public ListNode<RouteEntry> {
  public:
@@ -413,46 +397,9 @@ void Router::ask(std::string_view name, RecordType type, Query& query) {
   lookups_.query(name, type, query);
 }
 
-Router::Reading Router::read(QueryStatus status, std::span<const uint8_t> raw,
-                             std::string_view name, RecordType type) {
-  using Kind = Reading::Kind;
-  switch (status) {
-    case QueryStatus::timed_out:
-      return {Kind::failed, "the name servers did not answer in time"};
-    case QueryStatus::unreachable:
-      return {Kind::failed, "no name server could be reached, or all failed"};
-    case QueryStatus::refused:
-      return {Kind::busy, "too many lookups are waiting"};
-    case QueryStatus::answered:
-      break;
-  }
-  switch (parse_answer(raw, name, type, answer_)) {
-    case ParseStatus::malformed:
-      return {Kind::failed, "the name server's answer was malformed"};
-    case ParseStatus::too_many_aliases:
-      return {Kind::failed, "too many aliases"};
-    case ParseStatus::ok:
-      break;
-  }
-  if (answer_.truncated) return {Kind::failed, "the name server's answer was cut off"};
-  if (answer_.rcode == kRcodeNameError) return {Kind::no_such_name};
-  switch (answer_.rcode) {
-    case kRcodeNoError:
-      break;
-    case kRcodeFormatError:
-      return {Kind::failed, "the name server answered FORMERR"};
-    case kRcodeServerFailure:
-      return {Kind::failed, "the name server answered SERVFAIL"};
-    case kRcodeNotImplemented:
-      return {Kind::failed, "the name server answered NOTIMP"};
-    case kRcodeRefused:
-      return {Kind::failed, "the name server answered REFUSED"};
-    default:
-      return {Kind::failed, "the name server answered an error"};
-  }
-  if (answer_.has_records()) return {Kind::records};
-  if (answer_.aliases > 0 && !answer_.has_soa) return {Kind::alias_only};
-  return {Kind::no_records};
+Reading Router::read(QueryStatus status, std::span<const uint8_t> raw, std::string_view name,
+                     RecordType type) {
+  return read_answer(status, raw, name, type, answer_);
 }
 
 int64_t Router::expiry(int64_t ttl_s) const {

@@ -11,6 +11,7 @@
 #include "dns/cache.h"
 #include "dns/list.h"
 #include "dns/lookup.h"
+#include "dns/reading.h"
 #include "dns/route.h"
 
 namespace veredus::dns {
@@ -86,7 +87,6 @@ class Router {
  private:
   class RouteEntry;
   class HostEntry;
-  struct Reading;
 
   Reading read(QueryStatus status, std::span<const uint8_t> raw, std::string_view name,
                RecordType type);
