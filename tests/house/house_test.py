@@ -25,12 +25,13 @@ ARROWS = {
     "queue": {"queue"},
     "engine/io": {"engine/io", "dns", "queue"},
     "engine/mail": {"engine/mail", "queue"},
+    "engine/tls": {"engine/tls", "dns"},
     "engine/smtp": {"engine/smtp", "engine/io", "engine/mail"},
     "engine/intake": {"engine/intake", "queue", "engine/mail"},
-    "engine": {"engine", "dns", "queue", "engine/io", "engine/mail", "engine/smtp",
+    "engine": {"engine", "dns", "queue", "engine/io", "engine/mail", "engine/tls", "engine/smtp",
                "engine/intake"},
     "engine/control": {"engine/control", "engine", "dns", "queue", "engine/io", "engine/mail",
-                       "engine/smtp", "engine/intake"},
+                       "engine/tls", "engine/smtp", "engine/intake"},
 }
 ANYTHING = ("tools", "bench", "tests")  # may include anything; nothing else includes them
 
