@@ -98,6 +98,7 @@ TEST(TlsaTest, WhichRecordsAreUsable) {
       {"in full, cut off", {2, 0, 0, short_of}, false},
       {"in full, length without its bytes", {2, 0, 0, {0x30, 0x82, 1}}, false},
       {"in full, length of no bytes", {2, 0, 0, {0x30, 0x80, 0, 0}}, false},
+      {"in full, length of three bytes", {2, 0, 0, {0x30, 0x83, 0, 0, 2, 5, 5}}, false},
       {"in full, length of eight bytes",
        {2, 0, 0, {0x30, 0x88, 255, 255, 255, 255, 255, 255, 255, 255}},
        false},

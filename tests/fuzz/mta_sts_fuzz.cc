@@ -1,6 +1,7 @@
 // Any bytes as an MTA-STS record, as a policy file, and as a remembered policy: what is taken is
 // within its bounds, printing it and reading it again gives the same, and a host that a pattern
-// matches ends with what the pattern says. The first byte chooses.
+// matches ends with what the pattern says. The first byte chooses, also whether what all of them
+// begin with is put in front.
 
 #include <algorithm>
 #include <cstddef>
@@ -89,21 +90,34 @@ void check_cached(std::string_view bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string_view text(reinterpret_cast<const char*>(data + 1), size - 1);
-  switch (data[0] % 4) {
+  const size_t end = std::min(text.find('\n'), text.size());
+  const std::string_view line = text.substr(0, end);
+  const std::string behind(text.substr(std::min(end + 1, text.size())));
+  switch (data[0] % 7) {
     case 0:
       check_record(text);
       break;
-    case 1: {  // a host, a line end, and the policy
-      const size_t end = std::min(text.find('\n'), text.size());
-      check_policy(text.substr(std::min(end + 1, text.size())), text.substr(0, end));
+    case 1:
+      check_record("v=STSv1; " + std::string(text) + "; id=1");
       break;
-    }
-    case 2:  // the same with what every policy wants in front, so that the fuzzer gets behind it
+    case 2:
+      check_policy(behind, line);
+      break;
+    case 3:
       check_policy("version:STSv1\nmode:enforce\nmax_age:1\n" + std::string(text),
                    "mx.example.org");
       break;
-    default:
+    case 4:
+      check_policy("version:STSv1\nmode:none\nmax_age:3" + std::string(text), "mx.example.org");
+      break;
+    case 5:
       check_cached(text);
+      break;
+    default: {  // its length is right
+      const std::string policy = "version:STSv1\nmode:none\nmax_age:1" + behind;
+      check_cached("1 example.org 1 2" + std::string(line) + " " + std::to_string(policy.size()) +
+                   "\n" + policy);
+    }
   }
   return 0;
 }

@@ -1,7 +1,7 @@
 // Any bytes as the answer to a question about TLS: TLSA of a host, TXT at _mta-sts. What decides
-// about protection is derived here from the bare answer once more, and must agree. The name asked
-// is the message's own question, so that the fuzzer gets behind it; the first byte says how the
-// query ended, and now and then puts a question in front of what follows.
+// about protection is derived here from the bare answer once more, and must agree. The first byte
+// says how the query ended, and whether what follows is the answer (the name asked is its own
+// question, so that the fuzzer gets behind it), or says what the records of a well-formed one are.
 
 #include <algorithm>
 #include <cstddef>
@@ -21,18 +21,88 @@ namespace {
 
 using namespace veredus::dns;  // NOLINT: one file
 
-constexpr uint8_t kAddQuestion = 0x10;  // of the first byte; 0x20: of the type TXT, 0x40: secure
+constexpr uint8_t kMade = 0x10;  // of the first byte: the answer is made of what follows
+constexpr uint8_t kText = 0x20;  // its records are TXT; else TLSA
+constexpr uint8_t kSecure = 0x40;
+constexpr uint8_t kNoName = 0x80;  // NXDOMAIN
 
 void check(bool holds) {
   if (!holds) std::abort();
 }
 
-// A header and a question, and behind them what the fuzzer says of records.
-std::vector<uint8_t> with_question(uint8_t choice, std::span<const uint8_t> records) {
-  std::vector<uint8_t> raw = {0, 0, 0x80, 0x00, 0, 1, 0, 3, 0, 1, 0, 1, 1, 'a', 0, 0, 52, 0, 1};
-  if ((choice & 0x20) != 0) raw[16] = 16;
-  if ((choice & 0x40) != 0) raw[3] |= 0x20;
-  raw.insert(raw.end(), records.begin(), records.end());
+// Takes bytes off the input; zeros behind its end.
+class Input {
+ public:
+  explicit Input(std::span<const uint8_t> bytes) : rest_(bytes) {}
+  bool empty() const { return rest_.empty(); }
+  uint8_t byte() {
+    if (rest_.empty()) return 0;
+    const uint8_t first = rest_[0];
+    rest_ = rest_.subspan(1);
+    return first;
+  }
+
+ private:
+  std::span<const uint8_t> rest_;
+};
+
+// The data of one record: beginning, lengths and outer form may be such as are taken.
+std::vector<uint8_t> record_data(bool text, Input& input) {
+  std::vector<uint8_t> data;
+  const uint8_t form = input.byte();
+  size_t more = input.byte();
+  if (text) {
+    constexpr std::string_view kBegin = "\x0cv=STSv1; id=";
+    if (form % 4 != 0) data.assign(kBegin.begin(), kBegin.end());
+    if (form % 4 != 1) data.push_back(static_cast<uint8_t>(more));
+    for (; more > 0; --more) data.push_back(input.byte());
+    return data;
+  }
+  for (int i = 0; i < 3; ++i) data.push_back(input.byte());
+  switch (form % 8) {
+    case 0:
+    case 1:
+      data.resize(3 + 32, form);
+      break;
+    case 2:
+      data.resize(3 + 64, form);
+      break;
+    case 3:
+      more *= 100;  // above kMaxTlsaBytes, if it must be
+      data.insert(data.end(),
+                  {0x30, 0x82, static_cast<uint8_t>(more >> 8), static_cast<uint8_t>(more)});
+      data.resize(data.size() + more);
+      break;
+    case 4:
+      data.push_back(0x30);
+      [[fallthrough]];
+    default:
+      for (; more > 0; --more) data.push_back(input.byte());
+  }
+  return data;
+}
+
+// A well-formed answer, but for what a record says.
+std::vector<uint8_t> made_answer(uint8_t choice, std::span<const uint8_t> bytes) {
+  const uint8_t type = (choice & kText) != 0 ? 16 : 52;
+  std::vector<uint8_t> raw = {0, 0, 0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 'a', 0, 0, type, 0, 1};
+  if ((choice & kSecure) != 0) raw[3] |= 0x20;
+  if ((choice & kNoName) != 0) raw[3] |= kRcodeNameError;
+  Input input(bytes);
+  unsigned count = 0;
+  while (!input.empty() && raw.size() < 60000) {
+    constexpr unsigned kTimes[] = {1, 1, 2, 70};
+    const uint8_t head = input.byte();
+    const std::vector<uint8_t> data = record_data(type == 16, input);
+    for (unsigned i = 0; i < kTimes[head % std::size(kTimes)]; ++i, ++count) {
+      raw.insert(raw.end(), {0xC0, 12, 0, type, 0, 1, 0, 0, head, 60});
+      raw.push_back(static_cast<uint8_t>(data.size() >> 8));
+      raw.push_back(static_cast<uint8_t>(data.size()));
+      raw.insert(raw.end(), data.begin(), data.end());
+    }
+  }
+  raw[6] = static_cast<uint8_t>(count >> 8);
+  raw[7] = static_cast<uint8_t>(count);
   return raw;
 }
 
@@ -58,6 +128,8 @@ void check_tlsa(QueryStatus status, std::span<const uint8_t> raw, std::string_vi
   }
   check(tlsa.records.empty() || (least <= raw.size() && data <= kMaxTlsaBytes));
   if (!spoke) return;
+  if (answer.rcode == kRcodeNameError && answer.has_records())
+    check(tlsa.status == TlsaStatus::failed);
   // What was there, and validated, is never taken for "there is none".
   if (!answer.tlsa.empty())
     check(tlsa.status != TlsaStatus::none && tlsa.status != TlsaStatus::elsewhere);
@@ -93,7 +165,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const QueryStatus status = kEnds[data[0] % std::size(kEnds)];
   std::span<const uint8_t> raw(data + 1, size - 1);
   std::vector<uint8_t> made;
-  if ((data[0] & kAddQuestion) != 0) raw = made = with_question(data[0], raw);
+  if ((data[0] & kMade) != 0) raw = made = made_answer(data[0], raw);
   Name asked;
   uint16_t type = 0;
   if (!parse_question(raw, asked, type)) normalize_name("a", asked);
