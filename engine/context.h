@@ -31,9 +31,10 @@ struct Counters {
   Count connections{0};  // ever dialled
   Count connected{0};
   Count connect_failures{0};
-  Count sessions{0};  // gauge: open
-  Count lanes{0};     // gauge
-  Count domains{0};   // gauge
+  Count tls_failures{0};  // hosts then spoken to in clear
+  Count sessions{0};      // gauge: open
+  Count lanes{0};         // gauge
+  Count domains{0};       // gauge
   Count lookups{0};
   Count unreadable{0};    // recipients whose page or content could not be read back
   Count spool_damage{0};  // places found damaged below the durable mark

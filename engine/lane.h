@@ -56,8 +56,8 @@ struct IdleList {
 
 // What sessions of a lane are told; the same for all lanes with the same rules.
 struct SessionRules {
-  smtp::DialogueSettings dialogue;
-  smtp::DialogueSettings early_dialogue;  // the same, with early mail
+  // With early mail; in clear, although TLS is wanted.
+  std::array<std::array<smtp::DialogueSettings, 2>, 2> dialogue;
   smtp::SessionLimits limits;
 };
 
@@ -214,6 +214,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
       5'000'000'000;  // connections are opened so that what waits takes about this long
   static constexpr size_t kScratchKept = 64 * 1024;  // bytes of rendered text that a load keeps
   static constexpr size_t kDownHostsMax = 65536;
+  static constexpr int64_t kBrokenTlsNs = 3600'000'000'000;
   static constexpr int64_t kRaceAfterNs = 250'000'000;  // RFC 8305 §5
   static constexpr uint32_t kWorthADial =
       1;  // transactions that a session may carry although its slot is recalled
@@ -326,6 +327,12 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void note_family(Lane& lane, std::string_view text);
   void note_failure(Lane& lane, smtp::Verdict verdict, std::string_view text,
                     std::string_view enhanced);
+
+  // lane_tls.cc
+  const smtp::DialogueSettings& dialogue_for(const Lane& lane, const Target& target) const;
+  bool tls_is_broken(const Lane& lane, const io::Endpoint& host) const;
+  bool goes_on_in_clear(Lane& lane, const smtp::Session& session, const smtp::Outcome& outcome);
+  std::string_view host_name(const smtp::Session& session) override;
 
   // lane_race.cc
   void may_race(Lane& lane, smtp::Session& session);
@@ -486,6 +493,11 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
     bool lost_race = false;  // another one connected sooner: that is all that is known of it
   };
   absl::flat_hash_map<std::pair<std::array<uint8_t, 19>, uint16_t>, Down> down_hosts_;
+  // Hosts with which TLS fails: spoken to in clear until then.
+  struct BrokenTls {
+    int64_t since_mono_ns = 0, until_mono_ns = 0;
+  };
+  absl::flat_hash_map<std::array<uint8_t, 19>, BrokenTls> broken_tls_;
   std::deque<Race> races_;  // in order
   std::vector<Lane*> called_;
   std::vector<Scope*> pressed_;                 // somebody waits for their slots, here or elsewhere

@@ -181,14 +181,12 @@ void Lanes::await_address(Lane& lane) {
 // `rival`: the session that it is dialled beside.
 bool Lanes::start_dial(Lane& lane, const Target& target, smtp::Session* rival) {
   smtp::Session& session = *new_session();
-  const bool early = early_mail(lane, target.host);
   session.place = &lane;
   session.host = target.host;
   session.source = lane.source;
   Counters::add(shard_.counters.connections);
   if (!session.dial(target.endpoint, from_address(lane, target.endpoint.family),
-                    early ? lane.rules->early_dialogue : lane.rules->dialogue,
-                    &lane.rules->limits)) {
+                    dialogue_for(lane, target), &lane.rules->limits)) {
     // No descriptor: dialling pauses, nothing else.
     session.place = nullptr;
     free_sessions_.push_back(&session);

@@ -34,22 +34,27 @@ std::vector<Scope*> Lanes::scopes_of(const Lane& lane) {
 }
 
 const SessionRules& Lanes::rules_of(const Lane& lane) {
-  SessionRules rules;
-  rules.limits = lane.provider->session_limits;
-  rules.dialogue = lane.provider->dialogue;
+  const smtp::SessionLimits& limits = lane.provider->session_limits;
+  smtp::DialogueSettings dialogue = lane.provider->dialogue;
   const std::string& ehlo = shard_.policy->sources[lane.source].ehlo;
-  rules.dialogue.ehlo_name = ehlo.empty() ? shard_.settings.hostname : ehlo;
-  rules.dialogue.allow_early_mail = false;
-  std::string key = absl::StrCat(rules.dialogue.ehlo_name, " ", rules.dialogue.use_pipelining, " ",
-                                 rules.dialogue.use_chunking, " ", rules.limits.connect_ns, " ",
-                                 rules.limits.setup_ns, " ", rules.limits.transaction_ns, " ",
-                                 rules.limits.content_bytes_per_s);
-  for (const int64_t limit : rules.dialogue.time_limit_ns) absl::StrAppend(&key, " ", limit);
+  dialogue.ehlo_name = ehlo.empty() ? shard_.settings.hostname : ehlo;
+  std::string key =
+      absl::StrCat(dialogue.ehlo_name, " ", dialogue.use_pipelining, " ", dialogue.use_chunking,
+                   " ", static_cast<int>(dialogue.tls), " ", limits.connect_ns, " ",
+                   limits.setup_ns, " ", limits.transaction_ns, " ", limits.content_bytes_per_s);
+  for (const int64_t limit : dialogue.time_limit_ns) absl::StrAppend(&key, " ", limit);
   std::unique_ptr<SessionRules>& made = rules_[key];
   if (made == nullptr) {
-    rules.early_dialogue = rules.dialogue;
-    rules.early_dialogue.allow_early_mail = true;
-    made = std::make_unique<SessionRules>(std::move(rules));
+    made = std::make_unique<SessionRules>();
+    made->limits = limits;
+    for (const bool early : {false, true}) {
+      for (const bool in_clear : {false, true}) {
+        smtp::DialogueSettings& each = made->dialogue[early][in_clear];
+        each = dialogue;
+        each.allow_early_mail = early;
+        if (in_clear) each.tls = smtp::TlsUse::none;
+      }
+    }
   }
   return *made;
 }

@@ -177,6 +177,7 @@ bool Lanes::render(Load& load, const smtp::Session& session, queue::Entry& entry
   load.transaction.size = rendered_.size;
   const uint8_t flags = work.own_message ? entry.content_flags : work.batch->batch.content_flags;
   load.transaction.eight_bit = (flags & queue::kContentEightBit) != 0 || rendered_.eight_bit;
+  load.transaction.needs_tls = work.batch->batch.tls_required;
   return true;
 }
 
@@ -265,7 +266,10 @@ void Lanes::on_session_outcome(smtp::Session& session, smtp::Outgoing* outgoing,
   item.bytes = static_cast<uint32_t>(std::min<uint64_t>(load.transaction.size, UINT32_MAX));
   item.source = session.source;
   const smtp::Outgoing::Moments& moments = load.moments;
-  if (load.first_of_session) item.timing.connect_us = static_cast<uint32_t>(session.connect_us());
+  if (load.first_of_session) {
+    item.timing.connect_us = static_cast<uint32_t>(session.connect_us());
+    if (session.tls_us() >= 0) item.timing.tls_us = us_of(session.tls_us() * 1000);
+  }
   item.timing.queued_us =
       us_of(moments.offered_ns - work.taken_up_mono_ns + int64_t{item.timing.queued_us} * 1000);
   if (load.first_of_session && lane.resolve_us != queue::kNotReached)
@@ -327,9 +331,10 @@ void Lanes::session_ended(smtp::Session& session, const smtp::Outcome& outcome,
   // Greeted, then closed before anything was offered: no matter when nothing waited; else such a
   // host is of no use, and would be dialled for ever.
   if (session.greeted && lane.waiting.empty()) return;
-  Counters::add(shard_.counters.connect_failures);
   lane.last_reply.keep(outcome.code, text);
   lane.last_reply_mono_ns = shard_.mono_ns;
+  if (goes_on_in_clear(lane, session, outcome)) return end_race(session);
+  Counters::add(shard_.counters.connect_failures);
   if (session.connect_error() == EADDRNOTAVAIL) {
     // Ours is missing, or all its ports are in use: no fault of the host.
     sources_.suspect(lane.source);

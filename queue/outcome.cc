@@ -9,7 +9,7 @@
 namespace veredus::queue {
 namespace {
 
-constexpr uint8_t kOutcomesVersion = 1;
+constexpr uint8_t kOutcomesVersion = 2;  // 1 was the same without kHasTls
 
 // What an entry has; in this order it follows. The seven bits from kHasTiming on are the phases
 // that were reached.
@@ -23,7 +23,8 @@ enum OutcomeFields : uint16_t {
   kHasNextDue = 64,
   kHasText = 128,
   kHasTiming = 256,
-  kAllFields = 0x7fff,
+  kHasTls = 1 << 15,
+  kAllFields = 0xffff,
 };
 
 constexpr uint32_t Timing::*kPhases[] = {&Timing::queued_us, &Timing::dns_us,  &Timing::connect_us,
@@ -47,6 +48,7 @@ uint16_t fields_of(const Outcome& outcome) {
   for (unsigned phase = 0; phase < std::size(kPhases); ++phase) {
     if (outcome.timing.*kPhases[phase] != kNotReached) fields |= kHasTiming << phase;
   }
+  if (!outcome.tls.empty()) fields |= kHasTls;
   return static_cast<uint16_t>(fields);
 }
 
@@ -83,7 +85,7 @@ bool same(const char* a, const char* b, size_t length) {
 // More than any entry takes up: its numbers, text and strings with their numbers and lengths.
 constexpr size_t kNumbersMax = 26 + std::size(kPhases);
 constexpr size_t kEntryMax = kNumbersMax * kVarintMax + kOutcomeTextMax +
-                             std::size(kStrings) * (2 * kVarintMax + kOutcomeTextMax);
+                             (std::size(kStrings) + 1) * (2 * kVarintMax + kOutcomeTextMax);
 
 }  // namespace
 
@@ -114,7 +116,7 @@ char* OutcomeWriter::store_string(char* at, size_t place, std::string_view full)
 
 // An entry is many small numbers: it is written into room that is surely enough.
 void OutcomeWriter::add(const Outcome& outcome) {
-  static_assert(std::size(kStrings) == kStringsOfEntry);
+  static_assert(std::size(kStrings) + 1 == kStringsOfEntry);
   if (bytes_.size() - used_ < kEntryMax)
     bytes_.resize(std::max(used_ + kEntryMax, 2 * bytes_.size()));
   if (count_ == 0) base_wall_ns_ = outcome.wall_ns;
@@ -152,6 +154,7 @@ void OutcomeWriter::add(const Outcome& outcome) {
 #pragma GCC unroll 5
   for (size_t place = 0; place < std::size(kStrings); ++place)
     at = store_string(at, place, outcome.*kStrings[place]);
+  if (fields & kHasTls) at = store_string(at, std::size(kStrings), outcome.tls);
   used_ = static_cast<size_t>(at - bytes_.data());
   ++count_;
 }
@@ -172,19 +175,20 @@ void OutcomeWriter::take(std::string& out) {
 
 uint32_t outcomes_in(std::string_view payload) {
   ByteReader in(payload);
-  if (in.u8() != kOutcomesVersion) return 0;
+  if (const uint8_t version = in.u8(); version < 1 || version > kOutcomesVersion) return 0;
   return static_cast<uint32_t>(in.varint(UINT32_MAX));
 }
 
 OutcomeReader::OutcomeReader(std::string_view payload) {
   ByteReader in(payload);
   const uint8_t version = in.u8();
-  if (in.ok() && version != kOutcomesVersion) {
+  if (in.ok() && (version < 1 || version > kOutcomesVersion)) {
     status_ = absl::FailedPreconditionError(
-        "outcomes of format version " + std::to_string(version) + ", this program reads version " +
-        std::to_string(kOutcomesVersion));
+        "outcomes of format version " + std::to_string(version) +
+        ", this program reads versions 1 to " + std::to_string(kOutcomesVersion));
     return;
   }
+  fields_ = version == 1 ? kAllFields & ~kHasTls : kAllFields;
   left_ = static_cast<uint32_t>(in.varint(UINT32_MAX));
   base_wall_ns_ = in.i64();
   rest_ = in.rest();
@@ -217,7 +221,8 @@ bool OutcomeReader::next(Outcome& outcome) {
   ByteReader in(rest_);
   const uint8_t type = in.u8();
   const uint16_t fields = in.u16();
-  if (type < 1 || type > static_cast<uint8_t>(OutcomeType::suppressed) || fields > kAllFields) {
+  if (type < 1 || type > static_cast<uint8_t>(OutcomeType::suppressed) ||
+      (fields & ~fields_) != 0) {
     return damaged();
   }
   outcome.type = static_cast<OutcomeType>(type);
@@ -248,6 +253,7 @@ bool OutcomeReader::next(Outcome& outcome) {
   for (const auto text : kStrings) {
     if (!read_string(in, outcome.*text)) return damaged();
   }
+  if ((fields & kHasTls) != 0 && !read_string(in, outcome.tls)) return damaged();
   if (!in.ok()) return damaged();
   rest_ = in.rest();
   --left_;

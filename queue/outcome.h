@@ -63,6 +63,7 @@ struct Outcome {
   std::string_view mx_address;  // numeric, as text
   std::string_view site;
   std::string_view source;
+  std::string_view tls;  // protocol and cipher, parted by a blank; empty: it did not go under TLS
 };
 inline constexpr size_t kOutcomeTextMax = 512;
 
@@ -73,7 +74,7 @@ struct OutcomePlace {
 };
 
 // Builds the payload of one `outcomes` frame: version, base time, then entries. Strings that repeat
-// within the frame (rule, mx, site, source) are written once. A delivered outcome with a short
+// within the frame (rule, mx, site, source, tls) are written once. A delivered outcome with a short
 // reply costs about 48 bytes.
 class OutcomeWriter {
  public:
@@ -88,7 +89,7 @@ class OutcomeWriter {
   struct StringAt {
     uint32_t offset, length;  // in bytes_, where it was written first
   };
-  static constexpr size_t kStringsOfEntry = 5;
+  static constexpr size_t kStringsOfEntry = 6;
   char* store_string(char* at, size_t place, std::string_view text);
   std::string bytes_;  // the first used_ of them; then room
   size_t used_ = 0;
@@ -119,6 +120,7 @@ class OutcomeReader {
   OutcomePlace last_;
   int64_t base_wall_ns_ = 0;
   uint32_t left_ = 0;
+  uint16_t fields_ = 0;  // that entries of this version may have
   absl::Status status_;
 };
 

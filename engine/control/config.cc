@@ -79,6 +79,7 @@ Provider default_sending() {
   Provider sending;
   sending.per_source.connections = 20;
   sending.retry.initial_ns = 15 * kMinute;
+  sending.dialogue.tls = smtp::TlsUse::opportunistic;
   for (size_t phase = 0; phase < smtp::kPhases; ++phase) {
     sending.dialogue.time_limit_ns[phase] = smtp::kPhaseTable[phase].time_limit_ns;
   }

@@ -52,13 +52,12 @@ const int64_t& time_limit_in(const Of& of) {
   return member<Of, Path..., &Provider::dialogue>(of).time_limit_ns[static_cast<size_t>(Which)];
 }
 
-template <class Of, auto... Path>
-ChoiceKind<Of> family_kind() {
-  constexpr auto kFind = member<Of, Path..., &Provider::family>;
-  return {kFamilyWords, [](const Of& of) { return static_cast<size_t>(kFind(of)); },
-          [](Of& of, size_t word) {
-            Field<Of, AddressFamily>(kFind).in(of) = static_cast<AddressFamily>(word);
-          }};
+// One of some words, which stand in the order of the enumeration.
+template <class Of, auto Find>
+ChoiceKind<Of> choice_kind(std::span<const std::string_view> words) {
+  using Choice = std::remove_cvref_t<decltype(Find(std::declval<const Of&>()))>;
+  return {words, [](const Of& of) { return static_cast<size_t>(Find(of)); },
+          [](Of& of, size_t word) { Field<Of, Choice>(Find).in(of) = static_cast<Choice>(word); }};
 }
 
 // How a session goes on. Path: to a Provider.
@@ -78,7 +77,7 @@ void add_sending(std::string_view table, SettingList<Of>& out) {
       "of one domain, with the same content");
   add("addresses_tried", Count{member<Of, Path..., &Provider::addresses_tried>, 1, 32, nullptr},
       "of a site's hosts before it waits");
-  add("family", family_kind<Of, Path...>(),
+  add("family", choice_kind<Of, &member<Of, Path..., &Provider::family>>(kFamilyWords),
       "which of a host's addresses are dialled first, or only");
   add("use_chunking",
       FlagKind<Of>{member<Of, Path..., &Provider::dialogue, &DialogueSettings::use_chunking>},
@@ -86,6 +85,9 @@ void add_sending(std::string_view table, SettingList<Of>& out) {
   add("use_pipelining",
       FlagKind<Of>{member<Of, Path..., &Provider::dialogue, &DialogueSettings::use_pipelining>},
       "where it is offered");
+  add("tls",
+      choice_kind<Of, &member<Of, Path..., &Provider::dialogue, &DialogueSettings::tls>>(kTlsWords),
+      "opportunistic: where it is offered; required: or not at all");
   add("idle_close", Duration{member<Of, Path..., &Provider::idle_close_ns>, 0, 10 * kMinute},
       "how long an idle connection is kept");
   add("idle_max", Count{member<Of, Path..., &Provider::idle_max>, 0, 100'000, "any number"},
@@ -103,6 +105,8 @@ void add_sending(std::string_view table, SettingList<Of>& out) {
       "for the greeting (RFC 5321: 5 minutes)");
   add("ehlo_limit", Duration{time_limit_in<Of, Phase::ehlo, Path...>, kSecond, kHour},
       "for the reply to EHLO or HELO");
+  add("tls_limit", Duration{time_limit_in<Of, Phase::tls, Path...>, kSecond, kHour},
+      "for the TLS handshake");
   add("mail_limit", Duration{time_limit_in<Of, Phase::mail, Path...>, kSecond, kHour},
       "for the reply to MAIL (RFC 5321: 5 minutes)");
   add("rcpt_limit", Duration{time_limit_in<Of, Phase::rcpt, Path...>, kSecond, kHour},

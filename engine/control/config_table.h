@@ -190,6 +190,9 @@ inline constexpr std::array<std::string_view, 3> kInDoubtWords = {
 inline constexpr std::array<std::string_view, 4> kFamilyWords = {
     "prefer-ipv6", "prefer-ipv4", "ipv6-only", "ipv4-only"};  // by AddressFamily
 
+inline constexpr std::array<std::string_view, 3> kTlsWords = {"none", "opportunistic",
+                                                              "required"};  // by smtp::TlsUse
+
 // Of the known names the one that was probably meant; empty: none is near.
 std::string nearest_name(std::string_view wrong, const std::vector<std::string>& known);
 // ": did you mean …?", or the names there are.

@@ -187,7 +187,7 @@ class FeedParser::Impl {
     batch_.tags_json = line_.has(Field::tags) ? line_.text_of(Field::tags) : std::string_view();
     batch_.meta_json = line_.has(Field::meta) ? line_.text_of(Field::meta) : std::string_view();
     merge_ = line_.has(Field::merge) && line_.merge;
-    if (!check_tls() || !read_vars() || !read_batch_sender()) return false;
+    if (!read_tls() || !read_vars() || !read_batch_sender()) return false;
     std::string content;
     if (line_.has(Field::message) && !read_batch_message(content)) return false;
     if (!handler_.on_batch(batch_, std::move(content), error_)) return handler_refused();
@@ -247,14 +247,12 @@ class FeedParser::Impl {
     return true;
   }
 
-  bool check_tls() {
+  bool read_tls() {
     if (!line_.has(Field::tls) || line_.text_of(Field::tls) == "policy") return true;
     if (line_.text_of(Field::tls) != "required")
       return refuse_here(Field::tls, "\"tls\" is \"policy\" or \"required\"");
-    refuse_here(Field::tls, "\"tls\":\"required\" is not supported yet",
-                "leave it out, or say \"policy\"");
-    error_.code = "unsupported";
-    return false;
+    batch_.tls_required = true;
+    return true;
   }
 
   bool read_vars() {

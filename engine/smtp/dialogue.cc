@@ -91,6 +91,11 @@ Step Dialogue::next_send(Output& output) {
     case Phase::body:
       open.content_given = true;
       return {Step::Act::send_content, open.transaction, ".\r\n"};
+    case Phase::starttls:
+      bytes.append("STARTTLS\r\n");
+      ++pending_;
+      advance(send_, Phase::tls);
+      return {};
     case Phase::rset:
       bytes.append("RSET\r\n");
       ++pending_;
@@ -105,9 +110,30 @@ Step Dialogue::next_send(Output& output) {
     case Phase::greeting:
     case Phase::idle:
     case Phase::end_of_data:
+    case Phase::tls:
     case Phase::closing:
       return step_now();
   }
+  return step_now();
+}
+
+// The host's answer to EHLO or HELO is known: under TLS now, or to the first transaction.
+Step Dialogue::greeted(Output& output) {
+  const bool wanted = settings_->tls != TlsUse::none && !secured_;
+  if (wanted && capabilities_.has(Capability::starttls)) {
+    receive_ = send_ = Cursor{Phase::starttls, 0};
+    return next_send(output);
+  }
+  if (wanted && settings_->tls == TlsUse::required) {
+    Said said;
+    said.stage = Phase::starttls;
+    said.reason = Reason::tls_missing;
+    said.enhanced = {4, 7, 4};
+    output.outcomes.push_back(output.make(said, {}));
+    receive_ = send_ = Cursor{Phase::quit, 0};
+    return next_send(output);
+  }
+  advance(receive_, Phase::idle);
   return step_now();
 }
 
@@ -128,8 +154,7 @@ Step Dialogue::on_reply(const Reply& reply, Output& output) {
     case Phase::ehlo:
       if (is_good(reply)) {
         capabilities_ = parse_capabilities(reply.text);
-        advance(receive_, Phase::idle);
-        return step_now();
+        return greeted(output);
       }
       if (!is_refusal(reply)) return out_of_step(reply, output);
       if (reply.code < 500) return leave(reply, output);
@@ -138,6 +163,18 @@ Step Dialogue::on_reply(const Reply& reply, Output& output) {
       advance(send_, Phase::helo);
       return next_send(output);
     case Phase::helo:
+      if (is_refusal(reply)) return leave(reply, output);
+      if (!is_good(reply)) return out_of_step(reply, output);
+      return greeted(output);
+    case Phase::starttls:
+      if (reply.code == 220) {
+        receive_ = send_ = Cursor{Phase::tls, 0};
+        return {Step::Act::start_tls, nullptr, {}};
+      }
+      if (!is_refusal(reply)) return out_of_step(reply, output);
+      if (settings_->tls == TlsUse::required) return leave(reply, output);
+      receive_ = send_ = Cursor{Phase::idle, 0};
+      return step_now();
     case Phase::rset:
       if (is_refusal(reply)) return leave(reply, output);
       if (!is_good(reply)) return out_of_step(reply, output);
@@ -156,6 +193,7 @@ Step Dialogue::on_reply(const Reply& reply, Output& output) {
     case Phase::connect:
     case Phase::idle:
     case Phase::body:
+    case Phase::tls:
     case Phase::closing:
       return out_of_step(reply, output);
   }
@@ -330,6 +368,21 @@ Step Dialogue::lost(Reason reason, Output& output) {
   return close(said, {}, output);
 }
 
+Step Dialogue::tls_ready(Output& output) {
+  assert(receive_.phase == Phase::tls);
+  secured_ = true;
+  capabilities_ = {};
+  receive_ = send_ = Cursor{Phase::ehlo, 0};
+  return next_send(output);
+}
+
+Step Dialogue::tls_failed(std::string_view why, Output& output) {
+  Said said;
+  said.stage = receive_.phase;
+  said.reason = Reason::tls_failed;
+  return close(said, why, output);
+}
+
 Step Dialogue::quit(Output& output) {
   assert(idle());
   receive_ = send_ = Cursor{Phase::quit, 0};
@@ -424,7 +477,9 @@ Step feed(Dialogue& dialogue, ReplyParser& parser, std::string_view bytes, Outpu
         return dialogue.on_bad_reply(ReplyError::unrequested, output);
       case ReplyParser::Result::reply:
         step = dialogue.on_reply(reply, output);
-        break;
+        if (step.act != Step::Act::start_tls) break;
+        // Whoever put something behind it, it is not the peer of the handshake.
+        return bytes.empty() ? step : dialogue.lost(Reason::tls_injected, output);
       case ReplyParser::Result::error:
         return dialogue.on_bad_reply(parser.error(), output);
     }

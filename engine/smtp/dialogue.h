@@ -14,8 +14,8 @@
 #include "engine/smtp/reply.h"
 #include "engine/smtp/verdict.h"
 
-// The client side of SMTP (RFC 5321, 1870, 2920, 3030, 6152) as a machine without socket, clock or
-// queue.
+// The client side of SMTP (RFC 5321, 1870, 2920, 3030, 3207, 6152) as a machine without socket,
+// clock or queue.
 //
 // A worked example of driving it (one Output may serve a whole shard: it is empty between calls):
 //
@@ -41,6 +41,9 @@
 //         send output.bytes, the content of *step.transaction, and step.tail, best as one gather;
 //         when the operation that holds the last byte is submitted: dialogue.content_sent();
 //         more than one operation: commands_sent() at the first, content_sent() at the last
+//       start_tls:
+//         begin a handshake; what is received belongs to it; then dialogue.tls_ready(output),
+//         or dialogue.tls_failed(why, output)
 //       closing:
 //         send nothing; close; no call has an effect any more
 //     output.clear();
@@ -58,6 +61,10 @@
 
 namespace veredus::smtp {
 
+// Whether a session is to be under TLS. Opportunistic (RFC 7435): if the host offers it;
+// certificates are not looked at, and a host that refuses is spoken to in clear.
+enum class TlsUse : uint8_t { none, opportunistic, required };
+
 // Shared by all dialogues of a kind (a site's rules); must outlive them.
 struct DialogueSettings {
   std::string ehlo_name = "localhost";  // must be valid_ehlo_name()
@@ -66,6 +73,7 @@ struct DialogueSettings {
   // The next envelope may follow the end of data before its reply (RFC 2920 §3.1). Measured: common
   // servers answer 503 to it, drop it, or close without storing. Only for hosts known to take it.
   bool allow_early_mail = false;
+  TlsUse tls = TlsUse::none;
   // By Phase; 0: that of kPhaseTable.
   std::array<int64_t, kPhases> time_limit_ns{};
 };
@@ -80,10 +88,11 @@ struct Transaction {
   // The content ends in CRLF, or is empty.
   uint64_t size = 0;
   bool eight_bit = false;  // has bytes over 127
+  bool needs_tls = false;  // goes under TLS or not at all
 };
 
 struct Step {
-  enum class Act : uint8_t { wait, send_content, idle, closing };
+  enum class Act : uint8_t { wait, send_content, idle, start_tls, closing };
   Act act = Act::wait;
   const Transaction* transaction = nullptr;  // send_content: whose content
   std::string_view tail;                     // send_content: what follows the content
@@ -143,6 +152,11 @@ class Dialogue {
   // No whole reply, or no progress in sending, within time_limit_ns().
   Step timed_out(Output& output);
   Step lost(Reason reason, Output& output);
+  // The handshake that start_tls asked for is done: all that was known of the host is forgotten,
+  // and it is asked again (RFC 3207 §4.2).
+  Step tls_ready(Output& output);
+  // It failed; or, later, what came could not be decrypted.
+  Step tls_failed(std::string_view why, Output& output);
   // Only when may_offer(). Recipients that cannot be sent (address, size, 8-bit) get their outcome
   // at once; if none is left the step is idle (or wait) and nothing was sent.
   Step offer(const Transaction& transaction, Output& output);
@@ -176,6 +190,7 @@ class Dialogue {
     return settings_->use_chunking && capabilities_.has(Capability::chunking);
   }
   const Capabilities& capabilities() const { return capabilities_; }
+  bool secured() const { return secured_; }  // under TLS
 
  private:
   // Where one side of the conversation is: the next command to write, or the next reply to read.
@@ -200,6 +215,7 @@ class Dialogue {
   };
 
   Step next_send(Output& output);
+  Step greeted(Output& output);
   Step step_now() const;
   Step on_mail_reply(const Reply& reply, Output& output);
   Step on_rcpt_reply(const Reply& reply, Output& output);
@@ -235,6 +251,7 @@ class Dialogue {
   uint8_t sending_ = 0;
   uint8_t receiving_ = 0;
   bool needs_rset_ = false;
+  bool secured_ = false;
 };
 static_assert(sizeof(Dialogue) <= 256);
 static_assert(kRecipientsMax <= 128);  // the bits of Open

@@ -46,6 +46,9 @@ EnhancedStatus status_of(Reason reason) {
       return {5, 6, 3};
     case Reason::needs_smtputf8:
       return {5, 6, 7};
+    case Reason::needs_tls:
+    case Reason::tls_missing:
+      return {4, 7, 4};
     case Reason::none:
     case Reason::connect_refused:
     case Reason::connect_timed_out:
@@ -56,6 +59,8 @@ EnhancedStatus status_of(Reason reason) {
     case Reason::bad_reply:
     case Reason::unexpected_reply:
     case Reason::local_close:
+    case Reason::tls_injected:
+    case Reason::tls_failed:
       return {};
   }
   return {};
@@ -112,6 +117,8 @@ void Dialogue::refuse_unsendable(Open& open, Output& output) {
     all = Reason::message_too_big;
   } else if (transaction.eight_bit && !capabilities_.has(Capability::eight_bit_mime)) {
     all = Reason::needs_8bitmime;
+  } else if (transaction.needs_tls && !secured_) {
+    all = Reason::needs_tls;
   }
   if (all != Reason::none) {
     settle_all(open, made(all), output);

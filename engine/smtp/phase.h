@@ -24,8 +24,10 @@ enum class Phase : uint8_t {
   rset = 10,
   quit = 11,
   closing = 12,
+  starttls = 13,  // RFC 3207, up to its reply
+  tls = 14,       // handshake
 };
-inline constexpr size_t kPhases = 13;
+inline constexpr size_t kPhases = 15;
 
 struct PhaseRow {
   Phase phase;
@@ -39,7 +41,7 @@ struct PhaseRow {
 inline constexpr int64_t kSecondNs = 1'000'000'000;
 inline constexpr int64_t kMinuteNs = 60 * kSecondNs;
 
-// Times of RFC 5321 §4.5.3.2, which has none for connect, RSET and QUIT.
+// Times of RFC 5321 §4.5.3.2, which has none for connect, RSET, QUIT and TLS.
 inline constexpr std::array<PhaseRow, kPhases> kPhaseTable = {{
     {Phase::connect, "connect", 30 * kSecondNs, "while connecting", false},
     {Phase::greeting, "greeting", 5 * kMinuteNs, "while waiting for the greeting", false},
@@ -55,6 +57,8 @@ inline constexpr std::array<PhaseRow, kPhases> kPhaseTable = {{
     {Phase::rset, "RSET", 20 * kSecondNs, "in reply to RSET", false},
     {Phase::quit, "QUIT", 10 * kSecondNs, "in reply to QUIT", false},
     {Phase::closing, "closing", 10 * kSecondNs, "while closing", false},
+    {Phase::starttls, "STARTTLS", 2 * kMinuteNs, "in reply to STARTTLS", false},
+    {Phase::tls, "TLS", 30 * kSecondNs, "in the TLS handshake", false},
 }};
 
 constexpr const PhaseRow& row_of(Phase phase) {

@@ -45,7 +45,8 @@ bool Session::dial(const io::Endpoint& peer, const io::Endpoint& from,
   peer_ = peer;
   messages_ = 0;
   connect_us_ = 0;
-  closing_ = leaving_ = in_flight_ = last_block_ = only_commands_ = false;
+  tls_us_ = -1;
+  closing_ = leaving_ = in_flight_ = last_block_ = only_commands_ = only_tls_ = false;
   held_ = 0;
   dialled_mono_ns_ = world_.mono_ns;
   socket_ = world_.network.connect(peer, from, *this);
@@ -68,6 +69,10 @@ void Session::on_connected(int error) {
 
 void Session::on_received(std::string_view bytes) {
   if (closing_) return;
+  tls_ == nullptr ? hear(bytes) : receive_tls(bytes);
+}
+
+void Session::hear(std::string_view bytes) {
   if (io::is_planted(io::Planted::reply_shift) && dialogue_.phase() == Phase::end_of_data &&
       messages_ % 8 == 3) {
     act(feed(dialogue_, parser_, "250 2.0.0 nobody said this\r\n", world_.output));
@@ -160,11 +165,15 @@ void Session::act(const Step& step) {
     case Step::Act::send_content:
       start_send(std::move(bytes), outgoing_of(step.transaction), step.tail);
       break;
+    case Step::Act::start_tls:
+      start_tls();
+      break;
     case Step::Act::wait:
     case Step::Act::idle:
       if (!bytes.empty()) start_send(std::move(bytes), nullptr, {});
       break;
   }
+  if (closing_) return;
   world_.output.clear();
   rearm();
   free_outgoings();
@@ -199,6 +208,65 @@ Outgoing* Session::outgoing_of(const Transaction* transaction) {
 }
 
 // -------------------------------------------------------------------------------------------------
+// TLS
+
+void Session::start_tls() {
+  // Each host's sessions are its own: of hosts that share a name each has keys of its own.
+  std::string key = io::to_text(peer_);
+  key.append(" ").append(owner_->host_name(*this));
+  if (world_.tls == nullptr) world_.tls = std::make_unique<io::TlsContext>();
+  tls_ = std::make_unique<io::TlsChannel>(*world_.tls, owner_->host_name(*this), std::move(key));
+  tls_begun_mono_ns_ = world_.mono_ns;
+  send_tls_output();
+}
+
+// What belongs to the dialogue comes out; it hears of the handshake's end before that.
+void Session::receive_tls(std::string_view ciphertext) {
+  using State = io::TlsChannel::State;
+  const bool handshake = tls_->state() == State::handshake;
+  std::string plaintext = std::exchange(world_.plaintext, {});
+  const State state = tls_->receive(ciphertext, plaintext);
+  if (handshake && state != State::handshake && state != State::failed) {
+    tls_us_ = (world_.mono_ns - tls_begun_mono_ns_) / 1000;
+    act(dialogue_.tls_ready(world_.output));
+  }
+  if (!closing_ && !plaintext.empty()) hear(plaintext);
+  plaintext.clear();
+  world_.plaintext = std::move(plaintext);
+  if (closing_) return;
+  if (state == State::failed) return act(dialogue_.tls_failed(tls_->why(), world_.output));
+  if (state == State::ended) return on_ended(0);
+  send_tls_output();
+}
+
+// What the handshake has to say, when nothing else is under way: else it goes in front of the next.
+void Session::send_tls_output() {
+  if (in_flight_ || !tls_->has_output()) return;
+  in_flight_ = only_tls_ = true;
+  only_commands_ = last_block_ = false;
+  ciphertext_ = tls_->take_output();
+  command_piece_ = piece_of(ciphertext_);
+  world_.network.send(socket_, {&command_piece_, 1});
+}
+
+// False: the session is over.
+bool Session::hand_over(std::span<const iovec> pieces) {
+  if (tls_ == nullptr) {
+    world_.network.send(socket_, pieces);
+    return true;
+  }
+  ciphertext_.clear();
+  if (!tls_->send(pieces, ciphertext_)) {
+    in_flight_ = false;
+    act(dialogue_.tls_failed(tls_->why(), world_.output));
+    return false;
+  }
+  command_piece_ = piece_of(ciphertext_);
+  world_.network.send(socket_, {&command_piece_, 1});
+  return true;
+}
+
+// -------------------------------------------------------------------------------------------------
 // sending
 
 void Session::start_send(std::string&& commands, Outgoing* with_content, std::string_view tail) {
@@ -223,20 +291,23 @@ void Session::start_send(std::string&& commands, Outgoing* with_content, std::st
 // block goes as one send.
 void Session::send_block() {
   in_flight_ = true;
+  only_tls_ = false;
   if (sending_ == nullptr) {
     only_commands_ = true;
     last_block_ = false;
     command_piece_ = piece_of(commands_);
-    world_.network.send(socket_, {&command_piece_, 1});
+    const iovec piece = command_piece_;
+    if (!hand_over({tls_ == nullptr ? &command_piece_ : &piece, 1})) return;
   } else {
+    const size_t block = tls_ == nullptr ? kBlockBytes : kTlsBlockBytes;
     std::vector<iovec>& pieces = sending_->pieces;
     pieces.clear();
     if (content_at_ == 0 && !commands_.empty()) pieces.push_back(piece_of(commands_));
     size_t bytes = 0;
-    while (content_at_ < sending_->content.size() && bytes < kBlockBytes && pieces.size() < 512) {
+    while (content_at_ < sending_->content.size() && bytes < block && pieces.size() < 512) {
       iovec& piece = sending_->content[content_at_];
       iovec part = piece;
-      part.iov_len = std::min(part.iov_len, kBlockBytes - bytes);
+      part.iov_len = std::min(part.iov_len, block - bytes);
       pieces.push_back(part);
       bytes += part.iov_len;
       if (part.iov_len < piece.iov_len) {
@@ -250,7 +321,7 @@ void Session::send_block() {
     only_commands_ = false;
     last_block_ = content_at_ == sending_->content.size();
     if (last_block_ && !tail_.empty()) pieces.push_back(piece_of(tail_));
-    world_.network.send(socket_, pieces);
+    if (!hand_over(pieces)) return;
   }
   if (!queued_) {
     queued_ = true;
@@ -260,7 +331,7 @@ void Session::send_block() {
 
 void Session::submitted() {
   queued_ = false;
-  if (closing_ || !in_flight_) return;
+  if (closing_ || !in_flight_ || only_tls_) return;
   if (last_block_) {
     io::kill_point("content_left");
     dialogue_.content_sent();
@@ -276,6 +347,8 @@ void Session::on_sent(int error) {
   in_flight_ = false;
   if (closing_) return;
   if (error != 0) return act(dialogue_.lost(Reason::connection_lost, world_.output));
+  // Content that waits, and idle sessions, are many: what they do not need is given back.
+  if (tls_ != nullptr) ciphertext_ = {};
   if (sending_ != nullptr && !last_block_) {
     commands_.clear();
     return send_block();
@@ -287,9 +360,10 @@ void Session::on_sent(int error) {
     held_ = 0;
     std::string commands = std::exchange(held_commands_, {});
     start_send(std::move(commands), content, tail_);
-    rearm();
+    if (!closing_) rearm();
     return;
   }
+  if (tls_ != nullptr) send_tls_output();
   free_outgoings();
   announce_ready();
 }
@@ -344,6 +418,8 @@ void Session::on_closed() {
   socket_ = io::kNoSocket;
   commands_ = {};
   held_commands_ = {};
+  ciphertext_ = {};
+  tls_.reset();
   parser_ = ReplyParser();
   owner_->on_session_gone(*this);
 }

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -9,6 +11,7 @@
 
 #include "engine/io/ports.h"
 #include "engine/io/timer_wheel.h"
+#include "engine/io/tls.h"
 #include "engine/smtp/dialogue.h"
 
 namespace veredus::smtp {
@@ -48,6 +51,8 @@ class SessionOwner {
                                   std::string_view text) = 0;
   // TCP is there; nothing was said yet.
   virtual void on_session_connected(Session&) {}
+  // The name of the host, as its certificate and SNI have it. Asked for when TLS begins.
+  virtual std::string_view host_name(const Session&) { return {}; }
   // The session is done with this one.
   virtual void on_outgoing_free(Session& session, Outgoing& outgoing) = 0;
   // The session takes no more; then, when the kernel has let go of it, its memory may be reused.
@@ -63,7 +68,9 @@ struct SessionWorld {
   io::TimerWheel& timers;
   const int64_t& mono_ns;  // of the turn
   SessionLimits limits;
-  Output output;  // empty between calls
+  std::unique_ptr<io::TlsContext> tls;  // made when first used
+  Output output;                        // empty between calls
+  std::string plaintext;                // likewise
   std::vector<Session*>
       submitting;  // have handed something to the network that was not submitted yet
   // To be called right after what was queued has been submitted to the kernel: only then a reply
@@ -98,6 +105,8 @@ class Session final : public io::SocketEvents, private io::Timer {
   const Dialogue& dialogue() const { return dialogue_; }
   const io::Endpoint& peer() const { return peer_; }
   int64_t connect_us() const { return connect_us_; }
+  int64_t tls_us() const { return tls_us_; }  // of STARTTLS and the handshake; -1: none
+  const io::TlsChannel* tls() const { return tls_.get(); }  // null: in clear
   bool connecting() const { return connecting_ && !closing_; }
   int connect_error() const { return connect_error_; }  // errno; 0: none
   int64_t dialled_mono_ns() const { return dialled_mono_ns_; }
@@ -117,7 +126,8 @@ class Session final : public io::SocketEvents, private io::Timer {
   bool told_to_leave = false;
 
  private:
-  static constexpr size_t kBlockBytes = 256 * 1024;  // content handed to the kernel at a time
+  static constexpr size_t kBlockBytes = 256 * 1024;    // content handed to the kernel at a time
+  static constexpr size_t kTlsBlockBytes = 64 * 1024;  // … under TLS, where it is a copy
 
   void on_connected(int error) override;
   void on_received(std::string_view bytes) override;
@@ -127,6 +137,11 @@ class Session final : public io::SocketEvents, private io::Timer {
   void on_timer() override;
 
   void act(const Step& step);
+  void hear(std::string_view bytes);
+  void start_tls();
+  void receive_tls(std::string_view ciphertext);
+  void send_tls_output();
+  bool hand_over(std::span<const iovec> pieces);
   void start_send(std::string&& commands, Outgoing* with_content, std::string_view tail);
   void send_block();
   void submitted();
@@ -156,6 +171,8 @@ class Session final : public io::SocketEvents, private io::Timer {
   std::string commands_;         // of a send without a transaction (EHLO, RSET, QUIT)
   std::string held_commands_;    // to follow the send under way
   iovec command_piece_{};
+  std::unique_ptr<io::TlsChannel> tls_;
+  std::string ciphertext_;  // of the send under way
   std::string_view tail_;
   size_t content_at_ = 0;  // next piece of sending_->content
   io::Endpoint peer_;
@@ -164,6 +181,8 @@ class Session final : public io::SocketEvents, private io::Timer {
   int64_t dialled_mono_ns_ = 0;
   int64_t ready_since_mono_ns_ = 0;
   int64_t connect_us_ = 0;
+  int64_t tls_us_ = -1;
+  int64_t tls_begun_mono_ns_ = 0;
   int connect_error_ = 0;
   io::Socket socket_ = io::kNoSocket;
   uint32_t messages_ = 0;
@@ -172,6 +191,7 @@ class Session final : public io::SocketEvents, private io::Timer {
   bool in_flight_ = false;      // a send is with the network
   bool last_block_ = false;     // … and it holds the last byte of a content
   bool only_commands_ = false;  // … and it holds no content
+  bool only_tls_ = false;       // … and it holds nothing of the dialogue
   bool queued_ = false;         // stands in world_.submitting
   bool connecting_ = false;
   bool leaving_ = false;

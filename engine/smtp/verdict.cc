@@ -108,6 +108,8 @@ constexpr Row kRows[] = {
           Class::protocol_errors),
     local("in-doubt-unexpected-reply", kEnd, Reason::unexpected_reply, R::in_doubt, S::host,
           K::other, Class::protocol_errors),
+    local("in-doubt-tls-failed", kEnd, Reason::tls_failed, R::in_doubt, S::host, K::other,
+          Class::bad_connection),
     local("in-doubt-local-close", kEnd, Reason::local_close, R::in_doubt, S::recipient, K::other,
           Class::other),
     local("connect-refused", kEverywhere, Reason::connect_refused, R::later, S::host, K::soft,
@@ -141,6 +143,15 @@ constexpr Row kRows[] = {
           Class::content_related),
     local("needs-smtputf8", kEverywhere, Reason::needs_smtputf8, R::never, S::recipient, K::other,
           Class::other),
+    // Another host of the site, or this one at another time, may have it.
+    local("needs-tls", kEverywhere, Reason::needs_tls, R::later, S::host, K::other,
+          Class::policy_related),
+    local("tls-missing", kEverywhere, Reason::tls_missing, R::later, S::host, K::other,
+          Class::policy_related),
+    local("tls-injected", kEverywhere, Reason::tls_injected, R::later, S::host, K::other,
+          Class::protocol_errors),
+    local("tls-failed", kEverywhere, Reason::tls_failed, R::later, S::host, K::other,
+          Class::bad_connection),
 
     // The host closes (RFC 5321 §3.8).
     greylisted("closing-greylisted", kEverywhere, 421, 421, kGreylist, S::host),
@@ -155,6 +166,8 @@ constexpr Row kRows[] = {
     said("closing", kEverywhere, 421, 421, kAny, kAny, {}, R::later, S::host, K::soft,
          Class::bad_connection),
 
+    said("tls-refused", bit(Phase::starttls), 400, 599, kAny, kAny, {}, R::later, S::host, K::other,
+         Class::bad_connection),
     // Greeting, EHLO, HELO, RSET: says nothing of any recipient, so the next host is asked.
     greylisted("session-greylisted", kSession, 400, 499, kGreylist, S::host),
     said("session-spam-block", kSession, 400, 599, kAny, kAny, kSpam, R::later, S::source, K::block,
@@ -442,6 +455,14 @@ std::string_view words(Reason reason) {
       return "the address is not ASCII and the host does not offer SMTPUTF8";
     case Reason::too_slow:
       return "the time for all of it was over";
+    case Reason::tls_missing:
+      return "TLS is required and the host does not offer it";
+    case Reason::tls_injected:
+      return "bytes in clear";
+    case Reason::tls_failed:
+      return "TLS failed";
+    case Reason::needs_tls:
+      return "the message must go under TLS, and the host does not offer it";
   }
   return "";
 }

@@ -27,6 +27,10 @@ enum class Reason : uint8_t {
   needs_8bitmime,    // 8-bit content, host without 8BITMIME (5.6.3)
   needs_smtputf8,    // non-ASCII address, host without SMTPUTF8 (5.6.7)
   too_slow,          // each reply came in time, all of it did not (SessionLimits)
+  tls_missing,       // TLS is required at this receiver, and the host does not offer it
+  tls_injected,      // bytes in clear behind the reply to STARTTLS
+  tls_failed,        // no handshake, or what came under TLS could not be decrypted
+  needs_tls,         // the message must go under TLS, and the session is in clear
 };
 std::string_view words(Reason reason);
 

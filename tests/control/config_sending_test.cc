@@ -89,6 +89,8 @@ transaction_limit = "24s"
 content_bytes_per_second = 25
 use_chunking = false
 use_pipelining = false
+tls = "required"
+tls_limit = "33s"
 early_mail = true
 in_doubt = "hold"
 in_doubt_delay = "26s"
@@ -147,6 +149,8 @@ site_cap = "32s"
   EXPECT_EQ(p.session_limits.content_bytes_per_s, 25u);
   EXPECT_FALSE(p.dialogue.use_chunking);
   EXPECT_FALSE(p.dialogue.use_pipelining);
+  EXPECT_EQ(p.dialogue.tls, smtp::TlsUse::required);
+  EXPECT_EQ(limit(smtp::Phase::tls), 33);
   EXPECT_TRUE(p.dialogue.allow_early_mail);
   EXPECT_EQ(p.in_doubt, InDoubtPolicy::hold);
   EXPECT_EQ(p.in_doubt_delay_ns, 26 * kSecond);

@@ -35,6 +35,7 @@ void expect_same(const Outcome& got, const Outcome& want) {
   EXPECT_EQ(got.mx_address, want.mx_address);
   EXPECT_EQ(got.site, want.site);
   EXPECT_EQ(got.source, want.source);
+  EXPECT_EQ(got.tls, want.tls);
 }
 
 class Source {
@@ -70,6 +71,7 @@ class Source {
     made.mx_address = name();
     made.site = name();
     made.source = name();
+    if (random_() % 2) made.tls = name();
     return made;
   }
   uint64_t number() { return random_() % 3 ? random_() >> random_() % 64 : 0; }
@@ -138,6 +140,39 @@ TEST(Outcome, ADeliveredOneCostsAbout48Bytes) {
   writer.take(payload);
   EXPECT_LE(payload.size() / 1000.0, 60.0);
   RecordProperty("bytes_each", static_cast<int>(payload.size() / 1000));
+}
+
+// What an older program wrote.
+TEST(Outcome, VersionOneIsRead) {
+  OutcomeWriter writer;
+  std::string payload;
+  for (uint32_t index = 0; index < 10; ++index) writer.add(delivered(index));
+  writer.take(payload);
+  ASSERT_EQ(payload[0], 2);
+  payload[0] = 1;
+  EXPECT_EQ(outcomes_in(payload), 10u);
+  OutcomeReader reader(payload);
+  Outcome got;
+  for (uint32_t index = 0; index < 10; ++index) {
+    ASSERT_TRUE(reader.next(got)) << reader.status();
+    expect_same(got, delivered(index));
+  }
+  EXPECT_FALSE(reader.next(got));
+  EXPECT_TRUE(reader.status().ok());
+  // It cannot have had what came later.
+  Outcome later = delivered(0);
+  later.tls = "TLSv1.3 TLS_AES_128_GCM_SHA256";
+  writer.add(later);
+  writer.take(payload);
+  payload[0] = 1;
+  OutcomeReader confused(payload);
+  EXPECT_FALSE(confused.next(got));
+  EXPECT_FALSE(confused.status().ok());
+  for (const char version : {'\0', '\3'}) {
+    payload[0] = version;
+    EXPECT_EQ(outcomes_in(payload), 0u);
+    EXPECT_FALSE(OutcomeReader(payload).status().ok());
+  }
 }
 
 TEST(Outcome, LongTextIsCappedBetweenCharacters) {

@@ -21,6 +21,8 @@
 //   - in doubt exactly when the content was out and no reply to it was understood;
 //   - never only by a 5xx to a command of its own, or by its own address;
 //   - a next MAIL never goes out before the reply to the end of data, unless the settings allow it;
+//   - nothing that was said in clear counts under TLS, and nothing goes in clear where TLS is
+//   required, or for whom it is;
 //   - what goes on the wire is a command line, and nothing else.
 
 namespace veredus::smtp_test {
@@ -34,6 +36,7 @@ class DialogueModel {
     settings_.use_chunking = (flags & 2) == 0;
     settings_.allow_early_mail = (flags & 4) != 0;
     prompt_ = (flags & 8) != 0;
+    settings_.tls = static_cast<smtp::TlsUse>((flags >> 4 & 3) % 3);
   }
 
   // What went wrong; empty: nothing.
@@ -53,7 +56,7 @@ class DialogueModel {
   size_t delivered() const { return delivered_; }
 
  private:
-  enum class Kind : uint8_t { greeting, hello, mail, rcpt, data, end, rset, quit };
+  enum class Kind : uint8_t { greeting, hello, starttls, mail, rcpt, data, end, rset, quit };
   struct Offered {
     std::vector<std::string> addresses;
     std::vector<std::string_view> views;
@@ -111,10 +114,10 @@ class DialogueModel {
     std::string code = kCodes[next() % 16];
     if (tame && !owed_.empty()) {
       const Kind kind = owed_.front().kind;
-      code = kind == Kind::greeting ? "220"
-             : kind == Kind::data   ? "354"
-             : kind == Kind::quit   ? "221"
-                                    : "250";
+      code = kind == Kind::greeting || kind == Kind::starttls ? "220"
+             : kind == Kind::data                             ? "354"
+             : kind == Kind::quit                             ? "221"
+                                                              : "250";
     }
     const uint8_t form = next();
     static constexpr const char* kStatus[] = {"",      ".1.0 ", ".1.5 ", ".0.0 ",
@@ -123,9 +126,9 @@ class DialogueModel {
     if (!status.empty()) status = code.substr(0, 1) + status;
     std::string bytes;
     if (!owed_.empty() && owed_.front().kind == Kind::hello) {
-      static constexpr const char* kOffers[] = {"PIPELINING", "CHUNKING", "SIZE 5000", "8BITMIME",
-                                                "SMTPUTF8"};
-      for (unsigned i = 0; i < 5; ++i) {
+      static constexpr const char* kOffers[] = {"PIPELINING", "CHUNKING", "SIZE 5000",
+                                                "8BITMIME",   "SMTPUTF8", "STARTTLS"};
+      for (unsigned i = 0; i < 6; ++i) {
         if ((form >> i & 1) == 0)
           bytes += code + "-" + (i == 0 ? "mx\r\n" + code + "-" : "") + kOffers[i] + "\r\n";
       }
@@ -133,7 +136,9 @@ class DialogueModel {
       bytes += code + "-" + status + "first\r\n";
     }
     bytes += code + " " + status + "text\r\n";
-    const size_t split = (form & 16) == 0 ? bytes.size() : next() % bytes.size();
+    const bool injects = !owed_.empty() && owed_.front().kind == Kind::starttls && (form & 64) != 0;
+    if (injects) bytes += "250 injected\r\n";
+    const size_t split = (form & 16) == 0 || injects ? bytes.size() : next() % bytes.size();
     const bool stray = owed_.empty();
     if (split != bytes.size() && split != 0) {
       act(feed(dialogue_, parser_, bytes.substr(0, split), output_));
@@ -150,6 +155,7 @@ class DialogueModel {
     answering_ = false;
     if (stray && !dialogue_.closed()) fail("a stray reply was let pass");
     if (code_ == 421 && !dialogue_.closed()) fail("421 and open");
+    if (injects && !dialogue_.closed()) fail("bytes behind the reply to STARTTLS were let pass");
   }
 
   bool good() const { return code_ / 100 == 2 && code_ != 220 && code_ != 221; }
@@ -197,6 +203,7 @@ class DialogueModel {
     offered->transaction.reverse_path = (what & 32) == 0 ? "s@example.net" : "";
     offered->transaction.size = (what & 64) == 0 ? 100 : 10000;
     offered->transaction.eight_bit = (what & 128) != 0;
+    offered->transaction.needs_tls = (what & 16) != 0;
     offered_.push_back(std::move(offered));
     writing_ = offered_.back().get();
     act(dialogue_.offer(writing_->transaction, output_));
@@ -227,10 +234,24 @@ class DialogueModel {
       } else {
         want_content(step);
       }
+    } else if (step.act == smtp::Step::Act::start_tls) {
+      if (code_ != 220 || answered_.kind != Kind::starttls) fail("TLS without a 220");
+      if (!output_.bytes.empty()) fail("bytes in clear at the handshake");
+      output_.clear();
+      return handshake();
     } else if ((step.act == smtp::Step::Act::idle) != dialogue_.idle()) {
       fail("idle and not");
     }
     output_.clear();
+  }
+
+  void handshake() {
+    if (next() % 4 == 0) return act(dialogue_.tls_failed("no shared cipher", output_));
+    if (dialogue_.capabilities() == smtp::Capabilities{} && !secured_) fail("STARTTLS unasked for");
+    secured_ = true;
+    const smtp::Step step = dialogue_.tls_ready(output_);
+    if (dialogue_.capabilities() != smtp::Capabilities{}) fail("what was said in clear counts");
+    act(step);
   }
 
   void want_content(const smtp::Step& step) {
@@ -258,7 +279,12 @@ class DialogueModel {
   void read_command(const std::string& line) {
     if (line.starts_with("EHLO ") || line.starts_with("HELO ")) {
       pending_.push_back({Kind::hello, nullptr, 0});
+    } else if (line == "STARTTLS") {
+      if (secured_ || settings_.tls == smtp::TlsUse::none) fail("STARTTLS, and not wanted");
+      pending_.push_back({Kind::starttls, nullptr, 0});
     } else if (line.starts_with("MAIL FROM:<")) {
+      if (!secured_ && (settings_.tls == smtp::TlsUse::required || writing_->transaction.needs_tls))
+        fail("MAIL in clear");
       const bool early =
           settings_.allow_early_mail && owed_.size() == 1 && owed_[0].kind == Kind::end;
       if ((!owed_.empty() || !pending_.empty()) && !early) fail("MAIL while a reply is owed");
@@ -343,6 +369,7 @@ class DialogueModel {
   Command answered_{Kind::greeting, nullptr, 0};
   uint16_t code_ = 0;
   bool ended_ = false;
+  bool secured_ = false;
   size_t delivered_ = 0;
   std::string error_;
 };

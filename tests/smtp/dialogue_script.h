@@ -4,24 +4,27 @@
 #include <string>
 #include <vector>
 
+#include "engine/smtp/dialogue.h"
+
 // The dialogue tables: tests/smtp/dialogues/*.txt. One line, one event, played in order:
 //
 //   # words          a comment
-//   set WORD...      no-pipelining, no-chunking, early (before all else)
+//   set WORD...      no-pipelining, no-chunking, early, tls, tls-required (before all
+//                    else)
 //   S: text          the server sends this line, CRLF is added. \r \n \0 \t \\ \xHH are bytes,
 //                    {text*N} is text N times. Neighbouring S lines come in one chunk.
 //   S&: text         likewise; in the same chunk as the line before also when the table is played
 //                    byte by byte: nothing is sent in between
 //   S+: text         like S:, without CRLF
 //   C: text          the dialogue has written this line (all of them, in order, before the next S)
-//   offer NAME ...   from=, to= (repeated; (empty) for none), size=, 8bit; bytes escaped as above
-//   content NAME dot|exact
+//   offer NAME ...   from=, to= (repeated; (empty) for none), size=, 8bit, tls; bytes escaped as
+//   above content NAME dot|exact
 //                    the dialogue wants the content of NAME sent now, with a final dot or without;
 //                    it is handed over whole
 //   partly NAME dot|exact
 //                    likewise, but only some of it is handed over
-//   lost | timeout | shutdown | quit
-//   step WORD        what the last call said: wait, send_content, idle or closing
+//   lost | timeout | shutdown | quit | handshake | handshake-fails
+//   step WORD        what the last call said: wait, send_content, idle, start_tls or closing
 //   -> NAME I RESULT key=value...
 //                    the next outcome, of recipient I of NAME; `-> session key=value...` that of
 //                    the session. Keys: stage code status rule class kind scope text (a part of
@@ -56,6 +59,7 @@ struct Script {
   bool pipelining = true;
   bool chunking = true;
   bool early = false;
+  smtp::TlsUse tls = smtp::TlsUse::none;
   std::vector<Line> lines;
   size_t server_bytes = 0;
 };

@@ -83,6 +83,10 @@ void apply_setting(Script& script, const std::string& word) {
     script.chunking = false;
   } else if (word == "early") {
     script.early = true;
+  } else if (word == "tls") {
+    script.tls = smtp::TlsUse::opportunistic;
+  } else if (word == "tls-required") {
+    script.tls = smtp::TlsUse::required;
   } else {
     ADD_FAILURE() << script.name << ": unknown setting " << word;
   }
@@ -159,6 +163,7 @@ class Player {
     settings_.use_pipelining = script.pipelining;
     settings_.use_chunking = script.chunking;
     settings_.allow_early_mail = script.early;
+    settings_.tls = script.tls;
   }
 
   void run() {
@@ -225,6 +230,8 @@ class Player {
         return "send_content";
       case Step::Act::idle:
         return "idle";
+      case Step::Act::start_tls:
+        return "start_tls";
       case Step::Act::closing:
         return "closing";
     }
@@ -322,6 +329,8 @@ class Player {
         offered->transaction.size = std::stoull(word.substr(5));
       } else if (word == "8bit") {
         offered->transaction.eight_bit = true;
+      } else if (word == "tls") {
+        offered->transaction.needs_tls = true;
       } else {
         ADD_FAILURE() << where() << "unknown word " << word;
       }
@@ -362,6 +371,12 @@ class Player {
     } else if (word == "quit") {
       ASSERT_TRUE(dialogue_.idle()) << where();
       step_ = dialogue_.quit(output_);
+    } else if (word == "handshake") {
+      ASSERT_EQ(step_name(), "start_tls") << where();
+      step_ = dialogue_.tls_ready(output_);
+    } else if (word == "handshake-fails") {
+      ASSERT_EQ(dialogue_.phase(), smtp::Phase::tls) << where();
+      step_ = dialogue_.tls_failed("no shared cipher", output_);
     } else {
       ADD_FAILURE() << where() << "unknown event " << word;
     }

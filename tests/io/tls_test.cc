@@ -1,0 +1,214 @@
+// TLS over memory, against OpenSSL's own server.
+
+#include "engine/io/tls.h"
+
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/io/tls_server.h"
+
+namespace veredus::io {
+namespace {
+
+using State = TlsChannel::State;
+using test::TlsServer;
+using test::TlsServerContext;
+using testing::HasSubstr;
+
+// The two ends, joined.
+struct Pair {
+  Pair(TlsContext& context, TlsServerContext& server_context, const std::string& name = "mx.test",
+       const std::string& key = "a")
+      : client(context, name, key), server(server_context) {}
+  // Till nobody has anything to say. `cut`: the client gets so many bytes at a time.
+  void run(size_t cut = 100'000) {
+    for (bool more = true; more;) {
+      const std::string up = client.take_output();
+      server.receive(up);
+      const std::string down = server.take();
+      for (size_t at = 0; at < down.size(); at += cut) {
+        client.receive(std::string_view(down).substr(at, cut), plaintext);
+        server.receive(client.take_output());
+      }
+      more = !up.empty() || !down.empty();
+    }
+  }
+  void send(std::string_view text) {
+    const iovec piece{const_cast<char*>(text.data()), text.size()};
+    std::string bytes;
+    ASSERT_TRUE(client.send({&piece, 1}, bytes));
+    server.receive(bytes);
+  }
+  TlsChannel client;
+  TlsServer server;
+  std::string plaintext;
+};
+
+class TlsVersions : public testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Of, TlsVersions, testing::Values(TLS1_2_VERSION, TLS1_3_VERSION),
+                         [](const auto& version) {
+                           return version.param == TLS1_2_VERSION ? "Tls12" : "Tls13";
+                         });
+
+TEST_P(TlsVersions, BothWaysHoweverItIsCut) {
+  TlsContext context;
+  TlsServerContext server_context(GetParam());
+  for (const size_t cut : {size_t{1}, size_t{7}, size_t{100'000}}) {
+    Pair pair(context, server_context, "mx.test", "cut" + std::to_string(cut));
+    pair.run(cut);
+    ASSERT_EQ(pair.client.state(), State::open) << pair.client.why();
+    EXPECT_EQ(pair.server.server_name(), "mx.test");
+    EXPECT_FALSE(pair.client.resumed());
+    EXPECT_EQ(pair.client.protocol(), GetParam() == TLS1_2_VERSION ? "TLSv1.2" : "TLSv1.3");
+    EXPECT_FALSE(pair.client.cipher().empty());
+    pair.server.say("250 hello\r\n");
+    pair.run(cut);
+    EXPECT_EQ(pair.plaintext, "250 hello\r\n");
+    pair.send("EHLO client\r\n");
+    EXPECT_EQ(pair.server.heard(), "EHLO client\r\n");
+  }
+}
+
+TEST_P(TlsVersions, PiecesBecomeWholeRecords) {
+  TlsContext context;
+  TlsServerContext server_context(GetParam());
+  Pair pair(context, server_context);
+  pair.run();
+  std::string expected;
+  std::vector<std::string> texts;
+  for (size_t i = 0; i < 300; ++i) texts.push_back(std::string(i * i % 997, char('a' + i % 26)));
+  texts.push_back(std::string(50'000, 'x'));  // more than a record
+  std::vector<iovec> pieces;
+  for (std::string& text : texts) {
+    pieces.push_back({text.data(), text.size()});
+    expected += text;
+  }
+  std::string bytes;
+  ASSERT_TRUE(pair.client.send(pieces, bytes));
+  const size_t records = (expected.size() + 16383) / 16384 + 2;
+  EXPECT_LE(bytes.size(), expected.size() + records * 40);
+  pair.server.receive(bytes);
+  EXPECT_EQ(pair.server.heard(), expected);
+}
+
+TEST_P(TlsVersions, ASessionIsResumedWithTheSameHostOnly) {
+  TlsContext context;
+  TlsServerContext server_context(GetParam());
+  for (const auto& [key, resumed] :
+       {std::pair("a", false), std::pair("a", true), std::pair("b", false), std::pair("a", true)}) {
+    Pair pair(context, server_context, "mx.test", key);
+    pair.run();
+    pair.server.say("250 hello\r\n");
+    pair.run();
+    ASSERT_EQ(pair.client.state(), State::open) << pair.client.why();
+    EXPECT_EQ(pair.client.resumed(), resumed) << key;
+  }
+  EXPECT_EQ(context.sessions(), 2u);
+  // A server that does not know it any more makes a new one.
+  TlsServerContext restarted(GetParam());
+  Pair pair(context, restarted);
+  pair.run();
+  EXPECT_EQ(pair.client.state(), State::open) << pair.client.why();
+  EXPECT_FALSE(pair.client.resumed());
+}
+
+TEST_P(TlsVersions, AnEndThatIsSaidIsOne) {
+  TlsContext context;
+  TlsServerContext server_context(GetParam());
+  Pair pair(context, server_context);
+  pair.run();
+  pair.server.say("221 bye\r\n");
+  pair.server.say_goodbye();
+  pair.run();
+  EXPECT_EQ(pair.client.state(), State::ended);
+  EXPECT_EQ(pair.plaintext, "221 bye\r\n");
+}
+
+TEST_P(TlsVersions, TooManyCertificates) {
+  for (const int chain : {TlsContext::kCertificatesMax - 1, TlsContext::kCertificatesMax}) {
+    TlsContext context;
+    TlsServerContext server_context(GetParam(), chain);
+    Pair pair(context, server_context);
+    pair.run();
+    const bool fits = chain < TlsContext::kCertificatesMax;
+    EXPECT_EQ(pair.client.state(), fits ? State::open : State::failed) << chain;
+    if (!fits) {
+      EXPECT_THAT(pair.client.why(), HasSubstr("certificates"));
+    }
+  }
+}
+
+TEST_P(TlsVersions, TooManyBytesOfCertificates) {
+  TlsContext context;
+  TlsServerContext server_context(GetParam(), 400);
+  Pair pair(context, server_context);
+  pair.run();
+  EXPECT_EQ(pair.client.state(), State::failed);
+  EXPECT_THAT(pair.client.why(), HasSubstr("excessive"));
+}
+
+TEST_P(TlsVersions, WhatIsNotTlsFails) {
+  for (const std::string& bytes :
+       {std::string("554 5.7.1 go away\r\n"), std::string(5, '\0'), std::string(300, '\xff')}) {
+    TlsContext context;
+    TlsChannel client(context, "mx.test", "a");
+    EXPECT_TRUE(client.has_output());
+    std::string plaintext;
+    EXPECT_EQ(client.receive(bytes, plaintext), State::failed);
+    EXPECT_FALSE(client.why().empty());
+    EXPECT_EQ(plaintext, "");
+  }
+}
+
+// In the middle of it, or a record that was changed on its way.
+TEST_P(TlsVersions, WhatCannotBeDecryptedFails) {
+  TlsContext context;
+  TlsServerContext server_context(GetParam());
+  Pair pair(context, server_context);
+  pair.run();
+  pair.server.say("250 hello\r\n");
+  std::string record = pair.server.take();
+  record.back() = static_cast<char>(record.back() ^ 1);
+  EXPECT_EQ(pair.client.receive(record, pair.plaintext), State::failed);
+  EXPECT_EQ(pair.plaintext, "");
+  std::string bytes;
+  EXPECT_EQ(pair.client.state(), State::failed);
+}
+
+TEST(TlsTest, RenegotiationIsRefused) {
+  TlsContext context;
+  TlsServerContext server_context(TLS1_2_VERSION);
+  Pair pair(context, server_context);
+  pair.run();
+  pair.server.ask_to_renegotiate();
+  pair.run();
+  // Told so, the server may go on as before; it never gets a second ClientHello.
+  EXPECT_NE(pair.client.state(), State::handshake);
+  EXPECT_EQ(pair.plaintext, "");
+}
+
+TEST(TlsTest, OldVersionsAreRefused) {
+  TlsContext context;
+  TlsServerContext server_context(TLS1_1_VERSION);
+  SSL_CTX_set_security_level(server_context.get(), 0);
+  Pair pair(context, server_context);
+  pair.run();
+  EXPECT_EQ(pair.client.state(), State::failed);
+}
+
+TEST(TlsTest, SessionsAreBounded) {
+  TlsContext context;
+  TlsServerContext server_context;
+  for (size_t i = 0; i < TlsContext::kSessionsMax + 5; ++i) {
+    Pair pair(context, server_context, "mx.test", std::to_string(i));
+    pair.run();
+    ASSERT_EQ(pair.client.state(), State::open);
+  }
+  EXPECT_EQ(context.sessions(), TlsContext::kSessionsMax);
+}
+
+}  // namespace
+}  // namespace veredus::io
