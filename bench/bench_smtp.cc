@@ -2,6 +2,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <new>
+#include <random>
 #include <string>
 #include <string_view>
 
@@ -10,6 +11,7 @@
 #include "engine/smtp/capabilities.h"
 #include "engine/smtp/dialogue.h"
 #include "engine/smtp/reply.h"
+#include "engine/smtp/reply_rules.h"
 #include "engine/smtp/verdict.h"
 
 // The protocol alone, without socket: what a reply, a verdict and a whole transaction cost. The
@@ -89,6 +91,61 @@ void BM_VerdictUnknownUser(benchmark::State& state) {
   }
 }
 BENCHMARK(BM_VerdictUnknownUser);
+
+// By the rules that are shipped, once their automaton knows the text.
+void judge_text(benchmark::State& state, Phase stage, uint16_t code, EnhancedStatus enhanced,
+                std::string_view text) {
+  Said said{stage, Reason::none, code, enhanced, false, text};
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(said);
+    benchmark::DoNotOptimize(judge(said));
+  }
+  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(text.size()));
+}
+
+void BM_VerdictNoSuchAccount(benchmark::State& state) {
+  judge_text(
+      state, Phase::rcpt, 550, {5, 1, 1},
+      "The email account that you tried to reach does not exist. Please try\ndouble-checking "
+      "the recipient's email address for typos or\nunnecessary spaces. Learn more at\n"
+      "https://support.example/mail/?p=NoSuchUser 4fb4d7f45d1cf-5c0r1234567a12.1 - gsmtp");
+}
+BENCHMARK(BM_VerdictNoSuchAccount);
+
+void BM_VerdictDeferred(benchmark::State& state) {
+  judge_text(
+      state, Phase::mail, 421, {4, 7, 0},
+      "[TSS04] Messages from 192.0.2.1 temporarily deferred due to unexpected volume or user "
+      "complaints - 4.16.55.1; see https://postmaster.example/error-codes");
+}
+BENCHMARK(BM_VerdictDeferred);
+
+// As much as is looked at, and no rule before the last row.
+void BM_VerdictLongText(benchmark::State& state) {
+  std::string text;
+  while (text.size() < kReplyLookedAt)
+    text += "Nothing here that anybody would know, line upon line.\n";
+  judge_text(state, Phase::end_of_data, 554, {}, text);
+}
+BENCHMARK(BM_VerdictLongText);
+
+// Texts that were never seen before: 1 KiB of printable bytes, as a hostile host may send them.
+void BM_VerdictStrangeText(benchmark::State& state) {
+  std::mt19937 random(1);
+  std::string text(kReplyLookedAt, ' ');
+  for (auto _ : state) {
+    state.PauseTiming();
+    for (char& c : text) c = static_cast<char>(' ' + random() % 95);
+    state.ResumeTiming();
+    benchmark::DoNotOptimize(judge({Phase::rcpt, Reason::none, 550, {}, false, text}));
+  }
+}
+BENCHMARK(BM_VerdictStrangeText);
+
+void BM_VerdictRulesMade(benchmark::State& state) {
+  for (auto _ : state) benchmark::DoNotOptimize(ReplyRules::make("", ""));
+}
+BENCHMARK(BM_VerdictRulesMade);
 
 // Offer, commands, replies, outcomes: all that the dialogue does for one message on a reused
 // connection.

@@ -33,7 +33,9 @@ Lanes::Lanes(ShardContext& shard, queue::Disk& disk, dns::Router& router, io::Ne
       returned_(shard.exchange.homes()),
       returned_number_(shard.exchange.homes()),
       disk_(disk),
-      renderer_(shard.settings.render) {}
+      renderer_(shard.settings.render) {
+  world_.output.rules = shard.policy->reply_rules.get();
+}
 
 Lanes::~Lanes() {
   if (!marks_memory_.empty()) disk_.unmap(marks_memory_);

@@ -178,6 +178,7 @@ void Lanes::move_elsewhere(Lane& lane) {
 // Lanes with sessions must be counted by the new rules, and those that wait may not have to any
 // more; others take them up when something happens to them.
 void Lanes::policy_changed() {
+  world_.output.rules = shard_.policy->reply_rules.get();
   weights_.clear();
   taking_up_ = 0;
 }

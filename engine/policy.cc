@@ -249,6 +249,7 @@ std::shared_ptr<const Policy> make_policy(const EngineSettings& settings, const 
   policy->in_doubt = settings.in_doubt;
   policy->in_doubt_rules = settings.in_doubt_rules;
   policy->early_mail_hosts = settings.early_mail_hosts;
+  policy->reply_rules = settings.reply_rules;
   return policy;
 }
 

@@ -177,9 +177,10 @@ struct Policy {
   std::string redirect_host;  // staging: all mail goes there; empty: it goes where it should
   io::Endpoint redirect;
   Origin redirect_origin;
-  InDoubtPolicy in_doubt = InDoubtPolicy::retry;  // where neither a rule nor a provider says
-  std::vector<InDoubtRule> in_doubt_rules;        // the first that fits
-  std::vector<std::string> early_mail_hosts;      // as EngineSettings has them
+  InDoubtPolicy in_doubt = InDoubtPolicy::retry;        // where neither a rule nor a provider says
+  std::vector<InDoubtRule> in_doubt_rules;              // the first that fits
+  std::vector<std::string> early_mail_hosts;            // as EngineSettings has them
+  std::shared_ptr<const smtp::ReplyRules> reply_rules;  // null: those shipped
 
   // The id of the first provider that fits; 0: none does, the fallback holds. `mx`: the best of the
   // domain's hosts; `site_key`: as dns::site_key() has it.

@@ -47,6 +47,8 @@ struct EngineSettings {
       early_mail_hosts;  // MX hosts known to take a next MAIL before the end-of-data reply; a name,
                          // or with a dot in front all below it
   smtp::DialogueSettings dialogue;
+  std::shared_ptr<const smtp::ReplyRules>
+      reply_rules;  // by which replies are judged; null: shipped
   AddressFamily family = AddressFamily::prefer_ipv6;
   unsigned idle_max = 0;          // connections of a lane that may idle; 0: any number
   int64_t connection_age_ns = 0;  // 0: no bound

@@ -79,6 +79,9 @@ struct Config {
   std::string redirect_host;  // staging: all mail goes to this one, a numeric address; empty: no
   io::Endpoint redirect;      // the same, with its port
 
+  // [verdict]: a file of rules for replies, looked at before those shipped; empty: none
+  std::string verdict_rules;
+
   // [[sources]], with names of their own; ids are not set
   std::vector<SourceSettings> sources = {SourceSettings{}};
   // [pools.NAME]

@@ -23,6 +23,7 @@ class Checker {
     node();
     feed();
     networks();
+    verdict();
     tenants();
     in_doubt();
     relations();
@@ -78,6 +79,13 @@ class Checker {
       fault("http.listen", quoted(listen) +
                                " is no loopback address: use 127.0.0.1 or [::1], and a proxy for "
                                "callers from elsewhere");
+    }
+  }
+
+  void verdict() {
+    const std::string& rules = config_.verdict_rules;
+    if (!rules.empty() && rules.front() != '/') {
+      fault("verdict.rules", quoted(rules) + " is no absolute path: begin it with /");
     }
   }
 

@@ -133,6 +133,11 @@ void add_in_doubt(SettingList<Config>& out) {
       });
 }
 
+void add_verdict(SettingList<Config>& out) {
+  out.push_back({"verdict", "rules", Text{in<&Config::verdict_rules>, "an absolute path, or empty"},
+                 "file of rules for replies, looked at before those shipped", Applies::at_reload});
+}
+
 void add_addresses(SettingList<Config>& out) {
   out.insert(out.end(),
              {
@@ -214,6 +219,7 @@ SettingList<Config> make_settings() {
   add_addresses(out);
   add_retry<Config, &Config::fallback>(out);
   add_in_doubt(out);
+  add_verdict(out);
   add_intake(out);
   add_spool(out);
   return out;

@@ -4,7 +4,7 @@
 
 #include "toml++/toml.h"
 
-// The one file that knows toml++, which is heavy to compile.
+// The one file here that knows toml++, which is heavy to compile.
 
 namespace veredus::control {
 namespace {

@@ -5,6 +5,7 @@
 #include "engine/control/config_table.h"
 #include "engine/control/log.h"
 #include "engine/control/settings.h"
+#include "engine/smtp/reply_rules.h"
 
 namespace veredus::control {
 namespace {
@@ -112,6 +113,14 @@ class Comparison {
   Names changed_;
 };
 
+// The file may say something else under the same name.
+void note_reply_rules(const smtp::ReplyRules* before, const smtp::ReplyRules* after,
+                      Names& changed) {
+  const std::string name = "verdict.rules";
+  if (before == nullptr || after == nullptr || before->own_text() == after->own_text()) return;
+  if (std::find(changed.begin(), changed.end(), name) == changed.end()) changed.push_back(name);
+}
+
 std::string list_of(const Names& names) {
   std::string out;
   for (size_t i = 0; i < names.size() && i < kNamesInLog; ++i) {
@@ -170,6 +179,7 @@ absl::StatusOr<ReloadPlan> Reload::put_in_force() {
   const absl::StatusOr<EngineSettings> settings = engine_settings(plan->config);
   if (!settings.ok()) return settings.status();
   if (absl::Status fit = sources_have_places(*settings, &view_.policy()); !fit.ok()) return fit;
+  note_reply_rules(view_.policy().reply_rules.get(), settings->reply_rules.get(), plan->applied);
   view_.apply(*settings);
   intake_.apply(intake_settings(plan->config));
   running_ = plan->config;

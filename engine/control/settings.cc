@@ -7,6 +7,8 @@
 #include <netinet/in.h>
 #include <sched.h>
 
+#include "engine/smtp/reply_rules.h"
+
 namespace veredus::control {
 namespace {
 
@@ -66,6 +68,21 @@ std::vector<std::string> pool_names(const Config& config) {
   return names;
 }
 
+// A fault in the file is told with its place there; that there is none, with that of the setting.
+absl::Status take_reply_rules(const Config& config, EngineSettings& settings) {
+  if (config.verdict_rules.empty()) return absl::OkStatus();
+  auto rules = smtp::ReplyRules::load(config.verdict_rules);
+  if (rules.ok()) settings.reply_rules = *std::move(rules);
+  if (!absl::IsNotFound(rules.status())) return rules.status();
+  const auto found = config.places.find("verdict.rules");
+  const std::string place =
+      found == config.places.end()
+          ? ""
+          : found->second.file + ":" + std::to_string(found->second.line) + ": ";
+  return absl::InvalidArgumentError(place +
+                                    "verdict.rules: " + std::string(rules.status().message()));
+}
+
 }  // namespace
 
 absl::StatusOr<EngineSettings> engine_settings(const Config& config) {
@@ -81,6 +98,8 @@ absl::StatusOr<EngineSettings> engine_settings(const Config& config) {
                                         std::string(status.message()));
     }
   }
+
+  if (absl::Status status = take_reply_rules(config, settings); !status.ok()) return status;
 
   absl::StatusOr<dns::AddressPolicy> policy = address_policy(config);
   if (!policy.ok()) return policy.status();

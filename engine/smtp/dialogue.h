@@ -119,6 +119,8 @@ class Output {
  public:
   std::string bytes;  // commands, whole lines
   std::vector<Outcome> outcomes;
+  // By which replies are judged; null: those shipped. The caller's, for as long as it stands here.
+  const ReplyRules* rules = nullptr;
 
   // The reply, or the local reason in words. Raw bytes of the far side. Until clear().
   std::string_view text(const Outcome& outcome) const {

@@ -75,7 +75,7 @@ Outcome Output::make(const Said& said, std::string_view detail) {
   made.reason = said.reason;
   made.code = said.code;
   made.enhanced = said.enhanced;
-  made.verdict = judge(said);
+  made.verdict = rules != nullptr ? judge(said, *rules) : judge(said);
   const size_t begin = texts_.size();
   if (said.reason == Reason::none) {
     texts_.append(said.text);

@@ -1,10 +1,9 @@
 #include "engine/smtp/verdict.h"
 
-#include <algorithm>
 #include <array>
-#include <cassert>
 #include <optional>
 
+#include "engine/smtp/reply_rules.h"
 #include "engine/smtp/retry_hint.h"
 
 namespace veredus::smtp {
@@ -28,38 +27,21 @@ constexpr uint16_t kTransaction = kMail | kRcpt | kContent;
 constexpr uint16_t kSession = static_cast<uint16_t>(~kTransaction);
 constexpr uint16_t kEverywhere = 0xffff;
 
-// Words in lower case, parted by '|', one of which must be in the reply's text.
-constexpr std::string_view kSpam =
-    "spam|unsolicited|blacklist|blocklist|block list|black "
-    "list|dnsbl| rbl|barracuda|sorbs|uribl|surbl";
-constexpr std::string_view kBlocked =
-    "blocked|reputation|banned|not allowed to send|access denied|rejected for policy|policy "
-    "violation";
-constexpr std::string_view kVirus = "virus|malware|trojan|infected";
-constexpr std::string_view kRelay =
-    "relay access|relaying|to relay|not relay|no relay|relay denied|relay not";
-constexpr std::string_view kUnknown =
-    "user unknown|unknown user|no such user|no such recipient|no such mailbox|no such address|does "
-    "not exist|"
-    "doesn't exist|unknown recipient|recipient unknown|invalid recipient|invalid mailbox|no "
-    "mailbox|"
-    "mailbox not found|user not found|recipient not found|unknown address|address "
-    "unknown|unrouteable address|"
-    "recipient address rejected|not a valid mailbox|mailbox unavailable";
-constexpr std::string_view kInactive = "disabled|inactive|deactivated|suspended|no longer";
-constexpr std::string_view kQuota =
-    "quota|mailbox full|mailbox is full|is full|over storage|exceeded storage|insufficient disk "
-    "space";
-constexpr std::string_view kTooMany = "too many recipients|too much recipients|recipient limit";
-constexpr std::string_view kRate =
-    " rate|throttl|too many|too much mail|too fast|too quickly|again slower|server busy|"
-    "deferred due to|temporarily deferred|unusual";
-// Where no status says that it is policy: only what cannot mean anything else.
-constexpr std::string_view kThrottled =
-    "rate limit|unusual rate|throttl|too many messages|too much mail|deferred due to|"
-    "temporarily deferred";
-constexpr std::string_view kGreylist = "greylist|graylist|grey-list|gray-list|[gl01]";
-constexpr std::string_view kTooBig = "too big|too large|size limit|message size|exceeds";
+// Words of which one must be in the reply's text: [texts] of replies.toml.
+constexpr TextClass kSpam = TextClass::spam;
+constexpr TextClass kSpamContent = TextClass::spam_content;
+constexpr TextClass kBlocked = TextClass::blocked;
+constexpr TextClass kVirus = TextClass::virus;
+constexpr TextClass kRelay = TextClass::relay;
+constexpr TextClass kUnknown = TextClass::unknown;
+constexpr TextClass kRejected = TextClass::rejected;
+constexpr TextClass kInactive = TextClass::inactive;
+constexpr TextClass kQuota = TextClass::quota;
+constexpr TextClass kTooMany = TextClass::too_many;
+constexpr TextClass kRate = TextClass::rate;
+constexpr TextClass kThrottled = TextClass::throttled;
+constexpr TextClass kGreylist = TextClass::greylist;
+constexpr TextClass kTooBig = TextClass::too_big;
 
 struct Row {
   std::string_view rule;
@@ -67,7 +49,7 @@ struct Row {
   Reason reason;
   uint16_t low, high;        // reply codes, both included
   uint16_t subject, detail;  // of the enhanced status; or kAny, kNone
-  std::string_view hints;    // empty: any text
+  TextClass hints;           // none: any text
   bool others_accepted;      // must be so
   Result result;
   Scope scope;
@@ -84,14 +66,14 @@ constexpr Row local(std::string_view rule, uint16_t stages, Reason reason, Resul
 
 // A reply: 4xx is always later, 5xx as the row says.
 constexpr Row said(std::string_view rule, uint16_t stages, uint16_t low, uint16_t high,
-                   uint16_t subject, uint16_t detail, std::string_view hints, Result result,
-                   Scope scope, Kind kind, Class bounce_class) {
+                   uint16_t subject, uint16_t detail, TextClass hints, Result result, Scope scope,
+                   Kind kind, Class bounce_class) {
   return {rule,  stages, Reason::none, low,   high, subject,     detail,
           hints, false,  result,       scope, kind, bounce_class};
 }
 
 constexpr Row greylisted(std::string_view rule, uint16_t stages, uint16_t low, uint16_t high,
-                         std::string_view hints, Scope scope) {
+                         TextClass hints, Scope scope) {
   Row row = said(rule, stages, low, high, kAny, kAny, hints, Result::later, scope, Kind::soft,
                  Class::policy_related);
   row.greylister = true;
@@ -99,7 +81,7 @@ constexpr Row greylisted(std::string_view rule, uint16_t stages, uint16_t low, u
 }
 
 constexpr Row again(std::string_view rule, uint16_t low, uint16_t high, uint16_t subject,
-                    uint16_t detail, std::string_view hints) {
+                    uint16_t detail, TextClass hints) {
   Row row = said(rule, kRcpt, low, high, subject, detail, hints, Result::later, Scope::recipient,
                  Kind::soft, Class::quota_issues);
   row.others_accepted = true;
@@ -260,8 +242,8 @@ constexpr Row kRows[] = {
          Class::policy_related),
     said("mailbox-disabled-later", kRcpt | kContent, 400, 499, 2, 1, {}, R::later, S::recipient,
          K::soft, Class::inactive_mailbox),
-    said("not-in-directory", kRcpt, 500, 599, 4, 1, "recipient address rejected", R::never,
-         S::recipient, K::hard, Class::bad_mailbox),
+    said("not-in-directory", kRcpt, 500, 599, 4, 1, kRejected, R::never, S::recipient, K::hard,
+         Class::bad_mailbox),
     said("routing", kRcpt | kContent, 500, 599, 4, kAny, {}, R::never, S::recipient, K::other,
          Class::routing_errors),
 
@@ -278,7 +260,7 @@ constexpr Row kRows[] = {
          K::other, Class::relaying_issues),
     said("virus", kContent, 500, 599, kAny, kAny, kVirus, R::never, S::message, K::block,
          Class::virus_related),
-    said("spam", kContent, 500, 599, kAny, kAny, "unsolicited|spam", R::never, S::message, K::block,
+    said("spam", kContent, 500, 599, kAny, kAny, kSpamContent, R::never, S::message, K::block,
          Class::spam_related),
     said("spam-block", kTransaction, 500, 599, 7, kAny, kSpam, R::never, S::source, K::block,
          Class::spam_related),
@@ -359,22 +341,17 @@ static_assert([] {
   return true;
 }());
 
-// The reply's text, looked at when a row first asks: for words (in lower case), or for what it says
-// about when to come back.
+// The reply's text, looked at when somebody first asks: for words, or for what it says about when
+// to come back.
 class Text {
  public:
-  explicit Text(std::string_view text) : text_(text) {}
+  Text(std::string_view text, const ReplyRules& rules) : text_(text), rules_(rules) {}
 
-  bool has_one_of(std::string_view hints) {
-    if (!made_) make();
-    const std::string_view lower(lower_, std::min(text_.size(), sizeof(lower_)));
-    while (!hints.empty()) {
-      const size_t end = hints.find('|');
-      if (lower.find(hints.substr(0, end)) != std::string_view::npos) return true;
-      hints.remove_prefix(end == std::string_view::npos ? hints.size() : end + 1);
-    }
-    return false;
+  const ReplyRules::Found& found() {
+    if (!found_) found_ = rules_.look_at(text_);
+    return *found_;
   }
+  bool is(TextClass words) { return rules_.has(found(), words); }
 
   const RetryHint& hint() {
     if (!hint_) hint_ = read_retry_hint(text_);
@@ -382,18 +359,10 @@ class Text {
   }
 
  private:
-  void make() {
-    const std::string_view looked_at = text_.substr(0, sizeof(lower_));
-    std::transform(looked_at.begin(), looked_at.end(), lower_, [](char c) {
-      return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c == '\n' ? ' ' : c;
-    });
-    made_ = true;
-  }
-
   std::string_view text_;
+  const ReplyRules& rules_;
+  std::optional<ReplyRules::Found> found_;
   std::optional<RetryHint> hint_;
-  bool made_ = false;
-  char lower_[512];
 };
 
 bool fits(const Row& row, const Said& it, Text& text) {
@@ -407,17 +376,42 @@ bool fits(const Row& row, const Said& it, Text& text) {
   if (row.detail != kAny && it.enhanced.detail != row.detail) return false;
   if (row.others_accepted && !it.others_accepted) return false;
   if (row.greylister && !text.hint().greylisted) return false;
-  return row.hints.empty() || text.has_one_of(row.hints);
+  return row.hints == TextClass::none || text.is(row.hints);
+}
+
+bool in_transaction(Phase stage) {
+  return (bit(stage) & kTransaction) != 0;
+}
+
+Verdict verdict_of(const ReplyRule& rule, const Said& it, Text& text) {
+  const bool final = it.code >= 500 && in_transaction(it.stage);
+  const Result result = rule.result.value_or(final ? Result::never : Result::later);
+  return {result,
+          rule.scope,
+          rule.kind,
+          rule.bounce_class,
+          rule.new_transaction,
+          rule.greylisted,
+          rule.name,
+          result == Result::later ? text.hint().delay_ns : 0};
 }
 
 }  // namespace
 
 Verdict judge(const Said& it) {
+  return judge(it, ReplyRules::shipped());
+}
+
+Verdict judge(const Said& it, const ReplyRules& rules) {
   if (it.reason == Reason::none && it.stage == Phase::end_of_data && it.code / 100 == 2) {
     return {Result::delivered, Scope::recipient, Kind::none, Class::none, false, false,
             "delivered"};
   }
-  Text text(it.text);
+  Text text(it.text, rules);
+  if (it.reason == Reason::none && it.code >= 400 && it.code < 600) {
+    const ReplyRule* rule = rules.first(text.found(), it);
+    if (rule != nullptr) return verdict_of(*rule, it, text);
+  }
   for (const Row& row : kRows) {
     if (!fits(row, it, text)) continue;
     const bool says_when = row.result == Result::later && it.reason == Reason::none;

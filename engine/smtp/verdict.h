@@ -92,15 +92,19 @@ struct Verdict {
   // later, but not for waiting: goes into a new transaction at once (RFC 5321 §4.5.3.1.10).
   bool new_transaction = false;
   bool greylisted = false;  // later, by a reply that is a greylister's (RetryHint)
-  std::string_view rule;    // name of the row that decided; static storage
+  std::string_view rule;    // name of the row or rule that decided; kept for good
   // later, by a reply that says when; 0: nothing said. At most kRetryHintMaxNs.
   int64_t retry_after_ns = 0;
 };
 static_assert(sizeof(Verdict) <= 32);
 
-// The one place that decides what a failure means: the first row of the table in verdict.cc that
-// fits. Pure. Never `delivered` but for a 2xx reply at end_of_data without a reason; always
-// `in_doubt` for a reason at end_of_data (RFC 1047).
+class ReplyRules;
+
+// The one place that decides what a failure means: the first of the rules for texts that fits a
+// reply, else the first row of the table in verdict.cc. Pure. Never `delivered` but for a 2xx reply
+// at end_of_data without a reason; always `in_doubt` for a reason at end_of_data (RFC 1047).
+Verdict judge(const Said& said, const ReplyRules& rules);
+// By the rules that are shipped.
 Verdict judge(const Said& said);
 
 }  // namespace veredus::smtp

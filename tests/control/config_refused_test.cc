@@ -200,6 +200,8 @@ TEST(ConfigRefused, WhatIsWrongAndWhere) {
        "2:9: node.spool: \"spool\" is no absolute path: begin it with /"},
       {"[node]\nshards = 3\npin = [0, 1]\n",
        "3:7: node.pin: names 2 cores for 3 shards: name one for each"},
+      {"[verdict]\nrules = \"replies.toml\"\n",
+       "2:9: verdict.rules: \"replies.toml\" is no absolute path: begin it with /"},
       {"[feed]\nsocket = \"feed.sock\"\n",
        "2:10: feed.socket: \"feed.sock\" is no absolute path of at most 107 bytes"},
       {"[feed]\nsocket = \"/" + std::string(107, 'a') + "\"\n",

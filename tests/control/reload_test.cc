@@ -46,6 +46,7 @@ TEST(ReloadPlan, WhatHasChanged) {
        {"in_doubt.policy", "in_doubt.delay"},
        {}},
       {"", "[[in_doubt.rules]]\ndomain = \"a.b\"\npolicy = \"hold\"\n", {"in_doubt.rules"}, {}},
+      {"", "[verdict]\nrules = \"/etc/a.toml\"\n", {"verdict.rules"}, {}},
       {"", "[smtp]\nearly_mail_hosts = [\".a.b\"]\n", {"smtp.early_mail_hosts"}, {}},
       {"", "[retry]\nsite_initial = \"2m\"\n", {"retry.site_initial"}, {}},
       {"", "[limits]\nwaiting = 7\nspool = \"10GiB\"\n", {"limits.waiting"}, {"limits.spool"}},

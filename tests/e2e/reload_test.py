@@ -185,5 +185,49 @@ class InDoubt(Case):
         self.assertEqual(self.walk.tally("second")["in_doubt"], 5)
 
 
+class ReplyRules(Case):
+    """Rules for replies: a file beside the configuration, taken up with it."""
+    domains = 3
+    sink_options = ("--fail", "rcpt=550")
+
+    def write(self, rules):
+        path = os.path.join(self.directory, "replies.toml")
+        with open(path, "w") as file:
+            file.write(rules)
+        self.walk.write_config()
+        with open(self.walk.config, "a") as file:
+            file.write('[verdict]\nrules = "%s"\n' % path)
+        return path
+
+    def reload(self):
+        return self.run_veredus("--socket", self.walk.socket, "reload")
+
+    def rule_of(self, name, type):
+        self.assertEqual(self.walk.feed(lines_of(name, 1))[0], 200)
+        return self.settled_events("type=%s&batch=%s" % (type, name), 1)[0]["rule"]
+
+    def test_a_file_is_taken_up(self):
+        text = ("[[rules]]\nname = '%s'\ncode = 550\n%sscope = 'recipient'\nkind = 'soft'\n"
+                "class = 'other'\n")
+        shipped = self.rule_of("a", "failed")
+        path = self.write(text % ("mine", ""))
+        self.assertEqual(self.reload().stdout, "reloaded: verdict.rules\n")
+        self.assertEqual(self.rule_of("b", "failed"), "mine")
+        # Under the same name something else.
+        self.write(text % ("gentle", "result = 'later'\n"))
+        self.assertEqual(self.reload().stdout, "reloaded: verdict.rules\n")
+        self.assertEqual(self.rule_of("c", "deferred"), "gentle")
+        self.assertIn("nothing has changed", self.reload().stdout)
+        # A wrong one changes nothing.
+        self.write(text % ("wrong", "result = 'delivered'\n"))
+        done = self.reload()
+        self.assertEqual(done.returncode, os.EX_CONFIG)
+        self.assertIn('%s:4:10: "delivered" is no result' % path, done.stderr)
+        self.assertEqual(self.rule_of("d", "deferred"), "gentle")
+        self.walk.write_config()
+        self.assertEqual(self.reload().stdout, "reloaded: verdict.rules\n")
+        self.assertEqual(self.rule_of("e", "failed"), shipped)
+
+
 if __name__ == "__main__":
     unittest.main()

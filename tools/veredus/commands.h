@@ -76,6 +76,12 @@ struct CheckConfigOptions {
   bool providers = false;  // print what is shipped instead
 };
 
+struct ClassifyOptions {
+  std::string rules;  // an operator's file; empty: that of the configuration, if it has one
+  std::string stage = "rcpt";  // of replies that say none
+  bool print_rules = false;    // print what is shipped instead
+};
+
 struct WhyOptions {
   std::string what;  // an address, or a batch; empty: as below
   std::string to, batch, domain, site;
@@ -111,6 +117,7 @@ int run_top(const Common& common, const TopOptions& options);
 int run_audit(const Common& common, const AuditOptions& options);
 int run_reload(const Common& common);
 int run_check_config(const Common& common, const CheckConfigOptions& options);
+int run_classify(const Common& common, const ClassifyOptions& options);
 int run_doctor(const Common& common);
 
 // "veredus: …" on standard error.

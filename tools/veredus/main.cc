@@ -157,6 +157,14 @@ int run(int argc, char** argv) {
   check_app->add_option("FILE", check.file, "default: that of --config");
   check_app->add_flag("--providers", check.providers,
                       "print what is shipped for known providers instead");
+  ClassifyOptions classify;
+  CLI::App* classify_app = app.add_subcommand(
+      "classify", "how replies on standard input are judged, one JSON object a line");
+  classify_app->add_option("--rules", classify.rules,
+                           "try this file of rules (default: that of the configuration)");
+  classify_app->add_option("--stage", classify.stage,
+                           "what they answer where they do not say: rcpt, end-of-data, …");
+  classify_app->add_flag("--print-rules", classify.print_rules, "print the rules shipped instead");
   CLI::App* doctor_app = app.add_subcommand("doctor", "look for what this host lacks");
 
   try {
@@ -183,6 +191,7 @@ int run(int argc, char** argv) {
   if (app.got_subcommand(audit_app)) return run_audit(common, audit);
   if (app.got_subcommand(reload_app)) return run_reload(common);
   if (app.got_subcommand(check_app)) return run_check_config(common, check);
+  if (app.got_subcommand(classify_app)) return run_classify(common, classify);
   if (app.got_subcommand(doctor_app)) return run_doctor(common);
   return run_serve(common);
 }
