@@ -6,6 +6,7 @@
 #include "engine/in_doubt.h"
 #include "engine/messages.h"
 #include "engine/settings.h"
+#include "engine/smtp/reply_rules.h"
 
 namespace veredus {
 
@@ -175,6 +176,8 @@ absl::Status sources_have_places(const EngineSettings& settings, const Policy* b
 }
 
 std::shared_ptr<const Policy> make_policy(const EngineSettings& settings, const Policy* before) {
+  // Made when first asked for: not in a shard's turn, with a reply in hand.
+  static_cast<void>(smtp::ReplyRules::shipped());
   auto policy = std::make_shared<Policy>();
   policy->version = before == nullptr ? 1 : before->version + 1;
 

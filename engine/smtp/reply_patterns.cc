@@ -1,6 +1,5 @@
 #include "engine/smtp/reply_patterns.h"
 
-#include <cassert>
 #include <vector>
 
 #include <re2/re2.h>
@@ -36,15 +35,24 @@ ReplyPatterns::ReplyPatterns() : parts_(std::make_unique<Parts>()) {}
 ReplyPatterns::~ReplyPatterns() = default;
 
 std::string ReplyPatterns::fault_of(std::string_view pattern) {
-  const RE2 compiled(piece(pattern), options());
+  // As it will stand among others: what it leaves open must not close over them.
+  const std::string alone = any_of({std::string(pattern)});
+  const RE2 compiled(piece(alone), options());
   if (!compiled.ok()) return compiled.error();
-  return RE2::PartialMatch("", compiled) ? "it is found in every text" : "";
+  return RE2::PartialMatch("", compiled) ? "it is found in every text, even in an empty one" : "";
 }
 
-size_t ReplyPatterns::add(std::string_view pattern) {
-  assert(parts_->alone.size() < kMax);
+std::string ReplyPatterns::any_of(const std::vector<std::string>& patterns) {
+  std::string all;
+  for (const std::string& pattern : patterns)
+    all.append(all.empty() ? "" : "|").append("(?:").append(pattern).append(")");
+  return all;
+}
+
+std::optional<size_t> ReplyPatterns::add(std::string_view pattern) {
+  if (parts_->alone.size() == kMax) return std::nullopt;
   const int number = parts_->set.Add(piece(pattern), nullptr);
-  assert(number == static_cast<int>(parts_->alone.size()));
+  if (number < 0) return std::nullopt;
   parts_->alone.push_back(std::make_unique<RE2>(piece(pattern), options()));
   return static_cast<size_t>(number);
 }

@@ -4,8 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace veredus::smtp {
 
@@ -25,8 +27,11 @@ class ReplyPatterns {
   // What is wrong with a pattern; empty: nothing.
   static std::string fault_of(std::string_view pattern);
 
-  // Only patterns without fault, at most kMax. Their numbers count from 0.
-  size_t add(std::string_view pattern);
+  // One for several, at least one: any of them.
+  static std::string any_of(const std::vector<std::string>& patterns);
+
+  // Its number; they count from 0. None: it cannot be used, or there are kMax.
+  std::optional<size_t> add(std::string_view pattern);
   // Once, after the last one. False: all together are too large.
   bool compile();
   // From any thread. What is slow is remembered: the first texts cost more than later ones.

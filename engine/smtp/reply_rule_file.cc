@@ -150,9 +150,7 @@ class Reader {
       } else if (key == "text") {
         std::vector<std::string> patterns;
         status = read_patterns(node, patterns);
-        for (const std::string& pattern : patterns) {
-          rule.pattern.append(rule.pattern.empty() ? "" : "|").append("(?:" + pattern + ")");
-        }
+        rule.pattern = ReplyPatterns::any_of(patterns);
       } else if (key == "result") {
         Result result = Result::later;
         status = read_word(node, "result", {"later", "never"}, result, Result::later);
@@ -290,7 +288,7 @@ class Reader {
       rest = dot == std::string_view::npos ? "" : rest.substr(dot + 1);
     }
     const bool any_class = text.starts_with("x.");
-    bool right = parts.size() == 2 || parts.size() == 3;
+    bool right = (parts.size() == 2 || parts.size() == 3) && !text.ends_with('.');
     if (right && !any_class) right = parts[0] == 4 || parts[0] == 5;
     for (size_t i = 1; right && i < parts.size(); ++i) right = parts[i] && *parts[i] <= 999;
     if (!right) {

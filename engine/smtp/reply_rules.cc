@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cassert>
 #include <cerrno>
 #include <cstdio>
 #include <mutex>
 #include <set>
+#include <span>
 #include <system_error>
 
 #include "engine/smtp/reply_rule_file.h"
@@ -26,13 +26,17 @@ std::string_view kept(const std::string& name) {
   return *names.insert(name).first;
 }
 
-// One of several patterns.
-std::string any_of(const std::vector<std::string>& patterns) {
-  std::string all;
-  for (const std::string& pattern : patterns) {
-    all.append(all.empty() ? "" : "|").append("(?:").append(pattern).append(")");
+// What stands around an @ is somebody's address, whatever words it is made of.
+void blank_addresses(std::span<char> line) {
+  const auto of_address = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           std::string_view("._%+=~-*").find(c) != std::string_view::npos;
+  };
+  for (size_t at = 0; at < line.size(); ++at) {
+    if (line[at] != '@') continue;
+    for (size_t i = at; i > 0 && of_address(line[i - 1]); --i) line[i - 1] = '*';
+    for (size_t i = at + 1; i < line.size() && of_address(line[i]); ++i) line[i] = '*';
   }
-  return all;
 }
 
 bool fits(const ReplyRule& rule, const Said& said) {
@@ -86,12 +90,19 @@ absl::Status ReplyRules::build(std::string_view own, const std::string& file) {
                                       std::to_string(ReplyPatterns::kMax - kTextClasses));
   }
   constexpr std::string_view kNothing = "[^\\x00-\\xff]";
-  for (const std::vector<std::string>& patterns : all.texts) {
-    patterns_.add(patterns.empty() ? kNothing : std::string_view(any_of(patterns)));
+  const auto cannot = [&](std::string_view whose) {
+    return absl::InvalidArgumentError(file + ": the patterns of \"" + std::string(whose) +
+                                      "\" cannot be used together; write fewer, or shorter ones");
+  };
+  for (size_t i = 0; i < kTextClasses; ++i) {
+    const std::string pattern = ReplyPatterns::any_of(all.texts[i]);
+    if (!patterns_.add(pattern.empty() ? kNothing : pattern))
+      return cannot(name_of(TextClass{uint8_t(i)}));
   }
   for (const ReplyRuleFile::Rule& rule : all.rules) {
-    const size_t number = patterns_.add(rule.pattern.empty() ? kNothing : rule.pattern);
-    if (rule.pattern.empty()) always_[number / 64] |= uint64_t{1} << number % 64;
+    const auto number = patterns_.add(rule.pattern.empty() ? kNothing : rule.pattern);
+    if (!number) return cannot(rule.name);
+    if (rule.pattern.empty()) always_[*number / 64] |= uint64_t{1} << *number % 64;
     rules_.push_back(rule.says);
     rules_.back().name = kept(rule.name);
   }
@@ -136,6 +147,7 @@ ReplyRules::Found ReplyRules::look_at(std::string_view text) const {
   const size_t size = std::min(text.size(), line.size());
   std::transform(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(size), line.begin(),
                  [](char c) { return c == '\n' ? ' ' : c; });
+  blank_addresses(std::span(line).first(size));
   return patterns_.find({line.data(), size});
 }
 

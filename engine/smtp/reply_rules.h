@@ -67,7 +67,7 @@ class ReplyRules {
   static absl::StatusOr<std::shared_ptr<const ReplyRules>> load(const std::string& path);
 
   // One pass over the text. What is beyond kReplyLookedAt bytes is not looked at; an end of line
-  // is as good as a space.
+  // is as good as a space, and addresses are blanked.
   using Found = ReplyPatterns::Found;
   Found look_at(std::string_view text) const;
 

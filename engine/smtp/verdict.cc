@@ -384,14 +384,17 @@ bool in_transaction(Phase stage) {
 }
 
 Verdict verdict_of(const ReplyRule& rule, const Said& it, Text& text) {
-  const bool final = it.code >= 500 && in_transaction(it.stage);
+  // Of 500, 502 and 503 the table says that the host lost track of the conversation: so does a rule
+  // that does not say otherwise.
+  const bool lost_track = it.code == 500 || it.code == 502 || it.code == 503;
+  const bool final = it.code >= 500 && in_transaction(it.stage) && !lost_track;
   const Result result = rule.result.value_or(final ? Result::never : Result::later);
   return {result,
           rule.scope,
           rule.kind,
           rule.bounce_class,
           rule.new_transaction,
-          rule.greylisted,
+          rule.greylisted || (it.code < 500 && in_transaction(it.stage) && text.hint().greylisted),
           rule.name,
           result == Result::later ? text.hint().delay_ns : 0};
 }

@@ -48,9 +48,9 @@ class Classify(unittest.TestCase):
             "\n# a comment\n450 4.2.0 Greylisted, try again in 5 minutes\n")
         self.assertEqual((status, errors), (0, ""))
         self.assertEqual(out, [
-            {"result": "never", "scope": "recipient", "kind": "hard", "class": "bad-mailbox",
+            {"line": 1, "result": "never", "scope": "recipient", "kind": "hard", "class": "bad-mailbox",
              "rule": "no-such-mailbox", "stage": "RCPT", "code": 550, "enhanced": "5.1.1"},
-            {"result": "later", "scope": "recipient", "kind": "soft", "class": "policy-related",
+            {"line": 5, "result": "later", "scope": "recipient", "kind": "soft", "class": "policy-related",
              "rule": "greylisted", "stage": "RCPT", "code": 450, "enhanced": "4.2.0",
              "greylisted": True, "retry_after": 300}])
 

@@ -138,19 +138,157 @@ TEST(ReplyRules, NamesOutliveTheRules) {
 // Whatever a file says: delivered is a 2xx at the end of data and nothing else, a 4xx is not final,
 // and only a reply in a transaction is.
 TEST(ReplyRules, MaySayNoMoreThanAReplyCan) {
-  const Rules rules =
-      read(rule("all", "text = '.'") + rule("never", "text = 'x'\nresult = 'never'"));
-  for (size_t phase = 0; phase < kPhases; ++phase) {
-    const auto stage = static_cast<Phase>(phase);
-    for (uint16_t code = 200; code < 600; ++code) {
-      const Verdict verdict = judge({stage, Reason::none, code, {}, true, "x"}, *rules);
-      EXPECT_EQ(verdict.result == Result::delivered,
-                stage == Phase::end_of_data && code / 100 == 2);
-      EXPECT_NE(verdict.result, Result::in_doubt);
-      const bool may = code >= 500 && stage >= Phase::mail && stage <= Phase::end_of_data;
-      EXPECT_EQ(verdict.result == Result::never, may && code >= 500) << code;
+  for (const char* says : {"", "\nresult = 'never'"}) {
+    const Rules rules = read(rule("all", "text = '.'" + std::string(says)));
+    for (size_t phase = 0; phase < kPhases; ++phase) {
+      const auto stage = static_cast<Phase>(phase);
+      for (uint16_t code = 200; code < 600; ++code) {
+        const Verdict verdict = judge({stage, Reason::none, code, {}, true, "x"}, *rules);
+        EXPECT_EQ(verdict.result == Result::delivered,
+                  stage == Phase::end_of_data && code / 100 == 2);
+        EXPECT_NE(verdict.result, Result::in_doubt);
+        const bool may = code >= 500 && stage >= Phase::mail && stage <= Phase::end_of_data;
+        const bool lost_track = code == 500 || code == 502 || code == 503;
+        EXPECT_EQ(verdict.result == Result::never, may && (!lost_track || *says != '\0')) << code;
+      }
     }
   }
+}
+
+// The address that a reply repeats is not what it says.
+TEST(ReplyRules, AddressesAreNoWords) {
+  const auto judged = [](const std::string& text, EnhancedStatus status) {
+    return judge({Phase::rcpt, Reason::none, 550, status, false, text}, ReplyRules::shipped());
+  };
+  EXPECT_EQ(judged("<dmarc@example.com>: Recipient address rejected: User unknown", {5, 1, 1}).kind,
+            Kind::hard);
+  EXPECT_EQ(judged("<dmarc-reports@example.com>: No such user here", {}).kind, Kind::hard);
+  EXPECT_EQ(judged("The user rdns@spam.example.com does not exist", {5, 1, 1}).kind, Kind::hard);
+  const Rules rules = read(rule("mine", "text = 'to \\S+@\\S+ refused'"));
+  EXPECT_EQ(rule_of(rcpt(554, "mail to spam@example.com refused"), rules), "mine");
+}
+
+// Each had been taken for something that it is not.
+TEST(ReplyRules, WhatIsEasilyMisread) {
+  const struct {
+    Phase stage;
+    uint16_t code;
+    EnhancedStatus status;
+    const char* text;
+    Result result;
+    Scope scope;
+    Kind kind;
+  } kCases[] = {
+      {Phase::rcpt,
+       550,
+       {5, 2, 1},
+       "The user you are trying to contact is receiving mail at a rate that prevents additional "
+       "messages from being delivered.",
+       Result::never,
+       Scope::recipient,
+       Kind::soft},
+      {Phase::mail,
+       550,
+       {5, 7, 1},
+       "STARTTLS is required to send mail",
+       Result::later,
+       Scope::host,
+       Kind::other},
+      {Phase::rcpt,
+       554,
+       {5, 7, 1},
+       "Session encryption is required",
+       Result::later,
+       Scope::host,
+       Kind::other},
+      {Phase::mail, 523, {5, 7, 10}, "Encryption needed", Result::later, Scope::host, Kind::other},
+      {Phase::rcpt,
+       554,
+       {},
+       "Your access to this mail system has been suspended due to spam",
+       Result::never,
+       Scope::source,
+       Kind::block},
+      {Phase::rcpt,
+       554,
+       {},
+       "We no longer accept mail from your IP, blacklisted",
+       Result::never,
+       Scope::source,
+       Kind::block},
+      {Phase::rcpt,
+       550,
+       {},
+       "Access from 192.0.2.3 disabled: listed at zen.spamhaus.org",
+       Result::never,
+       Scope::source,
+       Kind::block},
+      {Phase::rcpt,
+       550,
+       {},
+       "Sender domain does not exist",
+       Result::never,
+       Scope::message,
+       Kind::other},
+      {Phase::rcpt,
+       553,
+       {},
+       "Domain of sender does not exist",
+       Result::never,
+       Scope::message,
+       Kind::other},
+      {Phase::rcpt,
+       554,
+       {5, 7, 1},
+       "<a@b.test>: Recipient address rejected: Access denied",
+       Result::never,
+       Scope::recipient,
+       Kind::block},
+      {Phase::end_of_data,
+       554,
+       {5, 7, 1},
+       "Service unavailable; Client host [192.0.2.3] blocked using zen.spamhaus.org",
+       Result::never,
+       Scope::source,
+       Kind::block},
+      {Phase::rcpt,
+       550,
+       {},
+       "This account has been suspended",
+       Result::never,
+       Scope::recipient,
+       Kind::hard},
+      {Phase::rcpt,
+       550,
+       {},
+       "The mailbox is no longer available",
+       Result::never,
+       Scope::recipient,
+       Kind::hard},
+  };
+  for (const auto& each : kCases) {
+    const Verdict verdict =
+        judge({each.stage, Reason::none, each.code, each.status, false, each.text},
+              ReplyRules::shipped());
+    EXPECT_EQ(verdict.result, each.result) << each.text;
+    EXPECT_EQ(verdict.scope, each.scope) << each.text;
+    EXPECT_EQ(verdict.kind, each.kind) << each.text;
+  }
+}
+
+// Whatever else it says.
+TEST(ReplyRules, AGreylistersReplyStaysOne) {
+  const Verdict verdict =
+      judge({Phase::rcpt,
+             Reason::none,
+             450,
+             {4, 7, 1},
+             false,
+             "Greylisted; your host has no reverse DNS, try again in 5 minutes"},
+            ReplyRules::shipped());
+  EXPECT_EQ(verdict.result, Result::later);
+  EXPECT_TRUE(verdict.greylisted);
+  EXPECT_EQ(verdict.retry_after_ns, 5 * kMinuteNs);
 }
 
 // Patterns that keep much in mind are slow, not wrong.
@@ -173,6 +311,8 @@ TEST(ReplyRules, FaultsAreNamedWithTheirPlaceAndWhatToDo) {
   const struct {
     std::string text, error;
   } kCases[] = {
+      {of("text = '\\Qour own [words]'"), "cannot be used"},
+      {of("text = 'a'\nstatus = '5.7.'"), "no enhanced status"},
       {"[[rules]\n", "own.toml:1:"},
       {"[[rules]\n", "not TOML"},
       {"\nrule = 1\n", "own.toml:2:1: there is no \"rule\" here; write [texts] or [[rules]]"},

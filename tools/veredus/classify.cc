@@ -125,6 +125,7 @@ class Classifier {
     out_.clear();
     intake::JsonWriter json(out_);
     json.begin_object()
+        .field("line", begins_)
         .field("result", name_of(verdict.result))
         .field("scope", name_of(verdict.scope))
         .field_if("kind", name_of(verdict.kind))
@@ -143,6 +144,7 @@ class Classifier {
     }
     json.end_object().newline();
     std::fputs(out_.c_str(), stdout);
+    std::fflush(stdout);  // whoever feeds it by hand, or by tail -f, sees it
   }
 
   const ReplyRules& rules_;
