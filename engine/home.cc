@@ -563,8 +563,10 @@ void Home::run_due() {
     if (before != queue::kNoSlot) came_up(before);
     before = slot;
   };
-  more_to_do_ = !wheel_.advance(queue::tick_at(shard_.mono_ns - wheel_zero_mono_ns_),
-                                share_of(kDuePerTurn), take);
+  more_to_do_ = false;
+  if (!wheel_.advance(queue::tick_at(shard_.mono_ns - wheel_zero_mono_ns_), share_of(kDuePerTurn),
+                      take))
+    more_to_do_ = true;
   if (before != queue::kNoSlot) came_up(before);
   activate_some();
   unpark_some();

@@ -163,7 +163,7 @@ class Home final : public queue::JournalListener,
     SegmentUse* use = nullptr;
     void pages_known() {
       pages.shrink_to_fit();
-      pages_each_byte = (uint64_t{pages.size()} << 32) / bytes;
+      pages_each_byte = (uint64_t{pages.size()} << 32) / std::max(1u, bytes);
     }
   };
   // A batch whose commit lies, or will lie, in this journal.

@@ -106,6 +106,8 @@ class Lane {
   Resource called_for = Resource::connections;  // … for that
   uint32_t sessions = 0;                        // dialling ones included
   uint32_t dialling = 0;
+  uint32_t secured = 0;       // greeted under TLS
+  uint32_t tls_failures = 0;  // since the last greeting
   // Addresses that sessions of it have been greeted by and are still connected to, and how many.
   std::vector<std::pair<io::Endpoint, uint32_t>> peers;
   std::vector<Race> races;           // are to begin, as soon as there are slots
@@ -214,6 +216,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
       5'000'000'000;  // connections are opened so that what waits takes about this long
   static constexpr size_t kScratchKept = 64 * 1024;  // bytes of rendered text that a load keeps
   static constexpr size_t kDownHostsMax = 65536;
+  static constexpr uint32_t kTlsFailuresMax = 3;  // of a lane, without a greeting between them
   // A host is spoken to in clear for a minute, then for twice as long, …
   static constexpr int64_t kBrokenTlsNs = 60'000'000'000, kBrokenTlsMaxNs = 3600'000'000'000;
   static constexpr int64_t kRaceAfterNs = 250'000'000;  // RFC 8305 §5
@@ -335,7 +338,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   bool goes_on_without(Lane& lane, const smtp::Session& session, const smtp::Outcome& outcome);
   static bool must_not_stay(const Lane& lane, const smtp::Session& session);
   static bool needs_tls(const Lane& lane, const Work& work);
-  void put_off_for_tls(Work& work);
+  void put_off_for_tls(Work& work, const smtp::Session& session);
   std::string_view host_name(const smtp::Session& session) override;
   void tls_of(const Work& work, Returned& item, const io::TlsChannel& tls);
 

@@ -80,8 +80,15 @@ bool Lanes::offer_next(Lane& lane, smtp::Session& session) {
       continue;
     }
     if (needs_tls(lane, *work) && !session.dialogue().secured()) {
+      // Of others that are under TLS one will be free.
+      if (lane.secured > 0) {
+        lane.waiting.push_front(work, work->batch->tenant, weight_of(*work->batch));
+        put_on_idle(session);
+        std::rotate(lane.idle.begin(), lane.idle.end() - 1, lane.idle.end());  // it is used last
+        return false;
+      }
       lane.waiting.charge(*tenant, 0);
-      put_off_for_tls(*work);
+      put_off_for_tls(*work, session);
       continue;
     }
     Load& load = *new_load();
@@ -201,9 +208,10 @@ void Lanes::on_session_ready(smtp::Session& session) {
   if (session.listed_idle) return;
   if (!session.greeted) {
     session.greeted = true;
-    lane.failed_dials = 0;
+    lane.failed_dials = lane.tls_failures = 0;
     lane.clock.succeeded();
     --lane.dialling;
+    if (session.dialogue().secured()) ++lane.secured;
     if (uint32_t* const known = peer_of(lane, session.peer())) {
       ++*known;
     } else {
@@ -392,8 +400,10 @@ void Lanes::on_session_closing(smtp::Session& session) {
   Lane& lane = *static_cast<Lane*>(session.place);
   if (!session.greeted) {
     --lane.dialling;
-  } else if (--*peer_of(lane, session.peer()) == 0) {
-    std::erase_if(lane.peers, [](const auto& peer) { return peer.second == 0; });
+  } else {
+    if (session.dialogue().secured()) --lane.secured;
+    if (--*peer_of(lane, session.peer()) == 0)
+      std::erase_if(lane.peers, [](const auto& peer) { return peer.second == 0; });
   }
   session.greeted = true;
   ++lane.closing;

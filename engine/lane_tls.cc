@@ -27,20 +27,35 @@ bool Lanes::goes_on_without(Lane& lane, const smtp::Session& session,
                             const smtp::Outcome& outcome) {
   using smtp::Phase, smtp::Reason;
   if (outcome.reason == Reason::tls_injected) Counters::add(shard_.counters.tls_injected);
+  if (outcome.reason == Reason::tls_missing) return false;
   const bool at_tls = outcome.stage == Phase::starttls || outcome.stage == Phase::tls ||
                       (session.tls() != nullptr && !session.greeted);
   if (!at_tls || outcome.reason == Reason::none || outcome.reason == Reason::tls_injected)
     return false;
   Counters::add(shard_.counters.tls_failures);
   if (lane.provider->dialogue.tls != smtp::TlsUse::opportunistic) return false;
-  // Others work there: it is no more than one that failed.
-  if (peer_of(lane, session.peer()) != nullptr) return false;
+  BrokenTls before;
+  if (const auto known = broken_tls_.find(host_key(session.peer())); known != broken_tls_.end())
+    before = known->second;
+  // Others work there under TLS: it is no more than one that failed.
+  if (before.failures < 2 && peer_of(lane, session.peer()) != nullptr) return false;
+  // Where others are lucky and this lane is not, over and over, it waits as for a dead host.
+  if (++lane.tls_failures > kTlsFailuresMax) {
+    lane.tls_failures = 0;
+    return false;
+  }
   if (broken_tls_.size() >= kDownHostsMax)
     absl::erase_if(broken_tls_, [this](const auto& each) {
       return each.second.until_mono_ns <= shard_.mono_ns;
     });
   if (broken_tls_.size() >= kDownHostsMax) broken_tls_.clear();
   BrokenTls& broken = broken_tls_[host_key(session.peer())];
+  // Those that were under way together are one failure, and long ago is none.
+  if (broken.failures > 0 && session.dialled_mono_ns() <= broken.since_mono_ns) {
+    list(lane);
+    return true;
+  }
+  if (shard_.mono_ns - broken.since_mono_ns > 2 * kBrokenTlsMaxNs) broken.failures = 0;
   // What OpenSSL itself says no to will be so again, unless it was for a session that was kept.
   const bool for_sure = outcome.reason == Reason::tls_failed && !session.tls()->tried_to_resume();
   broken.failures = std::min(broken.failures + (for_sure ? 2 : 1), 16u);
@@ -62,7 +77,7 @@ bool Lanes::needs_tls(const Lane& lane, const Work& work) {
 }
 
 // Before it has cost anything.
-void Lanes::put_off_for_tls(Work& work) {
+void Lanes::put_off_for_tls(Work& work, const smtp::Session& session) {
   smtp::Said said;
   said.stage = smtp::Phase::mail;
   said.reason = smtp::Reason::needs_tls;
@@ -71,7 +86,7 @@ void Lanes::put_off_for_tls(Work& work) {
   item.stage = static_cast<uint8_t>(said.stage);
   item.enhanced = {4, 7, 4};
   item.source = work.lane->source;
-  text_of(work, item, smtp::words(said.reason), {}, {});
+  text_of(work, item, smtp::words(said.reason), host_name(session), io::to_text(session.peer()));
   note_outcome(*work.lane, item.verdict.result, 0, smtp::words(said.reason));
   free_work(work);
 }

@@ -35,6 +35,7 @@ ReplyPatterns::ReplyPatterns() : parts_(std::make_unique<Parts>()) {}
 ReplyPatterns::~ReplyPatterns() = default;
 
 std::string ReplyPatterns::fault_of(std::string_view pattern) {
+  if (const RE2 bare(piece(pattern), options()); !bare.ok()) return bare.error();
   // As it will stand among others: what it leaves open must not close over them.
   const std::string alone = any_of({std::string(pattern)});
   const RE2 compiled(piece(alone), options());

@@ -28,14 +28,22 @@ std::string_view kept(const std::string& name) {
 
 // What stands around an @ is somebody's address, whatever words it is made of.
 void blank_addresses(std::span<char> line) {
-  const auto of_address = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           std::string_view("._%+=~-*").find(c) != std::string_view::npos;
+  const auto of_name = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '*';
+  };
+  const auto of_local_part = [&](char c) {
+    return of_name(c) || std::string_view("._%+=~").find(c) != std::string_view::npos;
   };
   for (size_t at = 0; at < line.size(); ++at) {
     if (line[at] != '@') continue;
-    for (size_t i = at; i > 0 && of_address(line[i - 1]); --i) line[i - 1] = '*';
-    for (size_t i = at + 1; i < line.size() && of_address(line[i]); ++i) line[i] = '*';
+    for (size_t i = at; i > 0 && of_local_part(line[i - 1]); --i) line[i - 1] = '*';
+    // A dot belongs to the domain if something of it follows.
+    const auto goes_on = [&](size_t i) {
+      return i < line.size() &&
+             (of_name(line[i]) || (line[i] == '.' && i + 1 < line.size() && of_name(line[i + 1])));
+    };
+    for (size_t i = at + 1; goes_on(i); ++i) line[i] = '*';
   }
 }
 

@@ -164,6 +164,7 @@ TEST(ReplyRules, AddressesAreNoWords) {
             Kind::hard);
   EXPECT_EQ(judged("<dmarc-reports@example.com>: No such user here", {}).kind, Kind::hard);
   EXPECT_EQ(judged("The user rdns@spam.example.com does not exist", {5, 1, 1}).kind, Kind::hard);
+  EXPECT_EQ(judged("foo@example.com...User unknown", {}).kind, Kind::hard);
   const Rules rules = read(rule("mine", "text = 'to \\S+@\\S+ refused'"));
   EXPECT_EQ(rule_of(rcpt(554, "mail to spam@example.com refused"), rules), "mine");
 }
@@ -313,6 +314,7 @@ TEST(ReplyRules, FaultsAreNamedWithTheirPlaceAndWhatToDo) {
   } kCases[] = {
       {of("text = '\\Qour own [words]'"), "cannot be used"},
       {of("text = 'a'\nstatus = '5.7.'"), "no enhanced status"},
+      {of("text = 'a)|(?:b'"), "cannot be used"},
       {"[[rules]\n", "own.toml:1:"},
       {"[[rules]\n", "not TOML"},
       {"\nrule = 1\n", "own.toml:2:1: there is no \"rule\" here; write [texts] or [[rules]]"},
