@@ -278,23 +278,23 @@ void Lanes::text_of(const Work& work, Returned& item, std::string_view text, std
   item.text_at = static_cast<uint32_t>(arena.size());
   item.text_length = static_cast<uint32_t>(std::min(text.size(), queue::kOutcomeTextMax));
   arena.append(text.substr(0, item.text_length));
-  const Returned* const before =
-      message.items.size() < 2 ? nullptr : &message.items[message.items.size() - 2];
-  if (before != nullptr && std::string_view(arena).substr(before->mx_at, before->mx_length) == mx) {
-    item.mx_at = before->mx_at;
-  } else {
-    item.mx_at = static_cast<uint32_t>(arena.size());
-    arena.append(mx);
-  }
+  item.mx_at = place_text(message, mx, &Returned::mx_at, &Returned::mx_length);
   item.mx_length = static_cast<uint32_t>(mx.size());
-  if (before != nullptr &&
-      std::string_view(arena).substr(before->address_at, before->address_length) == address) {
-    item.address_at = before->address_at;
-  } else {
-    item.address_at = static_cast<uint32_t>(arena.size());
-    arena.append(address);
-  }
+  item.address_at = place_text(message, address, &Returned::address_at, &Returned::address_length);
   item.address_length = static_cast<uint32_t>(address.size());
+}
+
+// Where in the arena the text of the last item stands: where that of the one before does, if it is
+// the same.
+uint32_t Lanes::place_text(ReturnedMessage& message, std::string_view text, uint32_t Returned::*at,
+                           uint32_t Returned::*length) {
+  if (message.items.size() > 1) {
+    const Returned& before = message.items[message.items.size() - 2];
+    if (std::string_view(message.arena).substr(before.*at, before.*length) == text)
+      return before.*at;
+  }
+  message.arena.append(text);
+  return static_cast<uint32_t>(message.arena.size() - text.size());
 }
 
 // No host of the site can be reached now: what waits here goes home as the last failure says. Those

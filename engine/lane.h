@@ -273,6 +273,8 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void give_back_waiting(Lane& lane);
   void text_of(const Work& work, Returned& item, std::string_view text, std::string_view mx,
                std::string_view address);
+  static uint32_t place_text(ReturnedMessage& message, std::string_view text,
+                             uint32_t Returned::*at, uint32_t Returned::*length);
   void fail_waiting(Lane& lane);
   void note_outcome(Lane& lane, smtp::Result result, uint16_t code, std::string_view text);
   void tell_down(const Lane& lane, uint16_t home);

@@ -91,22 +91,12 @@ void Lanes::put_off_for_tls(Work& work, const smtp::Session& session) {
   free_work(work);
 }
 
-// Behind the other texts of the item; most are what the one before has.
 void Lanes::tls_of(const Work& work, Returned& item, const io::TlsChannel& tls) {
-  ReturnedMessage& message = *returned_[work.ticket.home];
-  std::string& arena = message.arena;
-  const std::string_view protocol = tls.protocol(), cipher = tls.cipher();
-  item.tls_length = static_cast<uint32_t>(protocol.size() + 1 + cipher.size());
-  if (message.items.size() > 1) {
-    const Returned& before = message.items[message.items.size() - 2];
-    const std::string_view known = std::string_view(arena).substr(before.tls_at, before.tls_length);
-    if (known.starts_with(protocol) && known.ends_with(cipher) && known.size() == item.tls_length) {
-      item.tls_at = before.tls_at;
-      return;
-    }
-  }
-  item.tls_at = static_cast<uint32_t>(arena.size());
-  arena.append(protocol).append(" ").append(cipher);
+  std::string names(tls.protocol());
+  names.append(" ").append(tls.cipher());
+  item.tls_at =
+      place_text(*returned_[work.ticket.home], names, &Returned::tls_at, &Returned::tls_length);
+  item.tls_length = static_cast<uint32_t>(names.size());
 }
 
 std::string_view Lanes::host_name(const smtp::Session& session) {

@@ -7,10 +7,6 @@
 namespace veredus::smtp {
 namespace {
 
-bool in_transaction(Phase phase) {
-  return phase >= Phase::mail && phase <= Phase::end_of_data;
-}
-
 // 220 and 221 answer no command that 2xx could: they are a greeting or a farewell out of place.
 bool is_good(const Reply& reply) {
   return reply.code / 100 == 2 && reply.code != 220 && reply.code != 221;

@@ -29,6 +29,18 @@ enum class Phase : uint8_t {
 };
 inline constexpr size_t kPhases = 15;
 
+// Sets of phases: a bit each.
+constexpr uint32_t bit(Phase phase) {
+  return uint32_t{1} << static_cast<unsigned>(phase);
+}
+inline constexpr uint32_t kAllPhases = (uint32_t{1} << kPhases) - 1;
+inline constexpr uint32_t kTransactionPhases = bit(Phase::mail) | bit(Phase::rcpt) |
+                                               bit(Phase::data) | bit(Phase::body) |
+                                               bit(Phase::end_of_data);
+constexpr bool in_transaction(Phase phase) {
+  return (bit(phase) & kTransactionPhases) != 0;
+}
+
 struct PhaseRow {
   Phase phase;
   std::string_view name;    // in logs and events

@@ -15,13 +15,6 @@
 namespace veredus::smtp {
 namespace {
 
-constexpr uint32_t stage_bit(Phase phase) {
-  return uint32_t{1} << static_cast<unsigned>(phase);
-}
-constexpr uint32_t kTransaction = stage_bit(Phase::mail) | stage_bit(Phase::rcpt) |
-                                  stage_bit(Phase::data) | stage_bit(Phase::body) |
-                                  stage_bit(Phase::end_of_data);
-constexpr uint32_t kEverywhere = (uint32_t{1} << kPhases) - 1;
 constexpr size_t kNameMax = 64;
 
 bool is_rule_name(std::string_view name) {
@@ -200,14 +193,14 @@ class Reader {
       return wrong("stands here twice; give this one another name");
     }
     const bool never = says.result == Result::never;
-    if (says.new_transaction && says.stages == 0) says.stages = stage_bit(Phase::rcpt);
-    if (says.stages == 0) says.stages = never ? kTransaction : kEverywhere;
+    if (says.new_transaction && says.stages == 0) says.stages = bit(Phase::rcpt);
+    if (says.stages == 0) says.stages = never ? kTransactionPhases : kAllPhases;
     if (!code && never) says.low = 500;
     if (never && says.low < 500) {
       return wrong("says never of a 4xx, which is no final word; write result = \"later\", or " +
                    std::string("a code from 500 on"));
     }
-    if (never && (says.stages & ~kTransaction) != 0) {
+    if (never && (says.stages & ~kTransactionPhases) != 0) {
       return wrong("says never before or after a transaction, where nothing was said of a " +
                    std::string("message; leave in stages: mail, rcpt, data, content, end-of-data"));
     }
@@ -218,10 +211,9 @@ class Reader {
     if (says.low > says.high) {
       return wrong("fits nothing: status and code (or never) exclude each other; change one");
     }
-    const bool may_be_never = says.high >= 500 && (says.stages & kTransaction) != 0;
+    const bool may_be_never = says.high >= 500 && (says.stages & kTransactionPhases) != 0;
     if (!says.result && !may_be_never) says.result = Result::later;
-    if (says.new_transaction &&
-        (says.result != Result::later || says.stages != stage_bit(Phase::rcpt))) {
+    if (says.new_transaction && (says.result != Result::later || says.stages != bit(Phase::rcpt))) {
       return wrong("asks for a new transaction, which makes sense for a recipient that is to be " +
                    std::string("sent later; write result = \"later\", stages = [\"rcpt\"]"));
     }
@@ -246,7 +238,7 @@ class Reader {
       for (const toml::node& item : *list) {
         const auto stage = stage_named(item.value_exact<std::string>().value_or(""));
         if (!stage) return fault(item.source(), "no stage; write some of " + stage_names());
-        stages |= stage_bit(*stage);
+        stages |= bit(*stage);
       }
     }
     if (stages != 0) return absl::OkStatus();

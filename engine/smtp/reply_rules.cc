@@ -48,7 +48,7 @@ void blank_addresses(std::span<char> line) {
 }
 
 bool fits(const ReplyRule& rule, const Said& said) {
-  if ((rule.stages >> static_cast<unsigned>(said.stage) & 1) == 0) return false;
+  if ((rule.stages & bit(said.stage)) == 0) return false;
   if (said.code < rule.low || said.code > rule.high) return false;
   if (rule.subject != kAnyStatus &&
       (!said.enhanced.present() || said.enhanced.subject != rule.subject)) {

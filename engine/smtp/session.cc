@@ -51,7 +51,7 @@ bool Session::dial(const io::Endpoint& peer, const io::Endpoint& from,
   messages_ = 0;
   connect_us_ = 0;
   tls_us_ = -1;
-  closing_ = leaving_ = in_flight_ = last_block_ = only_commands_ = only_tls_ = false;
+  closing_ = leaving_ = in_flight_ = last_block_ = only_tls_ = false;
   held_ = 0;
   dialled_mono_ns_ = world_.mono_ns;
   socket_ = world_.network.connect(peer, from, *this);
@@ -255,7 +255,7 @@ void Session::tls_over() {
 void Session::send_tls_output() {
   if (in_flight_ || !tls_->has_output()) return;
   in_flight_ = only_tls_ = true;
-  only_commands_ = last_block_ = false;
+  last_block_ = false;
   ciphertext_ = tls_->take_output();
   command_piece_ = piece_of(ciphertext_);
   world_.network.send(socket_, {&command_piece_, 1});
@@ -306,11 +306,9 @@ void Session::send_block() {
   in_flight_ = true;
   only_tls_ = false;
   if (sending_ == nullptr) {
-    only_commands_ = true;
     last_block_ = false;
     command_piece_ = piece_of(commands_);
-    const iovec piece = command_piece_;
-    if (!hand_over({tls_ == nullptr ? &command_piece_ : &piece, 1})) return;
+    if (!hand_over({&command_piece_, 1})) return;
   } else {
     const size_t block = tls_ == nullptr ? kBlockBytes : kTlsBlockBytes;
     std::vector<iovec>& pieces = sending_->pieces;
@@ -331,7 +329,6 @@ void Session::send_block() {
       ++content_at_;
     }
     io::kill_point("content_leaves");
-    only_commands_ = false;
     last_block_ = content_at_ == sending_->content.size();
     if (last_block_ && !tail_.empty()) pieces.push_back(piece_of(tail_));
     if (!hand_over(pieces)) return;

@@ -189,11 +189,10 @@ class Session final : public io::SocketEvents, private io::Timer {
   uint32_t messages_ = 0;
   uint8_t held_ = 0;  // a step waits for the send under way: 1 commands, 2 content behind them
   Outgoing* held_content_ = nullptr;
-  bool in_flight_ = false;      // a send is with the network
-  bool last_block_ = false;     // … and it holds the last byte of a content
-  bool only_commands_ = false;  // … and it holds no content
-  bool only_tls_ = false;       // … and it holds nothing of the dialogue
-  bool queued_ = false;         // stands in world_.submitting
+  bool in_flight_ = false;   // a send is with the network
+  bool last_block_ = false;  // … and it holds the last byte of a content
+  bool only_tls_ = false;    // … and it holds nothing of the dialogue
+  bool queued_ = false;      // stands in world_.submitting
   bool connecting_ = false;
   bool leaving_ = false;
   bool closing_ = false;

@@ -14,18 +14,15 @@ using Class = BounceClass;
 constexpr uint16_t kAny = 0xffff;   // any enhanced status, or none
 constexpr uint16_t kNone = 0xfffe;  // no enhanced status
 
-constexpr uint16_t bit(Phase phase) {
-  return static_cast<uint16_t>(1u << static_cast<unsigned>(phase));
-}
-constexpr uint16_t kMail = bit(Phase::mail);
-constexpr uint16_t kRcpt = bit(Phase::rcpt);
-constexpr uint16_t kEnd = bit(Phase::end_of_data);
+constexpr uint32_t kMail = bit(Phase::mail);
+constexpr uint32_t kRcpt = bit(Phase::rcpt);
+constexpr uint32_t kEnd = bit(Phase::end_of_data);
 // A refusal of content: at DATA, in the middle, or at its end.
-constexpr uint16_t kContent = bit(Phase::data) | bit(Phase::body) | kEnd;
-constexpr uint16_t kTransaction = kMail | kRcpt | kContent;
+constexpr uint32_t kContent = bit(Phase::data) | bit(Phase::body) | kEnd;
+constexpr uint32_t kTransaction = kTransactionPhases;
 // Nothing was said about a message yet.
-constexpr uint16_t kSession = static_cast<uint16_t>(~kTransaction);
-constexpr uint16_t kEverywhere = 0xffff;
+constexpr uint32_t kSession = kAllPhases & ~kTransaction;
+constexpr uint32_t kEverywhere = kAllPhases;
 
 // Words of which one must be in the reply's text: [texts] of replies.toml.
 constexpr TextClass kSpam = TextClass::spam;
@@ -45,7 +42,7 @@ constexpr TextClass kTooBig = TextClass::too_big;
 
 struct Row {
   std::string_view rule;
-  uint16_t stages;
+  uint32_t stages;
   Reason reason;
   uint16_t low, high;        // reply codes, both included
   uint16_t subject, detail;  // of the enhanced status; or kAny, kNone
@@ -59,20 +56,20 @@ struct Row {
   bool greylister = false;  // must be a greylister's reply (RetryHint); the verdict says so
 };
 
-constexpr Row local(std::string_view rule, uint16_t stages, Reason reason, Result result,
+constexpr Row local(std::string_view rule, uint32_t stages, Reason reason, Result result,
                     Scope scope, Kind kind, Class bounce_class) {
   return {rule, stages, reason, 0, kAny, kAny, kAny, {}, false, result, scope, kind, bounce_class};
 }
 
 // A reply: 4xx is always later, 5xx as the row says.
-constexpr Row said(std::string_view rule, uint16_t stages, uint16_t low, uint16_t high,
+constexpr Row said(std::string_view rule, uint32_t stages, uint16_t low, uint16_t high,
                    uint16_t subject, uint16_t detail, TextClass hints, Result result, Scope scope,
                    Kind kind, Class bounce_class) {
   return {rule,  stages, Reason::none, low,   high, subject,     detail,
           hints, false,  result,       scope, kind, bounce_class};
 }
 
-constexpr Row greylisted(std::string_view rule, uint16_t stages, uint16_t low, uint16_t high,
+constexpr Row greylisted(std::string_view rule, uint32_t stages, uint16_t low, uint16_t high,
                          TextClass hints, Scope scope) {
   Row row = said(rule, stages, low, high, kAny, kAny, hints, Result::later, scope, Kind::soft,
                  Class::policy_related);
@@ -377,10 +374,6 @@ bool fits(const Row& row, const Said& it, Text& text) {
   if (row.others_accepted && !it.others_accepted) return false;
   if (row.greylister && !text.hint().greylisted) return false;
   return row.hints == TextClass::none || text.is(row.hints);
-}
-
-bool in_transaction(Phase stage) {
-  return (bit(stage) & kTransaction) != 0;
 }
 
 Verdict verdict_of(const ReplyRule& rule, const Said& it, Text& text) {

@@ -69,6 +69,17 @@ class SessionTlsTest : public SessionTest {
     ASSERT_EQ(ready_, 1);
     heard_at_ = server_->heard().size();
   }
+  // What nobody could have sent: the peer, or somebody between.
+  void expect_end_by_a_changed_record(Result result) {
+    server_->say("250 ok\r\n");
+    std::string record = server_->take();
+    record.back() = static_cast<char>(record.back() ^ 1);
+    hear(record);
+    ASSERT_FALSE(heard_.empty());
+    EXPECT_EQ(heard_[0].reason, Reason::tls_failed);
+    EXPECT_EQ(heard_[0].result, result);
+    closed();
+  }
   std::string said() {
     return server_->heard().substr(std::exchange(heard_at_, server_->heard().size()));
   }
@@ -222,20 +233,12 @@ TEST_F(SessionTlsTest, AHandshakeThatStallsTimesOut) {
   closed();
 }
 
-// What nobody could have sent, in the midst of a transaction: the peer, or somebody between.
 TEST_F(SessionTlsTest, ARecordThatWasChangedEndsIt) {
   be_idle_under_tls();
   Mail mail({"x@y.test"});
   offer(mail);
   exchange();
-  server_->say("250 ok\r\n");
-  std::string record = server_->take();
-  record.back() = static_cast<char>(record.back() ^ 1);
-  hear(record);
-  ASSERT_FALSE(heard_.empty());
-  EXPECT_EQ(heard_[0].reason, Reason::tls_failed);
-  EXPECT_EQ(heard_[0].result, Result::later);
-  closed();
+  expect_end_by_a_changed_record(Result::later);
 }
 
 TEST_F(SessionTlsTest, AfterTheContentItIsInDoubt) {
@@ -243,14 +246,7 @@ TEST_F(SessionTlsTest, AfterTheContentItIsInDoubt) {
   Mail mail({"x@y.test"});
   offer(mail);
   exchange();
-  server_->say("250 ok\r\n");
-  std::string record = server_->take();
-  record.back() = static_cast<char>(record.back() ^ 1);
-  hear(record);
-  ASSERT_FALSE(heard_.empty());
-  EXPECT_EQ(heard_[0].reason, Reason::tls_failed);
-  EXPECT_EQ(heard_[0].result, Result::in_doubt);
-  closed();
+  expect_end_by_a_changed_record(Result::in_doubt);
 }
 
 TEST_F(SessionTlsTest, RequiredAndNotOffered) {
