@@ -125,7 +125,7 @@ class Sessions final : private smtp::SessionOwner {
     network_.events(number).on_sent(0);
     world_.submitted();
   }
-  std::string_view host_name(const smtp::Session&) override { return "mx.test"; }
+  io::TlsPeer tls_peer(const smtp::Session&) override { return {"mx.test"}; }
   void on_session_ready(smtp::Session&) override {}
   void on_session_outcome(smtp::Session&, smtp::Outgoing* outgoing, const smtp::Outcome& outcome,
                           std::string_view) override {
@@ -233,7 +233,7 @@ void channel_handshake(benchmark::State& state) {
       state,
       [&] {
         const std::string key = resumed ? "a" : std::to_string(number);
-        return std::make_unique<io::TlsChannel>(context, "mx.test", key);
+        return std::make_unique<io::TlsChannel>(context, io::TlsPeer{"mx.test"}, key, 0);
       },
       [](io::TlsChannel& client, std::string_view down) {
         std::string plaintext;
@@ -268,7 +268,7 @@ BENCHMARK(bare_handshake)->Arg(0)->Arg(1)->UseManualTime()->Unit(benchmark::kMic
 void channel_write(benchmark::State& state) {
   io::TlsContext context;
   TlsServerContext server_context;
-  io::TlsChannel client(context, "mx.test", "a");
+  io::TlsChannel client(context, io::TlsPeer{"mx.test"}, "a", 0);
   TlsServer server(server_context);
   std::string plaintext;
   for (int i = 0; i < 4; ++i) {

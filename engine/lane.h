@@ -341,7 +341,8 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   static bool must_not_stay(const Lane& lane, const smtp::Session& session);
   static bool needs_tls(const Lane& lane, const Work& work);
   void put_off_for_tls(Work& work, const smtp::Session& session);
-  std::string_view host_name(const smtp::Session& session) override;
+  static std::string_view host_name(const smtp::Session& session);
+  io::TlsPeer tls_peer(const smtp::Session& session) override;
   void tls_of(const Work& work, Returned& item, const io::TlsChannel& tls);
 
   // lane_race.cc

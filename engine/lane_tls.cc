@@ -99,6 +99,12 @@ void Lanes::tls_of(const Work& work, Returned& item, const io::TlsChannel& tls) 
   item.tls_length = static_cast<uint32_t>(names.size());
 }
 
+io::TlsPeer Lanes::tls_peer(const smtp::Session& session) {
+  io::TlsPeer peer;
+  peer.server_name = host_name(session);
+  return peer;
+}
+
 std::string_view Lanes::host_name(const smtp::Session& session) {
   return static_cast<const Lane*>(session.place)->site->hosts[session.host].name;
 }

@@ -218,9 +218,10 @@ Outgoing* Session::outgoing_of(const Transaction* transaction) {
 void Session::start_tls() {
   // Each host's sessions are its own: of hosts that share a name each has keys of its own.
   std::string key = io::to_text(peer_);
-  key.append(" ").append(std::to_string(peer_.port)).append(" ").append(owner_->host_name(*this));
-  if (world_.tls == nullptr) world_.tls = std::make_unique<io::TlsContext>();
-  tls_ = std::make_unique<io::TlsChannel>(*world_.tls, owner_->host_name(*this), std::move(key));
+  const io::TlsPeer peer = owner_->tls_peer(*this);
+  key.append(" ").append(std::to_string(peer_.port)).append(" ").append(peer.server_name);
+  if (world_.tls == nullptr) world_.tls = std::make_unique<io::TlsContext>(world_.trust);
+  tls_ = std::make_unique<io::TlsChannel>(*world_.tls, peer, std::move(key), world_.mono_ns);
   tls_begun_mono_ns_ = world_.mono_ns;
   if (tls_->state() == io::TlsChannel::State::failed)
     return act(dialogue_.tls_failed(tls_->why(), world_.output));

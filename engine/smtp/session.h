@@ -51,8 +51,9 @@ class SessionOwner {
                                   std::string_view text) = 0;
   // TCP is there; nothing was said yet.
   virtual void on_session_connected(Session&) {}
-  // The name of the host, as its certificate and SNI have it. Asked for when TLS begins.
-  virtual std::string_view host_name(const Session&) { return {}; }
+  // Whom the session speaks to, and what he must show. Asked for when TLS begins; valid until the
+  // session is told something.
+  virtual io::TlsPeer tls_peer(const Session&) { return {}; }
   // The session is done with this one.
   virtual void on_outgoing_free(Session& session, Outgoing& outgoing) = 0;
   // The session takes no more; then, when the kernel has let go of it, its memory may be reused.
@@ -68,9 +69,10 @@ struct SessionWorld {
   io::TimerWheel& timers;
   const int64_t& mono_ns;  // of the turn
   SessionLimits limits;
-  std::unique_ptr<io::TlsContext> tls;  // made when first used
-  Output output;                        // empty between calls
-  std::string plaintext;                // likewise
+  std::shared_ptr<const io::TlsTrust> trust;  // null: no authority is
+  std::unique_ptr<io::TlsContext> tls;        // made when first used
+  Output output;                              // empty between calls
+  std::string plaintext;                      // likewise
   std::vector<Session*>
       submitting;  // have handed something to the network that was not submitted yet
   // To be called right after what was queued has been submitted to the kernel: only then a reply

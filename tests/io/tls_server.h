@@ -1,14 +1,18 @@
 #pragma once
 
+#include <cstdio>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 
 namespace veredus::test {
 
@@ -48,6 +52,89 @@ class TlsServerContext {
 
  private:
   SSL_CTX* context_;
+};
+
+// Somebody who signs certificates, and what he has signed last.
+class TlsAuthority {
+ public:
+  explicit TlsAuthority(const std::string& name) : key_(EVP_EC_gen("P-256")) {
+    own_ = make(key_, name, {}, -3600, 3600, true);
+  }
+  ~TlsAuthority() {
+    X509_free(own_);
+    EVP_PKEY_free(key_);
+  }
+  TlsAuthority(const TlsAuthority&) = delete;
+  TlsAuthority& operator=(const TlsAuthority&) = delete;
+
+  // Valid from so many seconds from now, until so many. Shown by servers of `context` from now on,
+  // with the authority's own behind it.
+  void issue(TlsServerContext& context, const std::vector<std::string>& names, long from = -3600,
+             long until = 3600) {
+    EVP_PKEY* const key = EVP_EC_gen("P-256");
+    X509* const certificate = make(key, "somebody", names, from, until, false);
+    leaf_ = der_of(certificate);
+    leaf_key_ = key_der_of(certificate);
+    SSL_CTX_use_certificate(context.get(), certificate);
+    SSL_CTX_use_PrivateKey(context.get(), key);
+    SSL_CTX_clear_chain_certs(context.get());
+    SSL_CTX_add1_chain_cert(context.get(), own_);
+    X509_free(certificate);
+    EVP_PKEY_free(key);
+  }
+  std::string certificate() const { return der_of(own_); }
+  const std::string& leaf() const { return leaf_; }
+  const std::string& leaf_key() const { return leaf_key_; }
+  // Writes the own certificate in PEM.
+  void write(const std::string& file) const {
+    FILE* const out = std::fopen(file.c_str(), "w");
+    PEM_write_X509(out, own_);
+    std::fclose(out);
+  }
+
+ private:
+  X509* make(EVP_PKEY* key, const std::string& name, const std::vector<std::string>& names,
+             long from, long until, bool authority) {
+    X509* const certificate = X509_new();
+    X509_set_version(certificate, 2);
+    ASN1_INTEGER_set(X509_get_serialNumber(certificate), ++serial_);
+    X509_gmtime_adj(X509_getm_notBefore(certificate), from);
+    X509_gmtime_adj(X509_getm_notAfter(certificate), until);
+    X509_set_pubkey(certificate, key);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN", MBSTRING_ASC,
+                               reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
+    X509_set_issuer_name(certificate, X509_get_subject_name(authority ? certificate : own_));
+    if (authority) extend(certificate, NID_basic_constraints, "critical,CA:TRUE");
+    std::string all;
+    for (const std::string& each : names) all += (all.empty() ? "DNS:" : ",DNS:") + each;
+    if (!all.empty()) extend(certificate, NID_subject_alt_name, all);
+    X509_sign(certificate, key_, EVP_sha256());
+    return certificate;
+  }
+  static void extend(X509* certificate, int what, const std::string& value) {
+    X509_EXTENSION* const extension = X509V3_EXT_conf_nid(nullptr, nullptr, what, value.c_str());
+    X509_add_ext(certificate, extension, -1);
+    X509_EXTENSION_free(extension);
+  }
+  static std::string der_of(X509* certificate) {
+    unsigned char* bytes = nullptr;
+    const int size = i2d_X509(certificate, &bytes);
+    std::string der(reinterpret_cast<char*>(bytes), static_cast<size_t>(size));
+    OPENSSL_free(bytes);
+    return der;
+  }
+  static std::string key_der_of(X509* certificate) {
+    unsigned char* bytes = nullptr;
+    const int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &bytes);
+    std::string der(reinterpret_cast<char*>(bytes), static_cast<size_t>(size));
+    OPENSSL_free(bytes);
+    return der;
+  }
+
+  EVP_PKEY* key_;
+  X509* own_ = nullptr;
+  std::string leaf_, leaf_key_;  // DER
+  long serial_ = 0;
 };
 
 class TlsServer {

@@ -22,7 +22,10 @@ using testing::HasSubstr;
 struct Pair {
   Pair(TlsContext& context, TlsServerContext& server_context, const std::string& name = "mx.test",
        const std::string& key = "a")
-      : client(context, name, key), server(server_context) {}
+      : Pair(context, server_context, TlsPeer{name}, key) {}
+  Pair(TlsContext& context, TlsServerContext& server_context, const TlsPeer& peer,
+       const std::string& key = "a", int64_t mono_ns = 0)
+      : client(context, peer, key, mono_ns), server(server_context) {}
   // Till nobody has anything to say. `cut`: the client gets so many bytes at a time.
   void run(size_t cut = 100'000) {
     for (bool more = true; more;) {
@@ -155,7 +158,7 @@ TEST_P(TlsVersions, WhatIsNotTlsFails) {
   for (const std::string& bytes : {std::string("554 5.7.1 go away\r\n"), std::string(5, '\0'),
                                    std::string(300, '\xff'), std::string("220 x\r\n")}) {
     TlsContext context;
-    TlsChannel client(context, "mx.test", "a");
+    TlsChannel client(context, TlsPeer{"mx.test"}, "a", 0);
     EXPECT_TRUE(client.has_output());
     std::string plaintext;
     EXPECT_EQ(client.receive(bytes, plaintext), State::failed);
@@ -168,7 +171,7 @@ TEST_P(TlsVersions, WhatIsNotTlsFails) {
 // It is TLS, and not for us.
 TEST_P(TlsVersions, AnAlertFails) {
   TlsContext context;
-  TlsChannel client(context, "mx.test", "a");
+  TlsChannel client(context, TlsPeer{"mx.test"}, "a", 0);
   std::string plaintext;
   EXPECT_EQ(client.receive(std::string_view("\x15\x03\x03\x00\x02\x02\x28", 7), plaintext),
             State::failed);

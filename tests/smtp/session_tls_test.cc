@@ -21,7 +21,7 @@ using testing::Not;
 class SessionTlsTest : public SessionTest {
  protected:
   SessionTlsTest() { settings_.tls = TlsUse::opportunistic; }
-  std::string_view host_name(const Session&) override { return "mx.test"; }
+  io::TlsPeer tls_peer(const Session&) override { return {"mx.test"}; }
 
   void be_asked_for_tls() {
     connect();
