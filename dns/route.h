@@ -3,12 +3,14 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "dns/address.h"
+#include "dns/host_dane.h"
 
 namespace veredus::dns {
 
@@ -59,8 +61,9 @@ struct Addresses {
   std::vector<IpAddress>
       list;  // when ok: at least one; IPv4 first, each family in the order of the answer
   int64_t expires_mono_ns = 0;
-  const char* enhanced = "";  // unless ok: "5.4.4" or "4.4.3"
-  std::string reason;         // likewise
+  const char* enhanced = "";                  // unless ok: "5.4.4" or "4.4.3"
+  std::string reason;                         // likewise
+  std::shared_ptr<const HostDane> dane = {};  // when ok, and asked for; null: none
 };
 
 // In what order the hosts of a route are to be tried.

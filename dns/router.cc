@@ -167,7 +167,11 @@ class Router::RouteEntry final : public ListNode<RouteEntry> {
 class Router::HostEntry final : public ListNode<HostEntry> {
  public:
   explicit HostEntry(Router& router)
-      : router_(router), four_(*this, RecordType::a), six_(*this, RecordType::aaaa) {}
+      : router_(router),
+        four_(*this, RecordType::a),
+        six_(*this, RecordType::aaaa),
+        dane_(router.lookups_, router.settings_.tlsa_port, router.counters_.queries,
+              [this](DaneSearch::Found found) { on_dane(std::move(found)); }) {}
   ~HostEntry() {
     router_.lookups_.cancel(four_);
     router_.lookups_.cancel(six_);
@@ -219,6 +223,7 @@ class Router::HostEntry final : public ListNode<HostEntry> {
           break;
         case Reading::Kind::records:
           list.assign(answer.addresses.begin(), answer.addresses.end());
+          asked = answer.canonical;
           ttl_s = std::min(ttl_s, router.positive_ttl(answer.ttl_s));
           break;
         case Reading::Kind::no_records:
@@ -253,6 +258,7 @@ class Router::HostEntry final : public ListNode<HostEntry> {
     addresses.enhanced = "";
     addresses.reason.clear();
     addresses.list.clear();
+    addresses.dane.reset();
     // The family that decides less counts for the time, too: a failed one is soon asked again.
     int64_t ttl_s = INT64_MAX;
     for (const Family* family : {&four_, &six_}) {
@@ -277,6 +283,35 @@ class Router::HostEntry final : public ListNode<HostEntry> {
                                                   : ": the host does not exist");
     }
     addresses.expires_mono_ns = router_.expiry(ttl_s);
+    const Family& leads = four_.list.empty() && both ? six_ : four_;
+    // Where nobody has validated the addresses, their host's records are not asked for: some name
+    // servers fail at them (RFC 7672 §2.1.1). A family that failed says nothing of that: else who
+    // keeps back one answer would keep us from all.
+    const auto insecure = [](const Family& family) {
+      return !family.secure && !family.reading.temporary();
+    };
+    const bool secure = !insecure(four_) && !(both && insecure(six_));
+    if (!found || router_.settings_.tlsa_port == 0 || !dane_.begin(name, leads.asked, secure))
+      deliver();
+  }
+
+  void on_dane(DaneSearch::Found found) {
+    const int64_t expires_mono_ns = router_.expiry(dane_ttl_s(found));
+    addresses.expires_mono_ns = std::min(addresses.expires_mono_ns, expires_mono_ns);
+    addresses.dane = std::move(found.dane);
+    deliver();
+  }
+
+  int64_t dane_ttl_s(const DaneSearch::Found& found) const {
+    const RouterSettings& settings = router_.settings_;
+    if (found.dane != nullptr && found.dane->status == TlsaStatus::failed)
+      return settings.temporary_ttl_s;
+    if (found.dane != nullptr) return router_.positive_ttl(found.ttl_s);
+    const int64_t ttl_s = found.has_ttl ? found.ttl_s : settings.unproven_negative_ttl_s;
+    return std::clamp(ttl_s, settings.min_negative_ttl_s, settings.max_negative_ttl_s);
+  }
+
+  void deliver() {
     known = delivering = true;
     while (AddressHandler* handler = handlers.pop_front()) handler->on_addresses(addresses);
     delivering = false;
@@ -295,6 +330,7 @@ class Router::HostEntry final : public ListNode<HostEntry> {
 
   Router& router_;
   Family four_, six_;
+  DaneSearch dane_;
   unsigned pending_ = 0;
 };
 

@@ -23,7 +23,8 @@ struct RouterSettings {
   size_t max_mx_hosts = 20;   // of one route, 1–kMaxMxHosts: the best by (preference, name)
   size_t max_addresses =
       16;  // of one host, 2–kMaxHostAddresses, both families; one may use what the other leaves
-  bool ask_ipv6 = true;  // false: no AAAA queries
+  bool ask_ipv6 = true;    // false: no AAAA queries
+  uint16_t tlsa_port = 0;  // of mail hosts, whose TLSA records are asked for; 0: they are not
   // How long an answer is believed, in seconds; times to live of answers are brought between these.
   int64_t min_ttl_s = 30;
   int64_t max_ttl_s = 86400;
