@@ -63,7 +63,9 @@ struct Outcome {
   std::string_view mx_address;  // numeric, as text
   std::string_view site;
   std::string_view source;
-  std::string_view tls;  // protocol and cipher, parted by a blank; empty: it did not go under TLS
+  // Protocol, cipher and, if the host was verified, by what (dane, mta-sts), parted by blanks;
+  // empty: it did not go under TLS.
+  std::string_view tls;
 };
 inline constexpr size_t kOutcomeTextMax = 512;
 

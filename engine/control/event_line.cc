@@ -55,6 +55,17 @@ void write_time(JsonWriter& json, std::string_view name, uint32_t us) {
   json.raw_field(name, std::string_view(text.data(), static_cast<size_t>(end - text.data())));
 }
 
+// "version cipher", and behind a further blank what the host was verified by.
+void write_tls(JsonWriter& json, std::string_view tls) {
+  const size_t blank = tls.find(' ');
+  if (blank == std::string_view::npos) return;
+  const std::string_view cipher = tls.substr(blank + 1);
+  const size_t end = cipher.find(' ');
+  json.key("tls").begin_object();
+  json.field("version", tls.substr(0, blank)).field("cipher", cipher.substr(0, end));
+  json.field("verified", end != std::string_view::npos).end_object();
+}
+
 void write_timing(JsonWriter& json, const queue::Timing& timing) {
   json.key("timing").begin_object();
   write_time(json, "queued", timing.queued_us);
@@ -160,12 +171,7 @@ void append_outcome(const EventHead& head, const queue::Batch* batch, const queu
   if (outcome.next_due_wall_ns != 0) json.time_field("next", outcome.next_due_wall_ns);
   write_timing(json, outcome.timing);
   if (outcome.bytes != 0) json.field("bytes", outcome.bytes);
-  if (const size_t blank = outcome.tls.find(' '); blank != std::string_view::npos) {
-    json.key("tls").begin_object();
-    json.field("version", outcome.tls.substr(0, blank))
-        .field("cipher", outcome.tls.substr(blank + 1));
-    json.field("verified", false).end_object();  // certificates are not looked at
-  }
+  write_tls(json, outcome.tls);
   write_flags(json, outcome);
   write_kept(json, batch, entry);
   json.end_object().newline();
