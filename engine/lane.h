@@ -16,6 +16,7 @@
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
+#include "dns/host_dane.h"
 #include "dns/router.h"
 #include "engine/context.h"
 #include "engine/lane_queue.h"
@@ -38,6 +39,7 @@ struct Target {
   io::Endpoint endpoint;
   uint16_t host = 0;  // of Site::hosts
   uint16_t preference = 0;
+  std::shared_ptr<const dns::HostDane> dane = {};  // what its host says; null: nothing
 };
 
 // A session that is being dialled: when nothing has come of it by then, the host's other family is
@@ -56,8 +58,10 @@ struct IdleList {
 
 // What sessions of a lane are told; the same for all lanes with the same rules.
 struct SessionRules {
-  // With early mail; in clear, although TLS is wanted.
-  std::array<std::array<smtp::DialogueSettings, 2>, 2> dialogue;
+  // With early mail; under TLS as configured, in clear although it is wanted, or under TLS although
+  // it need not be, for the host or the domain says so.
+  enum Tls : uint8_t { kAsConfigured, kInClear, kRequired };
+  std::array<std::array<smtp::DialogueSettings, 3>, 2> dialogue;
   smtp::SessionLimits limits;
 };
 
@@ -336,6 +340,8 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
 
   // lane_tls.cc
   const smtp::DialogueSettings& dialogue_for(const Lane& lane, const Target& target) const;
+  static bool heeds_dane(const Lane& lane);
+  static bool demands_tls(const Lane& lane, const dns::HostDane* dane);
   bool tls_is_broken(const Lane& lane, const io::Endpoint& host) const;
   bool goes_on_without(Lane& lane, const smtp::Session& session, const smtp::Outcome& outcome);
   static bool must_not_stay(const Lane& lane, const smtp::Session& session);
@@ -503,7 +509,9 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
     int64_t since_mono_ns = 0, until_mono_ns = 0;
     bool lost_race = false;  // another one connected sooner: that is all that is known of it
   };
-  absl::flat_hash_map<std::pair<std::array<uint8_t, 19>, uint16_t>, Down> down_hosts_;
+  using DownKey = std::pair<std::array<uint8_t, 19>, uint32_t>;
+  absl::flat_hash_map<DownKey, Down> down_hosts_;
+  static DownKey down_key(const Lane& lane, const io::Endpoint& host);
   // Hosts with which TLS fails. From the second time on they are spoken to in clear until then.
   struct BrokenTls {
     uint32_t failures = 0;  // one after the other

@@ -184,11 +184,13 @@ bool Lanes::start_dial(Lane& lane, const Target& target, smtp::Session* rival) {
   session.place = &lane;
   session.host = target.host;
   session.source = lane.source;
+  session.dane = target.dane;
   Counters::add(shard_.counters.connections);
   if (!session.dial(target.endpoint, from_address(lane, target.endpoint.family),
                     dialogue_for(lane, target), &lane.rules->limits)) {
     // No descriptor: dialling pauses, nothing else.
     session.place = nullptr;
+    session.dane.reset();
     free_sessions_.push_back(&session);
     lane.no_growth_until_mono_ns = shard_.mono_ns + kAgainNs;
     lane.no_growth = Lane::NoGrowth::no_descriptor;

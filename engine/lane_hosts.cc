@@ -48,6 +48,11 @@ std::array<uint8_t, 19> Lanes::host_key(const io::Endpoint& endpoint) {
   return key;
 }
 
+// Who must have TLS may find a host useless that does well for others.
+Lanes::DownKey Lanes::down_key(const Lane& lane, const io::Endpoint& host) {
+  return {host_key(host), uint32_t{lane.source} << 1 | demands_tls(lane, nullptr)};
+}
+
 static io::Endpoint endpoint_of(const dns::IpAddress& address, uint16_t port) {
   io::Endpoint endpoint;
   endpoint.address = address.bytes;
@@ -81,8 +86,16 @@ void Lanes::addresses_known(Lane& lane, uint16_t host, const dns::Addresses& add
         addresses.status == dns::AddressStatus::none ? "mx-without-address" : "dns-temporary";
     note_failure(lane, verdict, addresses.reason, addresses.enhanced);
   }
+  std::shared_ptr<const dns::HostDane> dane;
+  if (heeds_dane(lane)) dane = addresses.dane;
+  if (dane != nullptr && dane->status == dns::TlsaStatus::failed) {
+    verdict.rule = "tlsa-unknown";
+    verdict.bounce_class = smtp::BounceClass::policy_related;
+    note_failure(lane, verdict, dane->why, "4.7.5");
+  }
   std::vector<dns::IpAddress> numeric;
-  if (addresses.status == dns::AddressStatus::ok) numeric = addresses.list;
+  const bool may_go = dane == nullptr || dane->status != dns::TlsaStatus::failed;
+  if (addresses.status == dns::AddressStatus::ok && may_go) numeric = addresses.list;
   dns::shuffle_addresses(numeric, [this] { return shard_.random.next(); });
   for (const dns::IpAddress& address : numeric) {
     // Judged here and nowhere else: targets are what connect() is given.
@@ -96,7 +109,8 @@ void Lanes::addresses_known(Lane& lane, uint16_t host, const dns::Addresses& add
                    own ? "5.4.6" : "4.4.4");
       continue;
     }
-    lane.targets.push_back({endpoint_of(address, shard_.settings.smtp_port), host, mx.preference});
+    lane.targets.push_back(
+        {endpoint_of(address, shard_.settings.smtp_port), host, mx.preference, dane});
   }
   if (lane.hosts_asked == 0) {
     lane.resolve_us = static_cast<uint32_t>((shard_.mono_ns - lane.resolve_begun_mono_ns) / 1000);
@@ -120,7 +134,7 @@ void Lanes::sort_targets(Lane& lane) {
 // Staging: all hosts are the one that is named, whatever the DNS says.
 void Lanes::redirect_targets(Lane& lane) {
   lane.hosts_resolved = static_cast<uint16_t>(lane.site->hosts.size());
-  lane.targets = {{lane.redirected, 0, 0}};
+  lane.targets = {{lane.redirected, 0, 0, nullptr}};
   lane.resolved_until_mono_ns = INT64_MAX;
 }
 
@@ -175,7 +189,7 @@ bool Lanes::lacks_address(const Lane& lane, const Target& target) const {
 
 bool Lanes::is_down(const Lane& lane, const io::Endpoint& host) const {
   if (down_hosts_.empty()) return false;
-  const auto found = down_hosts_.find({host_key(host), lane.source});
+  const auto found = down_hosts_.find(down_key(lane, host));
   if (found == down_hosts_.end()) return false;
   const Down& down = found->second;
   return down.until_mono_ns > shard_.mono_ns && down.since_mono_ns > lane.retried_mono_ns;
@@ -210,14 +224,14 @@ void Lanes::pass_over(const Lane& lane, const io::Endpoint& host, bool lost_race
     });
   if (down_hosts_.size() >= kDownHostsMax) down_hosts_.clear();
   const int64_t until_mono_ns = shard_.mono_ns + lane.provider->host_down_ns;
-  down_hosts_[{host_key(host), lane.source}] = {shard_.mono_ns, until_mono_ns, lost_race};
+  down_hosts_[down_key(lane, host)] = {shard_.mono_ns, until_mono_ns, lost_race};
 }
 
 // Who was faster has refused since: the others may do. True: there are such.
 bool Lanes::forgive_lost_races(const Lane& lane) {
   bool any = false;
   for (const Target& target : lane.targets) {
-    const auto found = down_hosts_.find({host_key(target.endpoint), lane.source});
+    const auto found = down_hosts_.find(down_key(lane, target.endpoint));
     if (found == down_hosts_.end() || !found->second.lost_race) continue;
     any = any || found->second.until_mono_ns > shard_.mono_ns;
     down_hosts_.erase(found);

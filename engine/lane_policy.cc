@@ -48,12 +48,11 @@ const SessionRules& Lanes::rules_of(const Lane& lane) {
     made = std::make_unique<SessionRules>();
     made->limits = limits;
     for (const bool early : {false, true}) {
-      for (const bool in_clear : {false, true}) {
-        smtp::DialogueSettings& each = made->dialogue[early][in_clear];
-        each = dialogue;
-        each.allow_early_mail = early;
-        if (in_clear) each.tls = smtp::TlsUse::none;
-      }
+      auto& of = made->dialogue[early];
+      of.fill(dialogue);
+      of[SessionRules::kInClear].tls = smtp::TlsUse::none;
+      of[SessionRules::kRequired].tls = smtp::TlsUse::required;
+      for (smtp::DialogueSettings& each : of) each.allow_early_mail = early;
     }
   }
   return *made;

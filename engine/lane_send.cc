@@ -422,6 +422,7 @@ void Lanes::on_session_gone(smtp::Session& session) {
   give_back_connection(lane);
   if (lane.waiting.empty()) give_back_unwanted(lane);
   session.place = nullptr;
+  session.dane.reset();
   free_sessions_.push_back(&session);
   list(lane);
 }

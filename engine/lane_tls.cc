@@ -5,9 +5,24 @@
 namespace veredus {
 
 const smtp::DialogueSettings& Lanes::dialogue_for(const Lane& lane, const Target& target) const {
-  const bool in_clear = lane.provider->dialogue.tls == smtp::TlsUse::opportunistic &&
-                        tls_is_broken(lane, target.endpoint);
-  return lane.rules->dialogue[early_mail(lane, target.host)][in_clear];
+  auto tls = SessionRules::kAsConfigured;
+  if (demands_tls(lane, target.dane.get())) {
+    tls = SessionRules::kRequired;
+  } else if (lane.provider->dialogue.tls == smtp::TlsUse::opportunistic &&
+             tls_is_broken(lane, target.endpoint)) {
+    tls = SessionRules::kInClear;
+  }
+  return lane.rules->dialogue[early_mail(lane, target.host)][tls];
+}
+
+bool Lanes::heeds_dane(const Lane& lane) {
+  return lane.provider->dane && lane.provider->dialogue.tls != smtp::TlsUse::none;
+}
+
+// By the operator, by the domains, or by the host itself. `dane`: of the host; null: none.
+bool Lanes::demands_tls(const Lane& lane, const dns::HostDane* dane) {
+  return lane.provider->dialogue.tls == smtp::TlsUse::required || dane != nullptr ||
+         lane.site->sts == tls::StsMode::enforce;
 }
 
 // By all lanes of this shard, whoever sends: it is the host's.
@@ -33,7 +48,7 @@ bool Lanes::goes_on_without(Lane& lane, const smtp::Session& session,
   if (!at_tls || outcome.reason == Reason::none || outcome.reason == Reason::tls_injected)
     return false;
   Counters::add(shard_.counters.tls_failures);
-  if (lane.provider->dialogue.tls != smtp::TlsUse::opportunistic) return false;
+  if (session.dialogue().tls_use() != smtp::TlsUse::opportunistic) return false;
   BrokenTls before;
   if (const auto known = broken_tls_.find(host_key(session.peer())); known != broken_tls_.end())
     before = known->second;
@@ -94,14 +109,29 @@ void Lanes::put_off_for_tls(Work& work, const smtp::Session& session) {
 void Lanes::tls_of(const Work& work, Returned& item, const io::TlsChannel& tls) {
   std::string names(tls.protocol());
   names.append(" ").append(tls.cipher());
+  if (tls.verified() == io::TlsCheck::dane) names.append(" dane");
+  if (tls.verified() == io::TlsCheck::authorities) names.append(" mta-sts");
   item.tls_at =
       place_text(*returned_[work.ticket.home], names, &Returned::tls_at, &Returned::tls_length);
   item.tls_length = static_cast<uint32_t>(names.size());
 }
 
 io::TlsPeer Lanes::tls_peer(const smtp::Session& session) {
+  const Lane& lane = *static_cast<const Lane*>(session.place);
   io::TlsPeer peer;
   peer.server_name = host_name(session);
+  // DANE goes before a policy of the domain, which must not excuse what it refuses (RFC 8461 §2).
+  if (session.dane != nullptr) {
+    peer.server_name = session.dane->base;
+    if (session.dane->status != dns::TlsaStatus::usable) return peer;
+    peer.check = io::TlsCheck::dane;
+    peer.names = {session.dane->base, session.dane->host};
+    peer.records = session.dane->records;
+  } else if (lane.site->sts != tls::StsMode::none) {
+    peer.check = io::TlsCheck::authorities;
+    peer.enforced = lane.site->sts == tls::StsMode::enforce;
+    peer.names = {peer.server_name};
+  }
   return peer;
 }
 

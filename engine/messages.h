@@ -13,6 +13,7 @@
 #include "engine/orders.h"
 #include "engine/policy.h"
 #include "engine/smtp/verdict.h"
+#include "engine/tls/mta_sts.h"
 #include "queue/live_batch.h"
 #include "queue/orders.h"
 #include "queue/outcome.h"
@@ -29,8 +30,10 @@ struct Site {
   uint16_t owner = 0;     // shard that lends its connections
   uint32_t provider = 0;  // with `by_domain`: id of the one whose rule names its domains
   bool by_domain = false;
+  // Of its domains (RFC 8461). Those without have a site of their own, though hosts be the same.
+  tls::StsMode sts = tls::StsMode::none;
   std::string key;
-  std::vector<dns::MxHost> hosts;  // by preference
+  std::vector<dns::MxHost> hosts;  // by preference; enforced: those of the policy only
 };
 
 // What shards say to each other, apart from tickets. Messages of one shard to another arrive in
@@ -203,7 +206,8 @@ struct Returned {
   uint32_t text_at = 0, text_length = 0;
   uint32_t mx_at = 0, mx_length = 0;
   uint32_t address_at = 0, address_length = 0;
-  uint32_t tls_at = 0, tls_length = 0;  // protocol and cipher; empty: not under TLS
+  // Protocol, cipher, and what the host was verified by; empty: not under TLS.
+  uint32_t tls_at = 0, tls_length = 0;
   uint16_t source = 0;
   queue::Timing timing;
 };

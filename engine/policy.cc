@@ -40,6 +40,8 @@ Provider fallback_of(const EngineSettings& settings) {
   fallback.recipients_per_transaction = settings.recipients_per_transaction;
   fallback.addresses_tried = settings.addresses_tried;
   fallback.idle_close_ns = settings.idle_close_ns;
+  fallback.dane = settings.dane;
+  fallback.mta_sts = settings.mta_sts;
   fallback.idle_max = settings.idle_max;
   fallback.connection_age_ns = settings.connection_age_ns;
   fallback.host_down_ns = settings.host_down_ns;

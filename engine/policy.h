@@ -105,6 +105,8 @@ struct Provider {
   int64_t connection_age_ns = 0;  // a connection gets no further transaction then; 0: no bound
   int64_t host_down_ns = 60'000'000'000;
   int64_t site_initial_ns = 0;  // of the retry policy; 0: as long as host_down_ns
+  bool dane = true;             // TLSA records of its hosts hold (RFC 7672), …
+  bool mta_sts = true;  // … and policies of its domains (RFC 8461); neither where TLS is `none`
   AddressFamily family = AddressFamily::prefer_ipv6;
   smtp::SessionLimits session_limits;
   smtp::DialogueSettings dialogue;  // without EHLO name: that is the source's

@@ -50,8 +50,9 @@ struct EngineSettings {
   std::shared_ptr<const smtp::ReplyRules>
       reply_rules;  // by which replies are judged; null: shipped
   AddressFamily family = AddressFamily::prefer_ipv6;
-  unsigned idle_max = 0;          // connections of a lane that may idle; 0: any number
-  int64_t connection_age_ns = 0;  // 0: no bound
+  bool dane = true, mta_sts = true;  // as Provider has them
+  unsigned idle_max = 0;             // connections of a lane that may idle; 0: any number
+  int64_t connection_age_ns = 0;     // 0: no bound
   std::vector<SourceSettings> sources = {SourceSettings{}};
   // What holds beside, or instead of, what is said above. See policy.h; ids are given when it is
   // resolved: groups and members name others by their place in these lists.

@@ -66,6 +66,7 @@ struct Config {
       dns_servers;  // "address" or "address:port" ("[v6]:port"); empty: /etc/resolv.conf
   int64_t dns_timeout_ns = 5'000'000'000;
   unsigned dns_tries = 3;
+  bool dns_trust_ad = false;
   bool dns_ipv6 = true;
 
   // [smtp], [retry], [in_doubt] delay: how mail is sent where no provider says otherwise. Limits:

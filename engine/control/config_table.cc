@@ -64,6 +64,9 @@ void add_host(SettingList<Config>& out) {
           {"dns", "timeout", Duration{in<&Config::dns_timeout_ns>, 100 * kMs, kMinute},
            "for one query, first try"},
           {"dns", "tries", Count{in<&Config::dns_tries>, 1, 10, nullptr}, "per server"},
+          {"dns", "trust_ad", Flag{in<&Config::dns_trust_ad>},
+           "believe resolvers that are not on loopback that they have validated an answer; such on "
+           "loopback always are (DANE)"},
           {"dns", "ipv6", Flag{in<&Config::dns_ipv6>}, "ask for IPv6 addresses and use them"},
       });
 }

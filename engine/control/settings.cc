@@ -105,6 +105,7 @@ absl::StatusOr<EngineSettings> engine_settings(const Config& config) {
   if (!policy.ok()) return policy.status();
   settings.address_policy = *std::move(policy);
   settings.router.ask_ipv6 = config.dns_ipv6;
+  settings.router.tlsa_port = config.smtp_port;
   settings.render.hostname = config.hostname;
   settings.render.node = config.name;
   settings.render.trace = config.trace_header;

@@ -62,6 +62,8 @@ void set_fallback(const Config& config, EngineSettings& settings) {
   settings.recipients_per_transaction = fallback.recipients_per_transaction;
   settings.addresses_tried = fallback.addresses_tried;
   settings.idle_close_ns = fallback.idle_close_ns;
+  settings.dane = fallback.dane;
+  settings.mta_sts = fallback.mta_sts;
   settings.idle_max = fallback.idle_max;
   settings.connection_age_ns = fallback.connection_age_ns;
   settings.host_down_ns = fallback.host_down_ns;

@@ -372,10 +372,11 @@ Step Dialogue::tls_ready(Output& output) {
   return next_send(output);
 }
 
-Step Dialogue::tls_failed(std::string_view why, Output& output) {
+Step Dialogue::tls_failed(std::string_view why, Output& output, Reason reason) {
   Said said;
   said.stage = receive_.phase;
-  said.reason = Reason::tls_failed;
+  said.reason = reason;
+  if (reason == Reason::tls_untrusted) said.enhanced = {4, 7, 5};  // cryptographic failure
   return close(said, why, output);
 }
 

@@ -61,8 +61,8 @@
 
 namespace veredus::smtp {
 
-// Whether a session is to be under TLS. Opportunistic (RFC 7435): if the host offers it;
-// certificates are not looked at, and a host that refuses is spoken to in clear.
+// Whether a session is to be under TLS. Opportunistic (RFC 7435): if the host offers it; a host
+// that refuses is spoken to in clear. What certificates must show is said elsewhere (io/tls.h).
 enum class TlsUse : uint8_t { none, opportunistic, required };
 
 // Shared by all dialogues of a kind (a site's rules); must outlive them.
@@ -155,8 +155,8 @@ class Dialogue {
   // The handshake that start_tls asked for is done: all that was known of the host is forgotten,
   // and it is asked again (RFC 3207 §4.2).
   Step tls_ready(Output& output);
-  // It failed; or, later, what came could not be decrypted.
-  Step tls_failed(std::string_view why, Output& output);
+  // It failed; or, later, what came could not be decrypted. `reason`: this, or tls_untrusted.
+  Step tls_failed(std::string_view why, Output& output, Reason reason = Reason::tls_failed);
   // Only when may_offer(). Recipients that cannot be sent (address, size, 8-bit) get their outcome
   // at once; if none is left the step is idle (or wait) and nothing was sent.
   Step offer(const Transaction& transaction, Output& output);
@@ -192,6 +192,7 @@ class Dialogue {
   }
   const Capabilities& capabilities() const { return capabilities_; }
   bool secured() const { return secured_; }  // under TLS
+  TlsUse tls_use() const { return settings_->tls; }
 
  private:
   // Where one side of the conversation is: the next command to write, or the next reply to read.

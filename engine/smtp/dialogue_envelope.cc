@@ -61,6 +61,7 @@ EnhancedStatus status_of(Reason reason) {
     case Reason::local_close:
     case Reason::tls_injected:
     case Reason::tls_failed:
+    case Reason::tls_untrusted:
       return {};
   }
   return {};

@@ -249,7 +249,9 @@ void Session::receive_tls(std::string_view ciphertext) {
 void Session::tls_over() {
   if (tls_->in_clear()) return act(dialogue_.lost(Reason::tls_injected, world_.output));
   if (tls_->state() == io::TlsChannel::State::ended) return on_ended(0);
-  act(dialogue_.tls_failed(tls_->why(), world_.output));
+  const bool untrusted = tls_->fault() != io::TlsFault::none;
+  act(dialogue_.tls_failed(tls_->why(), world_.output,
+                           untrusted ? Reason::tls_untrusted : Reason::tls_failed));
 }
 
 // What the handshake has to say, when nothing else is under way: else it goes in front of the next.

@@ -14,6 +14,10 @@
 #include "engine/io/tls.h"
 #include "engine/smtp/dialogue.h"
 
+namespace veredus::dns {
+struct HostDane;
+}
+
 namespace veredus::smtp {
 
 class Session;
@@ -126,6 +130,7 @@ class Session final : public io::SocketEvents, private io::Timer {
   bool listed_idle = false;
   bool greeted = false;
   bool told_to_leave = false;
+  std::shared_ptr<const dns::HostDane> dane;  // of the host; null: none
 
  private:
   static constexpr size_t kBlockBytes = 256 * 1024;    // content handed to the kernel at a time

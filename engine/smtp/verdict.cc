@@ -107,6 +107,8 @@ constexpr Row kRows[] = {
           K::other, Class::protocol_errors),
     local("in-doubt-tls-failed", kEnd, Reason::tls_failed, R::in_doubt, S::host, K::other,
           Class::bad_connection),
+    local("in-doubt-tls-untrusted", kEnd, Reason::tls_untrusted, R::in_doubt, S::host, K::other,
+          Class::policy_related),
     local("in-doubt-local-close", kEnd, Reason::local_close, R::in_doubt, S::recipient, K::other,
           Class::other),
     local("connect-refused", kEverywhere, Reason::connect_refused, R::later, S::host, K::soft,
@@ -149,6 +151,8 @@ constexpr Row kRows[] = {
           Class::protocol_errors),
     local("tls-failed", kEverywhere, Reason::tls_failed, R::later, S::host, K::other,
           Class::bad_connection),
+    local("tls-untrusted", kEverywhere, Reason::tls_untrusted, R::later, S::host, K::other,
+          Class::policy_related),
 
     // The host closes (RFC 5321 §3.8).
     greylisted("closing-greylisted", kEverywhere, 421, 421, kGreylist, S::host),
@@ -457,6 +461,8 @@ std::string_view words(Reason reason) {
       return "bytes in clear";
     case Reason::tls_failed:
       return "TLS failed";
+    case Reason::tls_untrusted:
+      return "the host's certificate does not show that it is the one";
     case Reason::needs_tls:
       return "the message must go under TLS, and the host does not offer it";
   }

@@ -30,6 +30,7 @@ enum class Reason : uint8_t {
   tls_missing,       // TLS is required at this receiver, and the host does not offer it
   tls_injected,      // bytes in clear behind the reply to STARTTLS
   tls_failed,        // no handshake, or what came under TLS could not be decrypted
+  tls_untrusted,     // the host has not shown that it is the one (4.7.5)
   needs_tls,         // the message must go under TLS, and the session is in clear
 };
 std::string_view words(Reason reason);

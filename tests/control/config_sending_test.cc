@@ -90,6 +90,7 @@ content_bytes_per_second = 25
 use_chunking = false
 use_pipelining = false
 tls = "required"
+dane = false
 tls_limit = "33s"
 early_mail = true
 in_doubt = "hold"
@@ -150,6 +151,7 @@ site_cap = "32s"
   EXPECT_FALSE(p.dialogue.use_chunking);
   EXPECT_FALSE(p.dialogue.use_pipelining);
   EXPECT_EQ(p.dialogue.tls, smtp::TlsUse::required);
+  EXPECT_FALSE(p.dane);
   EXPECT_EQ(limit(smtp::Phase::tls), 33);
   EXPECT_TRUE(p.dialogue.allow_early_mail);
   EXPECT_EQ(p.in_doubt, InDoubtPolicy::hold);

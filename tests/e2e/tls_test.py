@@ -4,52 +4,14 @@
 Usage: tls_test.py VEREDUS SINK [unittest arguments]
 """
 
-import logging
-import os
 import ssl
-import subprocess
 import tempfile
 import unittest
 
-from aiosmtpd.controller import Controller
-
+from tls_receiver import Certificate, Receiver
 from walk_case import Case, lines_of, recipients, testzone, walk
 
 loopback = walk.loopback
-logging.getLogger("mail.log").setLevel(logging.CRITICAL)  # handshakes that fail are meant to
-
-
-class Receiver:
-    """What arrives, and how."""
-
-    def __init__(self, directory, tls=None, required=False):
-        self.got = []  # (recipients, content, TLS version or None, resumed)
-
-        def at(port):
-            controller = Controller(self, hostname="127.0.0.1", port=port, tls_context=tls,
-                                    require_starttls=required)
-            controller.start()
-            return controller, port
-        self.controller, self.port = loopback.at_free_port(at)
-
-    async def handle_DATA(self, server, session, envelope):
-        tls = session.ssl
-        connection = tls["ssl_object"] if tls else None
-        self.got.append((envelope.rcpt_tos, envelope.content,
-                         connection and connection.version(),
-                         connection and connection.session_reused))
-        return "250 2.0.0 taken"
-
-
-def certificate(directory):
-    """A context with a certificate that it signed itself."""
-    key, cert = (os.path.join(directory, name) for name in ("key.pem", "cert.pem"))
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                    "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=mx.test",
-                    "-keyout", key, "-out", cert], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(cert, key)
-    return context
 
 
 class TlsCase(Case):
@@ -67,7 +29,11 @@ class TlsCase(Case):
         super().setUp()
 
     def receive(self, directory):
-        return Receiver(directory, certificate(directory))
+        return self.receiver_with(Certificate(directory, "mx.test").context())
+
+    @staticmethod
+    def receiver_with(tls):
+        return loopback.at_free_port(lambda port: Receiver("127.0.0.1", port, tls))
 
     def counter(self, name):
         _, text = self.walk.get("/metrics")
@@ -131,7 +97,7 @@ class InClear(TlsCase):
     """A server without TLS."""
 
     def receive(self, directory):
-        return Receiver(directory)
+        return self.receiver_with(None)
 
     def test_what_need_not_be_under_tls_goes(self):
         self.walk.feed(lines_of("secret", 20, tls="required"))
@@ -156,7 +122,7 @@ class RequiredInVain(TlsCase):
     smtp = {"tls": "required"}
 
     def receive(self, directory):
-        return Receiver(directory)
+        return self.receiver_with(None)
 
     def test_put_off(self):
         self.walk.feed(lines_of("b", 50))
@@ -167,7 +133,7 @@ class Broken(TlsCase):
     """Offers STARTTLS, and has no certificate."""
 
     def receive(self, directory):
-        return Receiver(directory, ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        return self.receiver_with(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
 
     def test_goes_on_in_clear(self):
         self.walk.feed(lines_of("secret", 20, tls="required"))
@@ -182,9 +148,9 @@ class RefusedLate(TlsCase):
     """Wants a certificate of the client: with TLS 1.3 it says so when the handshake is over for that."""
 
     def receive(self, directory):
-        context = certificate(directory)
+        context = Certificate(directory, "mx.test").context()
         context.verify_mode = ssl.CERT_REQUIRED
-        return Receiver(directory, context)
+        return self.receiver_with(context)
 
     def test_goes_on_in_clear(self):
         self.walk.feed(lines_of("b", 100))
@@ -196,7 +162,7 @@ class BrokenAndRequired(TlsCase):
     smtp = {"tls": "required"}
 
     def receive(self, directory):
-        return Receiver(directory, ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        return self.receiver_with(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
 
     def test_put_off(self):
         self.walk.feed(lines_of("b", 50))
