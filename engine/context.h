@@ -33,9 +33,11 @@ struct Counters {
   Count connect_failures{0};
   Count tls_failures{0};  // sessions that ended so; the host is then spoken to in clear, perhaps
   Count tls_injected{0};  // bytes in clear where TLS was to begin
-  Count sessions{0};      // gauge: open
-  Count lanes{0};         // gauge
-  Count domains{0};       // gauge
+  Count sts_fetches{0};   // of MTA-STS policies
+  Count sts_fetch_failures{0};
+  Count sessions{0};  // gauge: open
+  Count lanes{0};     // gauge
+  Count domains{0};   // gauge
   Count lookups{0};
   Count unreadable{0};    // recipients whose page or content could not be read back
   Count spool_damage{0};  // places found damaged below the durable mark

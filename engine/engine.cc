@@ -134,6 +134,7 @@ absl::Status Engine::launch() {
     runners_.back()->wake = std::make_unique<io::EventWake>();
     exchange().set_wake(id, runners_.back()->wake.get());
   }
+  prepare_tls();
   for (unsigned id = 0; id < options_.shards; ++id)
     runners_[id]->thread = std::thread([this, id] { run(id); });
   std::unique_lock lock(mutex_);
@@ -156,6 +157,30 @@ absl::Status Engine::launch() {
   lock.unlock();
   join();
   return start_status_;
+}
+
+// Without authorities, or without the fetcher, mail goes on: who must be verified waits.
+void Engine::prepare_tls() {
+  absl::StatusOr<std::shared_ptr<const io::TlsTrust>> trust =
+      io::TlsTrust::load(options_.authorities);
+  if (trust.ok()) {
+    trust_ = *std::move(trust);
+  } else {
+    report(std::string(trust.status().message()));
+  }
+  StsFetcher::Settings settings;
+  settings.file = options_.spool + "/mta-sts";
+  settings.authorities = options_.authorities;
+  settings.port = options_.sts_port;
+  StsFetcher::Events events;
+  events.report = [this](std::string what) { report(std::move(what)); };
+  events.fetched = [this](uint16_t shard, tls::StsFetched fetched) {
+    auto message = std::make_unique<StsFetchedMessage>();
+    message->fetched = std::move(fetched);
+    exchange().post(shard, std::move(message));
+  };
+  sts_ = StsFetcher::start(std::move(settings), std::move(events));
+  if (sts_ == nullptr) report("libcurl cannot be used; MTA-STS policies are not looked for");
 }
 
 absl::Status Engine::prepare(Runner& runner) {
@@ -182,7 +207,7 @@ absl::Status Engine::prepare(Runner& runner) {
   runner.dns_host = *std::move(dns_host);
   runner.shard = &add_shard(static_cast<uint16_t>(runner.id),
                             {clock_instance_, runner, *runner.network, *runner.disk,
-                             runner.dns_host->lookups(), runner.timers},
+                             runner.dns_host->lookups(), runner.timers, sts_.get(), trust_},
                             random_seed());
   absl::StatusOr<std::vector<RecoveredHome>> found = runner.shard->recover();
   if (!found.ok()) return found.status();
@@ -233,6 +258,7 @@ void Engine::join() {
   for (const std::unique_ptr<Runner>& runner : runners_) runner->thread.join();
   // Files under way come to their end before the rings that they would answer to go.
   filer_.reset();
+  sts_.reset();
 }
 
 void Engine::post_stop(bool abort) {

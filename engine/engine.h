@@ -13,6 +13,7 @@
 #include "engine/engine_core.h"
 #include "engine/io/clock.h"
 #include "engine/io/filer.h"
+#include "engine/sts_fetcher.h"
 
 namespace veredus {
 
@@ -21,6 +22,10 @@ struct EngineOptions {
   std::vector<unsigned> cores;  // shard i is pinned to cores[i % size]; empty: not pinned
   std::string spool;            // directory; made if it is missing
   dns::AresResolver::Settings dns;
+  // Of MTA-STS: authorities in PEM that vouch for policy hosts and for mail hosts, and the policy
+  // hosts' port.
+  std::string authorities = "/etc/ssl/certs/ca-certificates.crt";
+  uint16_t sts_port = 443;
 };
 
 // The engine on threads: one a shard, each with a ring of its own.
@@ -52,6 +57,7 @@ class Engine final : public EngineCore, private Exchange::Answers {
   Engine(const EngineSettings& settings, EngineOptions options, unsigned homes, io::Wake& control);
   absl::Status launch();
   void run(unsigned id);
+  void prepare_tls();
   absl::Status prepare(Runner& runner);
   void answer(intake::AppendAnswer answer) override;
   void damage(std::string what) override;
@@ -65,6 +71,8 @@ class Engine final : public EngineCore, private Exchange::Answers {
   io::SystemClock clock_instance_;
   std::vector<std::unique_ptr<Runner>> runners_;
   std::unique_ptr<io::Filer> filer_;
+  std::unique_ptr<StsFetcher> sts_;
+  std::shared_ptr<const io::TlsTrust> trust_;
 
   mutable std::mutex mutex_;  // start, stop and answers: nothing on the way of a message
   std::condition_variable changed_;

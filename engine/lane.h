@@ -171,6 +171,9 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
         io::TimerWheel& timers, Limits& limits, Sources& sources);
   ~Lanes() override;
 
+  // By which authorities receivers are verified, where that is asked for. Before all else.
+  void trust(std::shared_ptr<const io::TlsTrust> trust) { world_.trust = std::move(trust); }
+
   // Start: makes the file of this shard's attempt marks. Without it nothing is sent.
   absl::Status open_marks(uint32_t number);
 

@@ -13,7 +13,7 @@
 #include "engine/orders.h"
 #include "engine/policy.h"
 #include "engine/smtp/verdict.h"
-#include "engine/tls/mta_sts.h"
+#include "engine/tls/sts_port.h"
 #include "queue/live_batch.h"
 #include "queue/orders.h"
 #include "queue/outcome.h"
@@ -32,7 +32,9 @@ struct Site {
   bool by_domain = false;
   // Of its domains (RFC 8461). Those without have a site of their own, though hosts be the same.
   tls::StsMode sts = tls::StsMode::none;
+  std::vector<bool> outside_policy;  // by host; in testing mode: the policy does not name it
   std::string key;
+  std::string rules_key;  // by which rules are found for it: the key without what a policy adds
   std::vector<dns::MxHost> hosts;  // by preference; enforced: those of the policy only
 };
 
@@ -54,6 +56,7 @@ struct Message {
     route_ask,     // home → the domain's shard
     site_ask,      // the domain's shard → the site's owner
     route_told,    // either → home
+    sts_fetched,   // the fetcher of policies → the domain's shard
     returned,      // lane → home
     window,        // lane → home
     limit_ask,
@@ -174,11 +177,13 @@ struct SiteAsk : Message {
   uint32_t domain_id = 0;
   int64_t expires_mono_ns = 0;
   uint32_t dns_us = 0;
-  std::string key;
-  uint32_t provider = 0;
-  bool by_domain = false;
   uint64_t policy_version = 0;  // of the rules by which it was found
-  std::vector<dns::MxHost> hosts;
+  Site site;                    // without what its owner says
+};
+// What came of a fetch() of MTA-STS policies.
+struct StsFetchedMessage : Message {
+  StsFetchedMessage() : Message(Kind::sts_fetched) {}
+  tls::StsFetched fetched;
 };
 struct RouteTold : Message {
   RouteTold() : Message(Kind::route_told) {}

@@ -85,7 +85,7 @@ uint32_t Policy::provider_of(std::string_view domain, std::string_view mx,
 
 const Provider& Policy::provider_of(const Site& site) const {
   if (site.by_domain) return providers[site.provider];
-  return providers[provider_of({}, site.hosts.front().name, site.key)];
+  return providers[provider_of({}, site.hosts.front().name, site.rules_key)];
 }
 
 const LimitSettings& Policy::limits_of(const ScopeId& id) const {

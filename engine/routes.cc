@@ -26,7 +26,7 @@ std::array<uint16_t, 3> enhanced_numbers(std::string_view text) {
   return numbers;
 }
 
-smtp::Verdict no_route(bool permanent, smtp::BounceClass bounce_class, std::string_view rule) {
+smtp::Verdict verdict_of(bool permanent, smtp::BounceClass bounce_class, std::string_view rule) {
   smtp::Verdict verdict;
   verdict.result = permanent ? smtp::Result::never : smtp::Result::later;
   verdict.scope = smtp::Scope::site;
@@ -39,42 +39,42 @@ smtp::Verdict no_route(bool permanent, smtp::BounceClass bounce_class, std::stri
 smtp::Verdict judge_route(const dns::Route& route) {
   switch (route.status) {
     case dns::RouteStatus::null_mx:
-      return no_route(true, smtp::BounceClass::bad_domain, "null-mx");
+      return verdict_of(true, smtp::BounceClass::bad_domain, "null-mx");
     case dns::RouteStatus::no_such_domain:
-      return no_route(true, smtp::BounceClass::bad_domain, "no-such-domain");
+      return verdict_of(true, smtp::BounceClass::bad_domain, "no-such-domain");
     case dns::RouteStatus::no_mail_host:
-      return no_route(true, smtp::BounceClass::bad_domain, "no-mail-host");
+      return verdict_of(true, smtp::BounceClass::bad_domain, "no-mail-host");
     case dns::RouteStatus::ok:
     case dns::RouteStatus::temporary:
       break;
   }
-  return no_route(false, smtp::BounceClass::routing_errors, "dns-temporary");
+  return verdict_of(false, smtp::BounceClass::routing_errors, "dns-temporary");
 }
 
 }  // namespace
 
-Routes::Routes(ShardContext& shard, dns::Router& router) : shard_(shard), router_(router) {}
+Routes::Routes(ShardContext& shard, dns::Router& router, StsPolicies& sts)
+    : shard_(shard), router_(router), sts_(sts) {}
 Routes::~Routes() = default;
 
 void Routes::ask(RouteAsk& ask) {
-  if (const dns::Route* known = router_.cached(ask.domain, shard_.mono_ns)) {
-    return tell(ask.asking_home, ask.domain_id, ask.domain, *known, 0);
-  }
-  if (staging() && shard_.mono_ns < silent_until_mono_ns_)
-    return tell_late(ask.asking_home, ask.domain_id, ask.domain, 0);
-  asked_.emplace_front();
-  Asked& asked = asked_.front();
+  Asked& asked = asked_.emplace_front();
   asked.routes = this;
   asked.self = asked_.begin();
   asked.home = ask.asking_home;
   asked.domain_id = ask.domain_id;
   asked.begun_mono_ns = shard_.mono_ns;
   asked.domain = std::move(ask.domain);
-  Counters::add(shard_.counters.lookups);
-  if (const dns::Route* known = router_.resolve(asked.domain, asked)) {
-    tell(asked.home, asked.domain_id, asked.domain, *known, 0);
-    asked_.pop_front();
+  const dns::Route* known = router_.cached(asked.domain, shard_.mono_ns);
+  if (known == nullptr) {
+    if (staging() && shard_.mono_ns < silent_until_mono_ns_) {
+      tell_late(asked);
+      return asked_.pop_front();
+    }
+    Counters::add(shard_.counters.lookups);
+    known = router_.resolve(asked.domain, asked);
   }
+  if (known != nullptr) route_known(asked, *known);
 }
 
 void Routes::Asked::on_route(const dns::Route& route) {
@@ -84,9 +84,37 @@ void Routes::Asked::on_route(const dns::Route& route) {
     owner.late_.erase(self);
     return;
   }
-  owner.tell(home, domain_id, domain, route,
-             static_cast<uint32_t>((owner.shard_.mono_ns - begun_mono_ns) / 1000));
-  owner.asked_.erase(self);
+  owner.route_known(*this, route);
+}
+
+// What its domain says of TLS is part of where it goes: a policy may leave out hosts, and domains
+// with one share no connections with those without.
+void Routes::route_known(Asked& asked, const dns::Route& route) {
+  asked.ask = site_of(asked, route);
+  if (asked.ask == nullptr) {
+    asked_.erase(asked.self);
+  } else if (wants_policy(asked)) {
+    asked.on_sts();
+  } else {
+    post(asked);
+  }
+}
+
+void Routes::Asked::on_sts() {
+  Routes& owner = *routes;
+  if (late) {
+    owner.late_.erase(self);
+    return;
+  }
+  StsPolicies::Found found;
+  if (!owner.sts_.ask(domain, *this, found)) return;
+  ask->expires_mono_ns = std::min(ask->expires_mono_ns, found.expires_mono_ns);
+  if (found.policy != nullptr && !put_under(found.policy->policy, ask->site)) {
+    owner.tell_outside(*this);
+    owner.asked_.erase(self);
+    return;
+  }
+  owner.post(*this);
 }
 
 // Where mail goes does not depend on the answer, only which rules it goes by. If nothing at all was
@@ -95,10 +123,9 @@ void Routes::run() {
   if (!staging()) return;
   while (!asked_.empty() && asked_.back().begun_mono_ns + kStagingWaitNs <= shard_.mono_ns) {
     Asked& asked = asked_.back();
-    const int64_t took_ns = shard_.mono_ns - asked.begun_mono_ns;
     if (answered_mono_ns_ < asked.begun_mono_ns)
       silent_until_mono_ns_ = shard_.mono_ns + kStagingAgainNs;
-    tell_late(asked.home, asked.domain_id, asked.domain, static_cast<uint32_t>(took_ns / 1000));
+    tell_late(asked);
     asked.late = true;
     late_.splice(late_.begin(), asked_, asked.self);
   }
@@ -108,68 +135,79 @@ int64_t Routes::next_due_mono_ns() const {
   return staging() && !asked_.empty() ? asked_.back().begun_mono_ns + kStagingWaitNs : INT64_MAX;
 }
 
-void Routes::tell_late(uint16_t home, uint32_t domain_id, std::string_view domain,
-                       uint32_t dns_us) {
+void Routes::tell_late(Asked& asked) {
   dns::Route unknown;  // temporarily so
   unknown.expires_mono_ns = shard_.mono_ns + kStagingAgainNs;
-  tell(home, domain_id, domain, unknown, dns_us);
+  asked.ask = site_of(asked, unknown);
+  if (asked.ask != nullptr) send(asked);
 }
 
 // Domains that a provider's rule names are a site of their own, though others have the same hosts.
 void Routes::name_provider(std::string_view domain, SiteAsk& ask) const {
   const Policy& policy = *shard_.policy;
+  Site& site = ask.site;
   ask.policy_version = policy.version;
-  const std::string_view best = ask.hosts.front().name;
-  const uint32_t provider = policy.provider_of(domain, best, ask.key);
-  if (provider == policy.provider_of({}, best, ask.key)) return;
-  ask.provider = provider;
-  ask.by_domain = true;
-  ask.key += " for " + policy.providers[provider].name;
+  site.rules_key = site.key;
+  const std::string_view best = site.hosts.front().name;
+  const uint32_t provider = policy.provider_of(domain, best, site.key);
+  site.provider = provider;
+  site.by_domain = provider != policy.provider_of({}, best, site.key);
+  if (site.by_domain) site.key += " for " + policy.providers[provider].name;
 }
 
-void Routes::tell(uint16_t home, uint32_t domain_id, std::string_view domain,
-                  const dns::Route& route, uint32_t dns_us) {
+bool Routes::wants_policy(const Asked& asked) const {
+  const Provider& provider = shard_.policy->providers[asked.ask->site.provider];
+  return provider.mta_sts && provider.dialogue.tls != smtp::TlsUse::none && !staging();
+}
+
+// False: the policy names none of the hosts.
+bool Routes::put_under(const tls::StsPolicy& policy, Site& site) {
+  if (policy.mode == tls::StsMode::none) return true;
+  site.sts = policy.mode;
+  dns::Route outside;
+  outside.status = dns::RouteStatus::ok;
+  for (const dns::MxHost& host : site.hosts) {
+    site.outside_policy.push_back(!tls::matches(policy, host.name));
+    if (site.outside_policy.back()) outside.hosts.push_back(host);
+  }
+  site.key += policy.mode == tls::StsMode::enforce ? " under MTA-STS" : " testing MTA-STS";
+  if (!outside.hosts.empty()) site.key += " without " + dns::site_key(outside);
+  if (policy.mode == tls::StsMode::testing) return true;
+  std::erase_if(site.hosts,
+                [&policy](const dns::MxHost& host) { return !tls::matches(policy, host.name); });
+  site.outside_policy.assign(site.hosts.size(), false);
+  return !site.hosts.empty();
+}
+
+// The question to the site's owner. Null: there is no route, and the home has been told.
+std::unique_ptr<SiteAsk> Routes::site_of(const Asked& asked, const dns::Route& route) {
+  auto ask = std::make_unique<SiteAsk>();
+  ask->expires_mono_ns = route.expires_mono_ns;
+  Site& site = ask->site;
+  bool loop = false;
   if (route.status == dns::RouteStatus::ok) {
     const dns::HostOrder order =
         dns::order_hosts(route, shard_.settings.own_names, [this] { return shard_.random.next(); });
-    if (!order.loop) {
-      auto ask = std::make_unique<SiteAsk>();
-      ask->from = shard_.id;
-      ask->asking_home = home;
-      ask->domain_id = domain_id;
-      ask->expires_mono_ns = route.expires_mono_ns;
-      ask->dns_us = dns_us;
-      ask->key = dns::site_key(route);
-      // Hosts that our own name cut off are not part of where we send to: such a site is another
-      // one.
-      if (order.count < route.hosts.size()) ask->key += " below us";
-      for (uint8_t i = 0; i < order.count; ++i) ask->hosts.push_back(route.hosts[order.index[i]]);
-      name_provider(domain, *ask);
-      const unsigned owner = shard_of_site(ask->key, shard_.exchange.shards());
-      return shard_.exchange.post(owner, std::move(ask));
-    }
+    loop = order.loop;
+    site.key = dns::site_key(route);
+    // Hosts that our own name cut off are not part of where we send to: such a site is another
+    // one.
+    if (order.count < route.hosts.size()) site.key += " below us";
+    for (uint8_t i = 0; i < order.count && !loop; ++i)
+      site.hosts.push_back(route.hosts[order.index[i]]);
   }
-  // Staging: what has no route goes to the one host, too.
-  if (staging()) {
-    auto ask = std::make_unique<SiteAsk>();
-    ask->from = shard_.id;
-    ask->asking_home = home;
-    ask->domain_id = domain_id;
-    ask->expires_mono_ns = route.expires_mono_ns;
-    ask->dns_us = dns_us;
-    ask->key = "without a route";
-    ask->hosts = {{shard_.policy->redirect_host, 0}};
-    name_provider(domain, *ask);
-    const unsigned owner = shard_of_site(ask->key, shard_.exchange.shards());
-    return shard_.exchange.post(owner, std::move(ask));
+  if (site.hosts.empty() && staging()) {
+    // What has no route goes to the one host, too.
+    site.key = "without a route";
+    site.hosts = {{shard_.policy->redirect_host, 0}};
   }
-  auto told = std::make_unique<RouteTold>();
-  told->from = shard_.id;
-  told->domain_id = domain_id;
-  told->expires_mono_ns = route.expires_mono_ns;
-  told->dns_us = dns_us;
-  if (route.status == dns::RouteStatus::ok) {
-    told->verdict = no_route(true, smtp::BounceClass::routing_errors, "mx-loops-to-us");
+  if (!site.hosts.empty()) {
+    name_provider(asked.domain, *ask);
+    return ask;
+  }
+  auto told = no_route(asked, route.expires_mono_ns);
+  if (loop) {
+    told->verdict = verdict_of(true, smtp::BounceClass::routing_errors, "mx-loops-to-us");
     told->enhanced = {5, 4, 6};
     told->reason = "we are the best mail host of this domain ourselves, and do not take its mail";
   } else {
@@ -177,19 +215,53 @@ void Routes::tell(uint16_t home, uint32_t domain_id, std::string_view domain,
     told->enhanced = enhanced_numbers(route.enhanced);
     told->reason = route.reason;
   }
-  shard_.exchange.post_home(home, std::move(told));
+  shard_.exchange.post_home(asked.home, std::move(told));
+  return nullptr;
+}
+
+void Routes::tell_outside(const Asked& asked) {
+  auto told = no_route(asked, asked.ask->expires_mono_ns);
+  told->verdict = verdict_of(false, smtp::BounceClass::policy_related, "mta-sts-no-host");
+  told->enhanced = {4, 7, 5};
+  told->reason = asked.domain + ": its MTA-STS policy names none of its mail hosts";
+  shard_.exchange.post_home(asked.home, std::move(told));
+}
+
+std::unique_ptr<RouteTold> Routes::no_route(const Asked& asked, int64_t expires_mono_ns) const {
+  auto told = std::make_unique<RouteTold>();
+  told->from = shard_.id;
+  told->domain_id = asked.domain_id;
+  told->expires_mono_ns = expires_mono_ns;
+  told->dns_us = us_since(asked);
+  return told;
+}
+
+uint32_t Routes::us_since(const Asked& asked) const {
+  return static_cast<uint32_t>((shard_.mono_ns - asked.begun_mono_ns) / 1000);
+}
+
+void Routes::post(Asked& asked) {
+  send(asked);
+  asked_.erase(asked.self);
+}
+
+void Routes::send(Asked& asked) {
+  SiteAsk& ask = *asked.ask;
+  ask.from = shard_.id;
+  ask.asking_home = asked.home;
+  ask.domain_id = asked.domain_id;
+  ask.dns_us = us_since(asked);
+  const unsigned owner = shard_of_site(ask.site.key, shard_.exchange.shards());
+  shard_.exchange.post(owner, std::move(asked.ask));
 }
 
 void Routes::ask_site(SiteAsk& ask) {
-  const auto [found, fresh] = numbers_.try_emplace(ask.key, static_cast<uint32_t>(sites_.size()));
+  const auto [found, fresh] =
+      numbers_.try_emplace(ask.site.key, static_cast<uint32_t>(sites_.size()));
   if (fresh) {
-    auto site = std::make_shared<Site>();
+    auto site = std::make_shared<Site>(std::move(ask.site));
     site->number = found->second * shard_.exchange.shards() + shard_.id;
     site->owner = shard_.id;
-    site->key = ask.key;
-    site->provider = ask.provider;
-    site->by_domain = ask.by_domain;
-    site->hosts = std::move(ask.hosts);
     sites_.push_back(std::move(site));
   }
   auto told = std::make_unique<RouteTold>();

@@ -11,6 +11,7 @@
 #include "dns/router.h"
 #include "engine/context.h"
 #include "engine/messages.h"
+#include "engine/sts_policies.h"
 
 namespace veredus {
 
@@ -27,7 +28,7 @@ inline unsigned shard_of_site(std::string_view key, unsigned shards) {
 // have.
 class Routes {
  public:
-  Routes(ShardContext& shard, dns::Router& router);
+  Routes(ShardContext& shard, dns::Router& router, StsPolicies& sts);
   ~Routes();
 
   void ask(RouteAsk& ask);
@@ -46,8 +47,9 @@ class Routes {
   static constexpr int64_t kStagingWaitNs = 2'000'000'000;
   static constexpr int64_t kStagingAgainNs = 30'000'000'000;
   // One lookup that a home waits for.
-  struct Asked : dns::RouteHandler {
+  struct Asked : dns::RouteHandler, StsPolicies::Waiter {
     void on_route(const dns::Route& route) override;
+    void on_sts() override;
     Routes* routes = nullptr;
     std::list<Asked>::iterator self;
     uint16_t home = 0;  // that asked
@@ -55,16 +57,25 @@ class Routes {
     int64_t begun_mono_ns = 0;
     bool late = false;  // stands in late_: the home waits no more
     std::string domain;
+    std::unique_ptr<SiteAsk> ask;  // while its policy is looked for
   };
 
-  void tell(uint16_t home, uint32_t domain_id, std::string_view domain, const dns::Route& route,
-            uint32_t dns_us);
-  void tell_late(uint16_t home, uint32_t domain_id, std::string_view domain, uint32_t dns_us);
-  bool staging() const { return shard_.policy->redirect.family != 0; }
+  void route_known(Asked& asked, const dns::Route& route);
+  std::unique_ptr<SiteAsk> site_of(const Asked& asked, const dns::Route& route);
   void name_provider(std::string_view domain, SiteAsk& ask) const;
+  bool wants_policy(const Asked& asked) const;
+  static bool put_under(const tls::StsPolicy& policy, Site& site);
+  void post(Asked& asked);
+  void send(Asked& asked);
+  void tell_late(Asked& asked);
+  void tell_outside(const Asked& asked);
+  std::unique_ptr<RouteTold> no_route(const Asked& asked, int64_t expires_mono_ns) const;
+  uint32_t us_since(const Asked& asked) const;
+  bool staging() const { return shard_.policy->redirect.family != 0; }
 
   ShardContext& shard_;
   dns::Router& router_;
+  StsPolicies& sts_;
   std::list<Asked> asked_, late_;                       // the last one is the oldest
   int64_t answered_mono_ns_ = 0;                        // when the DNS last knew something
   int64_t silent_until_mono_ns_ = 0;                    // it does not answer: it is not asked

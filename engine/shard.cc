@@ -34,13 +34,16 @@ Shard::Shard(uint16_t id, const EngineSettings& settings, std::shared_ptr<const 
                ports.clock.wall_ns(),
                std::move(policy)},
       router_(ports.lookups, settings.router, [this] { return context_.mono_ns; }),
-      routes_(context_, router_),
+      sts_(context_, router_, ports.lookups, ports.sts),
+      routes_(context_, router_, sts_),
       kept_rates_(context_, ports.disk, routes_),
       limits_(context_, kept_rates_),
       sources_(context_, ports.network),
       lanes_(context_, ports.disk, router_, ports.network, ports.timers, limits_, sources_),
       lane_why_(context_, lanes_, limits_),
       sites_(context_, lanes_, lane_why_, homes_) {
+  lanes_.trust(ports.trust);
+  sts_.take_known();
   for (unsigned home = id; home < exchange.homes(); home += exchange.shards())
     homes_.emplace_back(context_, ports.disk, static_cast<uint16_t>(home));
 }
@@ -173,6 +176,8 @@ void Shard::hear(Message& message) {
       return routes_.ask(static_cast<RouteAsk&>(message));
     case Message::Kind::site_ask:
       return routes_.ask_site(static_cast<SiteAsk&>(message));
+    case Message::Kind::sts_fetched:
+      return sts_.fetched(static_cast<StsFetchedMessage&>(message).fetched);
     case Message::Kind::route_told:
       return home_of(message).route_told(static_cast<RouteTold&>(message));
     case Message::Kind::returned:

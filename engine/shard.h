@@ -17,6 +17,7 @@
 #include "engine/routes.h"
 #include "engine/sites.h"
 #include "engine/sources.h"
+#include "engine/sts_policies.h"
 
 namespace veredus {
 
@@ -42,6 +43,8 @@ struct ShardPorts {
   queue::Disk& disk;
   dns::Lookups& lookups;
   io::TimerWheel& timers;
+  tls::StsFetches* sts = nullptr;                  // null: no domain has an MTA-STS policy
+  std::shared_ptr<const io::TlsTrust> trust = {};  // null: no authority is trusted
 };
 
 // One core's share of the engine: homes of some recipients, owner of some routes, sites and lanes.
@@ -95,6 +98,7 @@ class Shard {
   io::Random random_;
   ShardContext context_;
   dns::Router router_;
+  StsPolicies sts_;
   Routes routes_;
   KeptRates kept_rates_;
   Limits limits_;

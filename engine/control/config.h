@@ -66,6 +66,8 @@ struct Config {
       dns_servers;  // "address" or "address:port" ("[v6]:port"); empty: /etc/resolv.conf
   int64_t dns_timeout_ns = 5'000'000'000;
   unsigned dns_tries = 3;
+  std::string authorities = "/etc/ssl/certs/ca-certificates.crt";
+  uint16_t sts_port = 443;
   bool dns_trust_ad = false;
   bool dns_ipv6 = true;
 

@@ -70,10 +70,7 @@ class Checker {
                               ": make it with `groupadd --system " + config_.feed_group +
                               "`, or name another");
     }
-    const std::string& token = config_.http_token_file;
-    if (!token.empty() && token.front() != '/') {
-      fault("http.token_file", quoted(token) + " is no absolute path: begin it with /");
-    }
+    absolute("http.token_file", config_.http_token_file);
     const std::string& listen = config_.http_address;
     if (config_.http_on && !(listen.starts_with("127.") && is_address(listen)) && listen != "::1") {
       fault("http.listen", quoted(listen) +
@@ -82,14 +79,16 @@ class Checker {
     }
   }
 
-  void verdict() {
-    const std::string& rules = config_.verdict_rules;
-    if (!rules.empty() && rules.front() != '/') {
-      fault("verdict.rules", quoted(rules) + " is no absolute path: begin it with /");
-    }
+  // Or empty.
+  void absolute(const char* setting, const std::string& path) {
+    if (!path.empty() && path.front() != '/')
+      fault(setting, quoted(path) + " is no absolute path: begin it with /");
   }
 
+  void verdict() { absolute("verdict.rules", config_.verdict_rules); }
+
   void networks() {
+    absolute("smtp.authorities", config_.authorities);
     if (config_.dns_servers.size() > 8) fault("dns.servers", "names more than 8 servers");
     for (const std::string& server : config_.dns_servers) {
       if (!is_server(server)) {

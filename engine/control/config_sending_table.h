@@ -90,6 +90,8 @@ void add_sending(std::string_view table, SettingList<Of>& out) {
       "opportunistic: where it is offered; required: or not at all");
   add("dane", FlagKind<Of>{member<Of, Path..., &Provider::dane>},
       "TLSA records that are validated hold for hosts that have them (RFC 7672)");
+  add("mta_sts", FlagKind<Of>{member<Of, Path..., &Provider::mta_sts>},
+      "policies of recipients' domains hold (RFC 8461)");
   add("idle_close", Duration{member<Of, Path..., &Provider::idle_close_ns>, 0, 10 * kMinute},
       "how long an idle connection is kept");
   add("idle_max", Count{member<Of, Path..., &Provider::idle_max>, 0, 100'000, "any number"},

@@ -33,6 +33,8 @@ absl::StatusOr<std::unique_ptr<EngineHost>> EngineHost::start(const Config& conf
   options.spool = config.spool;
   options.dns.servers = config.dns_servers;
   options.dns.trust_ad = config.dns_trust_ad;
+  options.authorities = config.authorities;
+  options.sts_port = config.sts_port;
   options.dns.timeout_ms = static_cast<int>(config.dns_timeout_ns / 1'000'000);
   options.dns.tries = static_cast<int>(config.dns_tries);
 

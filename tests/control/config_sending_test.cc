@@ -91,6 +91,7 @@ use_chunking = false
 use_pipelining = false
 tls = "required"
 dane = false
+mta_sts = false
 tls_limit = "33s"
 early_mail = true
 in_doubt = "hold"
@@ -152,6 +153,7 @@ site_cap = "32s"
   EXPECT_FALSE(p.dialogue.use_pipelining);
   EXPECT_EQ(p.dialogue.tls, smtp::TlsUse::required);
   EXPECT_FALSE(p.dane);
+  EXPECT_FALSE(p.mta_sts);
   EXPECT_EQ(limit(smtp::Phase::tls), 33);
   EXPECT_TRUE(p.dialogue.allow_early_mail);
   EXPECT_EQ(p.in_doubt, InDoubtPolicy::hold);

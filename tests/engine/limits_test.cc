@@ -61,7 +61,8 @@ class LoneLimitsTest : public testing::Test {
                       1'700'000'000'000'000'000,
                       make_policy(settings_, nullptr)};
   dns::Router router_{lookups_, settings_.router, [this] { return shard_.mono_ns; }};
-  Routes routes_{shard_, router_};
+  StsPolicies sts_{shard_, router_, lookups_, nullptr};
+  Routes routes_{shard_, router_, sts_};
   KeptRates kept_{shard_, disk_, routes_};
   std::unique_ptr<Limits> limits_;
 };
