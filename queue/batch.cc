@@ -19,7 +19,7 @@ enum Tag : uint64_t {
   kPool = 6,
   kTags = 7,
   kMeta = 8,
-  kDsn = 9,
+  // 9 was kept for `dsn` as JSON text, and never written
   kDkim = 10,  // once for each
   kVar = 11,   // once for each: name with its length, then the value
   kPriority = 12,
@@ -30,6 +30,7 @@ enum Tag : uint64_t {
   kContent = 17,
   kContentFlags = 18,
   kContentSum = 19,
+  kDsn = 20,
   kCommitNumber = 100,
   kCommitAccepted = 101,
   kCommitRefused = 102,
@@ -68,6 +69,15 @@ bool read_var(std::string_view value, Batch& batch) {
   return true;
 }
 
+bool read_dsn(std::string_view value, Dsn& dsn) {
+  ByteReader in(value);
+  dsn.notify = in.u8();
+  const uint8_t ret = in.u8();
+  dsn.ret = static_cast<DsnReturn>(ret);
+  dsn.envid = in.rest();
+  return in.ok() && ret <= static_cast<uint8_t>(DsnReturn::headers);
+}
+
 bool read_batch_field(uint64_t tag, std::string_view value, Batch& batch) {
   bool sound = true;
   switch (tag) {
@@ -94,9 +104,6 @@ bool read_batch_field(uint64_t tag, std::string_view value, Batch& batch) {
       break;
     case kMeta:
       batch.meta_json = value;
-      break;
-    case kDsn:
-      batch.dsn_json = value;
       break;
     case kDkim:
       batch.dkim.emplace_back(value);
@@ -131,6 +138,8 @@ bool read_batch_field(uint64_t tag, std::string_view value, Batch& batch) {
     case kContentSum:
       batch.content_sum = static_cast<uint32_t>(field_number(value, sound, UINT32_MAX));
       break;
+    case kDsn:
+      return read_dsn(value, batch.dsn);
     default:
       break;  // of a later minor change: skipped
   }
@@ -188,7 +197,6 @@ void encode_batch(const Batch& batch, std::string& out) {
   text(kPool, batch.pool, kDefaults.pool);
   text(kTags, batch.tags_json, kDefaults.tags_json);
   text(kMeta, batch.meta_json, kDefaults.meta_json);
-  text(kDsn, batch.dsn_json, kDefaults.dsn_json);
   for (const std::string& name : batch.dkim) fields.text(kDkim, name);
   std::string pair;
   for (const auto& [name, value] : batch.vars) {
@@ -210,6 +218,12 @@ void encode_batch(const Batch& batch, std::string& out) {
   if (batch.content != Location()) fields.text(kContent, location_bytes(batch.content));
   if (batch.content_flags != 0) fields.number(kContentFlags, batch.content_flags);
   if (batch.content_sum != 0) fields.number(kContentSum, batch.content_sum);
+  if (batch.dsn.asked()) {
+    std::string raw;
+    put_number(raw, batch.dsn.notify);
+    put_number(raw, static_cast<uint8_t>(batch.dsn.ret));
+    fields.text(kDsn, raw + batch.dsn.envid);
+  }
 }
 
 absl::StatusOr<Batch> decode_batch(std::string_view bytes) {

@@ -26,6 +26,18 @@ enum ContentFlags : uint8_t {
   kContentMerge = 4,         // {{…}} is replaced
   kContentNoDate = 8,        // has no Date field: one is added, the same at every attempt
   kContentNoMessageId = 16,  // likewise Message-ID
+  kContentHeaderUtf8 = 32,   // has UTF-8 in its header (RFC 6532): needs SMTPUTF8
+};
+
+// What receivers are asked to tell the sender about delivery (RFC 3461). The numbers are stored.
+enum DsnNotify : uint8_t { kDsnNever = 1, kDsnSuccess = 2, kDsnFailure = 4, kDsnDelay = 8 };
+enum class DsnReturn : uint8_t { not_said = 0, full = 1, headers = 2 };
+struct Dsn {
+  uint8_t notify = 0;  // DsnNotify; 0: not said. kDsnNever stands alone
+  DsnReturn ret = DsnReturn::not_said;
+  std::string envid;  // as fed, not as xtext; empty: none
+  bool asked() const { return notify != 0 || ret != DsnReturn::not_said || !envid.empty(); }
+  bool operator==(const Dsn&) const = default;
 };
 
 // The batch line of feed.md as it is kept: everything about a batch but its recipients and its
@@ -39,7 +51,7 @@ struct Batch {
   std::string pool = "default";
   std::string tags_json;  // as fed, compact JSON text; empty: none
   std::string meta_json;
-  std::string dsn_json;
+  Dsn dsn;
   std::vector<std::string> dkim;
   std::vector<std::pair<std::string, std::string>> vars;  // defaults for merge, in the order fed
   uint8_t priority = 50;                                  // 0–100
