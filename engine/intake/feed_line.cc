@@ -6,6 +6,7 @@
 #include <simdjson.h>
 
 #include "engine/intake/json_check.h"
+#include "engine/mail/xtext.h"
 
 namespace veredus::intake {
 namespace {
@@ -44,6 +45,7 @@ constexpr std::array<Key, kFields> kKeys = {{
     {"id", kRecipientLine, Type::string},
     {"name", kRecipientLine, Type::string},
 }};
+constexpr std::array<std::string_view, 3> kDsnKeys = {"notify", "ret", "envid"};
 constexpr std::array<std::string_view, 2> kMessageKeys = {"raw", "raw_base64"};
 constexpr std::array<std::string_view, 9> kPartKeys = {
     "from", "to", "reply_to", "subject", "text", "html", "headers", "attachments", "unsubscribe"};
@@ -207,7 +209,7 @@ class LineReader::Impl {
             "leave it out, and give messages that are signed already if they must be");
       }
       case Type::dsn:
-        return unsupported(at, "\"dsn\"", "leave it out, and read failures from GET /v1/events");
+        return read_dsn(what, at, out.dsn);
     }
     return false;
   }
@@ -308,6 +310,76 @@ class LineReader::Impl {
       default:
         return wrong_type(key_at, name, "a string, a number, true or false: variables are texts");
     }
+  }
+
+  bool read_dsn(value& what, size_t at, queue::Dsn& dsn) {
+    dsn = {};
+    simdjson::ondemand::object object;
+    if (what.get_object().get(object)) return wrong_type(at, "dsn", "an object");
+    unsigned seen = 0;
+    for (auto each : object) {
+      simdjson::ondemand::field field;
+      if (std::move(each).get(field)) return syntax(at);
+      const size_t key_at = offset_of(field.key().raw()) - 1;
+      std::string_view key, text;
+      if (field.unescaped_key().get(key)) return syntax(key_at);
+      const auto known = std::find(kDsnKeys.begin(), kDsnKeys.end(), key);
+      if (known == kDsnKeys.end())
+        return refuse(key_at, "the key " + quoted(key) + " is not known", nearest(key, kDsnKeys));
+      const unsigned bit = 1u << (known - kDsnKeys.begin());
+      if ((seen & bit) != 0) return refuse(key_at, "the key " + quoted(key) + " is there twice");
+      seen |= bit;
+      if (key == "notify") {
+        if (!read_notify(field.value(), key_at, dsn.notify)) return false;
+        continue;
+      }
+      if (field.value().get_string().get(text)) return wrong_type(key_at, key, "a string");
+      if (key == "ret") {
+        if (text != "full" && text != "hdrs")
+          return refuse(key_at, "\"ret\" is \"full\" or \"hdrs\"");
+        dsn.ret = text == "full" ? queue::DsnReturn::full : queue::DsnReturn::headers;
+      } else if (!read_envid(text, key_at, dsn.envid)) {
+        return false;
+      }
+    }
+    return seen != 0 || whole();
+  }
+
+  bool read_notify(value what, size_t key_at, uint8_t& notify) {
+    static constexpr std::array<std::string_view, 4> kWords = {"never", "success", "failure",
+                                                               "delay"};
+    simdjson::ondemand::array words;
+    if (what.get_array().get(words)) return wrong_type(key_at, "notify", "an array of strings");
+    for (auto each : words) {
+      std::string_view word;
+      if (each.get_string().get(word)) return wrong_type(key_at, "notify", "an array of strings");
+      const auto known = std::find(kWords.begin(), kWords.end(), word);
+      if (known == kWords.end()) {
+        return refuse(key_at, "\"notify\" does not know " + quoted(word),
+                      "\"success\", \"failure\", \"delay\", or \"never\" alone");
+      }
+      notify |= static_cast<uint8_t>(1u << (known - kWords.begin()));
+    }
+    if (notify == 0) {
+      return whole() && refuse(key_at, "\"notify\" is empty",
+                               "[\"never\"] asks receivers for no notification");
+    }
+    if ((notify & queue::kDsnNever) == 0 || notify == queue::kDsnNever) return true;
+    return refuse(key_at, "\"notify\": \"never\" stands alone (RFC 3461 section 4.1)");
+  }
+
+  bool read_envid(std::string_view text, size_t key_at, std::string& envid) {
+    if (text.empty()) return refuse(key_at, "\"envid\" is empty", "leave it out");
+    for (const char c : text) {
+      if (c < 32 || c > 126)
+        return refuse(key_at, "\"envid\" is printable ASCII (RFC 3461 section 4.4)");
+    }
+    if (mail::xtext_bytes(text) > mail::kEnvidBytesMax) {
+      return refuse(key_at, "\"envid\" is longer than 100 bytes as xtext (RFC 3461 section 4.4)",
+                    "blanks, + and = take three bytes each");
+    }
+    envid = text;
+    return true;
   }
 
   bool read_message(value& what, size_t at, FeedLine& out) {

@@ -53,6 +53,7 @@ struct FeedLine {
   bool base64 = false;
   bool verp = false, unique = false, merge = false;
   int64_t priority = 0;
+  queue::Dsn dsn;
 
   bool has(Field field) const { return (seen >> static_cast<unsigned>(field) & 1) != 0; }
   std::string_view text_of(Field field) const { return text[static_cast<size_t>(field)]; }

@@ -186,6 +186,7 @@ class FeedParser::Impl {
     batch_.unique = line_.has(Field::unique) && line_.unique;
     batch_.tags_json = line_.has(Field::tags) ? line_.text_of(Field::tags) : std::string_view();
     batch_.meta_json = line_.has(Field::meta) ? line_.text_of(Field::meta) : std::string_view();
+    if (line_.has(Field::dsn)) batch_.dsn = line_.dsn;
     merge_ = line_.has(Field::merge) && line_.merge;
     if (!read_tls() || !read_vars() || !read_batch_sender()) return false;
     std::string content;

@@ -63,8 +63,7 @@ Step Dialogue::next_send(Output& output) {
       return runs_ahead(Phase::mail) ? next_send(output) : Step{};
     case Phase::rcpt:
       while (send_.recipient < open.count) {
-        bytes.append("RCPT TO:<");
-        bytes.append(open.transaction->recipients[send_.recipient]).append(">\r\n");
+        append_rcpt(open, open.transaction->recipients[send_.recipient], bytes);
         ++pending_;
         advance(send_, Phase::rcpt, next_written(open, size_t{send_.recipient} + 1));
         if (!runs_ahead(Phase::rcpt)) return {};

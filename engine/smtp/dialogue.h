@@ -9,13 +9,14 @@
 #include <vector>
 
 #include "engine/smtp/capabilities.h"
+#include "engine/smtp/dsn.h"
 #include "engine/smtp/limits.h"
 #include "engine/smtp/phase.h"
 #include "engine/smtp/reply.h"
 #include "engine/smtp/verdict.h"
 
-// The client side of SMTP (RFC 5321, 1870, 2920, 3030, 3207, 6152) as a machine without socket,
-// clock or queue.
+// The client side of SMTP (RFC 5321, 1870, 2920, 3030, 3207, 3461, 6152, 6531) as a machine without
+// socket, clock or queue.
 //
 // A worked example of driving it (one Output may serve a whole shard: it is empty between calls):
 //
@@ -89,6 +90,7 @@ struct Transaction {
   uint64_t size = 0;
   bool eight_bit = false;  // has bytes over 127
   bool needs_tls = false;  // goes under TLS or not at all
+  DsnRequest dsn = {};     // for hosts that offer DSN
 };
 
 struct Step {
@@ -230,6 +232,7 @@ class Dialogue {
 
   void refuse_unsendable(Open& open, Output& output);
   void append_mail(const Open& open, std::string& bytes) const;
+  void append_rcpt(const Open& open, std::string_view recipient, std::string& bytes) const;
   void settle(Open& open, size_t recipient, const Outcome& made, Output& output);
   void settle_all(Open& open, const Outcome& made, Output& output);
   Phase stage_of(const Open& open) const;

@@ -148,6 +148,13 @@ void Dialogue::append_mail(const Open& open, std::string& bytes) const {
   }
   if (open.transaction->eight_bit) bytes.append(" BODY=8BITMIME");
   if (open.utf8) bytes.append(" SMTPUTF8");
+  if (capabilities_.has(Capability::dsn)) append_mail_dsn(open.transaction->dsn, bytes);
+  bytes.append("\r\n");
+}
+
+void Dialogue::append_rcpt(const Open& open, std::string_view recipient, std::string& bytes) const {
+  bytes.append("RCPT TO:<").append(recipient).append(">");
+  if (capabilities_.has(Capability::dsn)) append_rcpt_dsn(open.transaction->dsn, recipient, bytes);
   bytes.append("\r\n");
 }
 

@@ -308,7 +308,6 @@ TEST(FeedParser, BadBodiesAreNamedByLineAndByte) {
       {batch_with("\"vars\":{\"a\":\"\",\"a\":\"\"}") + kTo, "malformed", 1, 0, "there twice", ""},
       {batch_with("\"dkim\":[\"k1\"]") + kTo, "unsupported", 1, 0, "not supported yet",
        "leave it out"},
-      {batch_with("\"dsn\":{}") + kTo, "unsupported", 1, 0, "not supported yet", "GET /v1/events"},
       {batch_with("\"tls\":\"no\"") + kTo, "malformed", 1, 0, "\"tls\" is", ""},
       {"{\"batch\":\"b1\",\"sender\":\"\",\"message\":{\"subject\":\"x\"}}\n", "unsupported", 1, 38,
        "from parts (\"subject\")", "\"raw\""},

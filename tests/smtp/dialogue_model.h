@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -7,6 +8,7 @@
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/smtp/dialogue.h"
@@ -23,7 +25,8 @@
 //   - a next MAIL never goes out before the reply to the end of data, unless the settings allow it;
 //   - nothing that was said in clear counts under TLS, and nothing goes in clear where TLS is
 //   required, or for whom it is;
-//   - what goes on the wire is a command line, and nothing else.
+//   - what goes on the wire is a command line, and nothing else, with parameters that were offered;
+//   - no address over 127 goes to a host without SMTPUTF8, no such content to one without 8BITMIME.
 
 namespace veredus::smtp_test {
 
@@ -126,9 +129,9 @@ class DialogueModel {
     if (!status.empty()) status = code.substr(0, 1) + status;
     std::string bytes;
     if (!owed_.empty() && owed_.front().kind == Kind::hello) {
-      static constexpr const char* kOffers[] = {"PIPELINING", "CHUNKING", "SIZE 5000",
-                                                "8BITMIME",   "SMTPUTF8", "STARTTLS"};
-      for (unsigned i = 0; i < 6; ++i) {
+      static constexpr const char* kOffers[] = {"PIPELINING", "CHUNKING", "SIZE 5000", "8BITMIME",
+                                                "SMTPUTF8",   "STARTTLS", "DSN"};
+      for (unsigned i = 0; i < 7; ++i) {
         if ((form >> i & 1) == 0)
           bytes += code + "-" + (i == 0 ? "mx\r\n" + code + "-" : "") + kOffers[i] + "\r\n";
       }
@@ -194,6 +197,8 @@ class DialogueModel {
       std::string address = "t" + number + "r" + std::to_string(i) + "@example.org";
       if (kind % 16 == 0) address += "\r\nDATA";
       if (kind % 16 == 1) address = "\xc3\xb6" + address;
+      if (i == 0) offered->transaction.dsn = {static_cast<uint8_t>(kind >> 4), 0, {}};
+      if (kind == 0x42) offered->transaction.dsn = {1, 2, "e=\x20+"};
       offered->addresses.push_back(address);
     }
     offered->views.assign(offered->addresses.begin(), offered->addresses.end());
@@ -288,12 +293,14 @@ class DialogueModel {
       const bool early =
           settings_.allow_early_mail && owed_.size() == 1 && owed_[0].kind == Kind::end;
       if ((!owed_.empty() || !pending_.empty()) && !early) fail("MAIL while a reply is owed");
+      check_parameters(line, 11);
       pending_.push_back({Kind::mail, writing_, 0});
     } else if (line.starts_with("RCPT TO:<")) {
       for (size_t i = 0; i < writing_->addresses.size(); ++i) {
-        if (line == "RCPT TO:<" + writing_->addresses[i] + ">") {
-          return pending_.push_back({Kind::rcpt, writing_, i});
-        }
+        const std::string command = "RCPT TO:<" + writing_->addresses[i] + ">";
+        if (!line.starts_with(command)) continue;
+        check_parameters(line, 9);
+        return pending_.push_back({Kind::rcpt, writing_, i});
       }
       fail("RCPT of nobody: " + line);
     } else if (line == "DATA") {
@@ -310,6 +317,32 @@ class DialogueModel {
     } else {
       fail("not a command: " + line);
     }
+  }
+
+  // Of MAIL and RCPT: nothing that the host did not offer, no byte over 127 but under SMTPUTF8.
+  void check_parameters(const std::string& line, size_t path) {
+    static constexpr std::pair<const char*, smtp::Capability> kNeeds[] = {
+        {"SIZE=", smtp::Capability::size},
+        {"BODY=8BITMIME", smtp::Capability::eight_bit_mime},
+        {"SMTPUTF8", smtp::Capability::smtputf8},
+        {"RET=", smtp::Capability::dsn},
+        {"ENVID=", smtp::Capability::dsn},
+        {"NOTIFY=", smtp::Capability::dsn},
+        {"ORCPT=", smtp::Capability::dsn}};
+    std::istringstream words(line.substr(line.find('>', path) + 1));
+    for (std::string word; words >> word;) {
+      const auto* const need = std::find_if(std::begin(kNeeds), std::end(kNeeds), [&](auto& each) {
+        return word.starts_with(each.first);
+      });
+      if (need == std::end(kNeeds) || !dialogue_.capabilities().has(need->second))
+        fail("a parameter that was not offered: " + line);
+    }
+    const bool ascii = std::all_of(line.begin(), line.end(), [](char c) { return c >= 0; });
+    if (!ascii && !dialogue_.capabilities().has(smtp::Capability::smtputf8))
+      fail("UTF-8 without SMTPUTF8: " + line);
+    if (writing_->transaction.eight_bit &&
+        !dialogue_.capabilities().has(smtp::Capability::eight_bit_mime))
+      fail("8-bit content without 8BITMIME");
   }
 
   void note(const smtp::Outcome& outcome) {

@@ -144,6 +144,7 @@ namespace {
 // A transaction as the table offers it, with what the player knows of it by itself.
 struct Offered {
   std::string from;
+  std::string envid;
   std::vector<std::string> to;
   std::vector<std::string_view> views;
   smtp::Transaction transaction;
@@ -331,6 +332,13 @@ class Player {
         offered->transaction.eight_bit = true;
       } else if (word == "tls") {
         offered->transaction.needs_tls = true;
+      } else if (word.starts_with("notify=")) {
+        offered->transaction.dsn.notify = static_cast<uint8_t>(std::stoi(word.substr(7)));
+      } else if (word.starts_with("ret=")) {
+        offered->transaction.dsn.ret = word == "ret=full" ? 1 : 2;
+      } else if (word.starts_with("envid=")) {
+        offered->envid = unescape(word.substr(6));
+        offered->transaction.dsn.envid = offered->envid;
       } else {
         ADD_FAILURE() << where() << "unknown word " << word;
       }
