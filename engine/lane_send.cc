@@ -189,6 +189,7 @@ bool Lanes::render(Load& load, const smtp::Session& session, queue::Entry& entry
   load.transaction.size = rendered_.size;
   const uint8_t flags = work.own_message ? entry.content_flags : work.batch->batch.content_flags;
   load.transaction.eight_bit = (flags & queue::kContentEightBit) != 0 || rendered_.eight_bit;
+  load.transaction.header_utf8 = (flags & queue::kContentHeaderUtf8) != 0 || rendered_.header_utf8;
   load.transaction.needs_tls = needs_tls(*load.lane, work);
   const queue::Dsn& dsn = work.batch->batch.dsn;
   load.transaction.dsn = {dsn.notify, static_cast<uint8_t>(dsn.ret), dsn.envid};

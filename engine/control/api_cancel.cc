@@ -18,16 +18,17 @@ constexpr const char* kHint =
 
 // Empty: it was added; else what is wrong with it.
 std::string add_address(std::string_view text, ErasureQuestion& question) {
-  mail::Address address;
-  const mail::AddressFault fault = mail::check_address(text, address);
+  std::string scratch;
+  std::string_view taken, why_not;
+  const mail::AddressFault fault = mail::take_address(text, scratch, taken, why_not);
   if (fault != mail::AddressFault::none) {
     return "\"" + std::string(text.substr(0, mail::kAddressBytesMax)) +
            "\" is no address: " + std::string(mail::reason_of(fault));
   }
-  if (!queue::AddressFinder().add(text))
+  if (!queue::AddressFinder().add(taken))
     return "\"" + std::string(text) +
            "\" is no address that mail goes to: its domain has one letter";
-  question.addresses.emplace_back(text);
+  question.addresses.emplace_back(taken);
   return "";
 }
 

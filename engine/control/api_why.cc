@@ -6,6 +6,7 @@
 #include "engine/control/api_events.h"
 #include "engine/control/condition_json.h"
 #include "engine/intake/json_writer.h"
+#include "engine/mail/idn.h"
 
 namespace veredus::control {
 namespace {
@@ -27,10 +28,10 @@ std::string read_query(const HttpRequest& request, WhyQuestion& question, std::s
     } else if (name == "index" && parse_number(value, number) && number <= UINT32_MAX) {
       question.index = static_cast<int64_t>(number);
     } else if (name == "to" && value.find('@') != std::string::npos) {
-      question.address = value;
-      question.domain = value.substr(value.rfind('@') + 1);
+      question.address = mail::with_a_labels(value);
+      question.domain = question.address.substr(question.address.rfind('@') + 1);
     } else if (name == "domain" && !value.empty() && question.address.empty()) {
-      question.domain = value;
+      question.domain = mail::with_a_labels(value);
     } else if (name == "site" && !value.empty()) {
       question.site = value;
     } else if (name == "limit" && parse_number(value, number) && number > 0) {

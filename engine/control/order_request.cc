@@ -8,6 +8,7 @@
 
 #include "engine/control/config_table.h"
 #include "engine/mail/date.h"
+#include "engine/mail/idn.h"
 
 namespace veredus::control {
 namespace {
@@ -73,7 +74,8 @@ Fault read_key(std::string_view key, std::string_view text, bool named_by_path, 
     return bad_filter(
         in_quotes(key) + " has no place here: the call names the batch",
         R"(say nothing, or "reason"; for other mail there are /v1/suspend and /v1/cancel)");
-  order.filter.*part->text = text;
+  const bool named = key == "recipient" || key == "domain";
+  order.filter.*part->text = named ? mail::with_a_labels(text) : std::string(text);
   return std::nullopt;
 }
 

@@ -8,6 +8,7 @@
 #include "engine/intake/json_writer.h"
 #include "engine/mail/content.h"
 #include "engine/mail/date.h"
+#include "engine/mail/idn.h"
 #include "engine/mail/template.h"
 #include "queue/loop.h"
 #include "queue/names.h"
@@ -17,6 +18,12 @@ namespace {
 
 bool is_blank(std::string_view line) {
   return line.find_first_not_of(" \t\r") == std::string_view::npos;
+}
+
+std::string reason_of(mail::AddressFault fault, std::string_view why_not) {
+  std::string reason(mail::reason_of(fault));
+  if (!why_not.empty()) reason.append(": ").append(why_not);
+  return reason;
 }
 
 constexpr size_t kLargeLine = 1u << 20;  // memory that a larger line took is let go at once
@@ -283,13 +290,16 @@ class FeedParser::Impl {
     const absl::Status slots = mail::check_slots(sender, batch_.sender_has_slots);
     if (!slots.ok())
       return refuse_here(Field::sender, "\"sender\": " + std::string(slots.message()));
-    if (batch_.sender_has_slots || sender.empty()) return true;
-    mail::Address address;
-    const mail::AddressFault fault = mail::check_address(sender, address);
-    if (fault != mail::AddressFault::none) {
-      return refuse_here(Field::sender, "\"sender\": " + std::string(mail::reason_of(fault)));
+    if (sender.empty()) return true;
+    if (batch_.sender_has_slots) {
+      batch_.sender = mail::with_a_labels(sender);
+      return true;
     }
-    batch_.sender = mail::canonical(sender, address, scratch_);
+    std::string_view taken, why_not;
+    const mail::AddressFault fault = mail::take_address(sender, scratch_, taken, why_not);
+    if (fault != mail::AddressFault::none)
+      return refuse_here(Field::sender, "\"sender\": " + reason_of(fault, why_not));
+    batch_.sender = taken;
     return true;
   }
 
@@ -368,11 +378,10 @@ class FeedParser::Impl {
     const uint32_t index = recipients_++;
     if (!read_entry(index)) return false;
     const std::string_view to = line_.text_of(Field::to);
-    mail::Address address;
-    const mail::AddressFault fault = mail::check_address(to, address);
+    std::string_view why_not;
+    const mail::AddressFault fault = mail::take_address(to, scratch_, entry_.to, why_not);
     if (fault != mail::AddressFault::none)
-      return recipient_refused(to, mail::status_of(fault), mail::reason_of(fault));
-    entry_.to = mail::canonical(to, address, scratch_);
+      return recipient_refused(to, mail::status_of(fault), reason_of(fault, why_not));
     if (entry_.expires_wall_ns != 0 && entry_.expires_wall_ns <= batch_.accepted_wall_ns) {
       return recipient_refused(to, "5.4.7", "\"expires\" of this recipient is over already");
     }
@@ -407,6 +416,10 @@ class FeedParser::Impl {
     entry_.vars.swap(line_.vars);
     entry_.has_sender = line_.has(Field::sender);
     entry_.sender = entry_.has_sender ? line_.text_of(Field::sender) : std::string_view();
+    if (mail::has_high(entry_.sender)) {
+      own_sender_ = mail::with_a_labels(entry_.sender);
+      entry_.sender = own_sender_;
+    }
     entry_.pool = {};
     entry_.priority = -1;
     entry_.not_before_wall_ns = entry_.expires_wall_ns = 0;
@@ -479,7 +492,7 @@ class FeedParser::Impl {
   mail::Template template_;
   mail::Template own_template_;
   mail::Normalised own_;
-  std::string own_decoded_, scratch_, reverse_path_, pending_;
+  std::string own_decoded_, own_sender_, scratch_, reverse_path_, pending_;
   AddressSet addresses_;
   FeedError error_;
   uint64_t lines_read_ = 0, blank_line_ = 0;

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
-#include "engine/intake/utf8.h"
+#include "engine/mail/utf8.h"
 
 namespace veredus::intake {
 namespace {
@@ -160,7 +160,7 @@ class Checker {
       if (low < 0xDC00 || low > 0xDFFF) return fail(start, "half of a surrogate pair");
       point = 0x10000 + ((point - 0xD800) << 10) + (low - 0xDC00);
     }
-    if (out != nullptr) append_utf8(static_cast<uint32_t>(point), *out);
+    if (out != nullptr) mail::append_utf8(static_cast<uint32_t>(point), *out);
     return true;
   }
 
@@ -178,7 +178,7 @@ class Checker {
       }
       size_t length = 1;
       if (c > 127) {
-        length = utf8_length(text_.substr(at_, 4));
+        length = mail::utf8_length(text_.substr(at_, 4));
         if (length == 0) return fail(at_, "bytes that are not UTF-8");
       }
       if (out != nullptr) out->append(text_.substr(at_, length));

@@ -4,8 +4,8 @@
 #include <charconv>
 #include <cmath>
 
-#include "engine/intake/utf8.h"
 #include "engine/mail/date.h"
+#include "engine/mail/utf8.h"
 
 namespace veredus::intake {
 namespace {
@@ -55,7 +55,7 @@ void append_json_string(std::string_view text, std::string& out) {
       ++at;
       continue;
     }
-    const size_t length = c < 128 ? 0 : utf8_length(text.substr(at, 4));
+    const size_t length = c < 128 ? 0 : mail::utf8_length(text.substr(at, 4));
     if (length > 0) {
       at += length;
       continue;

@@ -2,6 +2,9 @@
 
 #include <array>
 
+#include "engine/mail/idn.h"
+#include "engine/mail/utf8.h"
+
 namespace veredus::mail {
 namespace {
 
@@ -50,15 +53,18 @@ size_t find_at(std::string_view text) {
   return std::string_view::npos;
 }
 
+// UTF-8 stands where an atom's or a quoted string's characters do (RFC 6531 §3.3).
 AddressFault check_local(std::string_view local) {
   if (local.empty()) return AddressFault::local_empty;
   if (local.front() == '"') {
     // find_at() saw the closing quote.
     for (size_t i = 1; i + 1 < local.size(); ++i) {
-      if (local[i] == '\\')
-        ++i;  // a quoted-pair: any of 32 to 126
-      else if ((class_of(local[i]) & kQuoted) == 0)
+      if (local[i] == '\\') {
+        // A quoted-pair: any of 32 to 126.
+        if ((class_of(local[++i]) & kHigh) != 0) return AddressFault::local_syntax;
+      } else if ((class_of(local[i]) & (kQuoted | kHigh)) == 0) {
         return AddressFault::local_syntax;
+      }
     }
     return AddressFault::none;
   }
@@ -67,7 +73,7 @@ AddressFault check_local(std::string_view local) {
     if (c == '.') {
       if (atom_empty) return AddressFault::local_syntax;
       atom_empty = true;
-    } else if ((class_of(c) & kAtom) != 0) {
+    } else if ((class_of(c) & (kAtom | kHigh)) != 0) {
       atom_empty = false;
     } else {
       return AddressFault::local_syntax;
@@ -120,10 +126,8 @@ AddressFault check_address(std::string_view text, Address& address, size_t local
   address.domain = text.substr(at + 1);
   address.upper_domain = false;
   if ((seen & kHigh) != 0) {
-    for (const char c : address.local) {
-      if ((class_of(c) & kHigh) != 0) return AddressFault::local_utf8;
-    }
-    return AddressFault::domain_utf8;
+    if (!is_utf8(address.local)) return AddressFault::local_syntax;
+    if (has_high(address.domain)) return AddressFault::domain_utf8;
   }
   if (address.local.size() > local_max) return AddressFault::local_long;
   const AddressFault fault = check_local(address.local);
@@ -134,9 +138,8 @@ std::string_view status_of(AddressFault fault, bool reverse_path) {
   switch (fault) {
     case AddressFault::none:
       return {};
-    case AddressFault::local_utf8:
-    case AddressFault::domain_utf8:
-      return "5.6.7";
+    case AddressFault::domain_idn:
+      return reverse_path ? "5.1.7" : "5.1.2";
     default:
       return reverse_path ? "5.1.7" : "5.1.3";
   }
@@ -160,8 +163,6 @@ std::string_view reason_of(AddressFault fault) {
       return "the part in front of the @ is longer than 64 bytes";
     case AddressFault::local_syntax:
       return "the part in front of the @ is no atoms with dots between and no quoted string";
-    case AddressFault::local_utf8:
-      return "the part in front of the @ is not ASCII, and SMTPUTF8 is not offered yet";
     case AddressFault::domain_empty:
       return "there is nothing behind the @";
     case AddressFault::domain_long:
@@ -170,6 +171,8 @@ std::string_view reason_of(AddressFault fault) {
       return "the domain is no host name (labels of letters, digits and hyphens)";
     case AddressFault::domain_utf8:
       return "the domain is not ASCII: give its A-label form (xn--…)";
+    case AddressFault::domain_idn:
+      return "the domain is no internationalized domain name (RFC 5891)";
     case AddressFault::literal:
       return "address literals ([192.0.2.1]) are not taken";
     case AddressFault::brackets:
@@ -185,6 +188,21 @@ std::string_view canonical(std::string_view text, const Address& address, std::s
     if ((class_of(scratch[i]) & kUpper) != 0) scratch[i] = static_cast<char>(scratch[i] + 32);
   }
   return scratch;
+}
+
+AddressFault take_address(std::string_view text, std::string& scratch, std::string_view& taken,
+                          std::string_view& why_not, size_t local_max) {
+  Address address;
+  const AddressFault fault = check_address(text, address, local_max);
+  why_not = {};
+  if (fault == AddressFault::domain_utf8) {
+    scratch.assign(text.substr(0, address.local.size() + 1));
+    if (!append_a_labels(address.domain, scratch, why_not)) return AddressFault::domain_idn;
+    taken = scratch;
+    return check_address(scratch, address, local_max);
+  }
+  if (fault == AddressFault::none) taken = canonical(text, address, scratch);
+  return fault;
 }
 
 }  // namespace veredus::mail

@@ -18,8 +18,9 @@ inline constexpr size_t kLocalPartBytesMax = 64;
 inline constexpr size_t kDomainBytesMax = 253;
 inline constexpr size_t kLabelBytesMax = 63;
 
-// A mailbox, checked by RFC 5321 §4.1.2: local part of atoms or a quoted string, domain of letters,
-// digits and hyphens (A-labels are fine). The views point into the checked text.
+// A mailbox, checked by RFC 5321 §4.1.2: local part of atoms or a quoted string, which may hold
+// UTF-8 (RFC 6531 §3.3: it goes to hosts with SMTPUTF8 only), domain of letters, digits and
+// hyphens: A-labels, which take_address() makes of U-labels. The views point into the checked text.
 struct Address {
   std::string_view local;
   std::string_view domain;
@@ -35,11 +36,11 @@ enum class AddressFault : uint8_t {
   local_empty,
   local_long,
   local_syntax,
-  local_utf8,  // 5.6.7
   domain_empty,
   domain_long,
   domain_syntax,
-  domain_utf8,  // 5.6.7
+  domain_utf8,  // U-labels, and they are not turned into A-labels here
+  domain_idn,   // U-labels, and no valid IDN
   literal,      // [192.0.2.1]
   brackets,     // <a@b> or Name <a@b>
 };
@@ -47,6 +48,11 @@ enum class AddressFault : uint8_t {
 // Typical cost: 50 ns. `local_max`: a VERP reverse-path may have a longer local part than others.
 AddressFault check_address(std::string_view text, Address& address,
                            size_t local_max = kLocalPartBytesMax);
+// The same for an address as people write it: U-labels are turned into A-labels (RFC 5890). `taken`
+// is what is kept and sent: the text itself where its domain is in small A-labels already, else
+// made in `scratch`. With domain_idn `why_not` (static) says more.
+AddressFault take_address(std::string_view text, std::string& scratch, std::string_view& taken,
+                          std::string_view& why_not, size_t local_max = kLocalPartBytesMax);
 // Enhanced status code and reason of a fault, as for a recipient; a reverse-path has 5.1.7 in place
 // of 5.1.3.
 std::string_view status_of(AddressFault fault, bool reverse_path = false);

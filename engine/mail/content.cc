@@ -5,6 +5,10 @@
 
 #include <emmintrin.h>
 
+#include "engine/mail/header_field.h"
+#include "engine/mail/idn.h"
+#include "engine/mail/utf8.h"
+
 namespace veredus::mail {
 namespace {
 
@@ -113,25 +117,8 @@ bool refuse_bad_line(std::string_view raw, ContentError& error) {
   return true;
 }
 
-bool same_name(std::string_view name, std::string_view small) {
-  if (name.size() != small.size()) return false;
-  for (size_t i = 0; i < name.size(); ++i) {
-    const char c = name[i] >= 'A' && name[i] <= 'Z' ? static_cast<char>(name[i] + 32) : name[i];
-    if (c != small[i]) return false;
-  }
-  return true;
-}
-
-// RFC 5322 §3.6.8: printable ASCII but the colon.
-size_t name_length(std::string_view line) {
-  size_t length = 0;
-  while (length < line.size() && line[length] > 32 && line[length] < 127 && line[length] != ':')
-    ++length;
-  return length;
-}
-
 struct Header {
-  bool date = false, message_id = false, signature = false, multipart = false;
+  bool date = false, message_id = false, signature = false, utf8 = false;
 };
 
 // Checks that every line of the header block is `name: value` or a fold.
@@ -140,13 +127,12 @@ bool check_header(std::string_view clean, size_t end, Header& header, ContentErr
   for (size_t at = 0; at < end; ++line_number) {
     const size_t line_end = clean.find('\n', at);
     const std::string_view line = clean.substr(at, line_end - 1 - at);
-    for (size_t i = 0; i < line.size(); ++i) {
-      if (static_cast<unsigned char>(line[i]) < 128) continue;
-      refuse(
-          error, line_number, at + i,
-          "has a byte over 127 in the header: encode it (RFC 2047); SMTPUTF8 is not offered yet");
-      error.status = "5.6.7";
-      return false;
+    if (has_high(line)) {
+      if (!is_utf8(line)) {
+        return refuse(error, line_number, at,
+                      "has a byte over 127 in the header that is no UTF-8: encode it (RFC 2047)");
+      }
+      header.utf8 = true;
     }
     if (line.front() == ' ' || line.front() == '\t') {
       if (line_number == 1)
@@ -253,6 +239,7 @@ bool normalise(std::string_view raw, bool merge, Normalised& out, ContentError& 
   if (merge) out.flags |= queue::kContentMerge;
   if (!header.date) out.flags |= queue::kContentNoDate;
   if (!header.message_id) out.flags |= queue::kContentNoMessageId;
+  if (header.utf8) out.flags |= queue::kContentHeaderUtf8;
   return true;
 }
 

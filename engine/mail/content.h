@@ -29,8 +29,8 @@ struct Normalised {
 
 // Makes a message fit to be stored and sent: every line ends with CRLF, the last one too; bare CR
 // and bare LF become CRLF (so that no server sees an end of data where there is none); NUL, lines
-// over 998 bytes, bytes over 127 in the header (RFC 5322 §2.2; SMTPUTF8 is not offered) and a
-// header block that is none are refused (5.6.0, 5.6.7). Clean input costs one pass and no copy.
+// over 998 bytes, bytes over 127 in the header that are no UTF-8 (RFC 6532 §3) and a header block
+// that is none are refused (5.6.0). Clean input costs one pass and no copy.
 // With `merge`, {{…}} is to be replaced later: refused (5.6.0) for messages that carry a DKIM
 // signature, and for base64 or quoted-printable parts, where replacing would break what they carry.
 // False: `error` says why.

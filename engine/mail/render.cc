@@ -6,6 +6,7 @@
 #include "engine/mail/content.h"
 #include "engine/mail/date.h"
 #include "engine/mail/encoded_word.h"
+#include "engine/mail/idn.h"
 #include "engine/mail/template.h"
 
 namespace veredus::mail {
@@ -25,11 +26,6 @@ std::string atom_of(std::string_view name) {
     if (!fits) c = '-';
   }
   return atom;
-}
-
-bool has_high(std::string_view text) {
-  return std::any_of(text.begin(), text.end(),
-                     [](char c) { return static_cast<unsigned char>(c) > 127; });
 }
 
 // Appends a value in the body: line ends become CRLF, lines that start with a dot get another one
@@ -166,11 +162,12 @@ absl::Status Renderer::put_content(const Template& from, bool own, bool dot_stuf
       const Slot& slot = from.slots_[static_cast<size_t>(op.slot)];
       const std::string_view value = values_[static_cast<size_t>(op.slot)];
       const bool high = has_high(value);
-      if (slot.in_header && high) {
+      if (slot.in_words() && high) {
         append_encoded_words(value, scratch);
         line_start = false;
       } else {
         out.eight_bit = out.eight_bit || high;
+        out.header_utf8 = out.header_utf8 || (high && slot.in_header);
         append_body_value(value, dot_stuffed, line_start, scratch);
       }
       continue;
@@ -197,7 +194,7 @@ absl::Status Renderer::render(const Template* compiled, const RenderRequest& req
   const queue::Entry& entry = *request.entry;
   out.pieces.clear();
   out.size = 0;
-  out.eight_bit = false;
+  out.eight_bit = out.header_utf8 = false;
   scratch.clear();
   const bool own = compiled == nullptr;
   if (own) {

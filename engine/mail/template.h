@@ -36,6 +36,9 @@ struct Slot {
   Builtin builtin = Builtin::none;
   bool has_fallback = false;
   bool in_header = false;
+  // Whether a value with bytes over 127 becomes encoded words: in the header, but for `to`, which
+  // may stand where an address must (RFC 2047 §5) and then goes to hosts with SMTPUTF8 only.
+  bool in_words() const { return in_header && builtin != Builtin::to; }
 };
 
 // The slot's value for a recipient: its own vars, else what is always there (to, name, id, batch,
@@ -104,8 +107,9 @@ struct Piece {
 // What goes over the wire as the content of one transaction, without the final dot.
 struct Rendered {
   std::vector<Piece> pieces;
-  uint64_t size = 0;       // bytes, of all pieces
-  bool eight_bit = false;  // some byte is over 127: needs 8BITMIME
+  uint64_t size = 0;         // bytes, of all pieces
+  bool eight_bit = false;    // some byte of a value is over 127: needs 8BITMIME
+  bool header_utf8 = false;  // … in the header: needs SMTPUTF8
 };
 
 struct RenderRequest {

@@ -88,9 +88,10 @@ struct Transaction {
   // Bytes of the content without dot-stuffing: what BDAT sends, and what SIZE= says (RFC 1870 §6).
   // The content ends in CRLF, or is empty.
   uint64_t size = 0;
-  bool eight_bit = false;  // has bytes over 127
-  bool needs_tls = false;  // goes under TLS or not at all
-  DsnRequest dsn = {};     // for hosts that offer DSN
+  bool eight_bit = false;    // has bytes over 127
+  bool header_utf8 = false;  // … in its header (RFC 6532): goes to hosts with SMTPUTF8 only
+  bool needs_tls = false;    // goes under TLS or not at all
+  DsnRequest dsn = {};       // for hosts that offer DSN
 };
 
 struct Step {

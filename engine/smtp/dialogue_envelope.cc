@@ -112,7 +112,7 @@ void Dialogue::refuse_unsendable(Open& open, Output& output) {
   Reason all = Reason::none;
   if (sender == Address::unsendable) {
     all = Reason::bad_sender;
-  } else if (sender == Address::utf8 && !takes_utf8) {
+  } else if ((sender == Address::utf8 || transaction.header_utf8) && !takes_utf8) {
     all = Reason::needs_smtputf8;
   } else if (capabilities_.size_limit != 0 && transaction.size > capabilities_.size_limit) {
     all = Reason::message_too_big;
@@ -125,7 +125,7 @@ void Dialogue::refuse_unsendable(Open& open, Output& output) {
     settle_all(open, made(all), output);
     return;
   }
-  open.utf8 = sender == Address::utf8;
+  open.utf8 = sender == Address::utf8 || transaction.header_utf8;
   for (size_t i = 0; i < open.count; ++i) {
     const std::string_view address = transaction.recipients[i];
     const Address kind = look_at(address);

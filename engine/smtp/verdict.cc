@@ -452,7 +452,7 @@ std::string_view words(Reason reason) {
     case Reason::needs_8bitmime:
       return "the content is 8-bit and the host does not offer 8BITMIME";
     case Reason::needs_smtputf8:
-      return "the address is not ASCII and the host does not offer SMTPUTF8";
+      return "an address or the header is not ASCII, and the host does not offer SMTPUTF8";
     case Reason::too_slow:
       return "the time for all of it was over";
     case Reason::tls_missing:

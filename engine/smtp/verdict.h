@@ -25,7 +25,7 @@ enum class Reason : uint8_t {
   bad_sender,        // likewise the reverse-path (5.1.7)
   message_too_big,   // for the size the host stated (5.3.4)
   needs_8bitmime,    // 8-bit content, host without 8BITMIME (5.6.3)
-  needs_smtputf8,    // non-ASCII address, host without SMTPUTF8 (5.6.7)
+  needs_smtputf8,    // non-ASCII address or header, host without SMTPUTF8 (5.6.7)
   too_slow,          // each reply came in time, all of it did not (SessionLimits)
   tls_missing,       // TLS is required at this receiver, and the host does not offer it
   tls_injected,      // bytes in clear behind the reply to STARTTLS

@@ -6,6 +6,8 @@
 #include "engine/mail/address.h"
 #include "engine/mail/content.h"
 #include "engine/mail/date.h"
+#include "engine/mail/idn.h"
+#include "engine/mail/utf8.h"
 
 // Whatever normalise() lets through has CRLF only, no NUL, no long line; a good address has nothing
 // that ends a command; and what is clean stays as it is.
@@ -40,9 +42,20 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Address address;
   if (check_address(text, address) == AddressFault::none) {
     for (const char c : text) {
-      if (c == '\r' || c == '\n' || c == '\0' || static_cast<unsigned char>(c) > 126) abort();
+      if (c == '\r' || c == '\n' || c == '\0' || c == 127) abort();
     }
+    if (!is_utf8(text) || has_high(address.domain)) abort();
     if (address.local.size() + 1 + address.domain.size() != text.size()) abort();
+  }
+  std::string scratch;
+  std::string_view taken, why_not;
+  if (take_address(text, scratch, taken, why_not) == AddressFault::none) {
+    // What is taken is an address, and stays as it is.
+    std::string again_scratch;
+    std::string_view again;
+    if (take_address(taken, again_scratch, again, why_not) != AddressFault::none ||
+        again.data() != taken.data() || has_high(taken.substr(taken.rfind('@'))))
+      abort();
   }
   std::string decoded, encoded;
   size_t fault = 0;

@@ -5,6 +5,7 @@
 
 #include "engine/intake/feed_parser.h"
 #include "engine/intake/json_check.h"
+#include "engine/mail/idn.h"
 
 namespace {
 
@@ -23,6 +24,7 @@ struct Ledger : intake::FeedHandler {
     for (const char c : entry.to) {
       if (c == '\r' || c == '\n' || c == '\0') abort();
     }
+    if (mail::has_high(entry.to.substr(entry.to.rfind('@')))) abort();
     log.append(entry.to)
         .append("|")
         .append(entry.message)

@@ -135,12 +135,25 @@ TEST(Content, HeaderSyntax) {
     EXPECT_EQ(result.error.line, line) << raw;
     EXPECT_EQ(result.error.status, "5.6.0");
   }
-  const Result high = run("A: b\r\nSubject: gr\xC3\xBC\xC3\x9F\r\n\r\n");
+  const Result high = run("A: b\r\nSubject: gr\xC3\xBC\xDF\r\n\r\n");
   EXPECT_FALSE(high.good);
-  EXPECT_EQ(high.error.status, "5.6.7");
+  EXPECT_EQ(high.error.status, "5.6.0");
   EXPECT_EQ(high.error.line, 2u);
+  EXPECT_FALSE(run("A: b\r\nGr\xC3\xBC\xC3\x9F: x\r\n\r\n").good);
   EXPECT_TRUE(run("A: b\r\n\tfold\r\n\r\n").good);
   EXPECT_TRUE(run("A:\r\n").good);
+}
+
+TEST(Content, Utf8InTheHeaderIsFlagged) {
+  const std::string body = "\r\n\r\ngr\xC3\xBC\xC3\x9F\r\n";
+  EXPECT_EQ(run("A: b" + body).flags & queue::kContentHeaderUtf8, 0);
+  for (const std::string& header :
+       {std::string("Subject: gr\xC3\xBC\xC3\x9F"), std::string("A: b\r\n\tgr\xC3\xBC\xC3\x9F")}) {
+    const Result result = run(header + body);
+    ASSERT_TRUE(result.good) << result.error.reason;
+    EXPECT_NE(result.flags & queue::kContentHeaderUtf8, 0);
+    EXPECT_NE(result.flags & queue::kContentEightBit, 0);
+  }
 }
 
 TEST(Content, WhatCannotBeMerged) {

@@ -318,6 +318,24 @@ TEST(Render, ManyBatchesInTurnKeepTheirOwnTexts) {
   }
 }
 
+// An encoded word cannot stand in an address (RFC 2047 §5).
+TEST(Render, TheAddressOfTheRecipientStaysAsItIs) {
+  Bench bench;
+  const std::string message = "To: {{name|x}} <{{to}}>\r\n\r\n{{to}}\r\n";
+  bench.entry.name = "Zo\xC3\xAB";
+  EXPECT_EQ(bench.render(message, kMerge),
+            "To: =?UTF-8?B?Wm/Dqw==?= <ada@example.org>\r\n\r\nada@example.org\r\n");
+  EXPECT_FALSE(bench.out.header_utf8);
+  bench.entry.to = "zo\xC3\xAB@example.org";
+  EXPECT_EQ(bench.render(message, kMerge),
+            "To: =?UTF-8?B?Wm/Dqw==?= <zo\xC3\xAB@example.org>\r\n\r\nzo\xC3\xAB@example.org\r\n");
+  EXPECT_TRUE(bench.out.header_utf8);
+  EXPECT_TRUE(bench.out.eight_bit);
+  bench.render("A: b\r\n\r\n{{to}}\r\n", kMerge);
+  EXPECT_FALSE(bench.out.header_utf8);
+  EXPECT_TRUE(bench.out.eight_bit);
+}
+
 TEST(Render, NonAsciiInTheHeaderBecomesEncodedWords) {
   Bench bench;
   bench.entry.vars = {{"first", "Zo\xC3\xAB"}};

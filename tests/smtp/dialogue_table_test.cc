@@ -330,6 +330,8 @@ class Player {
         offered->transaction.size = std::stoull(word.substr(5));
       } else if (word == "8bit") {
         offered->transaction.eight_bit = true;
+      } else if (word == "utf8-header") {
+        offered->transaction.eight_bit = offered->transaction.header_utf8 = true;
       } else if (word == "tls") {
         offered->transaction.needs_tls = true;
       } else if (word.starts_with("notify=")) {

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-namespace veredus::intake {
+namespace veredus::mail {
 
 // Length of the UTF-8 sequence at the start of `text`, 0 when it is none (RFC 3629 §4).
 inline size_t utf8_length(std::string_view text) {
@@ -27,6 +27,15 @@ inline size_t utf8_length(std::string_view text) {
   return 0;
 }
 
+inline bool is_utf8(std::string_view text) {
+  while (!text.empty()) {
+    const size_t length = utf8_length(text.substr(0, 4));
+    if (length == 0) return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
 inline void append_utf8(uint32_t point, std::string& out) {
   const auto put = [&](uint32_t byte) { out += static_cast<char>(byte); };
   const auto tail = [&](unsigned shift) { put(0x80 | (point >> shift & 0x3F)); };
@@ -41,4 +50,4 @@ inline void append_utf8(uint32_t point, std::string& out) {
   }
 }
 
-}  // namespace veredus::intake
+}  // namespace veredus::mail
