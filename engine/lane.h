@@ -436,6 +436,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void expire(Work& work);
   void gather(LaneQueue::Tenant& tenant, Load& load, const smtp::Session& session, size_t allowed);
   bool render(Load& load, const smtp::Session& session, queue::Entry& entry);
+  void make_seven_bit(Load& load, const mail::Template* compiled, mail::RenderRequest& request);
   Load* new_load();
   void on_session_ready(smtp::Session& session) override;
   void on_session_outcome(smtp::Session& session, smtp::Outgoing* outgoing,

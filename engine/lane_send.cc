@@ -9,6 +9,8 @@
 #include "engine/io/kill_point.h"
 #include "engine/io/planted.h"
 #include "engine/lane.h"
+#include "engine/mail/content.h"
+#include "engine/mail/seven_bit.h"
 
 namespace veredus {
 
@@ -190,10 +192,36 @@ bool Lanes::render(Load& load, const smtp::Session& session, queue::Entry& entry
   const uint8_t flags = work.own_message ? entry.content_flags : work.batch->batch.content_flags;
   load.transaction.eight_bit = (flags & queue::kContentEightBit) != 0 || rendered_.eight_bit;
   load.transaction.header_utf8 = (flags & queue::kContentHeaderUtf8) != 0 || rendered_.header_utf8;
+  load.transaction.why_eight_bit = {};
+  if (load.transaction.eight_bit && !load.transaction.header_utf8 &&
+      !session.capabilities().has(smtp::Capability::eight_bit_mime))
+    make_seven_bit(load, compiled, request);
   load.transaction.needs_tls = needs_tls(*load.lane, work);
   const queue::Dsn& dsn = work.batch->batch.dsn;
   load.transaction.dsn = {dsn.notify, static_cast<uint8_t>(dsn.ret), dsn.envid};
   return true;
+}
+
+// The host takes no 8-bit content: it gets an equivalent one, or none. Nothing of this is kept, for
+// hardly any host is like that.
+void Lanes::make_seven_bit(Load& load, const mail::Template* compiled,
+                           mail::RenderRequest& request) {
+  const bool dot_stuffed = std::exchange(request.dot_stuffed, false);
+  if (dot_stuffed) {
+    load.scratch.clear();
+    if (!renderer_.render(compiled, request, load.reverse_path, load.scratch, rendered_).ok())
+      return;
+  }
+  std::string whole, encoded;
+  whole.reserve(rendered_.size);
+  for (const mail::Piece& piece : rendered_.pieces) whole.append(piece.data, piece.size);
+  smtp::Transaction& transaction = load.transaction;
+  if (!mail::append_seven_bit(whole, encoded, transaction.why_eight_bit)) return;  // not sent
+  transaction.eight_bit = false;
+  transaction.size = encoded.size();
+  load.scratch.clear();
+  dot_stuffed ? mail::append_dot_stuffed(encoded, true, load.scratch) : load.scratch.swap(encoded);
+  load.content.assign({{load.scratch.data(), load.scratch.size()}});
 }
 
 Lanes::Load* Lanes::new_load() {

@@ -90,8 +90,10 @@ struct Transaction {
   uint64_t size = 0;
   bool eight_bit = false;    // has bytes over 127
   bool header_utf8 = false;  // … in its header (RFC 6532): goes to hosts with SMTPUTF8 only
-  bool needs_tls = false;    // goes under TLS or not at all
-  DsnRequest dsn = {};       // for hosts that offer DSN
+  // Why an eight_bit content could not be made one without; static, or the caller's as the rest.
+  std::string_view why_eight_bit = {};
+  bool needs_tls = false;  // goes under TLS or not at all
+  DsnRequest dsn = {};     // for hosts that offer DSN
 };
 
 struct Step {

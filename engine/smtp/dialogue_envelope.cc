@@ -100,12 +100,13 @@ Outcome Output::make(const Said& said, std::string_view detail) {
 // Settles what must not, or need not, be sent, and marks it as not written.
 void Dialogue::refuse_unsendable(Open& open, Output& output) {
   const Transaction& transaction = *open.transaction;
-  const auto made = [&output](Reason reason) {
+  const auto made = [&](Reason reason) {
     Said said;
     said.stage = Phase::mail;
     said.reason = reason;
     said.enhanced = status_of(reason);
-    return output.make(said, {});
+    const bool of_content = reason == Reason::needs_8bitmime;
+    return output.make(said, of_content ? transaction.why_eight_bit : std::string_view());
   };
   const bool takes_utf8 = capabilities_.has(Capability::smtputf8);
   const Address sender = look_at(transaction.reverse_path);

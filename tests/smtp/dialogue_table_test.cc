@@ -332,6 +332,8 @@ class Player {
         offered->transaction.eight_bit = true;
       } else if (word == "utf8-header") {
         offered->transaction.eight_bit = offered->transaction.header_utf8 = true;
+      } else if (word == "signed") {
+        offered->transaction.why_eight_bit = "its DKIM signature would break";
       } else if (word == "tls") {
         offered->transaction.needs_tls = true;
       } else if (word.starts_with("notify=")) {

@@ -1,0 +1,348 @@
+#include "engine/mail/seven_bit.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "engine/mail/content.h"
+#include "engine/mail/header_field.h"
+#include "engine/mail/idn.h"
+#include "engine/mail/utf8.h"
+
+namespace veredus::mail {
+namespace {
+
+constexpr size_t kEncodedLineMax = 76;  // RFC 2045 §6.7, §6.8
+constexpr std::string_view kEncodingField = "content-transfer-encoding";
+
+// What a header block says of its entity.
+struct EntityHeader {
+  std::string type;                             // "text/plain"; empty: not said
+  std::string boundary;                         // of a multipart
+  std::string encoding;                         // in small letters; empty: not said
+  size_t encoding_begin = 0, encoding_end = 0;  // of its field
+  bool mime_version = false, signature = false;
+};
+
+bool is_blank(char c) {
+  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+char small(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+}
+
+// Reads a structured field's value token by token, comments and folds passed over (RFC 2045 §5.1,
+// RFC 5322 §3.2.2).
+class Tokens {
+ public:
+  explicit Tokens(std::string_view text) : text_(text) {}
+
+  // One of / ; = or a word; quoted strings without their quotes. nullopt: the end, or nonsense.
+  std::optional<std::string> next() {
+    skip();
+    if (at_ == text_.size()) return std::nullopt;
+    const char c = text_[at_];
+    if (c == '"') return quoted();
+    if (is_special(c)) {
+      ++at_;
+      return std::string(1, c);
+    }
+    std::string word;
+    while (at_ < text_.size() && !is_blank(text_[at_]) && !is_special(text_[at_]) &&
+           text_[at_] != '"' && text_[at_] != '(')
+      word += text_[at_++];
+    return word;
+  }
+  // What a parameter says: a quoted string, or all up to a blank or ;. Boundaries have = and / in
+  // them, with or without quotes (RFC 2046 §5.1.1 wants these).
+  std::optional<std::string> parameter_value() {
+    skip();
+    if (at_ == text_.size() || text_[at_] == ';') return std::nullopt;
+    if (text_[at_] == '"') return quoted();
+    const size_t begin = at_;
+    while (at_ < text_.size() && !is_blank(text_[at_]) && text_[at_] != ';') ++at_;
+    return std::string(text_.substr(begin, at_ - begin));
+  }
+  bool at_end() {
+    skip();
+    return at_ == text_.size();
+  }
+
+ private:
+  static bool is_special(char c) { return c == '/' || c == ';' || c == '=' || c == ')'; }
+
+  std::optional<std::string> quoted() {
+    std::string word;
+    for (++at_; at_ < text_.size() && text_[at_] != '"'; ++at_) {
+      if (text_[at_] == '\\') ++at_;
+      if (at_ < text_.size() && text_[at_] != '\r' && text_[at_] != '\n') word += text_[at_];
+    }
+    if (at_ >= text_.size()) return std::nullopt;
+    ++at_;
+    return word;
+  }
+  void skip() {
+    unsigned depth = 0;
+    for (; at_ < text_.size(); ++at_) {
+      const char c = text_[at_];
+      if (c == '(') {
+        ++depth;
+      } else if (c == ')' && depth > 0) {
+        --depth;
+      } else if (c == '\\' && depth > 0) {
+        if (at_ + 1 < text_.size()) ++at_;
+      } else if (depth == 0 && !is_blank(c)) {
+        return;
+      }
+    }
+  }
+
+  std::string_view text_;
+  size_t at_ = 0;
+};
+
+std::string in_small(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), small);
+  return text;
+}
+
+bool read_encoding(std::string_view value, EntityHeader& header) {
+  Tokens tokens(value);
+  const std::optional<std::string> word = tokens.next();
+  if (!word || !tokens.at_end()) return false;
+  header.encoding = in_small(*word);
+  return true;
+}
+
+bool read_type(std::string_view value, EntityHeader& header) {
+  Tokens tokens(value);
+  const auto type = tokens.next(), slash = tokens.next(), subtype = tokens.next();
+  if (!subtype || *slash != "/") return false;
+  header.type = in_small(*type + "/" + *subtype);
+  // Of the parameters only the boundary matters: what stands behind nonsense does not count.
+  while (true) {
+    const auto semicolon = tokens.next(), name = tokens.next(), equals = tokens.next();
+    auto text = tokens.parameter_value();
+    if (!text || *semicolon != ";" || *equals != "=") return true;
+    if (in_small(*name) != "boundary") continue;
+    if (!header.boundary.empty()) return false;
+    header.boundary = std::move(*text);
+  }
+}
+
+// False: it is no header, or says something twice.
+bool read_header(std::string_view block, EntityHeader& header) {
+  for (size_t at = 0; at < block.size();) {
+    size_t end = at;
+    do {
+      end = block.find('\n', end);
+      end = end == std::string_view::npos ? block.size() : end + 1;
+    } while (end < block.size() && (block[end] == ' ' || block[end] == '\t'));
+    const std::string_view field = block.substr(at, end - at);
+    const size_t length = name_length(field);
+    const size_t colon = field.find_first_not_of(" \t", length);
+    if (length == 0 || colon == std::string_view::npos || field[colon] != ':') return false;
+    const std::string_view name = field.substr(0, length), value = field.substr(colon + 1);
+    if (same_name(name, kEncodingField)) {
+      if (header.encoding_end != 0 || !read_encoding(value, header)) return false;
+      header.encoding_begin = at;
+      header.encoding_end = end;
+    } else if (same_name(name, "content-type")) {
+      if (!header.type.empty() || !read_type(value, header)) return false;
+    }
+    header.mime_version = header.mime_version || same_name(name, "mime-version");
+    header.signature = header.signature || same_name(name, "dkim-signature");
+    at = end;
+  }
+  return true;
+}
+
+// RFC 2045 §6.7. Line ends stay; lines that are longer are cut with a soft break.
+void append_quoted_printable(std::string_view text, std::string& out) {
+  static constexpr std::string_view kDigits = "0123456789ABCDEF";
+  size_t column = 0;
+  for (size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at];
+    const bool line_end = c == '\r' && at + 1 < text.size() && text[at + 1] == '\n';
+    if (line_end) {
+      out += "\r\n";
+      column = 0;
+      ++at;
+      continue;
+    }
+    const bool last = at + 1 == text.size() || text.substr(at + 1).starts_with("\r\n");
+    const size_t room = kEncodedLineMax - (last ? 0 : 1);
+    bool plain = (c >= 33 && c <= 126 && c != '=') || ((c == ' ' || c == '\t') && !last);
+    if (column + (plain ? 1 : 3) > room) {
+      out += "=\r\n";
+      column = 0;
+    }
+    // A soft break must not make a line that parts the entities around.
+    if (column == 0 && c == '-' && text.substr(at).starts_with("--")) plain = false;
+    if (plain) {
+      out += c;
+      ++column;
+    } else {
+      const auto byte = static_cast<unsigned char>(c);
+      out += '=';
+      out += kDigits[byte >> 4];
+      out += kDigits[byte & 15];
+      column += 3;
+    }
+  }
+}
+
+// About the bytes that it takes: soft breaks are guessed.
+size_t quoted_printable_bytes(std::string_view text) {
+  const auto coded = std::count_if(text.begin(), text.end(), [](char c) {
+    return static_cast<unsigned char>(c) > 126 || c == '=';
+  });
+  const size_t bytes = text.size() + 2 * static_cast<size_t>(coded);
+  return bytes + bytes / kEncodedLineMax * 3;
+}
+
+// Without a line end behind the last line.
+void append_base64_lines(std::string_view bytes, std::string& out) {
+  constexpr size_t kBytesOfLine = kEncodedLineMax / 4 * 3;
+  for (bool first = true; !bytes.empty(); first = false) {
+    if (!first) out += "\r\n";
+    append_base64(bytes.substr(0, kBytesOfLine), out);
+    bytes.remove_prefix(std::min(kBytesOfLine, bytes.size()));
+  }
+}
+
+size_t base64_bytes(std::string_view bytes) {
+  const size_t digits = (bytes.size() + 2) / 3 * 4;
+  return digits + digits / kEncodedLineMax * 2;
+}
+
+class Recoder {
+ public:
+  explicit Recoder(std::string& out) : out_(out) {}
+  std::string_view why_not;
+
+  // Header, empty line, body. `of_digest`: what does not say what it is is a message.
+  bool entity(std::string_view text, unsigned depth, bool message, bool of_digest) {
+    const size_t end = header_end(text);
+    const std::string_view block = text.substr(0, end), rest = text.substr(end);
+    if (has_high(block)) return fail("a header has bytes over 127");
+    EntityHeader header;
+    const bool understood = read_header(block, header);
+    if (!has_high(rest)) {
+      // Under a 7bit multipart nothing may be called more (RFC 2045 §6.4).
+      const bool whole = block.ends_with("\r\n");  // else it is all of a part without a body
+      const bool overstated = understood && whole && wants_eight_bits(header.encoding);
+      put_header(block, header, overstated ? "7bit" : "", false);
+      out_ += rest;
+      return true;
+    }
+    if (!understood) return fail("a header is not understood");
+    if (depth == 0 && header.signature) return fail("its DKIM signature would break");
+    if (depth > kPartDepthMax) return fail("parts are nested too deep");
+    if (header.encoding == "binary") return fail("a part is called binary");
+    if (!header.encoding.empty() && header.encoding != "7bit" && header.encoding != "8bit")
+      return fail("a part has bytes over 127 under an encoding without");
+    const std::string_view body = rest.substr(rest.starts_with("\r\n") ? 2 : 0);
+    if (header.type.empty() && of_digest) header.type = "message/rfc822";
+    const std::string_view type = header.type;
+    if (type.starts_with("multipart/") || type == "message/rfc822") {
+      put_header(block, header, header.encoding == "8bit" ? "7bit" : "", message);
+      out_ += "\r\n";
+      if (type == "message/rfc822") return entity(body, depth + 1, true, false);
+      if (type == "multipart/signed") return fail("a part is signed");
+      return multipart(body, header, depth);
+    }
+    if (type.starts_with("message/")) return fail("a part of type message/… cannot be encoded");
+    return leaf(block, header, body, message);
+  }
+
+ private:
+  static bool wants_eight_bits(std::string_view encoding) {
+    return encoding == "8bit" || encoding == "binary";
+  }
+  bool fail(std::string_view why) {
+    why_not = why;
+    return false;
+  }
+
+  // With another encoding, unless that is empty.
+  void put_header(std::string_view block, const EntityHeader& header, std::string_view encoding,
+                  bool message) {
+    const auto put_encoding = [&] {
+      ((out_ += "Content-Transfer-Encoding: ") += encoding) += "\r\n";
+    };
+    if (encoding.empty()) {
+      out_ += block;
+    } else {
+      out_ += block.substr(0, header.encoding_begin);
+      if (header.encoding_end != 0) put_encoding();
+      out_ += block.substr(header.encoding_end);
+    }
+    if (message && !header.mime_version) out_ += "MIME-Version: 1.0\r\n";
+    if (!encoding.empty() && header.encoding_end == 0) put_encoding();
+  }
+
+  bool leaf(std::string_view block, const EntityHeader& header, std::string_view body,
+            bool message) {
+    const bool text = header.type.empty() || header.type.starts_with("text/");
+    const bool quoted = text && quoted_printable_bytes(body) <= base64_bytes(body);
+    put_header(block, header, quoted ? "quoted-printable" : "base64", message);
+    if (header.type.empty()) {
+      out_ += "Content-Type: text/plain; charset=";
+      out_ += is_utf8(body) ? "utf-8\r\n" : "unknown-8bit\r\n";
+    }
+    out_ += "\r\n";
+    quoted ? append_quoted_printable(body, out_) : append_base64_lines(body, out_);
+    return true;
+  }
+
+  // RFC 2046 §5.1.1: the line end in front of a delimiter belongs to it.
+  bool multipart(std::string_view body, const EntityHeader& header, unsigned depth) {
+    if (header.boundary.empty()) return fail("a multipart has no boundary");
+    const std::string delimiter = "--" + header.boundary;
+    const bool digest = header.type == "multipart/digest";
+    size_t part = std::string_view::npos;  // where the open one begins
+    for (size_t at = 0; at < body.size();) {
+      size_t end = body.find('\n', at);
+      end = end == std::string_view::npos ? body.size() : end + 1;
+      std::string_view line = body.substr(at, end - at);
+      while (!line.empty() && is_blank(line.back())) line.remove_suffix(1);
+      const bool closes = line.size() == delimiter.size() + 2 && line.ends_with("--");
+      if (line.starts_with(delimiter) && (line.size() == delimiter.size() || closes)) {
+        if (part == std::string_view::npos) {
+          if (!verbatim(body.substr(0, at))) return false;
+        } else if (at != part) {
+          if (!entity(body.substr(part, at - 2 - part), depth + 1, false, digest)) return false;
+          out_ += "\r\n";
+        }
+        out_ += body.substr(at, end - at);
+        if (closes)
+          return part == std::string_view::npos ? fail("a multipart has no parts")
+                                                : verbatim(body.substr(end));
+        part = end;
+      }
+      at = end;
+    }
+    return fail("a multipart has no end");
+  }
+
+  bool verbatim(std::string_view text) {
+    out_ += text;
+    return !has_high(text) || fail("there are bytes over 127 outside of all parts");
+  }
+
+  std::string& out_;
+};
+
+}  // namespace
+
+bool append_seven_bit(std::string_view clean, std::string& out, std::string_view& why_not) {
+  const size_t begin = out.size();
+  Recoder recoder(out);
+  const bool made = recoder.entity(clean, 0, true, false);
+  why_not = recoder.why_not;
+  if (made && out.size() != begin && !out.ends_with("\r\n")) out += "\r\n";
+  return made;
+}
+
+}  // namespace veredus::mail

@@ -1,0 +1,143 @@
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/mail/content.h"
+#include "engine/mail/idn.h"
+#include "engine/mail/seven_bit.h"
+
+namespace {
+
+using veredus::mail::append_base64_decoded;
+using veredus::mail::header_end;
+
+int digit_of(char c) {
+  return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+// RFC 2045 §6.7, strictly: what our own encoder may write.
+std::string quoted_decoded(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '=') {
+      out += text[i];
+    } else if (text.substr(i + 1).starts_with("\r\n")) {
+      i += 2;
+    } else {
+      if (i + 2 >= text.size() || digit_of(text[i + 1]) < 0 || digit_of(text[i + 2]) < 0) abort();
+      out += static_cast<char>(digit_of(text[i + 1]) * 16 + digit_of(text[i + 2]));
+      i += 2;
+    }
+  }
+  return out;
+}
+
+std::string base64_decoded(std::string_view text) {
+  std::string digits, out;
+  for (const char c : text) {
+    if (c != '\r' && c != '\n') digits += c;
+  }
+  size_t fault = 0;
+  if (!append_base64_decoded(digits, out, fault)) abort();
+  return out;
+}
+
+// Of what was changed: walks both messages line by line, finds the headers that were given an
+// encoding, and decodes what follows them up to where the two agree again.
+class Comparison {
+ public:
+  Comparison(std::string_view before, std::string_view after) : before_(before), after_(after) {}
+
+  void run() {
+    while (!after_.empty()) {
+      const std::string_view line = line_of(after_);
+      if (line == "Content-Transfer-Encoding: quoted-printable\r\n" && line != line_of(before_)) {
+        leaf(&quoted_decoded);
+      } else if (line == "Content-Transfer-Encoding: base64\r\n" && line != line_of(before_)) {
+        leaf(&base64_decoded);
+      } else if (line == line_of(before_)) {
+        after_.remove_prefix(line.size());
+        before_.remove_prefix(line.size());
+      } else if (line == "MIME-Version: 1.0\r\n") {
+        after_.remove_prefix(line.size());
+      } else if (line == "Content-Transfer-Encoding: 7bit\r\n") {
+        after_.remove_prefix(line.size());
+        skip_encoding();
+      } else {
+        abort();
+      }
+    }
+    if (!before_.empty()) abort();
+  }
+
+ private:
+  static std::string_view line_of(std::string_view text) {
+    const size_t end = text.find('\n');
+    return text.substr(0, end == std::string_view::npos ? end : end + 1);
+  }
+  // Of the original: its Content-Transfer-Encoding field, folds included, if it is there.
+  void skip_encoding() {
+    static constexpr std::string_view kName = "content-transfer-encoding";
+    for (size_t i = 0; i < kName.size(); ++i) {
+      if (i >= before_.size() || (before_[i] | 0x20) != kName[i]) {
+        // Hyphens have the bit already.
+        return;
+      }
+    }
+    do {
+      before_.remove_prefix(line_of(before_).size());
+    } while (!before_.empty() && (before_[0] == ' ' || before_[0] == '\t'));
+  }
+  void leaf(std::string (*decoded)(std::string_view)) {
+    after_.remove_prefix(line_of(after_).size());
+    skip_encoding();
+    // The rest of the header, which may have got a Content-Type.
+    while (!after_.starts_with("\r\n")) {
+      const std::string_view line = line_of(after_);
+      if (line.empty()) abort();
+      if (line == line_of(before_)) {
+        before_.remove_prefix(line.size());
+      } else if (!line.starts_with("Content-Type: text/plain; charset=") &&
+                 line != "MIME-Version: 1.0\r\n") {
+        abort();
+      }
+      after_.remove_prefix(line.size());
+    }
+    if (!before_.starts_with("\r\n")) abort();
+    after_.remove_prefix(2);
+    before_.remove_prefix(2);
+    // Encoded text ends in front of a line that begins with "--": it has none of its own.
+    size_t end = after_.starts_with("--") ? 0 : after_.find("\r\n--");
+    if (end == std::string_view::npos) end = after_.size();
+    std::string body = decoded(after_.substr(0, end));
+    if (!before_.starts_with(body)) abort();
+    before_.remove_prefix(body.size());
+    after_.remove_prefix(end);
+  }
+
+  std::string_view before_, after_;
+};
+
+}  // namespace
+
+// What is made of a message has no byte over 127 and no longer line than others; it is a message
+// still; decoded it is what it was, and nothing else of it is changed.
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace veredus::mail;
+  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  Normalised before, after;
+  ContentError error;
+  if (!normalise(text, false, before, error)) return 0;
+  std::string made;
+  std::string_view why_not;
+  if (!append_seven_bit(before.bytes, made, why_not)) {
+    if (why_not.empty() || !has_high(before.bytes)) abort();
+    return 0;
+  }
+  if (has_high(made)) abort();
+  if (!normalise(made, false, after, error) || after.bytes.data() != made.data()) abort();
+  Comparison(before.bytes, made).run();
+  return 0;
+}
