@@ -33,6 +33,10 @@ struct alignas(64) Counters {
   Counter lost;            // connections that ended within a transaction, by the peer
   Counter after_dot;       // commands but QUIT together with an end of data (or BDAT LAST)
   Counter early;           // commands or content ahead of a reply that had to be waited for
+  Counter tls;             // sessions whose handshake was finished
+  Counter tls_resumed;     // of them, resumed
+  Counter tls_broken;      // connections that ended within the handshake, or by nonsense under TLS
+  Counter tls_messages;    // of messages, those that came under TLS
   Counter last_ns;         // CLOCK_MONOTONIC when the last message was stored; not a sum
   Counter store_failures;  // a message file or the ledger could not be written
 };

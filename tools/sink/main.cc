@@ -90,6 +90,10 @@ std::string status_json(const std::vector<std::unique_ptr<Worker>>& workers) {
       {"lost", &Counters::lost},
       {"after_dot", &Counters::after_dot},
       {"early", &Counters::early},
+      {"tls", &Counters::tls},
+      {"tls_resumed", &Counters::tls_resumed},
+      {"tls_broken", &Counters::tls_broken},
+      {"tls_messages", &Counters::tls_messages},
       {"store_failures", &Counters::store_failures},
       {"last_ns", &Counters::last_ns}};
   std::string json = "{";
@@ -201,12 +205,19 @@ int serve(Options& options) {
   if (!options.content_dir.empty()) mkdir(options.content_dir.c_str(), 0755);
   int ledger = open_ledger(options);
   Greylist greylist(options.greylist_ns);
+  std::unique_ptr<TlsContext> tls;
+  if (options.offer.starttls) tls = std::make_unique<TlsContext>(options.tls_version);
+  if (tls && !tls->good()) {
+    fprintf(stderr, "sink: OpenSSL refuses the certificate\n");
+    return 70;
+  }
   std::atomic<bool> stop{false};
   std::vector<std::unique_ptr<Worker>> workers;
   for (int i = 0; i < options.threads; ++i) {
     auto worker = std::make_unique<Worker>();
     worker->ledger = std::make_unique<Ledger>(ledger, options.ledger_sync, worker->counters);
-    worker->world.reset(new World{options, worker->counters, *worker->ledger, greylist, i});
+    worker->world.reset(
+        new World{options, worker->counters, *worker->ledger, greylist, tls.get(), i});
     if (!listen_all(options, *worker)) return 71;
     worker->server = std::make_unique<Server>(*worker->world, worker->listeners, stop);
     workers.push_back(std::move(worker));

@@ -12,7 +12,8 @@ namespace veredus::sink {
 
 // The points of a session at which something can be made to go wrong. `connect` is the greeting,
 // `dot` the end of the content (the final dot, or BDAT LAST) before the message is stored,
-// `after_dot` the moment when it is stored and only its reply is missing (RFC 1047).
+// `after_dot` the moment when it is stored and only its reply is missing (RFC 1047). `starttls` is
+// the command, `tls` the handshake behind its reply.
 enum class Stage : uint8_t {
   connect,
   ehlo,
@@ -24,9 +25,11 @@ enum class Stage : uint8_t {
   after_dot,
   rset,
   noop,
-  quit
+  quit,
+  starttls,
+  tls
 };
-inline constexpr size_t kStages = 11;
+inline constexpr size_t kStages = 13;
 
 // The stage that an option names ("after-dot"), if there is one.
 std::optional<Stage> stage_of(std::string_view name);

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <string_view>
 
+#include <openssl/ssl.h>
+
 namespace veredus::sink {
 
 const char kUsage[] =
@@ -16,16 +18,19 @@ const char kUsage[] =
   --offer LIST             what EHLO offers, of pipelining chunking 8bitmime size=N smtputf8 dsn
                            enhancedstatuscodes (all but chunking, size=52428800); "none" is nothing
   --chunking, --no-pipelining   add or remove one
+  --tls                    offer STARTTLS, with a certificate made now; --tls-version 1.2 or 1.3: only that
   --max-recipients N       per transaction, then 452 (1000)
   --max-connections N      per thread, then 421 (20000)
 
-Misbehaviour. STAGE: connect ehlo helo mail rcpt data dot after-dot rset noop quit. P: 0..1 (1).
-  --fail STAGE=CODE[:P]    answer CODE, 400-599; 421 also closes (not for after-dot)
+Misbehaviour. STAGE: connect ehlo helo mail rcpt data dot after-dot rset noop quit starttls tls (the
+handshake). P: 0..1 (1).
+  --fail STAGE=CODE[:P]    answer CODE, 400-599; 421 also closes (not for after-dot and tls)
   --delay STAGE=MS[:P]     wait before the command is acted on and answered
   --drop STAGE[:P]         close instead of a reply
   --reset STAGE[:P]        RST instead of a reply
   --greylist SECONDS       a recipient is refused with 451 until SECONDS after its first try
   --byte-delay MS[:P]      replies of this share of the connections go byte by byte (--tarpit: 20:1)
+  --tls-inject P           a 250 in clear stands behind this share of the 220s to STARTTLS
   --seed N                 same seed, same connection number, same luck (1)
 At after-dot the message is stored and in the ledger ("noreply") and only the reply is missing.
 
@@ -62,9 +67,8 @@ bool add_fail(std::string_view text, Rules& rules) {
   size_t equals = text.find('=');
   if (equals == std::string_view::npos || !take_probability(text, fault.probability)) return false;
   auto stage = stage_of(text.substr(0, equals));
-  if (!stage || *stage == Stage::after_dot || !number(text.substr(equals + 1), fault.code)) {
-    return false;
-  }
+  if (!stage || *stage == Stage::after_dot || *stage == Stage::tls) return false;
+  if (!number(text.substr(equals + 1), fault.code)) return false;
   if (fault.code < 400 || fault.code > 599) return false;
   rules[static_cast<size_t>(*stage)].faults.push_back(fault);
   return true;
@@ -98,7 +102,7 @@ bool add_delay(std::string_view text, Rules& rules) {
 }
 
 bool parse_offer(std::string_view text, Offer& offer) {
-  offer = {false, false, false, false, false, false, false, 50u << 20};
+  offer = {false, false, false, false, false, false, false, offer.starttls, 50u << 20};
   while (!text.empty()) {
     size_t comma = text.find(',');
     std::string_view word = text.substr(0, comma);
@@ -150,6 +154,11 @@ bool parse_cpus(std::string_view text, std::vector<int>& cpus) {
   return !cpus.empty();
 }
 
+bool parse_tls_version(std::string_view text, int& version) {
+  version = text == "1.2" ? TLS1_2_VERSION : text == "1.3" ? TLS1_3_VERSION : 0;
+  return version != 0;
+}
+
 bool parse_seconds(std::string_view text, int64_t& ns) {
   double seconds = 0;
   if (!number(text, seconds) || seconds < 0 || seconds > 86400) return false;
@@ -161,6 +170,7 @@ bool parse_seconds(std::string_view text, int64_t& ns) {
 bool apply_flag(std::string_view name, Options& o) {
   if (name == "--help") return o.help = true;
   if (name == "--chunking") return o.offer.chunking = true;
+  if (name == "--tls") return o.offer.starttls = true;
   if (name == "--ledger-sync") return o.ledger_sync = true;
   if (name == "--no-pipelining") return !(o.offer.pipelining = false);
   if (name != "--tarpit") return false;
@@ -211,6 +221,10 @@ Applied apply_value(std::string_view name, std::string_view value, Options& o) {
   if (name == "--reset") return as(add_loss(value, FaultKind::reset, o.rules));
   if (name == "--greylist") return as(parse_seconds(value, o.greylist_ns));
   if (name == "--byte-delay") return as(parse_delay(value, o.byte_delay));
+  if (name == "--tls-version") return as(parse_tls_version(value, o.tls_version));
+  if (name == "--tls-inject") {
+    return as(number(value, o.tls_inject) && o.tls_inject >= 0 && o.tls_inject <= 1);
+  }
   if (name == "--seed") return as(number(value, o.seed));
   return apply_record(name, value, o);
 }

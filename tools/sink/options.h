@@ -26,6 +26,7 @@ struct Offer {
   bool dsn = true;
   bool enhanced = true;
   bool size = true;
+  bool starttls = false;
   uint64_t max_size = 50u << 20;  // octets of content
 };
 
@@ -38,6 +39,8 @@ struct Options {
   uint64_t seed = 1;
   int64_t greylist_ns = 0;  // 0: off
   Delay byte_delay{0, 0};
+  int tls_version = 0;    // OpenSSL's number; 0: 1.2 and 1.3
+  double tls_inject = 0;  // 0..1, of the 220s to STARTTLS
   std::string ledger;
   bool ledger_sync = false;
   std::string id_header = "message-id";

@@ -225,7 +225,8 @@ void Server::on_receive(uint32_t slot, const io_uring_cqe& cqe) {
   }
   // The peer is gone, or at least done with sending.
   if (c.session.in_transaction() && c.life == Life::open) world_.counters.lost.add();
-  bool nothing_left = c.out.empty() && !c.sending && c.sent == c.in_send.size();
+  if (c.tls && !c.tls->established() && c.life == Life::open) world_.counters.tls_broken.add();
+  bool nothing_left = c.out.empty() && c.wire.empty() && !c.sending && c.sent == c.in_send.size();
   if (cqe.res < 0 || c.shut || c.paused || nothing_left) return begin_close(slot);
   c.life = Life::draining;
 }
@@ -237,9 +238,36 @@ void Server::take_input(uint32_t slot, std::string_view in) {
     c.pending.append(in);
     return;
   }
+  if (c.tls) return take_ciphertext(slot, in);
+  hear(slot, in);
+}
+
+void Server::take_ciphertext(uint32_t slot, std::string_view in) {
+  Connection& c = *connections_[slot];
+  const bool was_established = c.tls->established();
+  std::string plaintext;
+  plaintext.swap(c.heard);
+  const TlsChannel::State state = c.tls->receive(in, plaintext, c.wire);
+  if (!was_established && c.tls->established()) {
+    world_.counters.tls.add();
+    if (c.tls->resumed()) world_.counters.tls_resumed.add();
+    c.session.on_tls();
+  }
+  if (!c.wire.empty()) mark(slot);
+  if (state == TlsChannel::State::broken) {
+    world_.counters.tls_broken.add();
+    c.life = Life::draining;  // the alert goes
+    return mark(slot);
+  }
+  if (!plaintext.empty()) hear(slot, plaintext);
+}
+
+// What a peer says, wherever it came from.
+void Server::hear(uint32_t slot, std::string_view in) {
+  Connection& c = *connections_[slot];
   size_t used = 0;
   Step step = c.session.feed(in, used, c.out);
-  if (step == Step::paused) c.pending.assign(in.substr(used));
+  if (step == Step::paused) (c.tls ? c.heard : c.pending).assign(in.substr(used));
   apply(slot, step);
 }
 
@@ -261,8 +289,14 @@ void Server::apply(uint32_t slot, Step step) {
       setsockopt(c.fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
       return begin_close(slot);
     }
+    case Step::tls:
+      c.wire.append(c.out);
+      c.out.clear();
+      mark(slot);
+      c.tls = std::make_unique<TlsChannel>(*world_.tls);
+      return apply(slot, c.session.begin_tls());
   }
-  if (c.out.size() > kMaxOut) return begin_close(slot);
+  if (c.out.size() + c.wire.size() > kMaxOut) return begin_close(slot);
   if (!c.out.empty() || c.life == Life::draining) mark(slot);
 }
 
@@ -296,8 +330,13 @@ void Server::send_dirty() {
 void Server::send_next(uint32_t slot) {
   Connection& c = *connections_[slot];
   if (c.sent == c.in_send.size()) {
+    if (c.tls) {
+      if (!c.out.empty()) c.tls->send(c.out, c.wire);
+      if (c.life == Life::draining) c.tls->end(c.wire);
+      c.out.clear();
+    }
     c.in_send.clear();
-    c.in_send.swap(c.out);
+    c.in_send.swap(c.tls ? c.wire : c.out);
     c.stored_in_send.swap(c.session.answered());
     c.sent = 0;
     if (c.in_send.empty()) {
@@ -327,7 +366,9 @@ void Server::on_send(uint32_t slot, int result) {
     c.byte_wait = true;
     return add_timer(slot, world_.options.byte_delay.ns, TimerKind::next_octet);
   }
-  if (c.sent < c.in_send.size() || !c.out.empty() || c.life == Life::draining) mark(slot);
+  if (c.sent < c.in_send.size() || !c.out.empty() || !c.wire.empty() || c.life == Life::draining) {
+    mark(slot);
+  }
 }
 
 // Everything is said: FIN, then the peer's; input that still comes is thrown away, because a close
@@ -404,8 +445,8 @@ void Server::on_timer(const Timer& timer) {
   c.paused = false;
   Step step = c.session.resume(c.out);
   apply(slot, step);
-  if (!connections_[slot] || step != Step::ready || c.life != Life::open || c.pending.empty())
-    return;
+  if (!connections_[slot] || step != Step::ready || c.life != Life::open) return;
+  if (c.pending.empty() && c.heard.empty()) return;
   std::string pending;
   pending.swap(c.pending);
   take_input(slot, pending);

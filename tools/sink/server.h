@@ -50,10 +50,13 @@ class Server {
     bool byte_wise = false;  // replies go octet by octet
     bool byte_wait = false;  // the next octet's time has not come
     size_t sent = 0;
-    std::string out;      // replies that wait
+    std::string out;      // replies that wait, not encrypted yet
+    std::string wire;     // what goes before them as it is: of TLS, and the 220 to STARTTLS
     std::string in_send;  // replies that the kernel reads
     std::string stored_in_send;
-    std::string pending;  // input that came during a pause
+    std::string pending;  // input that came during a pause, as it came
+    std::string heard;    // decrypted, and not read because of a pause
+    std::unique_ptr<TlsChannel> tls;
   };
   enum class TimerKind : uint8_t { resume, next_octet, give_up };
   struct Timer {
@@ -82,6 +85,8 @@ class Server {
   void arm_receive(uint32_t slot);
   void arm_wake();
   void take_input(uint32_t slot, std::string_view in);
+  void take_ciphertext(uint32_t slot, std::string_view in);
+  void hear(uint32_t slot, std::string_view in);
   void apply(uint32_t slot, Step step);
   void run_timers();
   void on_timer(const Timer& timer);

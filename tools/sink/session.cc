@@ -68,6 +68,9 @@ Step Session::resume(std::string& out) {
     case Held::reply:
       answer_message(out);
       break;
+    case Held::handshake:
+      passes(Stage::tls, out);
+      break;
   }
   return step_;
 }
@@ -98,7 +101,7 @@ size_t Session::take_command(std::string_view in, std::string& out) {
   bool more = length + 1 < in.size();
   if (more && !world_.options.offer.pipelining && verb_of(line) != Verb::bdat) {
     world_.counters.early.add();
-  } else if (more && verb_of(line) == Verb::data) {
+  } else if (more && (verb_of(line) == Verb::data || verb_of(line) == Verb::starttls)) {
     world_.counters.early.add();
   }
   act(line, out, false);
@@ -135,6 +138,10 @@ void Session::act(std::string_view line, std::string& out, bool after_pause) {
     case Verb::quit:
       stage = Stage::quit;
       break;
+    case Verb::starttls:
+      if (world_.tls == nullptr) return wrong(out, 502, "no such command here");
+      stage = Stage::starttls;
+      break;
     default:
       return wrong(out, 502, "no such command here");
   }
@@ -155,6 +162,8 @@ void Session::act(std::string_view line, std::string& out, bool after_pause) {
       return say(out, "250", "2.0.0", "flushed");
     case Verb::noop:
       return say(out, "250", "2.0.0", "ok");
+    case Verb::starttls:
+      return on_starttls(out);
     default:
       say(out, "221", "2.0.0", "bye");
       step_ = Step::finish;
@@ -183,7 +192,29 @@ void Session::on_hello(std::string_view line, bool extended, std::string& out) {
   if (offer.smtputf8) line_of("SMTPUTF8");
   if (offer.dsn) line_of("DSN");
   if (offer.chunking) line_of("CHUNKING");
+  if (offer.starttls && !under_tls_) line_of("STARTTLS");
   out[last + 3] = ' ';
+}
+
+void Session::on_starttls(std::string& out) {
+  if (!greeted_) return wrong(out, 503, "say EHLO first");
+  if (under_tls_ || in_mail_) return wrong(out, 503, "not now");
+  say(out, "220", "2.0.0", "go ahead");
+  if (dice_.hit(world_.options.tls_inject)) say(out, "250", "2.0.0", "as asked");
+  step_ = Step::tls;
+}
+
+Step Session::begin_tls() {
+  step_ = Step::ready;
+  std::string nothing;  // a `fail` is not among this stage's faults
+  if (!delayed(Stage::tls, Held::handshake, {})) passes(Stage::tls, nothing);
+  return step_;
+}
+
+void Session::on_tls() {
+  greeted_ = false;
+  under_tls_ = true;
+  clear_transaction();
 }
 
 void Session::on_mail(std::string_view line, std::string& out) {
@@ -333,6 +364,7 @@ void Session::finish_message(std::string& out, bool after_pause) {
     return refuse(out, 452, "cannot store");
   }
   world_.counters.messages.add();
+  if (under_tls_) world_.counters.tls_messages.add();
   world_.counters.recipients.add(recipient_count_);
   world_.counters.bytes.add(size_);
   unanswered_.append(ledger_lines());

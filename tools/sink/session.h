@@ -13,6 +13,7 @@
 #include "tools/sink/ledger.h"
 #include "tools/sink/mischief.h"
 #include "tools/sink/options.h"
+#include "tools/sink/tls.h"
 
 namespace veredus::sink {
 
@@ -22,6 +23,7 @@ struct World {
   Counters& counters;
   Ledger& ledger;
   Greylist& greylist;
+  const TlsContext* tls;  // null: STARTTLS is not offered
   int thread;
   uint64_t next_message = 0;  // number of the next file in the content directory
 };
@@ -32,6 +34,7 @@ enum class Step : uint8_t {
   paused,  // wait pause_ns(), then resume(); input that was not read is kept for afterwards
   finish,  // send what there is, then close
   reset,   // close with RST, at once
+  tls,     // what is in `out` goes in clear, then TLS; begin_tls() says how
 };
 
 class Session {
@@ -44,6 +47,11 @@ class Session {
   // Reads `in` and appends replies to `out`. `used` is less than in.size() only where the step is
   // not `ready`.
   Step feed(std::string_view in, size_t& used, std::string& out);
+  // After Step::tls: whether the handshake is begun (`ready`), later, or never. Clear octets that
+  // came with STARTTLS must not be read.
+  Step begin_tls();
+  // The handshake is over: all that was said in clear is forgotten (RFC 3207 section 4.2).
+  void on_tls();
   // After a pause: does what was put off. Then input can go on, if the step is `ready`.
   Step resume(std::string& out);
   int64_t pause_ns() const { return pause_ns_; }
@@ -57,7 +65,7 @@ class Session {
 
  private:
   enum class Mode : uint8_t { command, data, chunk };
-  enum class Held : uint8_t { nothing, greeting, line, dot, reply };
+  enum class Held : uint8_t { nothing, greeting, line, dot, reply, handshake };
   static constexpr size_t kMaxLine = 4096;
   static constexpr int kMaxErrors = 20;
 
@@ -72,6 +80,7 @@ class Session {
   void on_hello(std::string_view line, bool extended, std::string& out);
   void on_mail(std::string_view line, std::string& out);
   void on_rcpt(std::string_view line, std::string& out);
+  void on_starttls(std::string& out);
   void on_data(std::string& out);
   void on_bdat(std::string_view line, std::string& out, bool after_pause);
   void finish_chunk(std::string& out);
@@ -95,6 +104,7 @@ class Session {
   Step step_ = Step::ready;
   Held held_ = Held::nothing;
   bool greeted_ = false;
+  bool under_tls_ = false;
   bool in_mail_ = false;
   bool last_chunk_ = false;
   bool swallow_ = false;  // the chunk is read and thrown away; chunk_code_ answers it

@@ -46,6 +46,7 @@ constexpr uint32_t four(const char* text) {
 }  // namespace
 
 Verb verb_of(std::string_view line) {
+  if (line.size() == 8 && same(line, "starttls")) return Verb::starttls;
   if (line.size() < 4 || (line.size() > 4 && line[4] != ' ')) return Verb::other;
   uint32_t verb;
   memcpy(&verb, line.data(), 4);

@@ -8,7 +8,7 @@
 
 namespace veredus::sink {
 
-enum class Verb : uint8_t { ehlo, helo, mail, rcpt, data, bdat, rset, noop, quit, other };
+enum class Verb : uint8_t { ehlo, helo, mail, rcpt, data, bdat, rset, noop, quit, starttls, other };
 
 Verb verb_of(std::string_view line);
 
