@@ -55,13 +55,8 @@ TEST_F(SessionTest, ConnectTimesOut) {
   closed();
 }
 
-// ------------------------------------------------------------------------------------ time limits,
-// RFC 5321 §4.5.3.2
-
-TEST_F(SessionTest, GreetingFiveMinutes) {
-  connect();
-  expect_time_out(now_, 5 * kMinute, Phase::greeting);
-}
+// ------------------------------------------------------------------------------------ time limits
+// The six of RFC 5321 §4.5.3.2: time_outs_test.cc.
 
 // The host has answered what it has not read, and reads no more: nobody else would end it.
 TEST_F(SessionTest, WhatIsAnsweredAndNotReadEnds) {
@@ -92,17 +87,6 @@ TEST_F(SessionTest, WhatIsAnsweredAndReadLateGoesOn) {
   EXPECT_EQ(ready_, 2);
 }
 
-TEST_F(SessionTest, MailFiveMinutes) {
-  be_idle();
-  Mail mail({"x@y.test"});
-  offer(mail);
-  sent();
-  EXPECT_EQ(network_.wire.substr(0, 10), "MAIL FROM:");
-  expect_time_out(now_, 5 * kMinute, Phase::mail);
-  EXPECT_EQ(heard_[0].result, Result::later);
-  EXPECT_THAT(freed_, ElementsAre(&mail));
-}
-
 TEST_F(SessionTest, EveryReplyBeginsTheTimeAnew) {
   be_idle();
   Mail mail({"x@y.test", "z@y.test"});
@@ -115,45 +99,6 @@ TEST_F(SessionTest, EveryReplyBeginsTheTimeAnew) {
   hear("250 ok\r\n");
   sent();
   expect_time_out(now_, 5 * kMinute, Phase::rcpt);
-}
-
-TEST_F(SessionTest, DataTwoMinutes) {
-  be_idle();
-  Mail mail({"x@y.test"});
-  offer(mail);
-  sent();
-  hear("250 ok\r\n");
-  sent();
-  hear("250 ok\r\n");
-  sent();
-  expect_time_out(now_, 2 * kMinute, Phase::data);
-  EXPECT_EQ(heard_[0].result, Result::later);
-}
-
-TEST_F(SessionTest, BlockThreeMinutesDotTenMinutes) {
-  be_idle("250-PIPELINING\r\n");
-  Mail mail({"x@y.test"}, std::string(600 * 1024 - 2, 'x') + "\r\n");
-  offer(mail);
-  sent();
-  hear("250 ok\r\n250 ok\r\n354 go\r\n");
-  pass(3 * kMinute - kSecond);
-  EXPECT_THAT(heard_, IsEmpty());
-  sent();  // the next block: its own three minutes
-  ASSERT_EQ(network_.sends.size(), 3u);
-  expect_time_out(now_, 3 * kMinute, Phase::body);
-  EXPECT_EQ(heard_[0].result, Result::later);
-}
-
-TEST_F(SessionTest, DotTenMinutes) {
-  be_idle("250-PIPELINING\r\n");
-  Mail mail({"x@y.test"});
-  offer(mail);
-  sent();
-  hear("250 ok\r\n250 ok\r\n354 go\r\n");
-  sent();
-  EXPECT_TRUE(network_.wire.ends_with("Hello\r\n.\r\n"));
-  expect_time_out(now_, 10 * kMinute, Phase::end_of_data);
-  EXPECT_EQ(heard_[0].result, Result::in_doubt);
 }
 
 TEST_F(SessionTest, IdleHasNoLimit) {
