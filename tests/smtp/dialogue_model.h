@@ -23,8 +23,9 @@
 //   - in doubt exactly when the content was out and no reply to it was understood;
 //   - never only by a 5xx to a command of its own, or by its own address;
 //   - a next MAIL never goes out before the reply to the end of data, unless the settings allow it;
-//   - nothing that was said in clear counts under TLS, and nothing goes in clear where TLS is
-//   required, or for whom it is;
+//   - nothing that was said in clear counts under TLS: not a byte behind the reply to STARTTLS, a
+//   part of a line neither, and EHLO comes first; and nothing goes in clear where TLS is required,
+//   or for whom it is;
 //   - what goes on the wire is a command line, and nothing else, with parameters that were offered;
 //   - no address over 127 goes to a host without SMTPUTF8, no such content to one without 8BITMIME.
 
@@ -140,7 +141,7 @@ class DialogueModel {
     }
     bytes += code + " " + status + "text\r\n";
     const bool injects = !owed_.empty() && owed_.front().kind == Kind::starttls && (form & 64) != 0;
-    if (injects) bytes += "250 injected\r\n";
+    if (injects) bytes += (form & 128) != 0 ? "2" : "250 injected\r\n";
     const size_t split = (form & 16) == 0 || injects ? bytes.size() : next() % bytes.size();
     const bool stray = owed_.empty();
     if (split != bytes.size() && split != 0) {
@@ -253,7 +254,7 @@ class DialogueModel {
   void handshake() {
     if (next() % 4 == 0) return act(dialogue_.tls_failed("no shared cipher", output_));
     if (dialogue_.capabilities() == smtp::Capabilities{} && !secured_) fail("STARTTLS unasked for");
-    secured_ = true;
+    secured_ = must_say_ehlo_ = true;
     const smtp::Step step = dialogue_.tls_ready(output_);
     if (dialogue_.capabilities() != smtp::Capabilities{}) fail("what was said in clear counts");
     act(step);
@@ -282,6 +283,8 @@ class DialogueModel {
   }
 
   void read_command(const std::string& line) {
+    if (std::exchange(must_say_ehlo_, false) && !line.starts_with("EHLO "))
+      fail("not EHLO under TLS: " + line);
     if (line.starts_with("EHLO ") || line.starts_with("HELO ")) {
       pending_.push_back({Kind::hello, nullptr, 0});
     } else if (line == "STARTTLS") {
@@ -403,6 +406,7 @@ class DialogueModel {
   uint16_t code_ = 0;
   bool ended_ = false;
   bool secured_ = false;
+  bool must_say_ehlo_ = false;  // next, under TLS
   size_t delivered_ = 0;
   std::string error_;
 };
