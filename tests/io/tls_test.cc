@@ -178,6 +178,20 @@ TEST_P(TlsVersions, AnAlertFails) {
   EXPECT_FALSE(client.in_clear());
 }
 
+// Warnings, or records of nothing: they could come for ever.
+TEST_P(TlsVersions, AFloodOfNothingFails) {
+  for (const std::string_view record : {std::string_view("\x15\x03\x03\x00\x02\x01\x70", 7),
+                                        std::string_view("\x16\x03\x03\x00\x00", 5)}) {
+    TlsContext context;
+    TlsChannel client(context, "mx.test", "a");
+    std::string plaintext;
+    unsigned count = 0;
+    while (count < 1000 && client.receive(record, plaintext) == State::handshake) ++count;
+    EXPECT_EQ(client.state(), State::failed);
+    EXPECT_LT(count, 50u);
+  }
+}
+
 // In the middle of it, or a record that was changed on its way.
 TEST_P(TlsVersions, WhatCannotBeDecryptedFails) {
   TlsContext context;
