@@ -7,7 +7,6 @@ Usage: aiosmtpd_test.py VEREDUS SINK [--messages N] [--seed N] [unittest argumen
 """
 
 import logging
-import ssl
 import tempfile
 import unittest
 
@@ -15,7 +14,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP
 
 import varied_mail
-from certificate import write_certificate
+from tls_receiver import Certificate
 
 loopback = varied_mail.walk.loopback
 MESSAGES = varied_mail.number_after("--messages", 200)
@@ -79,8 +78,7 @@ class Interop(unittest.TestCase):
         if offered:
             scratch = tempfile.TemporaryDirectory(prefix="veredus-aiosmtpd-", dir="/var/tmp")
             self.addCleanup(scratch.cleanup)
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(*write_certificate(scratch.name))
+            context = Certificate(scratch.name, "mx.test").context()
 
         def at(port):
             receiver = Receiver(port, context, tls == "required", takes_8bit)

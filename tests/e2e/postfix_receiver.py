@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 
+from tls_receiver import Certificate
 from walk_case import walk
 
 loopback = walk.loopback
@@ -49,7 +50,7 @@ in_flow_delay = 0
 smtpd_tls_loglevel = 1
 smtpd_tls_received_header = yes
 smtpd_tls_cert_file = {root}/cert.pem
-smtpd_tls_key_file = {root}/key.pem
+smtpd_tls_key_file = {root}/cert.key
 smtp_tls_security_level = none
 """
 
@@ -144,13 +145,13 @@ class Receiver:
     """A running Postfix. `ports`: a name, and the options of the smtpd that listens there, each. .port[name] is
     where."""
 
-    def __init__(self, ports, make_certificate):
+    def __init__(self, ports):
         self.root = tempfile.mkdtemp(prefix="veredus-postfix-", dir="/var/tmp")
         os.chmod(self.root, 0o755)
         self.collector = Collector()
         self.process = None
         try:
-            make_certificate(self.root)
+            Certificate(self.root, "cert")
             self._configure(ports)
             self._start()
         except BaseException:

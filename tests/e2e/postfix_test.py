@@ -11,7 +11,6 @@ import unittest
 
 import postfix_receiver
 import varied_mail
-from certificate import write_certificate
 
 
 MESSAGES = varied_mail.number_after("--messages", None)
@@ -37,7 +36,7 @@ def setUpModule():
     global receiver
     receiver = postfix_receiver.Receiver(
         {"without-" + name: {"smtpd_tls_security_level": "may", "smtpd_discard_ehlo_keywords": ",".join(words)}
-         for name, words in WITHOUT.items()}, write_certificate)
+         for name, words in WITHOUT.items()})
     unittest.addModuleCleanup(receiver.stop)
 
 

@@ -183,7 +183,7 @@ TEST_P(TlsVersions, AFloodOfNothingFails) {
   for (const std::string_view record : {std::string_view("\x15\x03\x03\x00\x02\x01\x70", 7),
                                         std::string_view("\x16\x03\x03\x00\x00", 5)}) {
     TlsContext context;
-    TlsChannel client(context, "mx.test", "a");
+    TlsChannel client(context, TlsPeer{"mx.test"}, "a", 0);
     std::string plaintext;
     unsigned count = 0;
     while (count < 1000 && client.receive(record, plaintext) == State::handshake) ++count;
