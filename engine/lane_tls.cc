@@ -48,7 +48,7 @@ bool Lanes::goes_on_without(Lane& lane, const smtp::Session& session,
   if (!at_tls || outcome.reason == Reason::none || outcome.reason == Reason::tls_injected)
     return false;
   Counters::add(shard_.counters.tls_failures);
-  if (session.dialogue().tls_use() != smtp::TlsUse::opportunistic) return false;
+  if (session.dialogue().settings().tls != smtp::TlsUse::opportunistic) return false;
   BrokenTls before;
   if (const auto known = broken_tls_.find(host_key(session.peer())); known != broken_tls_.end())
     before = known->second;

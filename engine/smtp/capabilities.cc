@@ -63,10 +63,22 @@ void parse_limits(std::string_view line, Capabilities& capabilities) {
   }
 }
 
+// RFC 4954: "AUTH PLAIN LOGIN"
+void parse_mechanisms(std::string_view line, Capabilities& capabilities) {
+  for (std::string_view word = take_word(line); !word.empty(); word = take_word(line)) {
+    if (same(word, "PLAIN")) capabilities.bits |= static_cast<uint16_t>(Capability::auth_plain);
+    if (same(word, "LOGIN")) capabilities.bits |= static_cast<uint16_t>(Capability::auth_login);
+  }
+}
+
 void parse_line(std::string_view line, Capabilities& capabilities) {
+  const std::string_view whole = line;
   std::string_view word = take_word(line);
-  // Old servers write "AUTH=LOGIN" beside, or instead of, "AUTH LOGIN".
-  if (same(word.substr(0, 5), "AUTH=")) word = word.substr(0, 4);
+  // Old servers write "AUTH=LOGIN PLAIN" beside, or instead of, "AUTH LOGIN PLAIN".
+  if (same(word.substr(0, 5), "AUTH=")) {
+    line = whole.substr(whole.find('=') + 1);
+    word = word.substr(0, 4);
+  }
   for (const Keyword& keyword : kKeywords) {
     if (!same(word, keyword.name)) continue;
     capabilities.bits |= static_cast<uint16_t>(keyword.capability);
@@ -74,6 +86,7 @@ void parse_line(std::string_view line, Capabilities& capabilities) {
       capabilities.size_limit = number_or_zero<uint64_t>(take_word(line));
     }
     if (keyword.capability == Capability::limits) parse_limits(line, capabilities);
+    if (keyword.capability == Capability::auth) parse_mechanisms(line, capabilities);
     return;
   }
 }

@@ -16,6 +16,8 @@ enum class Capability : uint16_t {
   dsn = 1 << 7,                    // RFC 3461
   auth = 1 << 8,                   // RFC 4954
   limits = 1 << 9,                 // RFC 9422
+  auth_plain = 1 << 10,            // with auth: RFC 4616
+  auth_login = 1 << 11,            // with auth: what is older, and has no RFC
 };
 
 // What a server offered in its reply to EHLO. After HELO: nothing.

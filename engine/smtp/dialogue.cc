@@ -11,13 +11,6 @@ namespace {
 bool is_good(const Reply& reply) {
   return reply.code / 100 == 2 && reply.code != 220 && reply.code != 221;
 }
-bool is_refusal(const Reply& reply) {
-  return reply.code >= 400;
-}
-
-Said said_by(const Reply& reply, Phase stage) {
-  return {stage, Reason::none, reply.code, reply.enhanced, false, reply.text};
-}
 
 }  // namespace
 
@@ -106,6 +99,7 @@ Step Dialogue::next_send(Output& output) {
     case Phase::idle:
     case Phase::end_of_data:
     case Phase::tls:
+    case Phase::auth:
     case Phase::closing:
       return step_now();
   }
@@ -128,13 +122,21 @@ Step Dialogue::greeted(Output& output) {
     receive_ = send_ = Cursor{Phase::quit, 0};
     return next_send(output);
   }
-  advance(receive_, Phase::idle);
+  return introduced(output);
+}
+
+// Under TLS, or to go on without: who we are is said, where that is wanted, before the first
+// transaction.
+Step Dialogue::introduced(Output& output) {
+  if (settings_->credentials != nullptr) return authenticate(output);
+  receive_ = send_ = Cursor{Phase::idle, 0};
   return step_now();
 }
 
 // The receive cursor: what a reply means for the command it answers.
 Step Dialogue::on_reply(const Reply& reply, Output& output) {
   if (closed()) return step_now();
+  if (receive_.phase == Phase::auth) return on_auth_reply(reply, output);
   if (reply.code == 421) return close(said_by(reply, receive_.phase), {}, output);
   // Nothing of ours can have caused it: it must not answer the next command.
   if (owed_ == 0) return out_of_step(reply, output);
@@ -168,8 +170,7 @@ Step Dialogue::on_reply(const Reply& reply, Output& output) {
       }
       if (!is_refusal(reply)) return out_of_step(reply, output);
       if (settings_->tls == TlsUse::required) return leave(reply, output);
-      receive_ = send_ = Cursor{Phase::idle, 0};
-      return step_now();
+      return introduced(output);
     case Phase::rset:
       if (is_refusal(reply)) return leave(reply, output);
       if (!is_good(reply)) return out_of_step(reply, output);
@@ -189,6 +190,7 @@ Step Dialogue::on_reply(const Reply& reply, Output& output) {
     case Phase::idle:
     case Phase::body:
     case Phase::tls:
+    case Phase::auth:
     case Phase::closing:
       return out_of_step(reply, output);
   }
@@ -337,9 +339,15 @@ Step Dialogue::close(const Said& said, std::string_view detail, Output& output) 
 
 Step Dialogue::connected(Output&) {
   assert(receive_.phase == Phase::connect);
-  advance(receive_, Phase::greeting);
-  advance(send_, Phase::ehlo);
-  owed_ = 1;  // the greeting
+  if (!settings_->implicit_tls) return await_greeting();
+  receive_ = send_ = Cursor{Phase::tls, 0};
+  return {Step::Act::start_tls, nullptr, {}};
+}
+
+Step Dialogue::await_greeting() {
+  receive_ = Cursor{Phase::greeting, 0};
+  send_ = Cursor{Phase::ehlo, 0};
+  owed_ = 1;
   return {};
 }
 
@@ -366,6 +374,7 @@ Step Dialogue::lost(Reason reason, Output& output) {
 Step Dialogue::tls_ready(Output& output) {
   assert(receive_.phase == Phase::tls);
   secured_ = true;
+  if (settings_->implicit_tls) return await_greeting();
   capabilities_ = {};
   receive_ = send_ = Cursor{Phase::ehlo, 0};
   return next_send(output);

@@ -3,19 +3,22 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "engine/smtp/capabilities.h"
+#include "engine/smtp/credentials.h"
 #include "engine/smtp/dsn.h"
 #include "engine/smtp/limits.h"
 #include "engine/smtp/phase.h"
 #include "engine/smtp/reply.h"
 #include "engine/smtp/verdict.h"
 
-// The client side of SMTP (RFC 5321, 1870, 2920, 3030, 3207, 3461, 6152, 6531) as a machine without
+// The client side of SMTP (RFC 5321, 1870, 2920, 3030, 3207, 3461, 4954, 6152, 6531) as a machine
+// without
 // socket, clock or queue.
 //
 // A worked example of driving it (one Output may serve a whole shard: it is empty between calls):
@@ -42,7 +45,7 @@
 //         send output.bytes, the content of *step.transaction, and step.tail, best as one gather;
 //         when the operation that holds the last byte is submitted: dialogue.content_sent();
 //         more than one operation: commands_sent() at the first, content_sent() at the last
-//       start_tls:
+//       start_tls (with implicit TLS right after connected()):
 //         begin a handshake; what is received belongs to it; then dialogue.tls_ready(output),
 //         or dialogue.tls_failed(why, output)
 //       closing:
@@ -75,6 +78,8 @@ struct DialogueSettings {
   // servers answer 503 to it, drop it, or close without storing. Only for hosts known to take it.
   bool allow_early_mail = false;
   TlsUse tls = TlsUse::none;
+  bool implicit_tls = false;  // from the connection on (RFC 8314 §3.3); `tls` says no more then
+  std::shared_ptr<const Credentials> credentials;  // null: nobody is told who we are
   // By Phase; 0: that of kPhaseTable.
   std::array<int64_t, kPhases> time_limit_ns{};
 };
@@ -158,7 +163,7 @@ class Dialogue {
   Step timed_out(Output& output);
   Step lost(Reason reason, Output& output);
   // The handshake that start_tls asked for is done: all that was known of the host is forgotten,
-  // and it is asked again (RFC 3207 §4.2).
+  // and it is asked again (RFC 3207 §4.2). With implicit TLS its greeting comes now.
   Step tls_ready(Output& output);
   // It failed; or, later, what came could not be decrypted. `reason`: this, or tls_untrusted.
   Step tls_failed(std::string_view why, Output& output, Reason reason = Reason::tls_failed);
@@ -197,7 +202,7 @@ class Dialogue {
   }
   const Capabilities& capabilities() const { return capabilities_; }
   bool secured() const { return secured_; }  // under TLS
-  TlsUse tls_use() const { return settings_->tls; }
+  const DialogueSettings& settings() const { return *settings_; }
 
  private:
   // Where one side of the conversation is: the next command to write, or the next reply to read.
@@ -221,9 +226,16 @@ class Dialogue {
     bool rcpt_said_sender = false;  // a RCPT was answered with 2.1.0, which is the reply to MAIL
   };
 
+  // What AUTH has still to send, a line for each 334.
+  enum class AuthStep : uint8_t { done, plain, user, password };
+
   Step next_send(Output& output);
+  Step await_greeting();
   Step greeted(Output& output);
+  Step introduced(Output& output);
+  Step authenticate(Output& output);
   Step step_now() const;
+  Step on_auth_reply(const Reply& heard, Output& output);
   Step on_mail_reply(const Reply& reply, Output& output);
   Step on_rcpt_reply(const Reply& reply, Output& output);
   Step on_data_reply(const Reply& reply, Output& output);
@@ -260,6 +272,7 @@ class Dialogue {
   uint8_t receiving_ = 0;
   bool needs_rset_ = false;
   bool secured_ = false;
+  AuthStep auth_step_ = AuthStep::done;
 };
 static_assert(sizeof(Dialogue) <= 256);
 static_assert(kRecipientsMax <= 128);  // the bits of Open

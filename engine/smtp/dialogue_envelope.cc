@@ -49,6 +49,10 @@ EnhancedStatus status_of(Reason reason) {
     case Reason::needs_tls:
     case Reason::tls_missing:
       return {4, 7, 4};
+    case Reason::auth_missing:
+      return {4, 7, 8};
+    case Reason::auth_in_clear:
+      return {4, 7, 11};
     case Reason::none:
     case Reason::connect_refused:
     case Reason::connect_timed_out:

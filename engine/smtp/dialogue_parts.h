@@ -7,6 +7,9 @@
 #include <cstdint>
 #include <string>
 
+#include "engine/smtp/reply.h"
+#include "engine/smtp/verdict.h"
+
 // Small helpers that the parts of the dialogue share.
 
 namespace veredus::smtp {
@@ -16,6 +19,13 @@ inline bool has_bit(const std::array<uint64_t, 2>& bits, size_t i) {
 }
 inline void set_bit(std::array<uint64_t, 2>& bits, size_t i) {
   bits[i / 64] |= uint64_t{1} << (i % 64);
+}
+
+inline bool is_refusal(const Reply& reply) {
+  return reply.code >= 400;
+}
+inline Said said_by(const Reply& reply, Phase stage) {
+  return {stage, Reason::none, reply.code, reply.enhanced, false, reply.text};
 }
 
 inline void append_number(std::string& out, uint64_t value) {

@@ -8,7 +8,7 @@
 namespace veredus::smtp {
 
 // Where a session is, or the command that a reply answered. The numbers are stored in the journal
-// (queue::Outcome::stage): never renumber; new phases (STARTTLS, AUTH) are added at the end.
+// (queue::Outcome::stage): never renumber; new phases are added at the end.
 enum class Phase : uint8_t {
   connect = 0,
   greeting = 1,
@@ -26,8 +26,9 @@ enum class Phase : uint8_t {
   closing = 12,
   starttls = 13,  // RFC 3207, up to its reply
   tls = 14,       // handshake
+  auth = 15,      // RFC 4954, up to the 235
 };
-inline constexpr size_t kPhases = 15;
+inline constexpr size_t kPhases = 16;
 
 // Sets of phases: a bit each.
 constexpr uint32_t bit(Phase phase) {
@@ -53,7 +54,7 @@ struct PhaseRow {
 inline constexpr int64_t kSecondNs = 1'000'000'000;
 inline constexpr int64_t kMinuteNs = 60 * kSecondNs;
 
-// Times of RFC 5321 §4.5.3.2, which has none for connect, RSET, QUIT and TLS.
+// Times of RFC 5321 §4.5.3.2, which has none for connect, RSET, QUIT, TLS and AUTH.
 inline constexpr std::array<PhaseRow, kPhases> kPhaseTable = {{
     {Phase::connect, "connect", 30 * kSecondNs, "while connecting", false},
     {Phase::greeting, "greeting", 5 * kMinuteNs, "while waiting for the greeting", false},
@@ -71,6 +72,7 @@ inline constexpr std::array<PhaseRow, kPhases> kPhaseTable = {{
     {Phase::closing, "closing", 10 * kSecondNs, "while closing", false},
     {Phase::starttls, "STARTTLS", 2 * kMinuteNs, "in reply to STARTTLS", false},
     {Phase::tls, "TLS", 30 * kSecondNs, "in the TLS handshake", false},
+    {Phase::auth, "AUTH", 2 * kMinuteNs, "in reply to AUTH", false},
 }};
 
 constexpr const PhaseRow& row_of(Phase phase) {

@@ -247,7 +247,9 @@ void Session::receive_tls(std::string_view ciphertext) {
 }
 
 void Session::tls_over() {
-  if (tls_->in_clear()) return act(dialogue_.lost(Reason::tls_injected, world_.output));
+  // With implicit TLS nobody has said anything yet: such a host has its greeting in clear.
+  if (tls_->in_clear() && !dialogue_.settings().implicit_tls)
+    return act(dialogue_.lost(Reason::tls_injected, world_.output));
   if (tls_->state() == io::TlsChannel::State::ended) return on_ended(0);
   const bool untrusted = tls_->fault() != io::TlsFault::none;
   act(dialogue_.tls_failed(tls_->why(), world_.output,

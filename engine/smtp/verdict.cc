@@ -153,6 +153,11 @@ constexpr Row kRows[] = {
           Class::bad_connection),
     local("tls-untrusted", kEverywhere, Reason::tls_untrusted, R::later, S::host, K::other,
           Class::policy_related),
+    // What an operator has to set right: it says nothing of the mail.
+    local("auth-missing", kEverywhere, Reason::auth_missing, R::later, S::host, K::other,
+          Class::bad_configuration),
+    local("auth-in-clear", kEverywhere, Reason::auth_in_clear, R::later, S::host, K::other,
+          Class::bad_configuration),
 
     // The host closes (RFC 5321 §3.8).
     greylisted("closing-greylisted", kEverywhere, 421, 421, kGreylist, S::host),
@@ -169,6 +174,13 @@ constexpr Row kRows[] = {
 
     said("tls-refused", bit(Phase::starttls), 400, 599, kAny, kAny, {}, R::later, S::host, K::other,
          Class::bad_connection),
+    // RFC 4954 §6: 432, 454 and the like pass; the others are for an operator.
+    said("auth-later", bit(Phase::auth), 400, 499, kAny, kAny, {}, R::later, S::host, K::soft,
+         Class::bad_connection),
+    said("auth-mechanism", bit(Phase::auth), 504, 504, kAny, kAny, {}, R::later, S::host, K::other,
+         Class::bad_configuration),
+    said("credentials-refused", bit(Phase::auth), 500, 599, kAny, kAny, {}, R::later, S::host,
+         K::other, Class::bad_configuration),
     // Greeting, EHLO, HELO, RSET: says nothing of any recipient, so the next host is asked.
     greylisted("session-greylisted", kSession, 400, 499, kGreylist, S::host),
     said("session-spam-block", kSession, 400, 599, kAny, kAny, kSpam, R::later, S::source, K::block,
@@ -465,6 +477,11 @@ std::string_view words(Reason reason) {
       return "the host's certificate does not show that it is the one";
     case Reason::needs_tls:
       return "the message must go under TLS, and the host does not offer it";
+    case Reason::auth_missing:
+      return "credentials are configured, and the host does not offer to take them by AUTH PLAIN "
+             "or LOGIN";
+    case Reason::auth_in_clear:
+      return "credentials are configured, and are not sent without TLS";
   }
   return "";
 }

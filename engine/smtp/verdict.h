@@ -32,6 +32,8 @@ enum class Reason : uint8_t {
   tls_failed,        // no handshake, or what came under TLS could not be decrypted
   tls_untrusted,     // the host has not shown that it is the one (4.7.5)
   needs_tls,         // the message must go under TLS, and the session is in clear
+  auth_missing,      // we are to say who we are, and the host offers no way that we know (4.7.8)
+  auth_in_clear,     // … and would have to say it in clear, which is not allowed (4.7.11)
 };
 std::string_view words(Reason reason);
 

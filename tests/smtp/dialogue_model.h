@@ -26,6 +26,8 @@
 //   - nothing that was said in clear counts under TLS: not a byte behind the reply to STARTTLS, a
 //   part of a line neither, and EHLO comes first; and nothing goes in clear where TLS is required,
 //   or for whom it is;
+//   - credentials go out where they are configured, under TLS unless they may go in clear, once a
+//   session, and nothing else before the 235;
 //   - what goes on the wire is a command line, and nothing else, with parameters that were offered;
 //   - no address over 127 goes to a host without SMTPUTF8, no such content to one without 8BITMIME.
 
@@ -41,12 +43,19 @@ class DialogueModel {
     settings_.allow_early_mail = (flags & 4) != 0;
     prompt_ = (flags & 8) != 0;
     settings_.tls = static_cast<smtp::TlsUse>((flags >> 4 & 3) % 3);
+    settings_.implicit_tls = (flags & 64) != 0;
+    if ((flags & 128) == 0) return;
+    auto credentials = std::make_shared<smtp::Credentials>();
+    credentials->user = "u";
+    credentials->password = std::string((flags & 1) == 0 ? 5 : 500, 'p');
+    credentials->allow_in_clear = (flags & 8) != 0;
+    settings_.credentials = std::move(credentials);
   }
 
   // What went wrong; empty: nothing.
   std::string run() {
     act(dialogue_.connected(output_));
-    owed_.push_back({Kind::greeting, nullptr, 0});
+    if (!settings_.implicit_tls) owed_.push_back({Kind::greeting, nullptr, 0});
     while (at_ < size_ && error_.empty() && !dialogue_.closed()) {
       if (prompt_) submit(true);
       turn();
@@ -60,7 +69,7 @@ class DialogueModel {
   size_t delivered() const { return delivered_; }
 
  private:
-  enum class Kind : uint8_t { greeting, hello, starttls, mail, rcpt, data, end, rset, quit };
+  enum class Kind : uint8_t { greeting, hello, starttls, auth, mail, rcpt, data, end, rset, quit };
   struct Offered {
     std::vector<std::string> addresses;
     std::vector<std::string_view> views;
@@ -111,7 +120,7 @@ class DialogueModel {
   void reply(uint8_t what) {
     static constexpr const char* kCodes[] = {"250", "250", "250", "354", "550", "450",
                                              "421", "552", "452", "503", "220", "221",
-                                             "251", "200", "554", "350"};
+                                             "251", "235", "554", "334"};
     // Mostly what fits: a tame server gets further.
     const bool tame = what % 16 < 6;
     if (what % 16 < 4 && owed_.empty()) return;
@@ -120,6 +129,7 @@ class DialogueModel {
       const Kind kind = owed_.front().kind;
       code = kind == Kind::greeting || kind == Kind::starttls ? "220"
              : kind == Kind::data                             ? "354"
+             : kind == Kind::auth                             ? (auth_left_ > 0 ? "334" : "235")
              : kind == Kind::quit                             ? "221"
                                                               : "250";
     }
@@ -132,6 +142,8 @@ class DialogueModel {
     if (!owed_.empty() && owed_.front().kind == Kind::hello) {
       static constexpr const char* kOffers[] = {"PIPELINING", "CHUNKING", "SIZE 5000", "8BITMIME",
                                                 "SMTPUTF8",   "STARTTLS", "DSN"};
+      if ((what & 32) == 0) bytes += code + "-mx\r\n" + code + "-AUTH LOGIN\r\n";
+      if ((what & 64) == 0) bytes += code + "-mx\r\n" + code + "-AUTH=PLAIN\r\n";
       for (unsigned i = 0; i < 7; ++i) {
         if ((form >> i & 1) == 0)
           bytes += code + "-" + (i == 0 ? "mx\r\n" + code + "-" : "") + kOffers[i] + "\r\n";
@@ -154,6 +166,7 @@ class DialogueModel {
     code_ = static_cast<uint16_t>(std::stoi(code));
     answered_ = stray ? Command{Kind::greeting, nullptr, SIZE_MAX} : owed_.front();
     if (!stray) owed_.pop_front();
+    if (!stray && answered_.kind == Kind::auth && code_ == 235) let_in_ = true;
     note_reply(stray, form % 8);
     act(feed(dialogue_, parser_, bytes.substr(split == bytes.size() ? 0 : split), output_));
     answering_ = false;
@@ -241,7 +254,8 @@ class DialogueModel {
         want_content(step);
       }
     } else if (step.act == smtp::Step::Act::start_tls) {
-      if (code_ != 220 || answered_.kind != Kind::starttls) fail("TLS without a 220");
+      if (!settings_.implicit_tls && (code_ != 220 || answered_.kind != Kind::starttls))
+        fail("TLS without a 220");
       if (!output_.bytes.empty()) fail("bytes in clear at the handshake");
       output_.clear();
       return handshake();
@@ -253,7 +267,12 @@ class DialogueModel {
 
   void handshake() {
     if (next() % 4 == 0) return act(dialogue_.tls_failed("no shared cipher", output_));
-    if (dialogue_.capabilities() == smtp::Capabilities{} && !secured_) fail("STARTTLS unasked for");
+    if (secured_) fail("TLS in TLS");
+    if (settings_.implicit_tls) {
+      owed_.push_back({Kind::greeting, nullptr, 0});
+    } else if (dialogue_.capabilities() == smtp::Capabilities{}) {
+      fail("STARTTLS unasked for");
+    }
     secured_ = must_say_ehlo_ = true;
     const smtp::Step step = dialogue_.tls_ready(output_);
     if (dialogue_.capabilities() != smtp::Capabilities{}) fail("what was said in clear counts");
@@ -285,12 +304,14 @@ class DialogueModel {
   void read_command(const std::string& line) {
     if (std::exchange(must_say_ehlo_, false) && !line.starts_with("EHLO "))
       fail("not EHLO under TLS: " + line);
+    if (line.starts_with("AUTH ") || auth_left_ > 0) return read_auth(line);
     if (line.starts_with("EHLO ") || line.starts_with("HELO ")) {
       pending_.push_back({Kind::hello, nullptr, 0});
     } else if (line == "STARTTLS") {
       if (secured_ || settings_.tls == smtp::TlsUse::none) fail("STARTTLS, and not wanted");
       pending_.push_back({Kind::starttls, nullptr, 0});
     } else if (line.starts_with("MAIL FROM:<")) {
+      if (settings_.credentials != nullptr && !let_in_) fail("MAIL without AUTH");
       if (!secured_ && (settings_.tls == smtp::TlsUse::required || writing_->transaction.needs_tls))
         fail("MAIL in clear");
       const bool early =
@@ -346,6 +367,30 @@ class DialogueModel {
     if (writing_->transaction.eight_bit &&
         !dialogue_.capabilities().has(smtp::Capability::eight_bit_mime))
       fail("8-bit content without 8BITMIME");
+  }
+
+  void read_auth(const std::string& line) {
+    const smtp::Credentials* credentials = settings_.credentials.get();
+    if (credentials == nullptr || let_in_) return fail("AUTH unasked for: " + line);
+    if (!secured_ && !credentials->allow_in_clear) fail("AUTH in clear");
+    pending_.push_back({Kind::auth, nullptr, 0});
+    const std::string plain = smtp::plain_response(*credentials);
+    if (line.size() > 510 && line.starts_with("AUTH ")) fail("a line of AUTH that is too long");
+    if (line == "AUTH LOGIN") {
+      auth_left_ = 2;
+    } else if (line == "AUTH PLAIN") {
+      auth_left_ = 1;
+    } else if (line == "QUIT") {
+      pending_.back().kind = Kind::quit;
+      auth_left_ = 0;
+    } else if (auth_left_ > 0) {
+      if (line != plain &&
+          line != smtp::base64(auth_left_ == 2 ? credentials->user : credentials->password))
+        fail("not what AUTH says: " + line);
+      --auth_left_;
+    } else if (line != "AUTH PLAIN " + plain) {
+      fail("not what AUTH says: " + line);
+    }
   }
 
   void note(const smtp::Outcome& outcome) {
@@ -407,6 +452,8 @@ class DialogueModel {
   bool ended_ = false;
   bool secured_ = false;
   bool must_say_ehlo_ = false;  // next, under TLS
+  int auth_left_ = 0;           // lines that AUTH has still to say
+  bool let_in_ = false;         // 235
   size_t delivered_ = 0;
   std::string error_;
 };

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -9,8 +10,9 @@
 // The dialogue tables: tests/smtp/dialogues/*.txt. One line, one event, played in order:
 //
 //   # words          a comment
-//   set WORD...      no-pipelining, no-chunking, early, tls, tls-required (before all
-//                    else)
+//   set WORD...      no-pipelining, no-chunking, early, tls, tls-required, implicit (TLS from
+//                    the connection on), auth (credentials: relay-user, "s3cret word"),
+//                    auth-login (by LOGIN only), auth-clear (also in clear) (before all else)
 //   S: text          the server sends this line, CRLF is added. \r \n \0 \t \\ \xHH are bytes,
 //                    {text*N} is text N times. Neighbouring S lines come in one chunk.
 //   S&: text         likewise; in the same chunk as the line before also when the table is played
@@ -60,6 +62,8 @@ struct Script {
   bool chunking = true;
   bool early = false;
   smtp::TlsUse tls = smtp::TlsUse::none;
+  bool implicit = false;
+  std::shared_ptr<smtp::Credentials> credentials;
   std::vector<Line> lines;
   size_t server_bytes = 0;
 };

@@ -87,6 +87,16 @@ void apply_setting(Script& script, const std::string& word) {
     script.tls = smtp::TlsUse::opportunistic;
   } else if (word == "tls-required") {
     script.tls = smtp::TlsUse::required;
+  } else if (word == "implicit") {
+    script.implicit = true;
+  } else if (word == "auth") {
+    script.credentials = std::make_shared<smtp::Credentials>();
+    script.credentials->user = "relay-user";
+    script.credentials->password = "s3cret word";
+  } else if (word == "auth-login" && script.credentials != nullptr) {
+    script.credentials->mechanism = smtp::Credentials::Mechanism::login;
+  } else if (word == "auth-clear" && script.credentials != nullptr) {
+    script.credentials->allow_in_clear = true;
   } else {
     ADD_FAILURE() << script.name << ": unknown setting " << word;
   }
@@ -165,6 +175,8 @@ class Player {
     settings_.use_chunking = script.chunking;
     settings_.allow_early_mail = script.early;
     settings_.tls = script.tls;
+    settings_.implicit_tls = script.implicit;
+    settings_.credentials = script.credentials;
   }
 
   void run() {
@@ -301,6 +313,9 @@ class Player {
 
   // Every outcome, whatever the table says of it.
   void note(const Outcome& outcome) {
+    for (const char* secret : {"s3cret", "AHJlbGF5", "czNjcmV0"}) {
+      EXPECT_EQ(output_.text(outcome).find(secret), std::string_view::npos) << where() << secret;
+    }
     if (outcome.transaction == nullptr) {
       EXPECT_EQ(++session_outcomes_, 1) << where() << "the session ended twice";
       return;

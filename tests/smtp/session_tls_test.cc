@@ -122,6 +122,47 @@ TEST_F(SessionTlsTest, ATransactionGoesUnderTls) {
   }
 }
 
+// RFC 8314: what is said in clear is nothing at all. Then who we are, and only then a transaction.
+TEST_F(SessionTlsTest, FromTheConnectionOn) {
+  auto credentials = std::make_shared<Credentials>();
+  credentials->user = "us";
+  credentials->password = "secret";
+  settings_.implicit_tls = true;
+  settings_.credentials = credentials;
+  for (const bool overtakes : {false, true}) {
+    overtakes_ = overtakes;
+    heard_.clear();
+    ready_ = 0;
+    server_ = std::make_unique<TlsServer>(context_);
+    in_clear_ = network_.wire.size();
+    connect();
+    exchange();
+    ASSERT_TRUE(server_->done());
+    EXPECT_EQ(session_.dialogue().phase(), Phase::greeting);
+    EXPECT_GE(session_.tls_us(), 0);
+    answer("220 mx.test\r\n");
+    EXPECT_EQ(server_->heard(), "EHLO mta.test\r\n");
+    answer("250-mx.test\r\n250 AUTH PLAIN\r\n");
+    EXPECT_EQ(server_->heard(), "EHLO mta.test\r\nAUTH PLAIN AHVzAHNlY3JldA==\r\n");
+    EXPECT_EQ(ready_, 0);
+    answer("235 in\r\n");
+    EXPECT_EQ(ready_, 1);
+    EXPECT_THAT(heard_, IsEmpty());
+    end();
+  }
+  EXPECT_THAT(network_.wire, Not(HasSubstr("EHLO")));
+}
+
+TEST_F(SessionTlsTest, AServerInClearWhereTlsIsToBe) {
+  settings_.implicit_tls = true;
+  connect();
+  hear("220 mx.test ESMTP\r\n");
+  ASSERT_EQ(heard_.size(), 1u);
+  EXPECT_EQ(heard_[0].reason, Reason::tls_failed);
+  EXPECT_EQ(heard_[0].stage, Phase::tls);
+  closed();
+}
+
 TEST_F(SessionTlsTest, ContentOfManyBlocks) {
   be_idle_under_tls("250-CHUNKING\r\n250-PIPELINING\r\n");
   std::string text;
