@@ -18,6 +18,9 @@ bool same_prefix(const IpAddress& left, const IpAddress& right, unsigned bits) {
   return rest == 0 || ((left.bytes[whole] ^ right.bytes[whole]) >> (8 - rest)) == 0;
 }
 
+constexpr const char* kPrivate = "is a private address";
+constexpr const char* kLoopback = "is a loopback address";
+
 struct Special {
   Cidr block;
   const char* reason;
@@ -42,16 +45,16 @@ constexpr Special v6(uint16_t a, uint16_t b, uint16_t c, uint16_t d, unsigned pr
 // RFC 6890 and the IANA special-purpose registries; the first match gives the reason.
 constexpr Special kSpecial[] = {
     v4(0, 0, 0, 0, 8, "is not an address of a host (0.0.0.0/8)"),
-    v4(10, 0, 0, 0, 8, "is a private address"),
+    v4(10, 0, 0, 0, 8, kPrivate),
     v4(100, 64, 0, 0, 10, "is an address of a carrier's internal network (100.64.0.0/10)"),
-    v4(127, 0, 0, 0, 8, "is a loopback address"),
+    v4(127, 0, 0, 0, 8, kLoopback),
     v4(169, 254, 169, 254, 32, "is a cloud metadata address"),
     v4(169, 254, 0, 0, 16, "is a link-local address"),
-    v4(172, 16, 0, 0, 12, "is a private address"),
+    v4(172, 16, 0, 0, 12, kPrivate),
     v4(192, 0, 0, 0, 24, "is reserved for protocols"),
     v4(192, 0, 2, 0, 24, "is reserved for documentation"),
     v4(192, 88, 99, 0, 24, "is a relay address of 6to4"),
-    v4(192, 168, 0, 0, 16, "is a private address"),
+    v4(192, 168, 0, 0, 16, kPrivate),
     v4(198, 18, 0, 0, 15, "is reserved for benchmarks"),
     v4(198, 51, 100, 0, 24, "is reserved for documentation"),
     v4(203, 0, 113, 0, 24, "is reserved for documentation"),
@@ -59,9 +62,9 @@ constexpr Special kSpecial[] = {
     v4(255, 255, 255, 255, 32, "is the broadcast address"),
     v4(240, 0, 0, 0, 4, "is reserved"),
     v6(0xfd00, 0x0ec2, 0, 0, 32, "is a cloud metadata address"),
-    v6(0xfc00, 0, 0, 0, 7, "is a private address"),
+    v6(0xfc00, 0, 0, 0, 7, kPrivate),
     v6(0xfe80, 0, 0, 0, 10, "is a link-local address"),
-    v6(0xfec0, 0, 0, 0, 10, "is a private address"),
+    v6(0xfec0, 0, 0, 0, 10, kPrivate),
     v6(0xff00, 0, 0, 0, 8, "is a multicast address"),
     v6(0x2001, 0x0db8, 0, 0, 32, "is reserved for documentation"),
     v6(0x3fff, 0, 0, 0, 20, "is reserved for documentation"),
@@ -81,7 +84,7 @@ const char* special_reason(const IpAddress& address) {
   const bool low = std::all_of(address.bytes.begin(), address.bytes.end() - 1,
                                [](uint8_t byte) { return byte == 0; });
   if (low && address.bytes[15] == 0) return "is the unspecified address";
-  if (low && address.bytes[15] == 1) return "is a loopback address";
+  if (low && address.bytes[15] == 1) return kLoopback;
   return "is not a global unicast address";
 }
 
@@ -162,6 +165,17 @@ AddressPolicy::Result AddressPolicy::check(const IpAddress& address) const {
   const char* reason = special_reason(inner ? *inner : address);
   if (reason != nullptr) return {Verdict::refused, reason};
   return {};
+}
+
+AddressPolicy::Result AddressPolicy::check_next_hop(const IpAddress& address, bool named) const {
+  const Result result = check(address);
+  if (result.verdict == Verdict::allowed) return result;
+  const char* const special = special_reason(address);
+  const std::string_view reason = special == nullptr ? "" : special;
+  // Ours, too: what listens on loopback is another program, which others cannot send to.
+  if (named && reason == kLoopback) return {};
+  if (result.verdict == Verdict::refused && reason == kPrivate) return {};
+  return result;
 }
 
 }  // namespace veredus::dns

@@ -47,6 +47,9 @@ class AddressPolicy {
 
   // IPv4 addresses inside IPv6 ones (v4-mapped, NAT64, 6to4, Teredo) are judged like themselves.
   Result check(const IpAddress& address) const;
+  // The same for a host that the configuration names: a private address is as meant, for that is
+  // where relays are; where the address itself is named a loopback one is, too.
+  Result check_next_hop(const IpAddress& address, bool named) const;
 
  private:
   std::vector<Cidr> allow_;

@@ -70,7 +70,11 @@ std::string site_key(const Route& route) {
     if (i > 0) key += ',';
     key += names[i];
   }
-  if (key.size() <= kMaxSiteKey) return key;
+  return bounded_site_key(std::move(key));
+}
+
+std::string bounded_site_key(std::string key, size_t more) {
+  if (key.size() + more <= kMaxSiteKey) return key;
   // A hash that cannot be met on purpose: else a stranger's domain could come to share another's
   // connections.
   unsigned char hash[SHA256_DIGEST_LENGTH];

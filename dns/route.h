@@ -86,5 +86,7 @@ void shuffle_addresses(std::span<IpAddress> addresses, const std::function<uint6
 // joined by ','; over kMaxSiteKey bytes "sha256:" and the hash of that text instead. Empty unless
 // the route is ok.
 std::string site_key(const Route& route);
+// The text itself, or its hash as above if it and `more` bytes are over kMaxSiteKey.
+std::string bounded_site_key(std::string text, size_t more = 0);
 
 }  // namespace veredus::dns

@@ -341,7 +341,16 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void note_failure(Lane& lane, smtp::Verdict verdict, std::string_view text,
                     std::string_view enhanced);
 
+  // lane_next_hop.cc
+  void go_by_route(const Lane& lane, smtp::DialogueSettings& dialogue) const;
+  uint16_t port_of(const Site& site, uint16_t host) const;
+  bool known_by_number(Lane& lane, uint16_t host);
+  dns::AddressPolicy::Result judge_address(const Site& site, uint16_t host,
+                                           const dns::IpAddress& address) const;
+  void note_refused_auth(Lane& lane, const smtp::Outcome& outcome);
+
   // lane_tls.cc
+  static smtp::TlsUse tls_use(const Lane& lane) { return lane.rules->dialogue[0][0].tls; }
   const smtp::DialogueSettings& dialogue_for(const Lane& lane, const Target& target) const;
   static bool heeds_dane(const Lane& lane);
   static bool demands_tls(const Lane& lane, const dns::HostDane* dane);

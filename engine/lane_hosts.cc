@@ -27,6 +27,7 @@ void Lanes::resolve_more(Lane& lane) {
     question.lane = &lane;
     question.host = host;
     ++lane.hosts_asked;
+    if (known_by_number(lane, host)) continue;
     Counters::add(shard_.counters.lookups);
     if (const dns::Addresses* known = router_.addresses(hosts[host].name, question)) {
       const dns::Addresses copy = *known;
@@ -99,7 +100,7 @@ void Lanes::addresses_known(Lane& lane, uint16_t host, const dns::Addresses& add
   dns::shuffle_addresses(numeric, [this] { return shard_.random.next(); });
   for (const dns::IpAddress& address : numeric) {
     // Judged here and nowhere else: targets are what connect() is given.
-    const dns::AddressPolicy::Result allowed = shard_.settings.address_policy.check(address);
+    const dns::AddressPolicy::Result allowed = judge_address(*lane.site, host, address);
     if (allowed.verdict != dns::AddressPolicy::Verdict::allowed) {
       const bool own = allowed.verdict == dns::AddressPolicy::Verdict::own;
       verdict.result = own ? smtp::Result::never : smtp::Result::later;
@@ -110,7 +111,7 @@ void Lanes::addresses_known(Lane& lane, uint16_t host, const dns::Addresses& add
       continue;
     }
     lane.targets.push_back(
-        {endpoint_of(address, shard_.settings.smtp_port), host, mx.preference, dane});
+        {endpoint_of(address, port_of(*lane.site, host)), host, mx.preference, dane});
   }
   if (lane.hosts_asked == 0) {
     lane.resolve_us = static_cast<uint32_t>((shard_.mono_ns - lane.resolve_begun_mono_ns) / 1000);

@@ -36,6 +36,7 @@ std::vector<Scope*> Lanes::scopes_of(const Lane& lane) {
 const SessionRules& Lanes::rules_of(const Lane& lane) {
   const smtp::SessionLimits& limits = lane.provider->session_limits;
   smtp::DialogueSettings dialogue = lane.provider->dialogue;
+  go_by_route(lane, dialogue);
   const std::string& ehlo = shard_.policy->sources[lane.source].ehlo;
   dialogue.ehlo_name = ehlo.empty() ? shard_.settings.hostname : ehlo;
   std::string key =
@@ -43,6 +44,9 @@ const SessionRules& Lanes::rules_of(const Lane& lane) {
                    " ", static_cast<int>(dialogue.tls), " ", limits.connect_ns, " ",
                    limits.setup_ns, " ", limits.transaction_ns, " ", limits.content_bytes_per_s);
   for (const int64_t limit : dialogue.time_limit_ns) absl::StrAppend(&key, " ", limit);
+  // Those of equal rules are one and the same, and live as long as the rules here.
+  absl::StrAppend(&key, " ", dialogue.implicit_tls, " ",
+                  reinterpret_cast<uintptr_t>(dialogue.credentials.get()));
   std::unique_ptr<SessionRules>& made = rules_[key];
   if (made == nullptr) {
     made = std::make_unique<SessionRules>();

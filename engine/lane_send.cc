@@ -412,6 +412,7 @@ void Lanes::session_ended(smtp::Session& session, const smtp::Outcome& outcome,
   lane.failure_text = text;
   lane.failure_mx = lane.site->hosts[session.host].name;
   lane.failure_address = io::to_text(session.peer());
+  note_refused_auth(lane, outcome);
   // Each address of every host was tried once. Where that takes as long as an address is passed
   // over, another one is always free to be tried again, and what waits would never hear of it, nor
   // expire.

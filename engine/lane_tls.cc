@@ -8,20 +8,21 @@ const smtp::DialogueSettings& Lanes::dialogue_for(const Lane& lane, const Target
   auto tls = SessionRules::kAsConfigured;
   if (demands_tls(lane, target.dane.get())) {
     tls = SessionRules::kRequired;
-  } else if (lane.provider->dialogue.tls == smtp::TlsUse::opportunistic &&
-             tls_is_broken(lane, target.endpoint)) {
+  } else if (tls_use(lane) == smtp::TlsUse::opportunistic && tls_is_broken(lane, target.endpoint)) {
     tls = SessionRules::kInClear;
   }
   return lane.rules->dialogue[early_mail(lane, target.host)][tls];
 }
 
+// Of a next hop that is configured the configuration says what must be shown.
 bool Lanes::heeds_dane(const Lane& lane) {
-  return lane.provider->dane && lane.provider->dialogue.tls != smtp::TlsUse::none;
+  return lane.provider->dane && tls_use(lane) != smtp::TlsUse::none &&
+         lane.site->route == RouteIndex::kNone;
 }
 
 // By the operator, by the domains, or by the host itself. `dane`: of the host; null: none.
 bool Lanes::demands_tls(const Lane& lane, const dns::HostDane* dane) {
-  return lane.provider->dialogue.tls == smtp::TlsUse::required || dane != nullptr ||
+  return tls_use(lane) == smtp::TlsUse::required || dane != nullptr ||
          lane.site->sts == tls::StsMode::enforce;
 }
 
@@ -84,11 +85,13 @@ bool Lanes::goes_on_without(Lane& lane, const smtp::Session& session,
 
 // By the rules that hold now its mail goes under TLS or not at all.
 bool Lanes::must_not_stay(const Lane& lane, const smtp::Session& session) {
-  return lane.provider->dialogue.tls == smtp::TlsUse::required && !session.dialogue().secured();
+  if (tls_use(lane) == smtp::TlsUse::required && !session.dialogue().secured()) return true;
+  // Nor with other credentials than those that are configured.
+  return session.dialogue().settings().credentials != lane.rules->dialogue[0][0].credentials;
 }
 
 bool Lanes::needs_tls(const Lane& lane, const Work& work) {
-  return work.batch->batch.tls_required || lane.provider->dialogue.tls == smtp::TlsUse::required;
+  return work.batch->batch.tls_required || tls_use(lane) == smtp::TlsUse::required;
 }
 
 // Before it has cost anything.
@@ -101,7 +104,8 @@ void Lanes::put_off_for_tls(Work& work, const smtp::Session& session) {
   item.stage = static_cast<uint8_t>(said.stage);
   item.enhanced = {4, 7, 4};
   item.source = work.lane->source;
-  text_of(work, item, smtp::words(said.reason), host_name(session), io::to_text(session.peer()));
+  text_of(work, item, smtp::words(said.reason), work.lane->site->hosts[session.host].name,
+          io::to_text(session.peer()));
   note_outcome(*work.lane, item.verdict.result, 0, smtp::words(said.reason));
   free_work(work);
 }
@@ -135,8 +139,11 @@ io::TlsPeer Lanes::tls_peer(const smtp::Session& session) {
   return peer;
 }
 
+// Of a next hop that is configured by its address: none (RFC 6066 §3).
 std::string_view Lanes::host_name(const smtp::Session& session) {
-  return static_cast<const Lane*>(session.place)->site->hosts[session.host].name;
+  const Site& site = *static_cast<const Lane*>(session.place)->site;
+  const std::string_view name = site.hosts[session.host].name;
+  return !site.ports.empty() && dns::IpAddress::parse(name) ? std::string_view() : name;
 }
 
 }  // namespace veredus

@@ -200,6 +200,10 @@ void LaneWhy::explain_next(Lane& lane, std::vector<Condition>& conditions) {
         absl::StrCat("no host could be reached: ", lane.failure_mx, " ", lane.failure_text);
     condition.clears_mono_ns = lane.clock.until_ns();
     condition.origin = site_clock_origin(*lane.provider);
+    // What has to be set right is another one than what says how long to wait.
+    const StaticRoute* const route = shard_.policy->route_of(*lane.site);
+    if (route != nullptr && lane.failure.stage == static_cast<uint8_t>(smtp::Phase::auth))
+      condition.origin = route->credentials_origin;
     conditions.push_back(std::move(condition));
   }
   if (lane.waiting.empty()) return;

@@ -22,9 +22,10 @@
 
 namespace veredus {
 
-// A site: the set of MX names that a domain resolves to. Domains with the same set share lanes and
-// connections, unless a provider's rule names some of them: these are a site of their own.
-// Immutable; made by the site's owner shard, shared by all that send to it.
+// A site: the set of MX names that a domain resolves to, or the next hops of a static route.
+// Domains with the same set share lanes and connections, unless a provider's rule names some of
+// them: these are a site of their own. Immutable; made by the site's owner shard, shared by all
+// that send to it.
 struct Site {
   uint32_t number = 0;    // unique in the process
   uint16_t owner = 0;     // shard that lends its connections
@@ -36,6 +37,9 @@ struct Site {
   std::string key;
   std::string rules_key;  // by which rules are found for it: the key without what a policy adds
   std::vector<dns::MxHost> hosts;  // by preference; enforced: those of the policy only
+  // Of a static route: its id, and the hosts' ports. Else none, and that of the configuration.
+  uint32_t route = RouteIndex::kNone;
+  std::vector<uint16_t> ports;
 };
 
 // What shards say to each other, apart from tickets. Messages of one shard to another arrive in

@@ -88,6 +88,27 @@ const Provider& Policy::provider_of(const Site& site) const {
   return providers[provider_of({}, site.hosts.front().name, site.rules_key)];
 }
 
+const StaticRoute* Policy::route_of(std::string_view domain) const {
+  const uint32_t id = route_index.find(domain);
+  return id == RouteIndex::kNone ? nullptr : &routes[id];
+}
+
+const StaticRoute* Policy::route_of(const Site& site) const {
+  if (site.route >= routes.size() || !leads_to(routes[site.route], site)) return nullptr;
+  return &routes[site.route];
+}
+
+const StaticRoute* Policy::route_of_key(std::string_view site_key) const {
+  if (site_key.find(kByRoute) == std::string_view::npos) return nullptr;
+  for (const StaticRoute& route : routes) {
+    if (route.removed) continue;
+    // Where a provider's rule names the domains more is behind it.
+    const std::string key = veredus::site_key(route);
+    if (site_key == key || site_key.starts_with(key + " for ")) return &route;
+  }
+  return nullptr;
+}
+
 const LimitSettings& Policy::limits_of(const ScopeId& id) const {
   static const LimitSettings none;
   switch (id.kind) {
@@ -242,6 +263,21 @@ std::shared_ptr<const Policy> make_policy(const EngineSettings& settings, const 
     made = pool;
     made.id = id;
     for (SourcePool::Member& member : made.members) member.source = source_ids[member.source];
+  }
+
+  keep_places(policy->routes, before == nullptr ? nullptr : &before->routes);
+  for (StaticRoute& route : policy->routes) route.removed = true;
+  for (const StaticRoute& route : settings.routes) {
+    const uint32_t id =
+        id_of(route.name, policy->routes, before == nullptr ? nullptr : &before->routes);
+    StaticRoute& made = policy->routes[id];
+    // The same ones stay the same: sessions that have shown them need not go.
+    std::shared_ptr<const smtp::Credentials> shown = std::move(made.credentials);
+    made = route;
+    made.id = id;
+    if (shown != nullptr && made.credentials != nullptr && *shown == *made.credentials)
+      made.credentials = std::move(shown);
+    policy->route_index.add(made);
   }
 
   for (const TenantPolicy& tenant : settings.tenants) policy->tenants[tenant.name] = tenant;

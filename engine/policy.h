@@ -13,6 +13,8 @@
 
 #include "absl/status/status.h"
 #include "engine/io/ports.h"
+#include "engine/next_hops.h"
+#include "engine/origin.h"
 #include "engine/provider_index.h"
 #include "engine/smtp/dialogue.h"
 #include "queue/rate.h"
@@ -26,13 +28,6 @@ namespace veredus {
 
 struct EngineSettings;
 struct Site;
-
-// Where a setting stands: what somebody is told who asks why mail waits.
-struct Origin {
-  std::string setting;  // "providers.gmail.connections"
-  std::string file;     // empty: a default of ours
-  uint32_t line = 0;    // from 1; 0: a default of ours
-};
 
 // What a limit counts. The numbers are stored (queue/FORMAT.md), those of ScopeId::Kind, too.
 enum class Resource : uint8_t { connections, connection_rate, message_rate, byte_rate };
@@ -175,6 +170,8 @@ struct Policy {
   // Bounds of the retry policies of all providers, for whose receiver is not known (yet): the
   // longest wait after each attempt and the greatest age, and the shortest age.
   queue::RetryPolicy loosest_retry, strictest_retry;
+  std::vector<StaticRoute> routes;  // by id
+  RouteIndex route_index;
   LimitSettings global;       // of the process
   std::string redirect_host;  // staging: all mail goes there; empty: it goes where it should
   io::Endpoint redirect;
@@ -191,6 +188,12 @@ struct Policy {
   // What holds for a site.
   const Provider& provider_of(const Site& site) const;
   const LimitSettings& limits_of(const ScopeId& id) const;
+  // By which the domain's mail goes; null: as the DNS says.
+  const StaticRoute* route_of(std::string_view domain) const;
+  // That the site is of, with just these hosts; null: by the DNS, or it is another one now.
+  const StaticRoute* route_of(const Site& site) const;
+  // The same by the site's key.
+  const StaticRoute* route_of_key(std::string_view site_key) const;
   const SourcePool* pool_named(std::string_view name) const;  // nullptr: there is none
   uint32_t weight_of(std::string_view tenant) const;
 };

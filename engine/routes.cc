@@ -65,6 +65,8 @@ void Routes::ask(RouteAsk& ask) {
   asked.domain_id = ask.domain_id;
   asked.begun_mono_ns = shard_.mono_ns;
   asked.domain = std::move(ask.domain);
+  asked.ask = static_site(asked.domain);
+  if (asked.ask != nullptr) return post(asked);
   const dns::Route* known = router_.cached(asked.domain, shard_.mono_ns);
   if (known == nullptr) {
     if (staging() && shard_.mono_ns < silent_until_mono_ns_) {
@@ -140,6 +142,23 @@ void Routes::tell_late(Asked& asked) {
   unknown.expires_mono_ns = shard_.mono_ns + kStagingAgainNs;
   asked.ask = site_of(asked, unknown);
   if (asked.ask != nullptr) send(asked);
+}
+
+// As the configuration says, and the DNS is not asked; null: it says nothing of the domain.
+std::unique_ptr<SiteAsk> Routes::static_site(std::string_view domain) const {
+  const StaticRoute* const route = shard_.policy->route_of(domain);
+  if (route == nullptr) return nullptr;
+  auto ask = std::make_unique<SiteAsk>();
+  ask->expires_mono_ns = shard_.mono_ns + kStaticNs;
+  Site& site = ask->site;
+  site.key = site_key(*route);
+  site.route = route->id;
+  for (const NextHop& hop : route->hops) {
+    site.hosts.push_back({hop.host, static_cast<uint16_t>(site.hosts.size())});
+    site.ports.push_back(hop.port);
+  }
+  name_provider(domain, *ask);
+  return ask;
 }
 
 // Domains that a provider's rule names are a site of their own, though others have the same hosts.

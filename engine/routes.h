@@ -46,6 +46,7 @@ class Routes {
  private:
   static constexpr int64_t kStagingWaitNs = 2'000'000'000;
   static constexpr int64_t kStagingAgainNs = 30'000'000'000;
+  static constexpr int64_t kStaticNs = 3600'000'000'000;  // asked again then, or after a reload
   // One lookup that a home waits for.
   struct Asked : dns::RouteHandler, StsPolicies::Waiter {
     void on_route(const dns::Route& route) override;
@@ -60,6 +61,7 @@ class Routes {
     std::unique_ptr<SiteAsk> ask;  // while its policy is looked for
   };
 
+  std::unique_ptr<SiteAsk> static_site(std::string_view domain) const;
   void route_known(Asked& asked, const dns::Route& route);
   std::unique_ptr<SiteAsk> site_of(const Asked& asked, const dns::Route& route);
   void name_provider(std::string_view domain, SiteAsk& ask) const;

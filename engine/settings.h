@@ -64,6 +64,7 @@ struct EngineSettings {
   LimitSettings fallback_per_tenant;
   std::shared_ptr<const queue::DeliveryWindows> windows;        // null: always open
   std::map<std::string, Origin, std::less<>> fallback_origins;  // as Provider::origins
+  std::vector<StaticRoute> routes;
   LimitSettings global_limits;  // rates; connections are connections_total
   std::string redirect_host;
   io::Endpoint redirect;

@@ -183,6 +183,7 @@ void SitesHandler::write(intake::JsonWriter& json, const SiteState& state) const
     json.end_array();
   };
   json.field("site", state.site).field_if("provider", state.provider);
+  write_route(json, api_.view_.policy(), state.site);
   names("domains", state.domains);
   names("sources", state.sources);
   json.field("state", state_of(state, mono_ns));

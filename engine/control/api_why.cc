@@ -173,6 +173,7 @@ void WhyHandler::write(intake::JsonWriter& json, const Waiting& item) {
   if (const queue::Entry* const entry = entries_.at(item.page, item.entry_offset))
     json.field_if("id", entry->id).field("to", entry->to);
   json.field_if("domain", item.domain).field_if("site", item.site);
+  write_route(json, api_.view_.policy(), item.site);
   json.field_if("source", item.source).field("state", item.state);
   json.field("attempts", unsigned{item.attempts});
   write_conditions(json, item.conditions, api_.port_.mono_ns(), api_.port_.wall_ns());

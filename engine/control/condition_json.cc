@@ -36,4 +36,14 @@ void merge_conditions(std::vector<Condition> more, std::vector<Condition>& condi
   }
 }
 
+void write_route(intake::JsonWriter& json, const Policy& policy, std::string_view site_key) {
+  const StaticRoute* const route = policy.route_of_key(site_key);
+  if (route == nullptr) return;
+  const Origin& origin = route->origin;
+  json.key("route").begin_object().field("name", route->name);
+  json.field_if("setting", origin.setting).field_if("file", origin.file);
+  if (origin.line != 0) json.field("line", origin.line);
+  json.end_object();
+}
+
 }  // namespace veredus::control

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "engine/intake/json_writer.h"
+#include "engine/policy.h"
 #include "engine/why.h"
 
 namespace veredus::control {
@@ -16,5 +18,8 @@ void write_conditions(intake::JsonWriter& json, const std::vector<Condition>& co
 
 // Adds those of `more` that are not among `conditions`; of the same it keeps what clears later.
 void merge_conditions(std::vector<Condition> more, std::vector<Condition>& conditions);
+
+// "route": where the static route is configured by which the site's mail goes; nothing, if none.
+void write_route(intake::JsonWriter& json, const Policy& policy, std::string_view site_key);
 
 }  // namespace veredus::control

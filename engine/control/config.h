@@ -107,6 +107,20 @@ struct Config {
   // [groups.NAME]
   std::vector<ProviderGroup> groups;
 
+  // [routes.NAME]: where the mail of some domains goes instead of to their mail hosts
+  struct Route {
+    enum class Tls : uint8_t { as_provider, none, opportunistic, required, implicit };
+    std::string name;
+    std::vector<std::string> domains;  // as StaticRoute has them
+    std::vector<NextHop> hosts;        // in order of preference; port 0: none was said
+    uint16_t port = 0;                 // of those; 0: 465 with implicit TLS, else smtp.port
+    Tls tls = Tls::as_provider;
+    // What we say we are there; user empty: nothing. Without what is in the file.
+    smtp::Credentials auth;
+    std::string password_file;
+  };
+  std::vector<Route> routes;
+
   // [addresses]: numeric addresses that mail may go to although they are private, loopback, …
   std::vector<std::string> allow_addresses;  // CIDR blocks
   std::vector<std::string> own_addresses;    // ours, beside those of the interfaces

@@ -28,6 +28,7 @@ class Checker {
     in_doubt();
     relations();
     check_sending(config_, faults_);
+    check_routes(config_, faults_);
     return std::move(faults_);
   }
 

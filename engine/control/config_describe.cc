@@ -131,6 +131,28 @@ std::string describe_providers(const Config& config) {
   return out;
 }
 
+// Of each only what it says, as with providers.
+std::string describe_routes(const Config& config) {
+  std::string out =
+      "\n# [routes.NAME]: where the mail of some domains goes instead of to their mail hosts. The "
+      "nearest name holds,\n# in whatever order they stand. It may say:\n";
+  const Config::Route none{};
+  for (const SettingOf<Config::Route>& setting : route_settings()) {
+    const Shown unset = shown(setting, none);
+    out += with_comment("#   " + setting.name(), setting.help, unset.range);
+  }
+  for (const Config::Route& route : config.routes) {
+    out += heading_text("routes", route.name);
+    for (const SettingOf<Config::Route>& setting : route_settings()) {
+      if (!config.places.contains("routes." + route.name + "." + setting.name())) continue;
+      const bool hidden = setting.name() == kPasswordSetting;
+      out += hidden ? "# " + setting.name() + " is set, and not shown\n"
+                    : setting.name() + " = " + shown(setting, route).value + "\n";
+    }
+  }
+  return out;
+}
+
 std::string describe_sources(const Config& config) {
   std::string out;
   for (const SourceSettings& source : config.sources) {
@@ -221,7 +243,7 @@ std::string describe_config(const Config& config) {
     out += setting_line(setting, config, defaults);
   }
   out += describe_sources(config) + describe_rules(config) + describe_tenants(config);
-  return out + describe_providers(config);
+  return out + describe_providers(config) + describe_routes(config);
 }
 
 }  // namespace veredus::control

@@ -24,6 +24,7 @@ absl::Status ConfigDocument::read_table(const TreeEntry& entry) {
   if (entry.key == "pools") return read_named(entry, &ConfigDocument::read_pool);
   if (entry.key == "providers") return read_named(entry, &ConfigDocument::read_provider);
   if (entry.key == "groups") return read_named(entry, &ConfigDocument::read_group);
+  if (entry.key == "routes") return read_named(entry, &ConfigDocument::read_route);
   if (entry.key == "tenants") return read_named(entry, &ConfigDocument::read_tenant);
   if (entry.key == "in_doubt") return read_in_doubt(entry);
   std::vector<std::string> known(kOwnTables.begin(), kOwnTables.end());

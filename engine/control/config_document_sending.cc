@@ -2,7 +2,8 @@
 
 #include "engine/control/config_document.h"
 
-// What mail is sent from, and what holds of its receivers: sources, pools, providers, groups.
+// What mail is sent from, and what holds of its receivers: sources, pools, providers, groups,
+// static routes.
 
 namespace veredus::control {
 
@@ -51,6 +52,13 @@ absl::Status ConfigDocument::read_group(const TreeEntry& entry, const Heading& h
     group->name = entry.key;
   }
   return take_settings(group_settings(), "", heading, entries, *group);
+}
+
+absl::Status ConfigDocument::read_route(const TreeEntry& entry, const Heading& heading,
+                                        const TreeNode::Table& entries) {
+  Config::Route& route = config_.routes.emplace_back();
+  route.name = entry.key;
+  return take_settings(route_settings(), "", heading, entries, route);
 }
 
 absl::Status ConfigDocument::read_pool(const TreeEntry& pool, const Heading& heading,

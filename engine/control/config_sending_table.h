@@ -111,6 +111,8 @@ void add_sending(std::string_view table, SettingList<Of>& out) {
       "for the reply to EHLO or HELO");
   add("tls_limit", Duration{time_limit_in<Of, Phase::tls, Path...>, kSecond, kHour},
       "for the TLS handshake");
+  add("auth_limit", Duration{time_limit_in<Of, Phase::auth, Path...>, kSecond, kHour},
+      "for each reply to AUTH");
   add("mail_limit", Duration{time_limit_in<Of, Phase::mail, Path...>, kSecond, kHour},
       "for the reply to MAIL (RFC 5321: 5 minutes)");
   add("rcpt_limit", Duration{time_limit_in<Of, Phase::rcpt, Path...>, kSecond, kHour},

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "absl/strings/ascii.h"
 #include "dns/address_policy.h"
 
 namespace veredus::control {
@@ -57,6 +58,32 @@ bool split_port(std::string_view text, std::string& host, uint16_t& port) {
   const bool in_brackets = text.size() > 2 && text.front() == '[' && text.back() == ']';
   host = in_brackets ? text.substr(1, text.size() - 2) : text;
   return true;
+}
+
+std::optional<NextHop> parse_next_hop(std::string_view text) {
+  NextHop hop;
+  hop.port = 0;
+  const bool in_brackets = text.size() > 2 && text.front() == '[' && text.back() == ']';
+  if (is_address(text)) {
+    hop.host = text;
+  } else if (in_brackets) {
+    hop.host = text.substr(1, text.size() - 2);
+    if (!is_address(hop.host)) return std::nullopt;
+  } else if (!split_port(text, hop.host, hop.port)) {
+    hop.port = 0;
+    hop.host = text;
+  } else if (text.front() != '[' && hop.host.find(':') != std::string::npos) {
+    return std::nullopt;  // an IPv6 address of which the end may be the port
+  }
+  hop.host = absl::AsciiStrToLower(hop.host);
+  const bool number = is_address(hop.host);
+  // What only looks like an address is none, and no name either.
+  const size_t dot = hop.host.rfind('.');
+  const bool digits =
+      hop.host.find_first_not_of("0123456789", dot == std::string::npos ? 0 : dot + 1) ==
+      std::string::npos;
+  if (!number && (digits || !is_host_name(hop.host))) return std::nullopt;
+  return hop;
 }
 
 }  // namespace veredus::control

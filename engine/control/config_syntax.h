@@ -1,8 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+
+#include "engine/next_hops.h"
 
 namespace veredus::control {
 
@@ -18,5 +21,8 @@ bool is_address(std::string_view text);
 bool is_server(std::string_view text);
 // "host:port", "[host]:port"; the host is not looked at. False: there is no port from 1 to 65535.
 bool split_port(std::string_view text, std::string& host, uint16_t& port);
+// A host name, in lower case then, or a numeric address, with or without port; port 0: there is
+// none.
+std::optional<NextHop> parse_next_hop(std::string_view text);
 
 }  // namespace veredus::control

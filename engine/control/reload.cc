@@ -52,6 +52,7 @@ class Comparison {
   Names changed() {
     sources();
     providers();
+    routes();
     tenants();
     return std::move(changed_);
   }
@@ -97,6 +98,14 @@ class Comparison {
     if (names(before_, after_) != names(after_, before_)) changed_.push_back("providers");
   }
 
+  void routes() {
+    using Route = Config::Route;
+    compare_named("routes", before_.routes, after_.routes, changed_,
+                  [this](const std::string& heading, const Route& a, const Route& b) {
+                    compare_settings(route_settings(), heading, a, b, changed_);
+                  });
+  }
+
   void tenants() {
     using Tenant = Config::Tenant;
     compare_named("tenants", before_.tenants, after_.tenants, changed_,
@@ -119,6 +128,20 @@ void note_reply_rules(const smtp::ReplyRules* before, const smtp::ReplyRules* af
   const std::string name = "verdict.rules";
   if (before == nullptr || after == nullptr || before->own_text() == after->own_text()) return;
   if (std::find(changed.begin(), changed.end(), name) == changed.end()) changed.push_back(name);
+}
+
+// Of passwords that the file and those it names say; what else there is, the settings say.
+void note_credentials(const std::vector<StaticRoute>& before, const std::vector<StaticRoute>& after,
+                      Names& changed) {
+  for (const StaticRoute& route : after) {
+    const auto old = std::find_if(before.begin(), before.end(), [&](const StaticRoute& one) {
+      return !one.removed && one.name == route.name;
+    });
+    if (old == before.end() || old->credentials == nullptr || route.credentials == nullptr)
+      continue;
+    if (old->credentials->password != route.credentials->password)
+      changed.push_back("routes." + route.name + "." + std::string(kPasswordSetting));
+  }
 }
 
 std::string list_of(const Names& names) {
@@ -180,6 +203,7 @@ absl::StatusOr<ReloadPlan> Reload::put_in_force() {
   if (!settings.ok()) return settings.status();
   if (absl::Status fit = sources_have_places(*settings, &view_.policy()); !fit.ok()) return fit;
   note_reply_rules(view_.policy().reply_rules.get(), settings->reply_rules.get(), plan->applied);
+  note_credentials(view_.policy().routes, settings->routes, plan->applied);
   view_.apply(*settings);
   intake_.apply(intake_settings(plan->config));
   running_ = plan->config;

@@ -99,6 +99,7 @@ absl::StatusOr<EngineSettings> engine_settings(const Config& config) {
     }
   }
 
+  if (absl::Status status = set_routes(config, settings); !status.ok()) return status;
   if (absl::Status status = take_reply_rules(config, settings); !status.ok()) return status;
 
   absl::StatusOr<dns::AddressPolicy> policy = address_policy(config);

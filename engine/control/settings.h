@@ -19,6 +19,8 @@ intake::IntakeSettings intake_settings(const Config& config);
 Provider complete_provider(const Config& config, const Config::ProviderRule& rule);
 // The part of engine_settings() about how mail is sent.
 void set_sending(const Config& config, EngineSettings& settings);
+// … by static routes; reads the files in which passwords are.
+absl::Status set_routes(const Config& config, EngineSettings& settings);
 
 // One per core the process may run on, unless node.shards says.
 unsigned shards_of(const Config& config);

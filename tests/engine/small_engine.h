@@ -193,6 +193,7 @@ class SmallEngine final : private Exchange::Answers {
   uint64_t turns = 0;
   bool damage_wanted = false;
   std::vector<std::string> damages;  // told at starts and after
+  std::vector<std::string> reports;
 
  private:
   struct Listener : intake::UploadListener {
@@ -285,6 +286,7 @@ class SmallEngine final : private Exchange::Answers {
     EXPECT_TRUE(damage_wanted) << what;
     damages.push_back(std::move(what));
   }
+  void report(std::string what) override { reports.push_back(std::move(what)); }
   void answer_question(QuestionAnswer one) override {
     if (auto* const of_why = std::get_if<WhyAnswer>(&one)) whys_.push_back(std::move(*of_why));
     if (auto* const of_sites = std::get_if<SitesAnswer>(&one))

@@ -81,6 +81,15 @@ std::string until_text(std::string_view rfc3339, double now_s) {
   return text;
 }
 
+std::string route_text(element object) {
+  element route;
+  if (object["route"].get(route) != simdjson::SUCCESS) return "";
+  const std::string file = text_in(route, "file");
+  std::string text = text_in(route, "setting");
+  if (!file.empty()) text += " (" + file + ":" + text_in(route, "line") + ")";
+  return text;
+}
+
 void print_conditions(element object, double now_s, const char* indent) {
   simdjson::dom::array conditions;
   if (object["conditions"].get(conditions) != simdjson::SUCCESS) return;

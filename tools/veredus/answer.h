@@ -24,6 +24,8 @@ uint64_t number_in(simdjson::dom::element object, const char* key);  // 0 when i
 double seconds_since_epoch(std::string_view rfc3339);                // NaN: it is no such time
 // "in 12 s", "in 3 min", "now"; "" of an empty text. `now_s` since the epoch.
 std::string until_text(std::string_view rfc3339, double now_s);
+// "routes.relay (FILE:LINE)", where a static route has its mail; else "".
+std::string route_text(simdjson::dom::element object);
 // Prints each as a line or more, with indentation.
 void print_conditions(simdjson::dom::element object, double now_s, const char* indent);
 

@@ -79,6 +79,8 @@ void print_one(element site) {
     const std::string text = text_in(site, key);
     if (!text.empty()) std::printf("%-16s %s\n", key, text.c_str());
   }
+  if (const std::string route = route_text(site); !route.empty())
+    std::printf("%-16s %s\n", "route", route.c_str());
   for (const char* const key : {"domains", "sources"}) {
     array names;
     if (site[key].get(names) != simdjson::SUCCESS) continue;

@@ -50,6 +50,8 @@ void print_recipient(element item, const char* indent) {
   const std::string site = text_in(item, "site");
   if (!site.empty()) std::printf(", to %s", site.c_str());
   std::puts("");
+  if (const std::string route = route_text(item); !route.empty())
+    std::printf("%s  goes there by %s\n", indent, route.c_str());
   print_conditions(item, now_seconds(), (std::string(indent) + "  ").c_str());
 }
 

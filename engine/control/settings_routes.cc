@@ -1,0 +1,94 @@
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <memory>
+#include <system_error>
+
+#include "engine/control/config_table.h"
+#include "engine/control/settings.h"
+
+// Static routes: what the engine is told of them, passwords that lie in files of their own
+// included.
+
+namespace veredus::control {
+namespace {
+
+Origin origin_of(const Config& config, const std::string& setting) {
+  Origin origin;
+  origin.setting = setting;
+  const auto place = config.places.find(setting);
+  if (place == config.places.end()) return origin;
+  origin.file = place->second.file;
+  origin.line = place->second.line;
+  return origin;
+}
+
+// The first line of the file.
+absl::StatusOr<std::string> read_password(const std::string& path) {
+  constexpr size_t kMost = 1024;
+  errno = 0;
+  std::FILE* const file = std::fopen(path.c_str(), "rbe");
+  std::array<char, kMost + 2> bytes{};
+  const size_t got = file == nullptr ? 0 : std::fread(bytes.data(), 1, bytes.size(), file);
+  const bool failed = file == nullptr || std::ferror(file) != 0;
+  const int error = errno;
+  if (file != nullptr) std::fclose(file);
+  if (failed) {
+    return absl::NotFoundError(path +
+                               ": cannot be read: " + std::generic_category().message(error));
+  }
+  std::string_view line(bytes.data(), got);
+  line = line.substr(0, line.find('\n'));
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  if (line.empty() || line.size() > kMost || line.find('\0') != std::string_view::npos) {
+    return absl::InvalidArgumentError(path + ": its first line is no password of 1 to " +
+                                      std::to_string(kMost) + " bytes, without NUL");
+  }
+  return std::string(line);
+}
+
+absl::Status take_credentials(const Config& config, const Config::Route& route, StaticRoute& made) {
+  if (route.auth.user.empty()) return absl::OkStatus();
+  smtp::Credentials credentials = route.auth;
+  const std::string heading = "routes." + route.name + ".auth";
+  if (!route.password_file.empty()) {
+    absl::StatusOr<std::string> password = read_password(route.password_file);
+    if (!password.ok()) {
+      const Origin at = origin_of(config, heading + ".password_file");
+      return absl::InvalidArgumentError(
+          (at.line == 0 ? "" : at.file + ":" + std::to_string(at.line) + ": ") + at.setting + ": " +
+          std::string(password.status().message()));
+    }
+    credentials.password = *std::move(password);
+  }
+  made.credentials = std::make_shared<const smtp::Credentials>(std::move(credentials));
+  made.credentials_origin = origin_of(config, heading + ".user");
+  made.credentials_origin.setting = heading;
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status set_routes(const Config& config, EngineSettings& settings) {
+  using Tls = Config::Route::Tls;
+  for (const Config::Route& route : config.routes) {
+    StaticRoute made;
+    made.name = route.name;
+    made.domains = route.domains;
+    made.origin = origin_of(config, "routes." + route.name);
+    made.implicit_tls = route.tls == Tls::implicit;
+    if (route.tls == Tls::none) made.tls = smtp::TlsUse::none;
+    if (route.tls == Tls::opportunistic) made.tls = smtp::TlsUse::opportunistic;
+    if (route.tls == Tls::required || made.implicit_tls) made.tls = smtp::TlsUse::required;
+    const uint16_t usual = made.implicit_tls ? 465 : config.smtp_port;
+    for (const NextHop& hop : route.hosts) {
+      made.hops.push_back(hop);
+      if (hop.port == 0) made.hops.back().port = route.port != 0 ? route.port : usual;
+    }
+    if (absl::Status status = take_credentials(config, route, made); !status.ok()) return status;
+    settings.routes.push_back(std::move(made));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace veredus::control
