@@ -63,7 +63,7 @@ struct Outcome {
   std::string_view mx_address;  // numeric, as text
   std::string_view site;
   std::string_view source;
-  // Protocol, cipher and, if the host was verified, by what (dane, mta-sts), parted by blanks;
+  // Protocol, cipher and, if the host was verified, by what (dane, authorities), parted by blanks;
   // empty: it did not go under TLS.
   std::string_view tls;
 };
