@@ -295,6 +295,14 @@ void EngineCore::ask_sites(const SitesQuestion& question) {
   }
 }
 
+void EngineCore::ask_tls_results(const TlsResultsQuestion& question) {
+  for (unsigned i = 0; i < shards(); ++i) {
+    auto message = std::make_unique<TlsResultsAsk>();
+    message->question = question;
+    exchange_.post(i, std::move(message));
+  }
+}
+
 void EngineCore::order_done(uint64_t number) {
   if (++orders_done_[number] < homes()) return;
   orders_done_.erase(number);

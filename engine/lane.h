@@ -25,6 +25,7 @@
 #include "engine/smtp/session.h"
 #include "engine/sources.h"
 #include "engine/store.h"
+#include "engine/tls_results.h"
 #include "engine/why.h"
 #include "queue/orders.h"
 #include "queue/site_clock.h"
@@ -173,6 +174,9 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
 
   // By which authorities receivers are verified, where that is asked for. Before all else.
   void trust(std::shared_ptr<const io::TlsTrust> trust) { world_.trust = std::move(trust); }
+
+  // Where results of TLS are counted; null: nowhere.
+  void count_tls_in(TlsResults* results) { tls_results_ = results; }
 
   // Start: makes the file of this shard's attempt marks. Without it nothing is sent.
   absl::Status open_marks(uint32_t number);
@@ -352,16 +356,31 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   // lane_tls.cc
   static smtp::TlsUse tls_use(const Lane& lane) { return lane.rules->dialogue[0][0].tls; }
   const smtp::DialogueSettings& dialogue_for(const Lane& lane, const Target& target) const;
+  static bool failed_at_tls(const smtp::Session& session, const smtp::Outcome& outcome);
   static bool heeds_dane(const Lane& lane);
   static bool demands_tls(const Lane& lane, const dns::HostDane* dane);
   bool tls_is_broken(const Lane& lane, const io::Endpoint& host) const;
   bool goes_on_without(Lane& lane, const smtp::Session& session, const smtp::Outcome& outcome);
-  static bool must_not_stay(const Lane& lane, const smtp::Session& session);
+  bool verifies_hop(const Lane& lane) const;
+  bool must_not_stay(const Lane& lane, const smtp::Session& session);
   static bool needs_tls(const Lane& lane, const Work& work);
   void put_off_for_tls(Work& work, const smtp::Session& session);
   static std::string_view host_name(const smtp::Session& session);
   io::TlsPeer tls_peer(const smtp::Session& session) override;
   void tls_of(const Work& work, Returned& item, const io::TlsChannel& tls);
+
+  // lane_tls_results.cc
+  bool counts_tls(const Lane& lane) const;
+  TlsResult tls_result(const Lane& lane, std::string_view domain, const dns::HostDane* dane) const;
+  void count_tls(const smtp::Session& session, TlsResult result, TlsResult::Type type,
+                 std::string_view reason);
+  void count_session(smtp::Session& session, std::string_view domain);
+  void count_failed_tls(const smtp::Session& session, const smtp::Outcome& outcome,
+                        std::string_view text);
+  void count_unknown_tlsa(const Lane& lane, const dns::HostDane& dane);
+  static std::string_view domain_of(std::string_view address) {
+    return address.substr(address.rfind('@') + 1);
+  }
 
   // lane_race.cc
   void may_race(Lane& lane, smtp::Session& session);
@@ -462,6 +481,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   ShardContext& shard_;
   Store store_;
   dns::Router& router_;
+  TlsResults* tls_results_ = nullptr;
   smtp::SessionWorld world_;
   Limits& limits_;
   Sources& sources_;

@@ -93,6 +93,7 @@ void Lanes::addresses_known(Lane& lane, uint16_t host, const dns::Addresses& add
     verdict.rule = "tlsa-unknown";
     verdict.bounce_class = smtp::BounceClass::policy_related;
     note_failure(lane, verdict, dane->why, "4.7.5");
+    count_unknown_tlsa(lane, *dane);
   }
   std::vector<dns::IpAddress> numeric;
   const bool may_go = dane == nullptr || dane->status != dns::TlsaStatus::failed;

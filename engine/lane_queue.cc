@@ -76,6 +76,15 @@ uint64_t LaneQueue::pass() {
   return band == nullptr ? 0 : band->order->next_pass();
 }
 
+const Work* LaneQueue::first() const {
+  for (const Band& band : bands_) {
+    for (const Tenant& tenant : band.tenants) {
+      if (!tenant.works.empty()) return tenant.works.head;
+    }
+  }
+  return nullptr;
+}
+
 Work* LaneQueue::pop(Tenant& tenant) {
   --total_;
   if (tenant.band == 0) --urgent_;

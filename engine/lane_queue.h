@@ -43,6 +43,8 @@ class LaneQueue {
   Tenant* choose();
   // What the one whose turn it is has had for his weight; 0 when there is none.
   uint64_t pass();
+  // Somebody who waits, of the highest band; null when nobody does.
+  const Work* first() const;
   // Takes the first of the chosen tenant.
   Work* pop(Tenant& tenant);
   // It had so many recipients sent to. It may go by that, if nothing of it waits.

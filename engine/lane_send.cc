@@ -29,10 +29,6 @@ bool was_enough(const smtp::Session& session, const smtp::Outcome& outcome) {
   return outcome.code == 421 || outcome.reason == smtp::Reason::connection_lost;
 }
 
-std::string_view domain_of(std::string_view address) {
-  return address.substr(address.rfind('@') + 1);
-}
-
 }  // namespace
 
 int64_t Lanes::ends_mono_ns(const Work& work) {
@@ -120,6 +116,7 @@ bool Lanes::offer_next(Lane& lane, smtp::Session& session) {
     take_message_tokens(lane, *tenant, load);
     lane.waiting.charge(*tenant, recipients);
     mark(load);
+    count_session(session, domain_of(load.recipients.front()));
     Counters::add(shard_.counters.transactions);
     session.offer(load);
     return true;
@@ -381,6 +378,7 @@ void Lanes::session_ended(smtp::Session& session, const smtp::Outcome& outcome,
   if (session.greeted && lane.waiting.empty()) return;
   lane.last_reply.keep(outcome.code, text);
   lane.last_reply_mono_ns = shard_.mono_ns;
+  if (failed_at_tls(session, outcome)) count_failed_tls(session, outcome, text);
   if (goes_on_without(lane, session, outcome)) return end_race(session);
   Counters::add(shard_.counters.connect_failures);
   if (session.connect_error() == EADDRNOTAVAIL) {
@@ -468,6 +466,7 @@ smtp::Session* Lanes::new_session() {
     free_sessions_.pop_back();
   }
   session->greeted = false;
+  session->counted.clear();
   session->listed_idle = session->told_to_leave = false;
   session->rival = nullptr;
   return session;

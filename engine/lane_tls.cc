@@ -35,6 +35,13 @@ bool Lanes::tls_is_broken(const Lane& lane, const io::Endpoint& host) const {
   return broken.until_mono_ns > shard_.mono_ns && broken.since_mono_ns > lane.retried_mono_ns;
 }
 
+// Or, with TLS 1.3, as soon as for us the handshake was over.
+bool Lanes::failed_at_tls(const smtp::Session& session, const smtp::Outcome& outcome) {
+  return outcome.stage == smtp::Phase::starttls || outcome.stage == smtp::Phase::tls ||
+         outcome.reason == smtp::Reason::tls_missing ||
+         (session.tls() != nullptr && !session.greeted);
+}
+
 // True: the session ended before it was of use under TLS, where it need not be under it; the host
 // is dialled again, and without TLS if it fails again. Not where somebody has put his own bytes
 // behind the host's answer: he would get the mail then. With TLS 1.3 a host refuses what it does
@@ -44,9 +51,8 @@ bool Lanes::goes_on_without(Lane& lane, const smtp::Session& session,
   using smtp::Phase, smtp::Reason;
   if (outcome.reason == Reason::tls_injected) Counters::add(shard_.counters.tls_injected);
   if (outcome.reason == Reason::tls_missing) return false;
-  const bool at_tls = outcome.stage == Phase::starttls || outcome.stage == Phase::tls ||
-                      (session.tls() != nullptr && !session.greeted);
-  if (!at_tls || outcome.reason == Reason::none || outcome.reason == Reason::tls_injected)
+  if (!failed_at_tls(session, outcome) || outcome.reason == Reason::none ||
+      outcome.reason == Reason::tls_injected)
     return false;
   Counters::add(shard_.counters.tls_failures);
   if (session.dialogue().settings().tls != smtp::TlsUse::opportunistic) return false;
@@ -83,9 +89,17 @@ bool Lanes::goes_on_without(Lane& lane, const smtp::Session& session,
   return true;
 }
 
+bool Lanes::verifies_hop(const Lane& lane) const {
+  const StaticRoute* const route = shard_.policy->route_of(*lane.site);
+  return route != nullptr && route->verify && shard_.policy->redirect.family == 0;
+}
+
 // By the rules that hold now its mail goes under TLS or not at all.
 bool Lanes::must_not_stay(const Lane& lane, const smtp::Session& session) {
   if (tls_use(lane) == smtp::TlsUse::required && !session.dialogue().secured()) return true;
+  if (verifies_hop(lane) && session.tls() != nullptr &&
+      session.tls()->verified() == io::TlsCheck::nothing)
+    return true;
   // Nor with other credentials than those that are configured.
   return session.dialogue().settings().credentials != lane.rules->dialogue[0][0].credentials;
 }
@@ -114,7 +128,7 @@ void Lanes::tls_of(const Work& work, Returned& item, const io::TlsChannel& tls) 
   std::string names(tls.protocol());
   names.append(" ").append(tls.cipher());
   if (tls.verified() == io::TlsCheck::dane) names.append(" dane");
-  if (tls.verified() == io::TlsCheck::authorities) names.append(" mta-sts");
+  if (tls.verified() == io::TlsCheck::authorities) names.append(" authorities");
   item.tls_at =
       place_text(*returned_[work.ticket.home], names, &Returned::tls_at, &Returned::tls_length);
   item.tls_length = static_cast<uint32_t>(names.size());
@@ -134,6 +148,9 @@ io::TlsPeer Lanes::tls_peer(const smtp::Session& session) {
   } else if (lane.site->sts != tls::StsMode::none) {
     peer.check = io::TlsCheck::authorities;
     peer.enforced = lane.site->sts == tls::StsMode::enforce;
+    peer.names = {peer.server_name};
+  } else if (verifies_hop(lane) && !peer.server_name.empty()) {
+    peer.check = io::TlsCheck::authorities;
     peer.names = {peer.server_name};
   }
   return peer;

@@ -48,21 +48,22 @@ struct Message {
   enum class Kind : uint8_t {
     append,
     announce,
-    discard,       // intake → home
-    forget,        // intake → home
-    in_doubt_ask,  // control → home
-    erasure_ask,   // control → home
-    order_ask,     // control → home
-    orders,        // engine → all shards: operators' orders are others
-    why_ask,       // control → home
-    sites_ask,     // control → shard
-    why_visit,     // home → lanes, one after the other → control
-    route_ask,     // home → the domain's shard
-    site_ask,      // the domain's shard → the site's owner
-    route_told,    // either → home
-    sts_fetched,   // the fetcher of policies → the domain's shard
-    returned,      // lane → home
-    window,        // lane → home
+    discard,          // intake → home
+    forget,           // intake → home
+    in_doubt_ask,     // control → home
+    erasure_ask,      // control → home
+    order_ask,        // control → home
+    orders,           // engine → all shards: operators' orders are others
+    why_ask,          // control → home
+    sites_ask,        // control → shard
+    tls_results_ask,  // control → shard
+    why_visit,        // home → lanes, one after the other → control
+    route_ask,        // home → the domain's shard
+    site_ask,         // the domain's shard → the site's owner
+    route_told,       // either → home
+    sts_fetched,      // the fetcher of policies → the domain's shard
+    returned,         // lane → home
+    window,           // lane → home
     limit_ask,
     limit_back,
     limit_withdraw,  // a shard that works within a limit → the limit's owner
@@ -130,6 +131,11 @@ struct WhyAsk : Message {
 struct SitesAsk : Message {
   SitesAsk() : Message(Kind::sites_ask) {}
   SitesQuestion question;
+};
+
+struct TlsResultsAsk : Message {
+  TlsResultsAsk() : Message(Kind::tls_results_ask) {}
+  TlsResultsQuestion question;
 };
 
 // What a home leaves to a lane: why it does not send one of an answer's items.

@@ -28,9 +28,10 @@ struct StaticRoute {
   std::string name;
   // Names, with a dot in front all names below, or "*", which is all that no other route has.
   std::vector<std::string> domains;
-  std::vector<NextHop> hops;                             // by preference; one at least
-  std::optional<smtp::TlsUse> tls;                       // none: as the provider has it
-  bool implicit_tls = false;                             // RFC 8314 §3.3; tls is `required` then
+  std::vector<NextHop> hops;        // by preference; one at least
+  std::optional<smtp::TlsUse> tls;  // none: as the provider has it
+  bool implicit_tls = false;        // RFC 8314 §3.3; tls is `required` then
+  bool verify = false;  // certificates must be for the host's name, by a trusted authority
   std::shared_ptr<const smtp::Credentials> credentials;  // null: none
   Origin origin;                                         // of its heading
   Origin credentials_origin;

@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "engine/erasure.h"
 #include "engine/in_doubt.h"
+#include "engine/tls_result.h"
 #include "engine/why.h"
 #include "queue/order.h"
 
@@ -25,7 +26,7 @@ struct OrderAnswer {
 };
 
 // What answers to the control thread's questions are, each with the token of its question.
-using QuestionAnswer =
-    std::variant<InDoubtAnswer, ErasureAnswer, OrderAnswer, WhyAnswer, SitesAnswer>;
+using QuestionAnswer = std::variant<InDoubtAnswer, ErasureAnswer, OrderAnswer, WhyAnswer,
+                                    SitesAnswer, TlsResultsAnswer>;
 
 }  // namespace veredus

@@ -243,6 +243,7 @@ void Routes::tell_outside(const Asked& asked) {
   told->verdict = verdict_of(false, smtp::BounceClass::policy_related, "mta-sts-no-host");
   told->enhanced = {4, 7, 5};
   told->reason = asked.domain + ": its MTA-STS policy names none of its mail hosts";
+  sts_.note_fault(asked.domain, tls::StsFault::no_host, told->reason);
   shard_.exchange.post_home(asked.home, std::move(told));
 }
 

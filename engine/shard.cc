@@ -35,6 +35,7 @@ Shard::Shard(uint16_t id, const EngineSettings& settings, std::shared_ptr<const 
                std::move(policy)},
       router_(ports.lookups, settings.router, [this] { return context_.mono_ns; }),
       sts_(context_, router_, ports.lookups, ports.sts),
+      tls_results_(context_, sts_),
       routes_(context_, router_, sts_),
       kept_rates_(context_, ports.disk, routes_),
       limits_(context_, kept_rates_),
@@ -43,9 +44,37 @@ Shard::Shard(uint16_t id, const EngineSettings& settings, std::shared_ptr<const 
       lane_why_(context_, lanes_, limits_),
       sites_(context_, lanes_, lane_why_, homes_) {
   lanes_.trust(ports.trust);
+  lanes_.count_tls_in(&tls_results_);
+  count_sts_faults();
   sts_.take_known();
   for (unsigned home = id; home < exchange.homes(); home += exchange.shards())
     homes_.emplace_back(context_, ports.disk, static_cast<uint16_t>(home));
+}
+
+void Shard::count_sts_faults() {
+  sts_.set_on_fault([this](std::string_view domain, tls::StsFault fault, std::string_view why) {
+    TlsResult result;
+    result.domain = domain;
+    result.policy = TlsResult::Policy::sts;
+    result.reason = why;
+    switch (fault) {
+      case tls::StsFault::none:
+        return;
+      case tls::StsFault::fetch_error:
+        result.type = TlsResult::Type::sts_policy_fetch_error;
+        break;
+      case tls::StsFault::policy_invalid:
+        result.type = TlsResult::Type::sts_policy_invalid;
+        break;
+      case tls::StsFault::webpki_invalid:
+        result.type = TlsResult::Type::sts_webpki_invalid;
+        break;
+      case tls::StsFault::no_host:
+        result.type = TlsResult::Type::validation_failure;
+        break;
+    }
+    tls_results_.add(std::move(result));
+  });
 }
 
 Shard::~Shard() {
@@ -102,6 +131,7 @@ void Shard::run_turn() {
   lanes_.deliver();
   lane_why_.run();
   sites_.run();
+  tls_results_.run();
   settle();
   for (Home& home : homes_) {
     home.load_some();
@@ -172,6 +202,8 @@ void Shard::hear(Message& message) {
           std::make_unique<WhyVisit>(std::move(static_cast<WhyVisit&>(message))));
     case Message::Kind::sites_ask:
       return sites_.asked(static_cast<SitesAsk&>(message).question);
+    case Message::Kind::tls_results_ask:
+      return tls_results_.asked(static_cast<TlsResultsAsk&>(message).question);
     case Message::Kind::route_ask:
       return routes_.ask(static_cast<RouteAsk&>(message));
     case Message::Kind::site_ask:
@@ -246,7 +278,7 @@ void Shard::dispatch() {
 
 int64_t Shard::next_due_mono_ns() const {
   if (unread_ != nullptr || lanes_.more_to_do() || exchange_.anything_for(context_.id) ||
-      lane_why_.more_to_do() || sites_.more_to_do())
+      lane_why_.more_to_do() || sites_.more_to_do() || tls_results_.more_to_do())
     return context_.mono_ns;
   int64_t next = std::min({routes_.next_due_mono_ns(), lanes_.next_due_mono_ns(),
                            limits_.next_due_mono_ns(), sources_.next_due_mono_ns(),

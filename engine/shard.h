@@ -18,6 +18,7 @@
 #include "engine/sites.h"
 #include "engine/sources.h"
 #include "engine/sts_policies.h"
+#include "engine/tls_results.h"
 
 namespace veredus {
 
@@ -84,6 +85,7 @@ class Shard {
   const Lanes& lanes() const { return lanes_; }
 
  private:
+  void count_sts_faults();
   void read_clock();
   void read_mailbox();
   void hear(Message& message);
@@ -99,6 +101,7 @@ class Shard {
   ShardContext context_;
   dns::Router router_;
   StsPolicies sts_;
+  TlsResults tls_results_;
   Routes routes_;
   KeptRates kept_rates_;
   Limits limits_;

@@ -19,6 +19,8 @@ const char* sts_fault_text(StsFault fault) {
       return "sts-policy-invalid";
     case StsFault::webpki_invalid:
       return "sts-webpki-invalid";
+    case StsFault::no_host:
+      return "validation-failure";
   }
   return "";
 }
@@ -122,7 +124,7 @@ class StsPolicies::Entry final : public dns::ListNode<Entry> {
   // The policy that is in force, if there is one, stays so.
   void failed(tls::StsFault fault, std::string_view why) {
     Counters::add(owner_.shard_.counters.sts_fetch_failures);
-    if (owner_.on_fault_) owner_.on_fault_(name, fault, why);
+    owner_.note_fault(name, fault, why);
     finish(kFailedAgainNs);
   }
 
@@ -183,6 +185,15 @@ const StsPolicies::Kept* StsPolicies::kept_of(std::string_view domain) const {
 std::shared_ptr<const tls::CachedSts> StsPolicies::policy_of(std::string_view domain) const {
   const Kept* const kept = kept_of(domain);
   return kept == nullptr ? nullptr : kept->policy;
+}
+
+std::vector<std::shared_ptr<const tls::CachedSts>> StsPolicies::all() const {
+  std::vector<std::shared_ptr<const tls::CachedSts>> all;
+  for (const auto& [domain, kept] : kept_) {
+    if (kept.expires_mono_ns > shard_.mono_ns && kept.policy->policy.mode != tls::StsMode::none)
+      all.push_back(kept.policy);
+  }
+  return all;
 }
 
 int64_t StsPolicies::ttl_ns(const dns::Answer& answer, bool negative) {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "dns/cache.h"
@@ -53,9 +54,14 @@ class StsPolicies {
 
   // In force; null: none.
   std::shared_ptr<const tls::CachedSts> policy_of(std::string_view domain) const;
+  // All of them that ask for something.
+  std::vector<std::shared_ptr<const tls::CachedSts>> all() const;
   // What went wrong for a domain; counted for the reports of RFC 8460.
   using OnFault = std::function<void(std::string_view domain, tls::StsFault, std::string_view why)>;
   void set_on_fault(OnFault on_fault) { on_fault_ = std::move(on_fault); }
+  void note_fault(std::string_view domain, tls::StsFault fault, std::string_view why) {
+    if (on_fault_) on_fault_(domain, fault, why);
+  }
 
  private:
   static constexpr size_t kDomainsMax = 65536;    // looked at, with or without a policy

@@ -115,6 +115,13 @@ struct Config {
     std::vector<NextHop> hosts;        // in order of preference; port 0: none was said
     uint16_t port = 0;                 // of those; 0: 465 with implicit TLS, else smtp.port
     Tls tls = Tls::as_provider;
+    enum class Verify : uint8_t { with_auth, never, always };
+    Verify verify = Verify::with_auth;
+    // Whether certificates must show that it is the host: by whom the password is not told.
+    bool verifies() const {
+      return verify == Verify::always ||
+             (verify == Verify::with_auth && !auth.user.empty() && !auth.allow_in_clear);
+    }
     // What we say we are there; user empty: nothing. Without what is in the file.
     smtp::Credentials auth;
     std::string password_file;

@@ -28,6 +28,7 @@ class RoutesChecker {
       domains(route);
       hosts(route);
       credentials(route);
+      verification(route);
     }
   }
 
@@ -111,6 +112,21 @@ class RoutesChecker {
       fault(".tls", quoted(route.tls == Tls::none ? "none" : "opportunistic") +
                         " is not enough to send a password: write \"required\" or \"implicit\", or "
                         "auth.allow_in_clear = true");
+    }
+  }
+
+  void verification(const Config::Route& route) {
+    if (!route.verifies()) return;
+    const std::string setting = is_set(".verify") ? ".verify" : ".auth.user";
+    using Tls = Config::Route::Tls;
+    if (is_set(".verify") && (route.tls == Tls::none || route.tls == Tls::opportunistic ||
+                              (route.tls == Tls::as_provider && route.auth.user.empty())))
+      fault(setting, "needs tls = \"required\" or \"implicit\"");
+    for (const NextHop& hop : route.hosts) {
+      if (!dns::IpAddress::parse(hop.host)) continue;
+      fault(setting, quoted(hop.host) +
+                         " has no name that a certificate could be for: name the host instead, or "
+                         "set verify = \"never\"");
     }
   }
 

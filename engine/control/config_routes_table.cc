@@ -10,6 +10,7 @@ namespace {
 
 using Route = Config::Route;
 
+constexpr std::array<std::string_view, 3> kVerifyWords = {"with-auth", "never", "always"};
 constexpr std::array<std::string_view, 5> kRouteTlsWords = {"as-provider", "none", "opportunistic",
                                                             "required", "implicit"};
 constexpr std::array<std::string_view, 3> kMechanismWords = {"any", "plain", "login"};
@@ -94,6 +95,9 @@ SettingList<Route> make_route_settings() {
   add("tls", choice_kind<Route, &member<Route, &Route::tls>>(kRouteTlsWords),
       "implicit: from the connection on; default: as-provider (smtp.tls, or of the provider that "
       "fits), with auth required");
+  add("verify", choice_kind<Route, &member<Route, &Route::verify>>(kVerifyWords),
+      "certificates must be for the host's name, by one of smtp.authorities; default: with-auth, "
+      "where a password is sent under TLS only");
   add("auth.user", Text{member<Route, &Route::auth, &Credentials::user>, "a name"},
       "what we are known as there; default: none, and no AUTH");
   add("auth.password", SpecialKind<Route>{read_password, show_password, copy_password},

@@ -77,6 +77,7 @@ absl::Status set_routes(const Config& config, EngineSettings& settings) {
     made.domains = route.domains;
     made.origin = origin_of(config, "routes." + route.name);
     made.implicit_tls = route.tls == Tls::implicit;
+    made.verify = route.verifies();
     if (route.tls == Tls::none) made.tls = smtp::TlsUse::none;
     if (route.tls == Tls::opportunistic) made.tls = smtp::TlsUse::opportunistic;
     if (route.tls == Tls::required || made.implicit_tls) made.tls = smtp::TlsUse::required;

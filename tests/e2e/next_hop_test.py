@@ -13,7 +13,8 @@ import unittest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
-from tls_test import certificate
+from signed_zone import SignedZones
+from tls_receiver import Certificate
 from walk_case import Case, lines_of, recipients, testzone, walk
 
 loopback = walk.loopback
@@ -56,6 +57,7 @@ class NextHopCase(Case):
     """`make_relay()` says to whom; `route` and `auth` are settings of [routes.relay]."""
     route = {}
     auth = {"password": PASSWORD}
+    more = {}
 
     def setUp(self):
         scratch = tempfile.TemporaryDirectory(prefix="veredus-hop-", dir="/var/tmp")
@@ -65,8 +67,9 @@ class NextHopCase(Case):
         self.addCleanup(self.relay.controller.stop)
         self.settings = {
             "routes.relay": {"domains": ["*"], "hosts": ["127.0.0.1:%d" % self.relay.port],
+                             "verify": "never",
                              **self.route},
-            "routes.relay.auth": {"user": USER, **self.auth}}
+            "routes.relay.auth": {"user": USER, **self.auth}, **self.more}
         super().setUp()
 
     def check_all_arrived(self, batch, count, secured):
@@ -88,7 +91,7 @@ class ImplicitTls(NextHopCase):
     route = {"tls": "implicit"}
 
     def make_relay(self):
-        return Relay(implicit=certificate(self.scratch))
+        return Relay(implicit=Certificate(self.scratch, "mx.test").context())
 
     def test_under_tls_and_known(self):
         self.walk.feed(lines_of("b", 200))
@@ -99,6 +102,43 @@ class ImplicitTls(NextHopCase):
         self.check_nobody_tells()
 
 
+class Verified(NextHopCase):
+    """A password is told to whom a certificate shows to be the one, only."""
+    route = {"tls": "implicit", "verify": "with-auth"}
+
+    def make_relay(self):
+        authority = Certificate(self.scratch, "authority.test")
+        self.zones = SignedZones(self.scratch, {}, {"hop": "relay A 127.0.0.1\nother A 127.0.0.1\n"})
+        self.addCleanup(self.zones.stop)
+        self.more = {"dns": {"servers": [self.zones.resolver], "ipv6": False},
+                     "smtp": {"authorities": authority.cert}}
+        tls = Certificate(self.scratch, "relay", ["relay.hop"], authority).context()
+        relay = Relay(implicit=tls)
+        self.route = {**self.route, "hosts": ["relay.hop:%d" % relay.port]}
+        return relay
+
+    def test_who_shows_that_he_is_the_one(self):
+        self.walk.feed(lines_of("b", 20))
+        self.check_all_arrived("b", 20, True)
+        for event in self.settled_events("", 20, lambda e: e["type"] == "delivered"):
+            self.assertTrue(event["tls"]["verified"])
+
+
+class NotVerified(Verified):
+    """The same relay, by a name that its certificate does not have."""
+
+    def make_relay(self):
+        relay = super().make_relay()
+        self.route["hosts"] = ["other.hop:%d" % relay.port]
+        return relay
+
+    def test_who_shows_that_he_is_the_one(self):
+        self.walk.feed(lines_of("b", 20))
+        for event in self.settled_events("", 20, lambda e: e["type"] == "deferred"):
+            self.assertEqual((event["rule"], event["response"]["enhanced"]), ("tls-untrusted", "4.7.5"))
+        self.assertEqual((self.relay.got, self.relay.logins), ([], []))
+
+
 class StartTls(NextHopCase):
     route = {"tls": "required"}
 
@@ -107,7 +147,7 @@ class StartTls(NextHopCase):
         with open(path, "w", encoding="ascii") as file:
             file.write(PASSWORD + "\n")
         self.auth = {"password_file": path}
-        return Relay(starttls=certificate(self.scratch), require_starttls=True)
+        return Relay(starttls=Certificate(self.scratch, "mx.test").context(), require_starttls=True)
 
     def test_under_tls_and_known(self):
         self.walk.feed(lines_of("b", 200))
@@ -148,7 +188,7 @@ class Refused(NextHopCase):
     auth = {"password": "not " + PASSWORD}
 
     def make_relay(self):
-        return Relay(implicit=certificate(self.scratch))
+        return Relay(implicit=Certificate(self.scratch, "mx.test").context())
 
     def test_waits_until_it_is_put_right(self):
         self.walk.feed(lines_of("b", 20))

@@ -1,0 +1,125 @@
+// What is counted of TLS with a lane's hosts, for the reports of RFC 8460.
+
+#include "absl/strings/ascii.h"
+#include "engine/lane.h"
+
+namespace veredus {
+namespace {
+
+using Type = TlsResult::Type;
+
+Type type_of(io::TlsFault fault) {
+  switch (fault) {
+    case io::TlsFault::none:
+      return Type::success;
+    case io::TlsFault::host_mismatch:
+      return Type::certificate_host_mismatch;
+    case io::TlsFault::expired:
+      return Type::certificate_expired;
+    case io::TlsFault::not_trusted:
+      return Type::certificate_not_trusted;
+    case io::TlsFault::validation:
+      return Type::validation_failure;
+  }
+  return Type::validation_failure;
+}
+
+// As they stand in a zone.
+std::string zone_text(const std::vector<dns::TlsaRecord>& records) {
+  constexpr size_t kMost = 2048;
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string text;
+  for (const dns::TlsaRecord& record : records) {
+    if (text.size() >= kMost) break;
+    if (!text.empty()) text.push_back('\n');
+    for (const unsigned number : {record.usage, record.selector, record.matching})
+      text.append(std::to_string(number)).push_back(' ');
+    for (const uint8_t byte : record.data) {
+      text.push_back(kDigits[byte >> 4]);
+      text.push_back(kDigits[byte & 15]);
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
+// A configured next hop has no policy that anybody would report on, and staging none at all.
+bool Lanes::counts_tls(const Lane& lane) const {
+  return tls_results_ != nullptr && tls_use(lane) != smtp::TlsUse::none &&
+         lane.site->route == RouteIndex::kNone && lane.redirected.family == 0;
+}
+
+TlsResult Lanes::tls_result(const Lane& lane, std::string_view domain,
+                            const dns::HostDane* dane) const {
+  TlsResult result;
+  result.domain = absl::AsciiStrToLower(std::string(domain));
+  if (dane != nullptr) {
+    result.policy = TlsResult::Policy::tlsa;
+    result.records = zone_text(dane->records);
+  } else if (lane.site->sts != tls::StsMode::none) {
+    result.policy = TlsResult::Policy::sts;
+  }
+  return result;
+}
+
+void Lanes::count_tls(const smtp::Session& session, TlsResult result, Type type,
+                      std::string_view reason) {
+  const Lane& lane = *static_cast<const Lane*>(session.place);
+  result.type = type;
+  result.mx = lane.site->hosts[session.host].name;
+  if (type != Type::success) {
+    result.reason = reason;
+    result.address = io::to_text(session.peer());
+    const io::Endpoint& from = from_address(lane, session.peer().family);
+    if (from.family != 0) result.sending = io::to_text(from);
+  }
+  tls_results_->add(std::move(result));
+}
+
+// A session counts once for each run of mail to one domain.
+void Lanes::count_session(smtp::Session& session, std::string_view domain) {
+  const Lane& lane = *static_cast<const Lane*>(session.place);
+  if (session.counted == domain || !counts_tls(lane)) return;
+  session.counted = domain;
+  TlsResult result = tls_result(lane, domain, session.dane.get());
+  const io::TlsChannel* const tls = session.tls();
+  const std::vector<bool>& outside = lane.site->outside_policy;
+  if (tls == nullptr && session.capabilities().has(smtp::Capability::starttls)) {
+    count_tls(session, std::move(result), Type::validation_failure,
+              "in clear, for TLS had failed before");
+  } else if (tls == nullptr) {
+    count_tls(session, std::move(result), Type::starttls_not_supported, {});
+  } else if (!outside.empty() && outside[session.host]) {
+    count_tls(session, std::move(result), Type::validation_failure,
+              "the policy does not name the host");
+  } else {
+    count_tls(session, std::move(result), type_of(tls->fault()), {});
+  }
+}
+
+// It ended before it carried anything: for the domain that stands first in line.
+void Lanes::count_failed_tls(const smtp::Session& session, const smtp::Outcome& outcome,
+                             std::string_view text) {
+  using smtp::Reason;
+  const Lane& lane = *static_cast<const Lane*>(session.place);
+  const Work* const first = lane.waiting.first();
+  if (first == nullptr || !counts_tls(lane)) return;
+  Type type = Type::validation_failure;
+  if (outcome.reason == Reason::tls_missing || outcome.stage == smtp::Phase::starttls)
+    type = Type::starttls_not_supported;
+  if (outcome.reason == Reason::tls_untrusted) type = type_of(session.tls()->fault());
+  count_tls(session, tls_result(lane, domain_of(first->to), session.dane.get()), type, text);
+}
+
+void Lanes::count_unknown_tlsa(const Lane& lane, const dns::HostDane& dane) {
+  const Work* const first = lane.waiting.first();
+  if (first == nullptr || !counts_tls(lane)) return;
+  TlsResult result = tls_result(lane, domain_of(first->to), &dane);
+  result.type = Type::dnssec_invalid;
+  result.mx = dane.host;
+  result.reason = dane.why;
+  tls_results_->add(std::move(result));
+}
+
+}  // namespace veredus
