@@ -9,6 +9,7 @@
 #include "engine/control/api_in_doubt.h"
 #include "engine/control/api_reload.h"
 #include "engine/control/api_sites.h"
+#include "engine/control/api_tls_results.h"
 #include "engine/control/api_why.h"
 #include "engine/control/config_table.h"
 #include "engine/control/consumers.h"
@@ -167,6 +168,7 @@ std::unique_ptr<HttpHandler> Api::route(const HttpRequest& request, HttpCall& ca
                       (parts[1] == "batches" || parts[1] == "events" || parts[1] == "limits" ||
                        parts[1] == "why")) ||
                      (v1 && parts[1] == "sites" && parts.size() <= 3) ||
+                     (v1 && parts[1] == "tls_results" && parts.size() == 2) ||
                      (v1 && parts[1] == "batches" && parts.size() == 4) ||
                      (v1 && parts[1] == "batches" && parts.size() == 5 && parts[4] == "refused");
   if (!known) {
@@ -174,7 +176,8 @@ std::unique_ptr<HttpHandler> Api::route(const HttpRequest& request, HttpCall& ca
         call,
         {404, "no_such_call", "there is no " + request.path,
          "calls: GET /v1/batches, /v1/batches/TENANT/BATCH[/refused], /v1/events, /v1/in_doubt, "
-         "/v1/suspend, /v1/why, /v1/sites[/SITE], /v1/limits, /v1/consumers, /metrics, /healthz; "
+         "/v1/suspend, /v1/why, /v1/sites[/SITE], /v1/tls_results, /v1/limits, /v1/consumers, "
+         "/metrics, /healthz; "
          "POST /v1/batches, /v1/suspend, /v1/cancel, /v1/retry, /v1/expire, /v1/in_doubt, "
          "/v1/reload, /v1/batches/TENANT/BATCH/pause|resume|cancel, /v1/consumers/NAME/ack; DELETE "
          "/v1/suspend/N, /v1/consumers/NAME"});
@@ -189,6 +192,7 @@ std::unique_ptr<HttpHandler> Api::route(const HttpRequest& request, HttpCall& ca
   if (parts[1] == "sites")
     return parts.size() == 3 ? SitesHandler::one(*this, parts[2], call)
                              : SitesHandler::list(*this, request, call);
+  if (parts[1] == "tls_results") return TlsResultsHandler::ask(*this, request, call);
   if (parts.size() == 4) return batch(parts[2], parts[3], call);
   if (parts.size() == 5) return refused(parts[2], parts[3], call);
   if (parts[1] == "events") return events(request, call);

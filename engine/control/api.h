@@ -47,6 +47,7 @@ class Api {
   friend class OrderHandler;
   friend class ReloadHandler;
   friend class SitesHandler;
+  friend class TlsResultsHandler;
   friend class UploadHandler;
   friend class WhyHandler;
   friend std::unique_ptr<HttpHandler> list_orders(Api& api, HttpCall& call);

@@ -147,6 +147,13 @@ void EngineHost::ask_sites(const SitesQuestion& question,
   engine_->ask_sites(asked);
 }
 
+void EngineHost::ask_tls_results(const TlsResultsQuestion& question,
+                                 std::function<void(TlsResultsAnswer)> on_answer) {
+  TlsResultsQuestion asked = question;
+  asked.token = tls_results_.asked(std::move(on_answer), shards());
+  engine_->ask_tls_results(asked);
+}
+
 // Events of it are kept as all others are. A registered consumer may hold them longer.
 int64_t EngineHost::erased_after_ns() const {
   const EventSettings& events = settings_.events;

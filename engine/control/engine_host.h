@@ -70,6 +70,8 @@ class EngineHost final : public EngineView, private io::Wake {
   uint64_t next_order() override { return engine_->next_order(); }
   const std::map<uint64_t, queue::Order>& orders() const override { return engine_->orders(); }
   void ask_why(const WhyQuestion& question, std::function<void(WhyAnswer)> on_answer) override;
+  void ask_tls_results(const TlsResultsQuestion& question,
+                       std::function<void(TlsResultsAnswer)> on_answer) override;
   void ask_sites(const SitesQuestion& question,
                  std::function<void(SitesAnswer)> on_answer) override;
   const Policy& policy() const override { return engine_->policy(); }
@@ -83,6 +85,7 @@ class EngineHost final : public EngineView, private io::Wake {
   void answered(ErasureAnswer answer) { erasures_.answered(std::move(answer)); }
   void answered(OrderAnswer answer);
   void answered(WhyAnswer answer) { whys_.answered(std::move(answer)); }
+  void answered(TlsResultsAnswer answer) { tls_results_.answered(std::move(answer)); }
   void answered(SitesAnswer answer) { sites_.answered(std::move(answer)); }
 
   const EngineSettings settings_;
@@ -97,6 +100,7 @@ class EngineHost final : public EngineView, private io::Wake {
   Questions<OrderAnswer> orders_;
   Questions<WhyAnswer> whys_;
   Questions<SitesAnswer> sites_;
+  Questions<TlsResultsAnswer> tls_results_;
   std::vector<queue::Consumer> consumers_;
   // Intake's tokens are small numbers.
   static constexpr uint64_t kConsumerTokens = uint64_t{1} << 63;

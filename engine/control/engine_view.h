@@ -70,6 +70,9 @@ class EngineView {
   virtual const std::map<uint64_t, queue::Order>& orders() const = 0;  // in force, by number
   // Why mail waits, and what waits where; once for each home, and once for each shard.
   virtual void ask_why(const WhyQuestion& question, std::function<void(WhyAnswer)> on_answer) = 0;
+  // Every shard answers once.
+  virtual void ask_tls_results(const TlsResultsQuestion& question,
+                               std::function<void(TlsResultsAnswer)> on_answer) = 0;
   virtual void ask_sites(const SitesQuestion& question,
                          std::function<void(SitesAnswer)> on_answer) = 0;
   virtual const Policy& policy() const = 0;

@@ -97,6 +97,15 @@ class Heeded(Dane):
                           "forged": ("tlsa-unknown", "4.7.5")})
         self.assertIn("_%d._tcp.mx.forged.signed" % self.port, events["forged"]["response"]["text"])
 
+    def test_results_are_counted(self):
+        self.send()
+        self.assertEqual(self.tls_results(), {
+            "good.signed": {("tlsa", "", "")}, "old.signed": {("tlsa", "", "")},
+            "wrong.signed": {("tlsa", "validation-failure", "mx.wrong.signed")},
+            "clear.signed": {("tlsa", "starttls-not-supported", "mx.clear.signed")},
+            "forged.signed": {("tlsa", "dnssec-invalid", "mx.forged.signed")},
+            "without.signed": {("no-policy-found", "", "")}})
+
     def test_it_is_the_hosts_whoever_names_it(self):
         self.walk.feed([*HEAD, {"to": "x@x.plain"}])
         event, = self.settled_events("", 1, lambda e: e["type"] == "deferred")

@@ -6,6 +6,7 @@ Usage: mta_sts_test.py VEREDUS SINK [unittest arguments]
 """
 
 import http.server
+import json
 import shutil
 import ssl
 import tempfile
@@ -171,6 +172,32 @@ class Heeded(MtaSts):
         self.assertEqual(sorted(Policies.asked),
                          sorted((name, "/.well-known/mta-sts.txt") for name, (answer, _, _)
                                 in DOMAINS.items() if answer and name != "badcert"))
+
+    def test_results_are_counted(self):
+        self.send("b", DOMAINS)
+        results = self.tls_results()
+        fetch = "sts-policy-fetch-error"
+        self.assertEqual(results, {
+            "right.sts": {("sts", "", "")}, "wild.sts": {("sts", "", "")},
+            "untrusted.sts": {("sts", "certificate-not-trusted", "mx.untrusted.sts")},
+            "misnamed.sts": {("sts", "certificate-host-mismatch", "mx.misnamed.sts")},
+            "clear.sts": {("sts", "starttls-not-supported", "mx.clear.sts")},
+            "testing.sts": {("sts", "certificate-not-trusted", "mx.testing.sts")},
+            "retired.sts": {("no-policy-found", "starttls-not-supported", "mx.retired.sts")},
+            "outside.sts": {("sts", "validation-failure", "")},
+            "moved.sts": {("sts", fetch, ""), ("no-policy-found", "", "")},
+            "huge.sts": {("sts", fetch, ""), ("no-policy-found", "", "")},
+            "missing.sts": {("sts", fetch, ""), ("no-policy-found", "", "")},
+            "broken.sts": {("sts", "sts-policy-invalid", ""), ("no-policy-found", "", "")},
+            "badcert.sts": {("sts", "sts-webpki-invalid", ""), ("no-policy-found", "", "")},
+            "neighbour.sts": {("no-policy-found", "", "")}})
+        policies = {each["policy"]["policy-domain"]: each["policy"]
+                    for each in json.loads(self.walk.get("/v1/tls_results")[1])["policies"]}
+        self.assertEqual(policies["wild.sts"]["policy-string"],
+                         ["version: STSv1", "mode: enforce", "mx: *.wild.sts", "max_age: 86400"])
+        self.assertEqual(policies["wild.sts"]["mx-host"], ["*.wild.sts"])
+        self.assertEqual(self.walk.get("/v1/tls_results?day=2001-01-01")[0], 404)
+        self.assertEqual(self.walk.get("/v1/tls_results?day=x")[0], 400)
 
     def test_it_outlives_a_restart(self):
         self.assertEqual(self.send("b", ["untrusted", "right"])["untrusted"]["type"], "deferred")

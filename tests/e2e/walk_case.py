@@ -3,6 +3,7 @@
 The programs are the first two arguments: VEREDUS SINK [unittest arguments]
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -74,6 +75,23 @@ class Case(unittest.TestCase):
                 self.assertEqual(len(events), count)
                 return events
             time.sleep(0.05)
+
+    def tls_results(self):
+        """Of today: by domain, a set of (policy type, result type or "" of success, host)."""
+        status, text = self.walk.get("/v1/tls_results")
+        self.assertEqual(status, 200, text)
+        found = {}
+        for each in json.loads(text)["policies"]:
+            policy, summary = each["policy"], each["summary"]
+            results = found.setdefault(policy["policy-domain"], set())
+            if summary["total-successful-session-count"]:
+                results.add((policy["policy-type"], "", ""))
+            failures = each.get("failure-details", [])
+            self.assertEqual(sum(failure["failed-session-count"] for failure in failures),
+                             summary["total-failure-session-count"])
+            results.update((policy["policy-type"], failure["result-type"],
+                            failure.get("receiving-mx-hostname", "")) for failure in failures)
+        return found
 
     def check_stored(self, expected):
         """Ends engine and sink: it has these recipients' messages, each of them once."""

@@ -65,6 +65,7 @@ class FilesView final : public control::EngineView {
   uint64_t next_order() override { return 1; }
   const std::map<uint64_t, queue::Order>& orders() const override { return orders_; }
   void ask_why(const WhyQuestion&, std::function<void(WhyAnswer)>) override {}
+  void ask_tls_results(const TlsResultsQuestion&, std::function<void(TlsResultsAnswer)>) override {}
   void ask_sites(const SitesQuestion&, std::function<void(SitesAnswer)>) override {}
   const Policy& policy() const override { return policy_; }
   void apply(const EngineSettings&) override {}
