@@ -50,6 +50,36 @@ class Plain(SinkTest):
         self.assertEqual(peer.ask("mail from:<a@b>"), 250)
         self.assertEqual(peer.last, "250 ok")
 
+    def test_parameters_of_dsn(self):
+        peer = self.peer(self.sink())
+        for parameters, code in (("RET=FULL ENVID=a+2Bb", 250), ("RET=HEADERS", 555),
+                                 ("ENVID=a+b", 555), ("ENVID=", 555), ("ENVID=" + "x" * 101, 555)):
+            self.assertEqual(peer.ask("MAIL FROM:<a@b> " + parameters), code, parameters)
+            peer.ask("RSET")
+        peer.ask("MAIL FROM:<a@b>")
+        for parameters, code in (("NOTIFY=NEVER", 250), ("NOTIFY=SUCCESS,DELAY", 250),
+                                 ("NOTIFY=NEVER,DELAY", 555), ("NOTIFY=", 555),
+                                 ("ORCPT=rfc822;a@b", 250), ("ORCPT=rfc822;a=b@c", 555),
+                                 ("ORCPT=utf-8;\\x{F6}@b", 250), ("ORCPT=a@b", 555)):
+            self.assertEqual(peer.ask("RCPT TO:<a@b> " + parameters), code, parameters)
+
+    def test_utf8_wants_smtputf8(self):
+        peer = self.peer(self.sink())
+        self.assertEqual(peer.ask("MAIL FROM:<j\u00f6@b>"), 553)
+        self.assertEqual(peer.ask("MAIL FROM:<j@b>"), 250)
+        self.assertEqual(peer.ask("RCPT TO:<j\u00f6@b>"), 553)
+        peer.ask("RSET")
+        self.assertEqual(peer.ask("MAIL FROM:<j\u00f6@b> SMTPUTF8"), 250)
+        self.assertEqual(peer.ask("RCPT TO:<j\u00f6@b>"), 250)
+
+    def test_stated_limits(self):
+        peer = self.peer(self.sink("--offer", "mailmax=2,rcptmax=1"))
+        for code in (250, 250, 452):
+            self.assertEqual(peer.ask("MAIL FROM:<a@b>"), code)
+            if code == 250:
+                self.assertEqual([peer.ask("RCPT TO:<a@b>") for _ in range(2)], [250, 452])
+            peer.ask("RSET")
+
     def test_order_of_commands(self):
         peer = self.peer(self.sink(), greeted=False)
         peer.reply()

@@ -16,7 +16,8 @@ const char kUsage[] =
   --threads N              one io_uring each (1)
   --cpu LIST               pin thread i to the i-th processor of the list, e.g. 1 or 2,3
   --offer LIST             what EHLO offers, of pipelining chunking 8bitmime size=N smtputf8 dsn
-                           enhancedstatuscodes (all but chunking, size=52428800); "none" is nothing
+                           enhancedstatuscodes (all but chunking, size=52428800), mailmax=N rcptmax=N
+                           (LIMITS; what is beyond is a command out of place); "none" is nothing
   --chunking, --no-pipelining   add or remove one
   --tls                    offer STARTTLS, with a certificate made now; --tls-version 1.2 or 1.3: only that
   --max-recipients N       per transaction, then 452 (1000)
@@ -102,7 +103,7 @@ bool add_delay(std::string_view text, Rules& rules) {
 }
 
 bool parse_offer(std::string_view text, Offer& offer) {
-  offer = {false, false, false, false, false, false, false, offer.starttls, 50u << 20};
+  offer = {false, false, false, false, false, false, false, offer.starttls, 50u << 20, 0, 0};
   while (!text.empty()) {
     size_t comma = text.find(',');
     std::string_view word = text.substr(0, comma);
@@ -124,6 +125,10 @@ bool parse_offer(std::string_view text, Offer& offer) {
     } else if (word.substr(0, 5) == "size=") {
       offer.size = true;
       if (!number(word.substr(5), offer.max_size)) return false;
+    } else if (word.substr(0, 8) == "mailmax=") {
+      if (!number(word.substr(8), offer.mail_max) || offer.mail_max == 0) return false;
+    } else if (word.substr(0, 8) == "rcptmax=") {
+      if (!number(word.substr(8), offer.rcpt_max) || offer.rcpt_max == 0) return false;
     } else if (word != "none") {
       return false;
     }

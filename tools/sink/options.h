@@ -28,6 +28,8 @@ struct Offer {
   bool size = true;
   bool starttls = false;
   uint64_t max_size = 50u << 20;  // octets of content
+  uint32_t mail_max = 0;          // LIMITS: transactions of a session; 0: not stated
+  uint32_t rcpt_max = 0;          // likewise recipients of a transaction
 };
 
 struct Options {

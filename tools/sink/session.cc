@@ -193,6 +193,12 @@ void Session::on_hello(std::string_view line, bool extended, std::string& out) {
   if (offer.dsn) line_of("DSN");
   if (offer.chunking) line_of("CHUNKING");
   if (offer.starttls && !under_tls_) line_of("STARTTLS");
+  if (offer.mail_max != 0 || offer.rcpt_max != 0) {
+    std::string limits = "LIMITS";
+    if (offer.mail_max != 0) limits += " MAILMAX=" + std::to_string(offer.mail_max);
+    if (offer.rcpt_max != 0) limits += " RCPTMAX=" + std::to_string(offer.rcpt_max);
+    line_of(limits);
+  }
   out[last + 3] = ' ';
 }
 
@@ -223,9 +229,15 @@ void Session::on_mail(std::string_view line, std::string& out) {
   std::string_view path, parameters;
   if (!cut_path(line, "mail from:", path, parameters)) return wrong(out, 501, "no reverse-path");
   uint64_t size = 0;
-  if (!mail_parameters(parameters, world_.options.offer, size)) {
+  bool utf8 = false;
+  if (!mail_parameters(parameters, world_.options.offer, size, utf8)) {
     return wrong(out, 555, "parameter not offered here");
   }
+  if (!utf8 && has_high(path)) return wrong(out, 553, "UTF-8 without SMTPUTF8");
+  const uint32_t mail_max = world_.options.offer.mail_max;
+  if (mail_max != 0 && mails_ >= mail_max) return wrong(out, 452, "more than MAILMAX");
+  ++mails_;
+  utf8_ = utf8;
   if (world_.options.offer.size && size > world_.options.offer.max_size) {
     return refuse(out, 552, "too big");
   }
@@ -242,6 +254,9 @@ void Session::on_rcpt(std::string_view line, std::string& out) {
   if (!rcpt_parameters(parameters, world_.options.offer)) {
     return wrong(out, 555, "parameter not offered here");
   }
+  if (!utf8_ && has_high(path)) return wrong(out, 553, "UTF-8 without SMTPUTF8");
+  const uint32_t rcpt_max = world_.options.offer.rcpt_max;
+  if (rcpt_max != 0 && recipient_count_ >= rcpt_max) return wrong(out, 452, "more than RCPTMAX");
   if (recipient_count_ >= world_.options.max_recipients) {
     return refuse(out, 452, "too many recipients");
   }

@@ -109,9 +109,11 @@ class Session {
   bool last_chunk_ = false;
   bool swallow_ = false;  // the chunk is read and thrown away; chunk_code_ answers it
   bool has_content_ = false;
+  bool utf8_ = false;  // the transaction has SMTPUTF8
   int chunk_code_ = 0;
   int errors_ = 0;
   uint32_t recipient_count_ = 0;
+  uint32_t mails_ = 0;  // that were begun
   uint64_t chunk_left_ = 0;
   uint64_t size_ = 0;
   int64_t pause_ns_ = 0;

@@ -43,7 +43,46 @@ constexpr uint32_t four(const char* text) {
          static_cast<uint32_t>(text[2]) << 16 | static_cast<uint32_t>(text[3]) << 24;
 }
 
+// RFC 3461 section 4: printable, + only in front of two hexadecimal digits in capitals, no =.
+bool xtext(std::string_view text) {
+  const auto digit = [](char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F'); };
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] < 33 || text[i] > 126 || text[i] == '=') return false;
+    if (text[i] != '+') continue;
+    if (i + 2 >= text.size() || !digit(text[i + 1]) || !digit(text[i + 2])) return false;
+    i += 2;
+  }
+  return !text.empty();
+}
+
+// "NEVER", or a list without it.
+bool notify_list(std::string_view list) {
+  if (same(list, "never")) return true;
+  for (bool more = true; more;) {
+    const size_t comma = list.find(',');
+    const std::string_view word = list.substr(0, comma);
+    if (!same(word, "success") && !same(word, "failure") && !same(word, "delay")) return false;
+    more = comma != std::string_view::npos;
+    if (more) list.remove_prefix(comma + 1);
+  }
+  return true;
+}
+
+// "rfc822;xtext", or "utf-8;" and what RFC 6533 allows there, which is looked at less closely.
+bool original_recipient(std::string_view text) {
+  if (text.size() > 500) return false;
+  if (starts(text, "rfc822;")) return xtext(text.substr(7));
+  return starts(text, "utf-8;") && text.size() > 6 && text.find_first_of("+=") == text.npos;
+}
+
 }  // namespace
+
+bool has_high(std::string_view text) {
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) > 127) return true;
+  }
+  return false;
+}
 
 Verb verb_of(std::string_view line) {
   if (line.size() == 8 && same(line, "starttls")) return Verb::starttls;
@@ -103,7 +142,7 @@ bool cut_path(std::string_view line, std::string_view prefix, std::string_view& 
   return parameters.empty() || parameters.front() == ' ';
 }
 
-bool mail_parameters(std::string_view parameters, const Offer& offer, uint64_t& size) {
+bool mail_parameters(std::string_view parameters, const Offer& offer, uint64_t& size, bool& utf8) {
   while (true) {
     std::string_view word = next_word(parameters);
     if (word.empty()) return true;
@@ -114,8 +153,12 @@ bool mail_parameters(std::string_view parameters, const Offer& offer, uint64_t& 
       if (!offer.eight_bit || (!same(body, "8bitmime") && !same(body, "7bit"))) return false;
     } else if (same(word, "smtputf8")) {
       if (!offer.smtputf8) return false;
-    } else if (starts(word, "ret=") || starts(word, "envid=")) {
-      if (!offer.dsn) return false;
+      utf8 = true;
+    } else if (starts(word, "ret=")) {
+      const std::string_view what = word.substr(4);
+      if (!offer.dsn || (!same(what, "full") && !same(what, "hdrs"))) return false;
+    } else if (starts(word, "envid=")) {
+      if (!offer.dsn || word.size() > 106 || !xtext(word.substr(6))) return false;
     } else {
       return false;
     }
@@ -126,7 +169,9 @@ bool rcpt_parameters(std::string_view parameters, const Offer& offer) {
   while (true) {
     std::string_view word = next_word(parameters);
     if (word.empty()) return true;
-    if (!offer.dsn || (!starts(word, "notify=") && !starts(word, "orcpt="))) return false;
+    const bool good = (starts(word, "notify=") && notify_list(word.substr(7))) ||
+                      (starts(word, "orcpt=") && original_recipient(word.substr(6)));
+    if (!offer.dsn || !good) return false;
   }
 }
 

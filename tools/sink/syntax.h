@@ -18,9 +18,12 @@ bool cut_path(std::string_view line, std::string_view prefix, std::string_view& 
               std::string_view& parameters);
 
 // False: a parameter that was not offered or is malformed. `size` is that of SIZE= (octets), else
-// 0.
-bool mail_parameters(std::string_view parameters, const Offer& offer, uint64_t& size);
+// 0; `utf8` whether SMTPUTF8 is there.
+bool mail_parameters(std::string_view parameters, const Offer& offer, uint64_t& size, bool& utf8);
 bool rcpt_parameters(std::string_view parameters, const Offer& offer);
+
+// Whether some octet is over 127.
+bool has_high(std::string_view text);
 
 // "BDAT octets [LAST]" (RFC 3030 section 2).
 bool bdat_arguments(std::string_view line, uint64_t& octets, bool& last);
