@@ -231,8 +231,11 @@ TlsChannel::TlsChannel(TlsContext& context, const TlsPeer& peer, std::string key
   const std::string name(peer.server_name.substr(0, peer.server_name.find_last_not_of('.') + 1));
   if (peer.check != TlsCheck::nothing) ask_for(peer);
   if (!name.empty()) SSL_set_tlsext_host_name(ssl_.get(), name.c_str());
+  // A copy: what one connection has resumed, OpenSSL lets no other one have (TLS 1.3), and those
+  // beside it would do without until it gets a new ticket.
   if (const TlsContext::Kept* const kept = context_.find(key_, mono_ns)) {
-    tried_to_resume_ = SSL_set_session(ssl_.get(), kept->session.get()) == 1;
+    const std::unique_ptr<SSL_SESSION, TlsContext::Free> copy(SSL_SESSION_dup(kept->session.get()));
+    tried_to_resume_ = copy != nullptr && SSL_set_session(ssl_.get(), copy.get()) == 1;
     kept_shown_mono_ns_ = kept->shown_mono_ns;
   }
   SSL_set_connect_state(ssl_.get());

@@ -118,6 +118,23 @@ TEST_P(TlsVersions, ASessionIsResumedWithTheSameHostOnly) {
   EXPECT_FALSE(pair.client.resumed());
 }
 
+// Connections are opened side by side: one that has resumed, and has no new ticket yet, takes
+// nothing from those behind it.
+TEST_P(TlsVersions, ManyResumeAtTheSameTime) {
+  TlsContext context;
+  TlsServerContext server_context(GetParam());
+  Pair(context, server_context).run();
+  Pair first(context, server_context), second(context, server_context);
+  first.server.receive(first.client.take_output());
+  first.client.receive(first.server.take(), first.plaintext);
+  Pair third(context, server_context);  // no new ticket has come
+  for (Pair* pair : {&third, &second, &first}) {
+    pair->run();
+    ASSERT_EQ(pair->client.state(), State::open) << pair->client.why();
+    EXPECT_TRUE(pair->client.resumed());
+  }
+}
+
 TEST_P(TlsVersions, AnEndThatIsSaidIsOne) {
   TlsContext context;
   TlsServerContext server_context(GetParam());
