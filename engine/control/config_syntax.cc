@@ -72,8 +72,9 @@ std::optional<NextHop> parse_next_hop(std::string_view text) {
   } else if (!split_port(text, hop.host, hop.port)) {
     hop.port = 0;
     hop.host = text;
-  } else if (text.front() != '[' && hop.host.find(':') != std::string::npos) {
-    return std::nullopt;  // an IPv6 address of which the end may be the port
+  } else if ((text.front() == '[') != (hop.host.find(':') != std::string::npos)) {
+    // An IPv6 address of which the end may be the port, or a name in brackets.
+    return std::nullopt;
   }
   hop.host = absl::AsciiStrToLower(hop.host);
   const bool number = is_address(hop.host);

@@ -130,7 +130,7 @@ class Session final : public io::SocketEvents, private io::Timer {
   bool listed_idle = false;
   bool greeted = false;
   bool told_to_leave = false;
-  std::string counted;  // the domain that it was last counted for
+  std::string counted;                        // the domain that it was last counted for
   std::shared_ptr<const dns::HostDane> dane;  // of the host; null: none
 
  private:

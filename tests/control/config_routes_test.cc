@@ -161,7 +161,7 @@ TEST(ConfigRoutes, WhatIsWrongAndWhere) {
        "a.toml:4:7: routes.a.tls: \"opportunistic\" is not enough to send a password: write "
        "\"required\" or \"implicit\", or auth.allow_in_clear = true"},
       {route + "auth = {user = \"x\", password = \"y\", mechanism = \"cram-md5\"}\n",
-       "a.toml:4:50: routes.a.auth.mechanism: write \"any\", \"plain\" or \"login\""},
+       "a.toml:4:49: routes.a.auth.mechanism: write \"any\", \"plain\" or \"login\""},
   };
   for (const auto& one : kCases) {
     const absl::StatusOr<Config> config = parse_config(one.file, "a.toml");

@@ -93,6 +93,7 @@ tls = "required"
 dane = false
 mta_sts = false
 tls_limit = "33s"
+auth_limit = "34s"
 early_mail = true
 in_doubt = "hold"
 in_doubt_delay = "26s"
@@ -155,6 +156,7 @@ site_cap = "32s"
   EXPECT_FALSE(p.dane);
   EXPECT_FALSE(p.mta_sts);
   EXPECT_EQ(limit(smtp::Phase::tls), 33);
+  EXPECT_EQ(limit(smtp::Phase::auth), 34);
   EXPECT_TRUE(p.dialogue.allow_early_mail);
   EXPECT_EQ(p.in_doubt, InDoubtPolicy::hold);
   EXPECT_EQ(p.in_doubt_delay_ns, 26 * kSecond);

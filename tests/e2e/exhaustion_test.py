@@ -232,7 +232,7 @@ class FullOfBytes(Full, Exhausting):
 @unittest.skipIf(WHY_NO_MOUNTS, WHY_NO_MOUNTS)
 class FullOfInodes(Full, Exhausting):
     def mount(self, spool):
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m,nr_inodes=18,mode=0700", "tmpfs",
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m,nr_inodes=19,mode=0700", "tmpfs",
                         spool], check=True)
         self.prepared.callback(self.unmount, spool)
 

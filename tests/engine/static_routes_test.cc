@@ -115,6 +115,8 @@ TEST(StaticRoutes, AllOtherMailToOneHost) {
 TEST(StaticRoutes, HostsInOrder) {
   SmallEngine engine([](EngineSettings& settings, Faults& faults) {
     faults.first_hosts_silent = true;
+    faults.dns_failure = 0;
+    settings.session_limits.connect_ns = 2 * kSecond;
     add_route(settings, "relay", {"d0.sim"}, {"nowhere.example", "mx3.sim", "mx4-b.sim"});
   });
   engine.feed("b", SmallEngine::recipients(5));
@@ -146,8 +148,9 @@ TEST(StaticRoutes, AReloadMovesWhatWaits) {
 
 // Relays stand in private networks; what is our own is none. Mail hosts are not so well known.
 TEST(StaticRoutes, Addresses) {
-  SmallEngine engine([](EngineSettings& settings, Faults&) {
-    settings.address_policy = dns::AddressPolicy({}, {*dns::IpAddress::parse("10.4.4.1")});
+  SmallEngine engine([](EngineSettings& settings, Faults& faults) {
+    faults.dns_failure = 0;
+    settings.address_policy = dns::AddressPolicy({}, {*dns::IpAddress::parse("10.0.4.1")});
     add_route(settings, "private", {"d0.sim"}, {"mx3.sim"});
     add_route(settings, "ours", {"d1.sim"}, {"mx4.sim"});
     add_route(settings, "loopback", {"d3.sim"}, {"127.0.0.1"});

@@ -273,7 +273,8 @@ class DialogueModel {
     } else if (dialogue_.capabilities() == smtp::Capabilities{}) {
       fail("STARTTLS unasked for");
     }
-    secured_ = must_say_ehlo_ = true;
+    secured_ = true;
+    must_say_ehlo_ = !settings_.implicit_tls;
     const smtp::Step step = dialogue_.tls_ready(output_);
     if (dialogue_.capabilities() != smtp::Capabilities{}) fail("what was said in clear counts");
     act(step);

@@ -40,7 +40,7 @@ std::vector<uint8_t> tame(std::mt19937& random) {
 // The model of the fuzz target, on random bytes from fixed seeds.
 TEST(DialogueRandom, KeepsItsPromises) {
   size_t delivered = 0;
-  for (uint32_t seed = 0; seed < 150'000; ++seed) {
+  for (uint32_t seed = 0; seed < 300'000; ++seed) {
     std::mt19937 random(seed);
     const std::vector<uint8_t> bytes = seed % 2 == 0 ? tame(random) : wild(random);
     DialogueModel model(bytes.data(), bytes.size());

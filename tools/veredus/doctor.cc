@@ -63,6 +63,7 @@ int run_doctor(const Common& common) {
   check_ports(findings);
   check_backlog(findings);
   check_dns(config, findings);
+  check_authorities(config, findings);
   check_names(config, findings);
 
   bool failed = false;

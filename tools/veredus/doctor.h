@@ -26,8 +26,9 @@ void check_clock(Findings& out);
 void check_spool(const control::Config& config, Findings& out);
 void check_feed_socket(const control::Config& config, Findings& out);
 
-// doctor_names.cc: DNS servers and our own names.
+// doctor_names.cc: DNS servers, who vouches for receivers, and our own names.
 void check_dns(const control::Config& config, Findings& out);
+void check_authorities(const control::Config& config, Findings& out);
 void check_names(const control::Config& config, Findings& out);
 
 }  // namespace veredus::tools

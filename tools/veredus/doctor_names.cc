@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "dns/address.h"
+#include "engine/io/tls.h"
 #include "tools/veredus/doctor.h"
 
 namespace veredus::tools {
@@ -67,26 +68,30 @@ std::vector<std::string> servers_of(const control::Config& config) {
   return servers;
 }
 
-// Whether anything comes back to a question for the root's name servers.
-bool server_answers(const SocketAddress& server) {
+enum class Reply { none, answered, validated };
+
+// What comes back to a question for the root's name servers. Their record is signed: a resolver
+// that validates says so in the AD bit, if the question has it (RFC 6840 §5.7).
+Reply ask_server(const SocketAddress& server) {
   const int fd = socket(server.storage.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return false;
-  constexpr std::array<uint8_t, 17> kQuestion = {0x56, 0x44, 1, 0, 0, 1, 0, 0, 0,
-                                                 0,    0,    0, 0, 0, 2, 0, 1};
-  bool answered = false;
+  if (fd < 0) return Reply::none;
+  constexpr std::array<uint8_t, 17> kQuestion = {0x56, 0x44, 1, 0x20, 0, 1, 0, 0, 0,
+                                                 0,    0,    0, 0,    0, 2, 0, 1};
+  Reply answer = Reply::none;
   if (connect(fd, reinterpret_cast<const sockaddr*>(&server.storage), server.length) == 0) {
-    for (int tries = 0; tries < 2 && !answered; ++tries) {
+    for (int tries = 0; tries < 2 && answer == Reply::none; ++tries) {
       if (send(fd, kQuestion.data(), kQuestion.size(), 0) < 0) break;
       pollfd wait{fd, POLLIN, 0};
       std::array<uint8_t, 1500> reply{};
       if (poll(&wait, 1, 1500) > 0) {
         const ssize_t got = recv(fd, reply.data(), reply.size(), 0);
-        answered = got >= 12 && reply[0] == kQuestion[0] && reply[1] == kQuestion[1];
+        if (got < 12 || reply[0] != kQuestion[0] || reply[1] != kQuestion[1]) continue;
+        answer = (reply[3] & 0x20) != 0 ? Reply::validated : Reply::answered;
       }
     }
   }
   close(fd);
-  return answered;
+  return answer;
 }
 
 std::vector<std::string> addresses_of(const std::string& name) {
@@ -151,6 +156,36 @@ void check_bound_source(const std::string& name, const std::string& source_addre
   }
 }
 
+void check_server(const control::Config& config, const std::string& server, Findings& out) {
+  SocketAddress address;
+  if (!parse_server(server, address)) {
+    out.push_back({"DNS", State::fail, server + " is no address", "correct it"});
+    return;
+  }
+  const bool believed = config.dns_trust_ad || server.starts_with("127.") || server == "::1" ||
+                        server.starts_with("[::1]");
+  switch (ask_server(address)) {
+    case Reply::none:
+      out.push_back({"DNS", State::fail, server + " does not answer",
+                     "start it (a caching resolver on this host is best), or set dns.servers"});
+      return;
+    case Reply::answered:
+      out.push_back({"DNS", State::warn, server + " answers, and does not validate: no DANE",
+                     "a validating resolver on this host (unbound) is best"});
+      return;
+    case Reply::validated:
+      if (believed) {
+        out.push_back({"DNS", State::ok, server + " answers, and validates", ""});
+      } else {
+        out.push_back({"DNS", State::warn,
+                       server + " says that it validates, and is not believed: no DANE",
+                       "run a validating resolver on this host, or, if nobody can come between, "
+                       "set dns.trust_ad = true"});
+      }
+      return;
+  }
+}
+
 }  // namespace
 
 void check_dns(const control::Config& config, Findings& out) {
@@ -160,15 +195,18 @@ void check_dns(const control::Config& config, Findings& out) {
         {"DNS", State::fail, "no servers are known", "set dns.servers, or fill /etc/resolv.conf"});
   }
   for (const std::string& server : servers) {
-    SocketAddress address;
-    if (!parse_server(server, address)) {
-      out.push_back({"DNS", State::fail, server + " is no address", "correct it"});
-    } else if (!server_answers(address)) {
-      out.push_back({"DNS", State::fail, server + " does not answer",
-                     "start it (a caching resolver on this host is best), or set dns.servers"});
-    } else {
-      out.push_back({"DNS", State::ok, server + " answers", ""});
-    }
+    check_server(config, server, out);
+  }
+}
+
+// Without them whoever must be verified is not sent to.
+void check_authorities(const control::Config& config, Findings& out) {
+  const auto trust = io::TlsTrust::load(config.authorities);
+  if (trust.ok()) {
+    out.push_back({"authorities", State::ok, config.authorities + " can be read", ""});
+  } else {
+    out.push_back({"authorities", State::warn, std::string(trust.status().message()),
+                   "until then mail to domains whose MTA-STS policy is enforced waits"});
   }
 }
 
