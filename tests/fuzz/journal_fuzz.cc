@@ -227,7 +227,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   MemoryDisk disk;
   if (mode % 2 == 0) {
     std::string file(kSegmentHeaderBytes, '\0');
-    if (mode % 4 == 0) encode_segment_header({0, 1, {1, 1, 1}, 1, 0}, file);
+    if (mode % 4 == 0) encode_segment_header({0, 1, {1, 1, 1}, 1, 0, 0, {}, {}}, file);
     file += bytes;
     disk.files[Journal::segment_path("j", 1)] = file;
   } else {

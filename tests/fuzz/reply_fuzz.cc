@@ -32,11 +32,13 @@ struct Result {
 Result parse(std::string_view bytes, size_t piece) {
   Result result;
   ReplyParser parser;
+  std::string chunk;  // memory of its own, so that reading beyond it is found
+  Reply reply;
   while (!bytes.empty()) {
-    const std::string chunk(bytes.substr(0, piece));
-    bytes.remove_prefix(chunk.size());
-    std::string_view rest = chunk;
-    Reply reply;
+    char one = bytes[0];
+    std::string_view rest(&one, 1);
+    if (piece > 1) rest = chunk = std::string(bytes.substr(0, piece));
+    bytes.remove_prefix(rest.size());
     ReplyParser::Result got;
     while ((got = parser.feed(rest, reply)) == ReplyParser::Result::reply) {
       check(reply.code >= 200 && reply.code <= 599, "code");
@@ -64,17 +66,15 @@ Result parse(std::string_view bytes, size_t piece) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
-  // Repeated, so that the limits on lines and bytes are reached from small inputs.
-  const size_t times = size_t{1} << data[0] % 8;
+  // Some repeated, so that the limits on lines and bytes are reached from small inputs.
+  const size_t times = data[0] >= 252 ? 128 : 1;
   const std::string_view once(reinterpret_cast<const char*>(data) + 1, size - 1);
   std::string bytes;
   for (size_t i = 0; i < times; ++i) bytes += once;
   const Result whole = parse(bytes, std::max<size_t>(bytes.size(), 1));
-  for (const size_t piece : {size_t{1}, size_t{1} + data[0] / 8}) {
-    const Result cut = parse(bytes, piece);
-    check(cut.replies == whole.replies, "other replies when cut");
-    check(cut.error == whole.error, "another error when cut");
-    check(cut.error != ReplyError::none || cut.empty == whole.empty, "another state when cut");
-  }
+  const Result cut = parse(bytes, size_t{1} + data[0] % 32);
+  check(cut.replies == whole.replies, "other replies when cut");
+  check(cut.error == whole.error, "another error when cut");
+  check(cut.error != ReplyError::none || cut.empty == whole.empty, "another state when cut");
   return 0;
 }
