@@ -91,7 +91,7 @@ class Interop(unittest.TestCase):
         mail = varied_mail.messages(MESSAGES, SEED)
         varied_mail.feed(walk, mail)
         for message in mail:
-            walk.wait_settled(message.name)
+            walk.wait_settled(message.name, 600)
         walk.stop()
         faults = varied_mail.differences(mail, [got[:2] for got in receiver.got], takes_8bit)
         self.assertEqual(faults[:10], [], "%d in all" % len(faults))

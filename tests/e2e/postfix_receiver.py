@@ -210,10 +210,15 @@ class Receiver:
                     text += file.read()
         return text
 
-    def take(self, count, wait_s=60):
-        """What has been collected since the last time, once recipients are `count`."""
-        end = time.monotonic() + wait_s
-        while sum(len(tos) for tos, _ in self.collector.got) < count and time.monotonic() < end:
+    def take(self, count, patience_s=60):
+        """What has been collected since the last time, once it is for `count` recipients; or what there is,
+        when nothing more comes."""
+        seen, seen_at = -1, time.monotonic()
+        while (now := sum(len(tos) for tos, _ in self.collector.got)) < count:
+            if now != seen:
+                seen, seen_at = now, time.monotonic()
+            elif time.monotonic() > seen_at + patience_s:
+                break
             time.sleep(0.02)
         got, self.collector.got = self.collector.got, []
         return got

@@ -50,7 +50,7 @@ class Interop(unittest.TestCase):
         count = MESSAGES or (SHORT if name == "nothing" else SHORT_REDUCED)
         mail = varied_mail.messages(count, SEED)
         varied_mail.feed(walk, mail)
-        tallies = [walk.wait_settled(message.name) for message in mail]
+        tallies = [walk.wait_settled(message.name, 600) for message in mail]
         arrived = receiver.take(sum(tally["delivered"] for tally in tallies))
         walk.stop()  # connections end in order
         faults = varied_mail.differences(mail, arrived, "8bitmime" not in WITHOUT[name])
