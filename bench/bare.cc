@@ -22,6 +22,8 @@ constexpr char kUsage[] = R"(bare: sends messages over SMTP with the least work 
   --size OCTETS     of each message's content, 512 or more (2048)
   --connections C   at once (100); one for each domain where there are several
   --port P          (2525)        --connect ADDR    all of it there, not to the domains' own addresses
+  --per-connection N  messages, then QUIT and another connection (any number)
+  --tls             STARTTLS, TLS 1.3, resumed from the second connection on
   --chunking        one BDAT send per message, instead of DATA in two
   --distinct        no two contents alike, all laid out beforehand
   --template FILE   the content, with {{id}} and {{to}}, instead of one of --size
@@ -49,6 +51,7 @@ bool number(std::string_view text, T& value) {
 
 bool apply_flag(std::string_view name, Settings& s) {
   bool* flag = name == "--chunking"         ? &s.bare.chunking
+               : name == "--tls"            ? &s.bare.tls
                : name == "--distinct"       ? &s.distinct
                : name == "--print-template" ? &s.print_template
                : name == "--json"           ? &s.json
@@ -70,6 +73,7 @@ bool apply_value(std::string_view name, std::string_view value, Settings& s) {
            s.bare.connections <= 15000;
   }
   if (name == "--size") return number(value, s.bare.size) && s.bare.size >= 512;
+  if (name == "--per-connection") return number(value, s.bare.per_connection);
   if (name == "--port") return number(value, s.bare.port);
   if (name == "--cpu") return number(value, s.cpu);
   if (name == "--template") return !(s.template_file = value).empty();
@@ -129,11 +133,13 @@ void print(const Settings& s, const BareResult& result) {
   double cpu = (result.user_us + result.system_us) / count;
   const char* form = s.json ? "{\"messages\":%u,\"seconds\":%.4f,\"msgs_per_s\":%.1f,"
                               "\"cpu_us_per_msg\":%.3f,\"user_us_per_msg\":%.3f,"
-                              "\"sent_bytes_per_msg\":%.1f,\"peak_rss_mib\":%.1f}\n"
+                              "\"sent_bytes_per_msg\":%.1f,\"peak_rss_mib\":%.1f,"
+                              "\"handshakes\":%u,\"resumed\":%u}\n"
                             : "%u messages in %.3f s: %.0f/s, CPU %.2f us each (%.2f of it user), "
-                              "%.1f octets each, %.1f MiB\n";
+                              "%.1f octets each, %.1f MiB, %u handshakes, %u resumed\n";
   printf(form, result.delivered, result.seconds, rate, cpu, result.user_us / count,
-         static_cast<double>(result.sent_octets) / count, peak_rss_mib());
+         static_cast<double>(result.sent_octets) / count, peak_rss_mib(), result.handshakes,
+         result.resumed);
 }
 
 int run(int argc, char** argv) {

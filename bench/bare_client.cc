@@ -17,6 +17,7 @@ namespace veredus::bench {
 namespace {
 
 constexpr std::string_view kEhlo = "EHLO client.bench.test\r\n";
+constexpr std::string_view kStartTls = "STARTTLS\r\n";
 constexpr std::string_view kQuit = "QUIT\r\n";
 
 double mono_seconds() {
@@ -153,7 +154,9 @@ void BareClient::dial(uint32_t slot) {
   c.peer.sin_addr.s_addr = htonl(options_.connect != 0 ? options_.connect : address_of(c.domain));
   c.phase = Phase::greeting;
   c.replies_due = 1;
+  c.begun = 0;
   c.partial.clear();
+  c.tls.reset();
   io_uring_sqe* entry = sqe(Op::connect, slot);
   uint64_t data = entry->user_data;
   io_uring_prep_connect(entry, c.fd, reinterpret_cast<sockaddr*>(&c.peer), sizeof c.peer);
@@ -170,8 +173,45 @@ io_uring_sqe* BareClient::sqe(Op op, uint32_t slot) {
   return entry;
 }
 
+void BareClient::start_tls(uint32_t slot) {
+  Connection& c = connections_[slot];
+  c.phase = Phase::handshake;
+  c.tls = std::make_unique<BareTls>(tls_, c.ticket);
+  send_wire(slot);
+}
+
+void BareClient::take_ciphertext(uint32_t slot, const char* data, size_t size) {
+  Connection& c = connections_[slot];
+  std::string plaintext;
+  if (!c.tls->receive({data, size}, plaintext)) return fail(slot, "TLS failed");
+  if (c.phase == Phase::handshake) {
+    if (!c.tls->established()) return;
+    ++result_.handshakes;
+    if (c.tls->resumed()) ++result_.resumed;
+    c.phase = Phase::ehlo;
+    c.replies_due = 1;
+    return send_bytes(slot, kEhlo.data(), kEhlo.size());  // with the end of the handshake
+  }
+  on_input(slot, plaintext.data(), plaintext.size());
+}
+
+// What TLS made. A peer answers only when it has all of it, so `wire` is free each time.
+void BareClient::send_wire(uint32_t slot) {
+  Connection& c = connections_[slot];
+  c.tls->take(c.wire);
+  result_.sent_octets += c.wire.size();
+  io_uring_sqe* entry = sqe(Op::send, slot);
+  uint64_t user_data = entry->user_data;
+  io_uring_prep_send(entry, c.fd, c.wire.data(), c.wire.size(), MSG_NOSIGNAL | MSG_WAITALL);
+  entry->user_data = user_data;
+}
+
 void BareClient::send_bytes(uint32_t slot, const char* data, size_t size) {
   Connection& c = connections_[slot];
+  if (c.tls) {
+    c.tls->write(data, size);
+    return send_wire(slot);
+  }
   result_.sent_octets += size;
   io_uring_sqe* entry = sqe(Op::send, slot);
   uint64_t user_data = entry->user_data;
@@ -181,6 +221,12 @@ void BareClient::send_bytes(uint32_t slot, const char* data, size_t size) {
 
 void BareClient::send_pieces(uint32_t slot, unsigned count) {
   Connection& c = connections_[slot];
+  if (c.tls) {
+    for (unsigned i = 0; i < count; ++i) {
+      c.tls->write(static_cast<const char*>(c.pieces[i].iov_base), c.pieces[i].iov_len);
+    }
+    return send_wire(slot);
+  }
   for (unsigned i = 0; i < count; ++i) result_.sent_octets += c.pieces[i].iov_len;
   c.header.msg_iovlen = count;
   io_uring_sqe* entry = sqe(Op::send, slot);
@@ -192,8 +238,9 @@ void BareClient::send_pieces(uint32_t slot, unsigned count) {
 // Begins the next transaction, or ends the connection.
 void BareClient::next_message(uint32_t slot) {
   Connection& c = connections_[slot];
-  if (shared() ? next_id_ >= options_.messages : c.left == 0) {
-    if (shared()) {
+  const bool full = options_.per_connection != 0 && c.begun == options_.per_connection;
+  if (full || (shared() ? next_id_ >= options_.messages : c.left == 0)) {
+    if (shared() && !full) {
       c.phase = Phase::idle;
       --busy_;
       return;
@@ -202,6 +249,7 @@ void BareClient::next_message(uint32_t slot) {
     c.replies_due = 1;
     return send_bytes(slot, kQuit.data(), kQuit.size());
   }
+  ++c.begun;
   if (shared()) {
     c.id = next_id_++;
   } else {
@@ -268,7 +316,8 @@ void BareClient::on_receive(uint32_t slot, const io_uring_cqe& cqe) {
   if (cqe.flags & IORING_CQE_F_BUFFER) {
     uint16_t id = static_cast<uint16_t>(cqe.flags >> IORING_CQE_BUFFER_SHIFT);
     char* buffer = buffers_.get() + static_cast<size_t>(id) * kBufferSize;
-    if (cqe.res > 0) on_input(slot, buffer, static_cast<size_t>(cqe.res));
+    const size_t size = static_cast<size_t>(std::max(cqe.res, 0));
+    if (size > 0) c.tls ? take_ciphertext(slot, buffer, size) : on_input(slot, buffer, size);
     io_uring_buf_ring_add(buffer_ring_, buffer, kBufferSize, id, io_uring_buf_ring_mask(kBuffers),
                           0);
     io_uring_buf_ring_advance(buffer_ring_, 1);
@@ -277,7 +326,9 @@ void BareClient::on_receive(uint32_t slot, const io_uring_cqe& cqe) {
   if (cqe.res == 0 && c.phase == Phase::quit && c.replies_due == 0) {
     close(c.fd);
     c.fd = -1;
-    if (next_domain(slot)) return dial(slot);
+    if (shared() ? next_id_ < options_.messages : c.left > 0 || next_domain(slot)) {
+      return dial(slot);
+    }
     --busy_;
     return;
   }
@@ -336,7 +387,13 @@ void BareClient::on_reply(uint32_t slot, const char* line, size_t size) {
       ++result_.delivered;
       return next_message(slot);
     case Phase::ehlo:
-      return next_message(slot);
+      if (!options_.tls || c.tls) return next_message(slot);
+      c.phase = Phase::starttls;
+      c.replies_due = 1;
+      return send_bytes(slot, kStartTls.data(), kStartTls.size());
+    case Phase::starttls:
+      return start_tls(slot);
+    case Phase::handshake:
     case Phase::idle:
     case Phase::quit:
       return;

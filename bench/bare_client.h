@@ -13,6 +13,7 @@
 #include <sys/uio.h>
 
 #include "bench/bare_message.h"
+#include "bench/bare_tls.h"
 
 namespace veredus::bench {
 
@@ -22,7 +23,9 @@ struct BareOptions {
   uint32_t connections = 100;
   uint16_t port = 2525;
   uint32_t connect = 0;  // host byte order; all mail goes there; 0: to each domain's own address
+  uint32_t per_connection = 0;  // messages, then QUIT and another connection; 0: any number
   bool chunking = false;
+  bool tls = false;  // by STARTTLS
   std::string text;  // with {{id}} and {{to}}; empty: distinct messages of `size` octets
   size_t size = 2048;
 };
@@ -33,12 +36,16 @@ struct BareResult {
   double system_us = 0;
   uint64_t sent_octets = 0;
   uint32_t delivered = 0;
-  std::string error;  // empty: all were delivered
+  uint32_t handshakes = 0;
+  uint32_t resumed = 0;  // of them
+  std::string error;     // empty: all were delivered
 };
 
 // With one domain, or with `connect`, `connections` connections share all messages. Else each
-// domain has one connection, at most `connections` at once. Transactions follow each other without
-// limit on a connection; the next MAIL goes out after the reply to the content.
+// domain has one connection, at most `connections` at once. Transactions follow each other on
+// a connection, without limit but `per_connection`; the next MAIL goes out after the reply to the
+// content. Under TLS each of the connections that are open at once resumes what its predecessor
+// had.
 class BareClient {
  public:
   explicit BareClient(const BareOptions& options);
@@ -50,7 +57,7 @@ class BareClient {
 
  private:
   enum class Op : uint8_t { connect, send, receive };
-  enum class Phase : uint8_t { idle, greeting, ehlo, envelope, content, quit };
+  enum class Phase : uint8_t { idle, greeting, ehlo, starttls, handshake, envelope, content, quit };
   struct Connection {
     int fd = -1;
     Phase phase = Phase::idle;
@@ -58,12 +65,16 @@ class BareClient {
     uint32_t domain = 0;
     uint32_t left = 0;  // messages of its own domain that it has yet to begin
     uint32_t id = 0;
+    uint32_t begun = 0;  // messages on this connection
     sockaddr_in peer{};
     msghdr header{};
     iovec pieces[2];
     std::string envelope;  // with BDAT, `head` follows in it
     std::string head;      // the content up to its last slot, or the whole of it
     std::string partial;   // a reply line that is not complete
+    BareTlsSession ticket{nullptr, SSL_SESSION_free};
+    std::unique_ptr<BareTls> tls;
+    std::string wire;  // what the kernel reads of it
   };
 
   static constexpr unsigned kEntries = 4096;
@@ -77,6 +88,9 @@ class BareClient {
   void dial(uint32_t slot);
   void next_message(uint32_t slot);
   void send_content(uint32_t slot);
+  void start_tls(uint32_t slot);
+  void take_ciphertext(uint32_t slot, const char* data, size_t size);
+  void send_wire(uint32_t slot);
   void send_bytes(uint32_t slot, const char* data, size_t size);
   void send_pieces(uint32_t slot, unsigned count);
   io_uring_sqe* sqe(Op op, uint32_t slot);
@@ -88,6 +102,7 @@ class BareClient {
   bool shared() const { return options_.domains == 1 || options_.connect != 0; }
 
   const BareOptions options_;
+  BareTlsContext tls_;
   BareResult result_;
   Slotted message_;
   Slotted envelope_;

@@ -19,7 +19,9 @@ import loopback  # from tools/, where bench/compare looks, too
 # seconds: from the first octet fed until the last message is stored; cpu_us: of all of them together;
 # octets of content and connections: as the sink counted them.
 Measured = collections.namedtuple("Measured", "seconds cpu_us peak_rss_mib octets connections")
-Case = collections.namedtuple("Case", "name messages size domains distinct chunking systems")
+# per_connection: messages, 0: any number. tls: the sink offers STARTTLS, and all goes under TLS 1.3.
+Case = collections.namedtuple("Case", "name messages size domains distinct chunking systems per_connection tls",
+                              defaults=(0, False))
 
 WARM_UP = 100  # messages before the measured ones: they also tell what the system adds to a message
 STALL_S = 60
@@ -57,7 +59,8 @@ class World:
 class Sink:
     """The mail server of one run. Use as a context manager."""
 
-    def __init__(self, world, chunking):
+    def __init__(self, world, case):
+        self.tls, self.connections = case.tls, world.connections
         self.directory = world.directory("sink")
         self.status_path = self.directory + "/status"
         self.ledger_path = self.directory + "/ledger"
@@ -66,7 +69,8 @@ class Sink:
         try:
             # Another port for each run: what is left of the last one's connections is in nobody's way.
             self.process, world.port = loopback.start_sink(
-                *command, *(["--chunking"] if chunking else []),
+                *command, *(["--chunking"] if case.chunking else []),
+                *(["--tls", "--tls-version", "1.3"] if case.tls else []),
                 port=world.port if world.port_is_given else 0)
         except RuntimeError as error:
             raise Failed(error)
@@ -118,6 +122,10 @@ class Sink:
         if any(line[2] != "ack" for line in lines):
             raise Failed("some messages were not acknowledged")
         counters = self.counters()
+        if self.tls and counters["tls_messages"] != counters["messages"]:
+            raise Failed("only %d of %d messages came under TLS" % (counters["tls_messages"], counters["messages"]))
+        if self.tls and counters["tls_resumed"] < 0.9 * counters["tls"] - self.connections:
+            raise Failed("only %d of %d sessions were resumed" % (counters["tls_resumed"], counters["tls"]))
         if counters["early"] or counters["after_dot"]:
             raise Failed("content or a next MAIL was sent ahead of a reply that it has to wait for")
 
@@ -145,7 +153,8 @@ class Bare:
         command = bare_command(self.world, case, size, messages) + [
             "--connections", str(self.world.connections), "--port", str(self.world.port), "--cpu",
             str(self.world.cpu)]
-        found = run_bare(command + (["--chunking"] if case.chunking else []))
+        found = run_bare(command + (["--chunking"] if case.chunking else []) +
+                         (["--tls"] if case.tls else []) + ["--per-connection", str(case.per_connection)])
         counters = sink.wait(messages, lambda: None)
         sink.verify(messages)
         return Measured(found["seconds"], found["cpu_us_per_msg"] * messages, found["peak_rss_mib"],
@@ -164,12 +173,33 @@ class Lookups:
         return Measured(found["seconds"], found["cpu_us"], 0, 0, 0)
 
 
+class OpenSsl:
+    """What the TLS of a message cannot cost less than: its part of a resumed handshake, and the encryption of
+    its bytes, by OpenSSL with memory BIOs (bench_tls)."""
+
+    def __init__(self, world):
+        self.world = world
+
+    def run(self, case, size, messages, sink):
+        result = subprocess.run(
+            ["taskset", "-c", str(self.world.cpu), self.world.tools["bench_tls"], "--benchmark_format=json",
+             "--benchmark_filter=^(bare_handshake/1/manual_time|bare_write/%d)$" % size],
+            capture_output=True, text=True)
+        if result.returncode != 0:
+            raise Failed(result.stderr.strip() or "bench_tls failed")
+        us = {"ns": 1e-3, "us": 1, "ms": 1e3}
+        parts = {row["name"].split("/")[0]: row["real_time" if "manual" in row["name"] else "cpu_time"] *
+                 us[row["time_unit"]] for row in json.loads(result.stdout)["benchmarks"]}
+        each = parts["bare_handshake"] / case.per_connection + parts["bare_write"]
+        return Measured(messages * each / 1e6, messages * each, 0, 0, 0)
+
+
 def recipient(index, domains):
     """As bench/bare_message.h has it."""
     return "u%09d@d%0*d.bench.test" % (index, 4 if domains <= 10_000 else 6, index % domains)
 
 
-def veredus_config(world, directory):
+def veredus_config(world, directory, case):
     """The configuration that Veredus is compared with."""
     return f"""
 [node]
@@ -190,6 +220,8 @@ port = {world.port}
 connections_per_site = {world.connections}
 connections_total = {world.connections}
 recipients_per_transaction = 1
+messages_per_connection = {case.per_connection}
+tls = "{"required" if case.tls else "opportunistic"}"
 [addresses]
 allow = ["127.0.0.0/8"]
 """
@@ -205,7 +237,7 @@ class Veredus:
         directory = self.world.directory("veredus")
         config = directory + "/veredus.toml"
         with open(config, "w") as f:
-            f.write(veredus_config(self.world, directory))
+            f.write(veredus_config(self.world, directory, case))
         process = None
         try:
             with open(directory + "/log", "w") as log:
@@ -312,5 +344,7 @@ def system_of(name, world):
         return Veredus(world)
     if name == "lookups":
         return Lookups(world)
+    if name == "openssl":
+        return OpenSsl(world)
     from postfix import Postfix  # only where it is wanted: it may have to be installed
     return Postfix(world)

@@ -43,7 +43,7 @@ class Measuring(unittest.TestCase):
         said = io.StringIO()
         with mock.patch.object(compare, "Sink", lambda *_: contextlib.nullcontext()), \
                 contextlib.redirect_stderr(said):
-            rows = compare.measure(self.CASE, scripts, found, None)
+            rows = compare.measure([self.CASE], scripts, found, None)
         self.said = said.getvalue()
         return {row["system"]: row for row in rows}
 
@@ -72,7 +72,8 @@ class Measuring(unittest.TestCase):
 class Ratios(unittest.TestCase):
     def judge(self, **cpu):
         """Rows from e.g. veredus_1=20: CPU per message of a system in the case with one or 1000 domains."""
-        names = {"1": "2k-1-domain", "1000": "2k-1000-domains", "c": "2k-chunking"}
+        names = {"1": "2k-1-domain", "1000": "2k-1000-domains", "c": "2k-chunking",
+                 "10": "2k-reuse-10", "tls": "2k-tls-reuse-10"}
         rows = []
         for key, value in cpu.items():
             system, case = key.split("_")
@@ -92,6 +93,13 @@ class Ratios(unittest.TestCase):
         reached, text = self.judge(bare_1=8, bare_1000=9, veredus_1=20, veredus_1000=27.1)
         self.assertFalse(reached)
         self.assertIn("MISSED", text)
+
+    def test_tls_costs_what_it_must(self):
+        good = dict(veredus_10=30, veredus_tls=42.5, openssl_tls=10)
+        self.assertTrue(self.judge(**good)[0])
+        self.assertFalse(self.judge(**dict(good, veredus_tls=42.6))[0])
+        self.assertFalse(self.judge(**dict(good, bare_10=20, bare_tls=29.9))[0])
+        self.assertTrue(self.judge(**dict(good, bare_10=20, bare_tls=30))[0])
 
     def test_nothing_measured_says_nothing(self):
         self.assertEqual(self.judge(bare_1=8)[1], "")

@@ -83,6 +83,18 @@ class BareTest(SinkTest):
         self.assertEqual((counters["connections"], counters["messages"], counters["lost"]), (253, 600, 0))
         self.assertEqual(self.contents(), self.expected(600, 253, self.template(2048)))
 
+    def test_some_messages_a_connection(self):
+        counters = self.check(203, 1, 2048, "--per-connection", "10", connections=5)
+        self.assertGreaterEqual(counters["connections"], 21)
+        self.check(203, 3, 2048, "--per-connection", "10", connections=2)
+
+    def test_under_tls(self):
+        for options, size in (((), 2048), (("--chunking",), 102400), (("--distinct",), 2048)):
+            counters = self.check(203, 1, size, "--tls", "--per-connection", "10", *options,
+                                  sink=("--tls", "--chunking", "--tls-version", "1.3"), connections=5)
+            self.assertEqual((counters["tls_messages"], counters["tls"]), (203, counters["connections"]))
+            self.assertEqual((counters["tls_resumed"], counters["tls_broken"]), (counters["tls"] - 5, 0))
+
     def test_addresses_far_out(self):
         self.assertEqual([testzone.address(i) for i in (0, 249, 250, 62499, 62500)],
                          ["127.10.0.1", "127.10.0.250", "127.10.1.1", "127.10.249.250", "127.11.0.1"])
