@@ -128,8 +128,7 @@ class Spool final : public EngineView {
   uint64_t next_order() override { return 1; }
   const std::map<uint64_t, queue::Order>& orders() const override { return no_orders; }
   void ask_why(const WhyQuestion&, std::function<void(WhyAnswer)>) override {}
-  void ask_tls_results(const TlsResultsQuestion&,
-                       std::function<void(TlsResultsAnswer)>) override {}
+  void ask_tls_results(const TlsResultsQuestion&, std::function<void(TlsResultsAnswer)>) override {}
   void ask_sites(const SitesQuestion&, std::function<void(SitesAnswer)>) override {}
   const Policy& policy() const override { return no_policy; }
   uint64_t first_batch_of_run() const override { return first_of_run; }
