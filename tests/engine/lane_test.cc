@@ -73,6 +73,22 @@ TEST(LaneTest, WhatHasNoRouteExpires) {
   EXPECT_EQ(report.expired, options.recipients);
 }
 
+// What a server states of itself is kept to (RFC 9422): who is beyond it goes in the next
+// transaction, or by the next connection, and nobody fails for it.
+TEST(LaneTest, StatedLimitsAreKept) {
+  WorldOptions options = few();
+  options.recipients = 400;
+  options.domains = options.sites = 2;
+  options.change = [](EngineSettings&, Faults& faults) {
+    faults.mail_max = 2;
+    faults.rcpt_max = 3;
+  };
+  const WorldReport report = World(options).run();
+  EXPECT_THAT(report.violations, IsEmpty());
+  EXPECT_EQ(report.receipts, options.recipients);
+  EXPECT_GE(report.connections, options.recipients / 6);
+}
+
 // One connection for four slices of a hot site: it goes round, and nobody starves.
 TEST(LaneTest, OneConnectionServesAllSlicesOfAHotSite) {
   WorldOptions options = few();

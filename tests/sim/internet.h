@@ -51,6 +51,8 @@ struct Faults {
   double dns_failure = 0;           // SERVFAIL or no answer
   bool dns_silent = false;          // queries are given up in the end
   double farewell_after_ehlo = 0;   // the reply to EHLO and a 421 in one piece
+  // LIMITS (RFC 9422): stated, and a violation what is beyond; 0: not stated.
+  uint32_t mail_max = 0, rcpt_max = 0;
   uint32_t messages_max = 0;  // per connection: 421 to the MAIL of the next one; 0: any number
   int64_t latency_min_ns = 50'000, latency_max_ns = 40'000'000;  // the second: beyond the first
   std::string later_reply = "450 4.2.1 later";
@@ -160,7 +162,7 @@ class ServerSide : public std::enable_shared_from_this<ServerSide> {
   int64_t replies_until_ = 0;  // replies leave in order
   uint64_t chunk_left_ = 0;
   bool in_data_ = false, in_chunk_ = false, chunk_last_ = false, have_mail_ = false, dead_ = false;
-  uint32_t messages_ = 0;
+  uint32_t messages_ = 0, mails_ = 0;
 };
 
 // The network port of one shard.

@@ -112,6 +112,10 @@ void ServerSide::command(std::string line) {
     std::string text = "250-mx.sim\r\n250-SIZE 10000000\r\n250-8BITMIME\r\n";
     if (internet_.pipelining) text += "250-PIPELINING\r\n";
     if (internet_.chunking) text += "250-CHUNKING\r\n";
+    if (faults.mail_max != 0)
+      text += "250-LIMITS MAILMAX=" + std::to_string(faults.mail_max) + "\r\n";
+    if (faults.rcpt_max != 0)
+      text += "250-LIMITS RCPTMAX=" + std::to_string(faults.rcpt_max) + "\r\n";
     text += "250 ENHANCEDSTATUSCODES";
     if (internet_.chance(faults.farewell_after_ehlo))
       return reply(text + "\r\n421 4.3.2 not now", true);
@@ -124,6 +128,8 @@ void ServerSide::command(std::string line) {
     }
     recipients_.clear();
     content_.clear();
+    if (faults.mail_max != 0 && ++mails_ > faults.mail_max)
+      internet_.violations.push_back("more transactions than MAILMAX says");
     if (faults.messages_max != 0 && messages_++ >= faults.messages_max) {
       return reply("421 4.7.0 too many messages in this session", true);
     }
@@ -146,6 +152,8 @@ void ServerSide::command(std::string line) {
     if (!recipients_.empty() && internet_.chance(faults.recipients_too_many))
       return answer("452 4.5.3 too many", false);
     recipients_.push_back(path_of(line));
+    if (faults.rcpt_max != 0 && recipients_.size() > faults.rcpt_max)
+      internet_.violations.push_back("more recipients than RCPTMAX says");
     return answer("250 2.1.5 ok", true);
   }
   if (line == "DATA") {
