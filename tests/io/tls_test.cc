@@ -171,6 +171,41 @@ TEST_P(TlsVersions, TooManyBytesOfCertificates) {
   EXPECT_THAT(pair.client.why(), HasSubstr("excessive"));
 }
 
+// Replaces the server's: `hours` till it ends, for `name`.
+void use_certificate(TlsServerContext& context, EVP_PKEY* key, const EVP_MD* digest, long hours,
+                     const char* name) {
+  SSL_CTX_set_security_level(context.get(), 0);
+  X509* const certificate = X509_new();
+  X509_gmtime_adj(X509_getm_notBefore(certificate), -1000 * 3600);
+  X509_gmtime_adj(X509_getm_notAfter(certificate), hours * 3600);
+  X509_set_pubkey(certificate, key);
+  X509_NAME* const subject = X509_get_subject_name(certificate);
+  X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC,
+                             reinterpret_cast<const unsigned char*>(name), -1, -1, 0);
+  X509_set_issuer_name(certificate, subject);
+  EXPECT_GT(X509_sign(certificate, key, digest), 0);
+  EXPECT_EQ(SSL_CTX_use_certificate(context.get(), certificate), 1);
+  EXPECT_EQ(SSL_CTX_use_PrivateKey(context.get(), key), 1);
+  X509_free(certificate);
+  EVP_PKEY_free(key);
+}
+
+// Better under TLS with somebody than in clear with everybody (RFC 7435). Who must know with whom
+// looks at the certificate by himself.
+TEST_P(TlsVersions, CertificatesThatProveNothingGoOn) {
+  for (const char* const which : {"expired", "of another name", "weak"}) {
+    TlsContext context;
+    TlsServerContext server_context(GetParam());
+    const std::string_view is = which;
+    use_certificate(server_context, is == "weak" ? EVP_RSA_gen(1024) : EVP_EC_gen("P-256"),
+                    is == "weak" ? EVP_sha1() : EVP_sha256(), is == "expired" ? -1 : 1,
+                    is == "of another name" ? "mx.example" : "mx.test");
+    Pair pair(context, server_context);
+    pair.run();
+    EXPECT_EQ(pair.client.state(), State::open) << which << ": " << pair.client.why();
+  }
+}
+
 TEST_P(TlsVersions, WhatIsNotTlsFails) {
   for (const std::string& bytes : {std::string("554 5.7.1 go away\r\n"), std::string(5, '\0'),
                                    std::string(300, '\xff'), std::string("220 x\r\n")}) {
