@@ -78,6 +78,16 @@ postlog unix-dgram n - n - 1 postlogd
 """
 
 
+# Postfix's master changes its rights now and then, and the kernel forgets that it is to end when its parent
+# does. This one does not.
+GUARD = """
+import signal, subprocess, sys
+signal.signal(signal.SIGTERM, lambda *_: master.terminate())
+master = subprocess.Popen(sys.argv[1:], start_new_session=True)
+sys.exit(master.wait())
+"""
+
+
 def why_not():
     """Why there can be no instance here; None if there can."""
     if not os.path.exists(MASTER):
@@ -125,11 +135,11 @@ class Collector:
                 writer.write(b"250 ok\r\n")
             elif verb == b"DATA":
                 writer.write(b"354 go ahead\r\n")
-                content = b"\r\n" + await reader.readuntil(b"\r\n")  # as if a line had ended before it
-                if content != b"\r\n.\r\n":
-                    while not content.endswith(b"\r\n.\r\n"):
-                        content += await reader.readuntil(b"\n")
-                self.got.append((recipients, content[:-3].replace(b"\r\n.", b"\r\n")[2:]))
+                lines = [b"\r\n"]  # as if one had ended before the content
+                while not (lines[-1] == b".\r\n" and lines[-2].endswith(b"\r\n")):
+                    lines.append(await reader.readuntil(b"\n"))
+                content = b"".join(lines[:-1]).replace(b"\r\n.", b"\r\n")
+                self.got.append((recipients, content[2:]))
                 writer.write(b"250 taken\r\n" * len(recipients))
                 recipients = []
             elif verb == b"QUIT":
@@ -181,9 +191,8 @@ class Receiver:
         with log:
             check = ["/usr/sbin/postfix", "-c", self.root + "/config", "check"]  # makes its directories
             loopback.start(check, stdout=log, stderr=log).wait(60)
-            # Not through `postfix start`: this ends when we do, however we go.
-            self.process = loopback.start([MASTER, "-c", self.root + "/config", "-s"], stdout=log,
-                                          stderr=log)
+            self.process = loopback.start(["/usr/bin/python3", "-c", GUARD, MASTER, "-c",
+                                           self.root + "/config", "-s"], stdout=log, stderr=log)
         end = time.monotonic() + 20
         for port in self.port.values():
             while True:
