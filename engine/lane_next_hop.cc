@@ -44,7 +44,7 @@ void Lanes::note_refused_auth(Lane& lane, const smtp::Outcome& outcome) {
   const StaticRoute* const route = shard_.policy->route_of(*lane.site);
   if (route == nullptr || outcome.stage != smtp::Phase::auth) return;
   const Origin& origin = route->credentials_origin;
-  const bool refused = outcome.verdict.rule == "credentials-refused";
+  const bool refused = outcome.code >= 500;
   const std::string what =
       absl::StrCat(refused ? "credentials refused" : "not let in", " (", origin.setting, "): ");
   const bool passes = !refused && outcome.reason == smtp::Reason::none;

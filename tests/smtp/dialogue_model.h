@@ -44,11 +44,13 @@ class DialogueModel {
     prompt_ = (flags & 8) != 0;
     settings_.tls = static_cast<smtp::TlsUse>((flags >> 4 & 3) % 3);
     settings_.implicit_tls = (flags & 64) != 0;
-    if ((flags & 128) == 0) return;
+    // Seldom: it is a long way to a delivery then.
+    if ((flags & 128) == 0 || next() % 4 != 0) return;
     auto credentials = std::make_shared<smtp::Credentials>();
     credentials->user = "u";
     credentials->password = std::string((flags & 1) == 0 ? 5 : 500, 'p');
     credentials->allow_in_clear = (flags & 8) != 0;
+    offers_auth_ = true;
     settings_.credentials = std::move(credentials);
   }
 
@@ -142,8 +144,9 @@ class DialogueModel {
     if (!owed_.empty() && owed_.front().kind == Kind::hello) {
       static constexpr const char* kOffers[] = {"PIPELINING", "CHUNKING", "SIZE 5000", "8BITMIME",
                                                 "SMTPUTF8",   "STARTTLS", "DSN"};
-      if ((what & 32) == 0) bytes += code + "-mx\r\n" + code + "-AUTH LOGIN\r\n";
-      if ((what & 64) == 0) bytes += code + "-mx\r\n" + code + "-AUTH=PLAIN\r\n";
+      if (offers_auth_ && (what & 96) != 96) bytes += code + "-mx\r\n";
+      if (offers_auth_ && (what & 32) == 0) bytes += code + "-AUTH LOGIN\r\n";
+      if (offers_auth_ && (what & 64) == 0) bytes += code + "-AUTH=PLAIN\r\n";
       for (unsigned i = 0; i < 7; ++i) {
         if ((form >> i & 1) == 0)
           bytes += code + "-" + (i == 0 ? "mx\r\n" + code + "-" : "") + kOffers[i] + "\r\n";
@@ -452,6 +455,7 @@ class DialogueModel {
   uint16_t code_ = 0;
   bool ended_ = false;
   bool secured_ = false;
+  bool offers_auth_ = false;
   bool must_say_ehlo_ = false;  // next, under TLS
   int auth_left_ = 0;           // lines that AUTH has still to say
   bool let_in_ = false;         // 235
