@@ -11,6 +11,8 @@
 
 namespace veredus {
 
+class Tracer;
+
 // What a shard has done, for /metrics: written by the shard, read by anybody, each on its own.
 struct Counters {
   using Count = std::atomic<uint64_t>;
@@ -71,7 +73,8 @@ struct ShardContext {
   std::shared_ptr<const Policy> policy;  // in force; a message brings the next one
   // Of operators, in force at some home at least; a message brings the next ones.
   queue::OrdersPtr orders = std::make_shared<const queue::Orders>();
-  bool saturated = false;  // this shard's thread has worked all of the last tenth of a second
+  Tracer* tracer = nullptr;  // of this shard; null: nobody looks on
+  bool saturated = false;    // this shard's thread has worked all of the last tenth of a second
 };
 
 }  // namespace veredus

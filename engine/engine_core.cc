@@ -303,6 +303,14 @@ void EngineCore::ask_tls_results(const TlsResultsQuestion& question) {
   }
 }
 
+void EngineCore::begin_trace(const std::shared_ptr<Trace>& trace) {
+  for (unsigned i = 0; i < shards(); ++i) {
+    auto message = std::make_unique<TraceBegin>();
+    message->trace = trace;
+    exchange_.post(i, std::move(message));
+  }
+}
+
 void EngineCore::order_done(uint64_t number) {
   if (++orders_done_[number] < homes()) return;
   orders_done_.erase(number);

@@ -81,6 +81,8 @@ class EngineCore : public intake::ShardPort {
   void ask_why(const WhyQuestion& question);
   void ask_sites(const SitesQuestion& question);
   void ask_tls_results(const TlsResultsQuestion& question);
+  // From now on the shards tell it what fits; until it is over.
+  void begin_trace(const std::shared_ptr<Trace>& trace);
   uint64_t next_order() { return next_order_++; }
   const std::map<uint64_t, queue::Order>& orders() const { return orders_; }
   // It has ended at one more home; at all of them it holds no more.

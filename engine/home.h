@@ -117,6 +117,7 @@ class Home final : public queue::JournalListener,
  private:
   friend class HomeWhy;
   friend class SiteLists;
+  friend class Tracer;
   // Flags of a record, beside queue::RecordFlags.
   static constexpr uint8_t kRecordDeferred = 0x80;  // counted in Tally::deferred_now
   // Settled, and in nobody's extent any more, but still in the list that its state names: whoever

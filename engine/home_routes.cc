@@ -6,6 +6,7 @@
 
 #include "engine/home.h"
 #include "engine/routes.h"
+#include "engine/tracer.h"
 
 namespace veredus {
 
@@ -44,6 +45,7 @@ void Home::route_told(RouteTold& told) {
   domain.route_expires_mono_ns = told.expires_mono_ns;
   // Found by rules that are not those of here: it is asked again when somebody is to leave.
   domain.policy_version = told.policy_version;
+  if (shard_.tracer != nullptr) shard_.tracer->route_known(domain.name, *told.site);
   domain.lane = &lane_of(std::move(told.site));
   ++domain.lane->domains;
   for (const Ready& ready : domain.ready) domain.lane->ready += ready.fifo.count;

@@ -201,6 +201,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void policy_settled();
   void take_orders(queue::OrdersPtr orders);
   void sources_changed();  // one has gone from this host, or is there again
+  void trace_by(smtp::SessionTrace* trace) { world_.trace = trace; }  // null: nobody looks on
   void announce(std::shared_ptr<const queue::LiveBatch> batch);
   void segment_removed(uint16_t journal, uint32_t segment) {
     store_.segment_removed(journal, segment);

@@ -22,6 +22,8 @@
 
 namespace veredus {
 
+class Trace;  // trace.h, which few need
+
 // A site: the set of MX names that a domain resolves to, or the next hops of a static route.
 // Domains with the same set share lanes and connections, unless a provider's rule names some of
 // them: these are a site of their own. Immutable; made by the site's owner shard, shared by all
@@ -57,6 +59,7 @@ struct Message {
     why_ask,          // control → home
     sites_ask,        // control → shard
     tls_results_ask,  // control → shard
+    trace_begin,      // control → shard
     why_visit,        // home → lanes, one after the other → control
     route_ask,        // home → the domain's shard
     site_ask,         // the domain's shard → the site's owner
@@ -136,6 +139,11 @@ struct SitesAsk : Message {
 struct TlsResultsAsk : Message {
   TlsResultsAsk() : Message(Kind::tls_results_ask) {}
   TlsResultsQuestion question;
+};
+
+struct TraceBegin : Message {
+  TraceBegin() : Message(Kind::trace_begin) {}
+  std::shared_ptr<Trace> trace;
 };
 
 // What a home leaves to a lane: why it does not send one of an answer's items.

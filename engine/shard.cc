@@ -42,7 +42,8 @@ Shard::Shard(uint16_t id, const EngineSettings& settings, std::shared_ptr<const 
       sources_(context_, ports.network),
       lanes_(context_, ports.disk, router_, ports.network, ports.timers, limits_, sources_),
       lane_why_(context_, lanes_, limits_),
-      sites_(context_, lanes_, lane_why_, homes_) {
+      sites_(context_, lanes_, lane_why_, homes_),
+      tracer_(context_, lanes_, homes_) {
   lanes_.trust(ports.trust);
   lanes_.count_tls_in(&tls_results_);
   count_sts_faults();
@@ -132,6 +133,7 @@ void Shard::run_turn() {
   lane_why_.run();
   sites_.run();
   tls_results_.run();
+  tracer_.run();
   settle();
   for (Home& home : homes_) {
     home.load_some();
@@ -204,6 +206,8 @@ void Shard::hear(Message& message) {
       return sites_.asked(static_cast<SitesAsk&>(message).question);
     case Message::Kind::tls_results_ask:
       return tls_results_.asked(static_cast<TlsResultsAsk&>(message).question);
+    case Message::Kind::trace_begin:
+      return tracer_.begin(std::move(static_cast<TraceBegin&>(message).trace));
     case Message::Kind::route_ask:
       return routes_.ask(static_cast<RouteAsk&>(message));
     case Message::Kind::site_ask:
@@ -278,7 +282,8 @@ void Shard::dispatch() {
 
 int64_t Shard::next_due_mono_ns() const {
   if (unread_ != nullptr || lanes_.more_to_do() || exchange_.anything_for(context_.id) ||
-      lane_why_.more_to_do() || sites_.more_to_do() || tls_results_.more_to_do())
+      lane_why_.more_to_do() || sites_.more_to_do() || tls_results_.more_to_do() ||
+      tracer_.more_to_do())
     return context_.mono_ns;
   int64_t next = std::min({routes_.next_due_mono_ns(), lanes_.next_due_mono_ns(),
                            limits_.next_due_mono_ns(), sources_.next_due_mono_ns(),

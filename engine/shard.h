@@ -19,6 +19,7 @@
 #include "engine/sources.h"
 #include "engine/sts_policies.h"
 #include "engine/tls_results.h"
+#include "engine/tracer.h"
 
 namespace veredus {
 
@@ -110,6 +111,7 @@ class Shard {
   LaneWhy lane_why_;
   std::deque<Home> homes_;
   SiteLists sites_;
+  Tracer tracer_;
   size_t first_home_ = 0;  // to dispatch: each has its turn at being it
   int64_t load_due_mono_ns_ = 0;
   Message* unread_ = nullptr;  // taken out of the mailbox, left for the next turn

@@ -10,6 +10,7 @@
 #include "engine/control/api_reload.h"
 #include "engine/control/api_sites.h"
 #include "engine/control/api_tls_results.h"
+#include "engine/control/api_trace.h"
 #include "engine/control/api_why.h"
 #include "engine/control/config_table.h"
 #include "engine/control/consumers.h"
@@ -166,7 +167,7 @@ std::unique_ptr<HttpHandler> Api::route(const HttpRequest& request, HttpCall& ca
   const bool known = request.path == "/metrics" || request.path == "/healthz" ||
                      (v1 && parts.size() == 2 &&
                       (parts[1] == "batches" || parts[1] == "events" || parts[1] == "limits" ||
-                       parts[1] == "why")) ||
+                       parts[1] == "trace" || parts[1] == "why")) ||
                      (v1 && parts[1] == "sites" && parts.size() <= 3) ||
                      (v1 && parts[1] == "tls_results" && parts.size() == 2) ||
                      (v1 && parts[1] == "batches" && parts.size() == 4) ||
@@ -176,8 +177,8 @@ std::unique_ptr<HttpHandler> Api::route(const HttpRequest& request, HttpCall& ca
         call,
         {404, "no_such_call", "there is no " + request.path,
          "calls: GET /v1/batches, /v1/batches/TENANT/BATCH[/refused], /v1/events, /v1/in_doubt, "
-         "/v1/suspend, /v1/why, /v1/sites[/SITE], /v1/tls_results, /v1/limits, /v1/consumers, "
-         "/metrics, /healthz; "
+         "/v1/suspend, /v1/why, /v1/sites[/SITE], /v1/trace, /v1/tls_results, /v1/limits, "
+         "/v1/consumers, /metrics, /healthz; "
          "POST /v1/batches, /v1/suspend, /v1/cancel, /v1/retry, /v1/expire, /v1/in_doubt, "
          "/v1/reload, /v1/batches/TENANT/BATCH/pause|resume|cancel, /v1/consumers/NAME/ack; DELETE "
          "/v1/suspend/N, /v1/consumers/NAME"});
@@ -188,6 +189,7 @@ std::unique_ptr<HttpHandler> Api::route(const HttpRequest& request, HttpCall& ca
   }
   if (request.path == "/metrics") return metrics(call);
   if (request.path == "/healthz") return health(call);
+  if (parts[1] == "trace") return TraceHandler::make(*this, request, call);
   if (parts[1] == "why") return WhyHandler::ask(*this, request, call);
   if (parts[1] == "sites")
     return parts.size() == 3 ? SitesHandler::one(*this, parts[2], call)
@@ -340,11 +342,13 @@ std::vector<queue::Location> Api::durable_ends() const {
 
 void Api::tick() {
   if (!stopping_) intake_.tick();
-  if (followers_.empty()) return;
-  std::vector<queue::Location> ends = durable_ends();
+  if (followers_.empty() && traces_.empty()) return;
   const int64_t now = port_.wall_ns();
   const bool heartbeat = now >= next_heartbeat_ns_ || now < next_heartbeat_ns_ - kHeartbeatNs;
   if (heartbeat) next_heartbeat_ns_ = now + kHeartbeatNs;
+  for (TraceHandler* const trace : traces_) trace->look_again(heartbeat);
+  if (followers_.empty()) return;
+  std::vector<queue::Location> ends = durable_ends();
   if (!heartbeat && ends == last_ends_ && !stopping_) return;
   last_ends_ = std::move(ends);
   for (EventsHandler* follower : followers_) follower->look_again(heartbeat);

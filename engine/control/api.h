@@ -15,6 +15,7 @@ namespace veredus::control {
 class Consumers;
 class EventsHandler;
 class Reload;
+class TraceHandler;
 class UploadHandler;
 
 // The calls of feed.md: feeding, watching, metrics. Lives on the server's thread.
@@ -48,11 +49,13 @@ class Api {
   friend class ReloadHandler;
   friend class SitesHandler;
   friend class TlsResultsHandler;
+  friend class TraceHandler;
   friend class UploadHandler;
   friend class WhyHandler;
   friend std::unique_ptr<HttpHandler> list_orders(Api& api, HttpCall& call);
   static constexpr int64_t kHeartbeatNs = 15'000'000'000;
   static constexpr size_t kFollowersMax = 256;
+  static constexpr size_t kTracesMax = 16;
 
   std::unique_ptr<HttpHandler> upload(HttpCall& call);
   std::unique_ptr<HttpHandler> batches(const HttpRequest& request, HttpCall& call);
@@ -83,6 +86,7 @@ class Api {
   size_t connections_ = 0;
   bool stopping_ = false;
   std::vector<EventsHandler*> followers_;
+  std::vector<TraceHandler*> traces_;
   std::vector<UploadHandler*> uploads_;
   std::vector<queue::Location> last_ends_;
   int64_t next_heartbeat_ns_ = 0;

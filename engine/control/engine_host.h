@@ -74,6 +74,7 @@ class EngineHost final : public EngineView, private io::Wake {
                        std::function<void(TlsResultsAnswer)> on_answer) override;
   void ask_sites(const SitesQuestion& question,
                  std::function<void(SitesAnswer)> on_answer) override;
+  void begin_trace(const std::shared_ptr<Trace>& trace) override { engine_->begin_trace(trace); }
   const Policy& policy() const override { return engine_->policy(); }
 
  private:

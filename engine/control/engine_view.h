@@ -75,6 +75,8 @@ class EngineView {
                                std::function<void(TlsResultsAnswer)> on_answer) = 0;
   virtual void ask_sites(const SitesQuestion& question,
                          std::function<void(SitesAnswer)> on_answer) = 0;
+  // From now on it is told what sessions do that fit; until it is over.
+  virtual void begin_trace(const std::shared_ptr<Trace>& trace) = 0;
   virtual const Policy& policy() const = 0;
 
   // How long from now on the journals may hold what is asked to be erased now.

@@ -57,6 +57,7 @@ bool Session::dial(const io::Endpoint& peer, const io::Endpoint& from,
   socket_ = world_.network.connect(peer, from, *this);
   if (socket_ == io::kNoSocket) return false;
   connecting_ = true;
+  if (world_.trace != nullptr) world_.trace->dialled(*this);
   over_at_mono_ns_ = world_.mono_ns + limits_->setup_ns;
   set_deadline(world_.mono_ns + limits_->connect_ns);
   return true;
@@ -68,6 +69,7 @@ void Session::on_connected(int error) {
   connect_us_ = (world_.mono_ns - dialled_mono_ns_) / 1000;
   connect_error_ = error;
   if (error != 0) return act(dialogue_.lost(reason_of_connect(error), world_.output));
+  if (world_.trace != nullptr) world_.trace->connected(*this);
   owner_->on_session_connected(*this);
   act(dialogue_.connected(world_.output));
 }
@@ -78,6 +80,7 @@ void Session::on_received(std::string_view bytes) {
 }
 
 void Session::hear(std::string_view bytes) {
+  if (world_.trace != nullptr) world_.trace->heard(*this, bytes);
   if (io::is_planted(io::Planted::reply_shift) && dialogue_.phase() == Phase::end_of_data &&
       messages_ % 8 == 3) {
     act(feed(dialogue_, parser_, "250 2.0.0 nobody said this\r\n", world_.output));
@@ -163,6 +166,7 @@ void Session::act(const Step& step) {
   settle_outcomes();
   if (closing_) return;
   std::string& bytes = world_.output.bytes;
+  if (world_.trace != nullptr) trace(step);
   switch (step.act) {
     case Step::Act::closing:
       world_.output.clear();
@@ -185,6 +189,14 @@ void Session::act(const Step& step) {
   announce_ready();
 }
 
+// Somebody looks on.
+void Session::trace(const Step& step) {
+  if (step.act == Step::Act::closing) return;
+  world_.trace->said(*this, world_.output.bytes);
+  if (step.act == Step::Act::send_content)
+    world_.trace->content_begins(*this, *outgoing_of(step.transaction));
+}
+
 void Session::announce_ready() {
   if (closing_ || in_flight_) return;
   if (leaving_ && dialogue_.idle()) return act(dialogue_.quit(world_.output));
@@ -199,6 +211,8 @@ void Session::settle_outcomes() {
     Outgoing* outgoing =
         outcome.transaction == nullptr ? nullptr : outgoing_of(outcome.transaction);
     if (outgoing != nullptr) --outgoing->unsettled;
+    if (outgoing == nullptr && world_.trace != nullptr)
+      world_.trace->failed(*this, world_.output.text(outcome));
     owner_->on_session_outcome(*this, outgoing, outcome, world_.output.text(outcome));
   }
   world_.output.outcomes.clear();
@@ -236,6 +250,7 @@ void Session::receive_tls(std::string_view ciphertext) {
   const State state = tls_->receive(ciphertext, plaintext);
   if (handshake && state != State::handshake && state != State::failed) {
     tls_us_ = (world_.mono_ns - tls_begun_mono_ns_) / 1000;
+    if (world_.trace != nullptr) world_.trace->secured(*this);
     act(dialogue_.tls_ready(world_.output));
   }
   if (!closing_ && !plaintext.empty()) hear(plaintext);
@@ -420,6 +435,7 @@ void Session::close(bool abort) {
   deadline_mono_ns_ = 0;
   held_ = 0;
   held_content_ = nullptr;
+  if (world_.trace != nullptr) world_.trace->closed(*this);
   world_.timers.cancel(*this);
   owner_->on_session_closing(*this);
   world_.network.close(socket_, abort);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -13,6 +14,7 @@
 #include "engine/io/timer_wheel.h"
 #include "engine/io/tls.h"
 #include "engine/smtp/dialogue.h"
+#include "engine/smtp/session_trace.h"
 
 namespace veredus::dns {
 struct HostDane;
@@ -75,6 +77,7 @@ struct SessionWorld {
   SessionLimits limits;
   std::shared_ptr<const io::TlsTrust> trust;  // null: no authority is
   std::unique_ptr<io::TlsContext> tls;        // made when first used
+  SessionTrace* trace = nullptr;              // null: nobody looks on
   Output output;                              // empty between calls
   std::string plaintext;                      // likewise
   std::vector<Session*>
@@ -113,6 +116,8 @@ class Session final : public io::SocketEvents, private io::Timer {
   int64_t connect_us() const { return connect_us_; }
   int64_t tls_us() const { return tls_us_; }  // of STARTTLS and the handshake; -1: none
   const io::TlsChannel* tls() const { return tls_.get(); }  // null: in clear
+  // Under way, in no order; null: none.
+  std::array<const Outgoing*, 2> outgoings() const { return {places_[0], places_[1]}; }
   bool connecting() const { return connecting_ && !closing_; }
   int connect_error() const { return connect_error_; }  // errno; 0: none
   int64_t dialled_mono_ns() const { return dialled_mono_ns_; }
@@ -145,6 +150,7 @@ class Session final : public io::SocketEvents, private io::Timer {
   void on_timer() override;
 
   void act(const Step& step);
+  void trace(const Step& step);
   void hear(std::string_view bytes);
   void start_tls();
   void receive_tls(std::string_view ciphertext);

@@ -196,6 +196,7 @@ TEST(EventReader, ShowsNothingBeyondWhatIsDurable) {
     void ask_tls_results(const TlsResultsQuestion&,
                          std::function<void(TlsResultsAnswer)>) override {}
     void ask_sites(const SitesQuestion&, std::function<void(SitesAnswer)>) override {}
+    void begin_trace(const std::shared_ptr<Trace>&) override {}
     const Policy& policy() const override { return of.no_policy; }
     uint64_t first_batch_of_run() const override { return 1; }
     std::vector<std::string> damage() const override { return {}; }

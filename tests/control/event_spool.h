@@ -130,6 +130,7 @@ class Spool final : public EngineView {
   void ask_why(const WhyQuestion&, std::function<void(WhyAnswer)>) override {}
   void ask_tls_results(const TlsResultsQuestion&, std::function<void(TlsResultsAnswer)>) override {}
   void ask_sites(const SitesQuestion&, std::function<void(SitesAnswer)>) override {}
+  void begin_trace(const std::shared_ptr<Trace>&) override {}
   const Policy& policy() const override { return no_policy; }
   uint64_t first_batch_of_run() const override { return first_of_run; }
   std::vector<std::string> damage() const override { return {}; }

@@ -103,6 +103,11 @@ struct TopOptions {
   uint64_t rounds = 0;  // 0: until it is interrupted
 };
 
+struct TraceOptions {
+  std::string site, domain, host, source, provider;  // empty: any
+  bool credentials = false, content = false;
+};
+
 int run_serve(const Common& common);
 int run_send(const Common& common, const SendOptions& options);
 int run_status(const Common& common, const StatusOptions& options);
@@ -114,6 +119,7 @@ int run_resume(const Common& common, const ResumeOptions& options);
 int run_why(const Common& common, const WhyOptions& options);
 int run_sites(const Common& common, const SitesOptions& options);
 int run_top(const Common& common, const TopOptions& options);
+int run_trace(const Common& common, const TraceOptions& options);
 int run_audit(const Common& common, const AuditOptions& options);
 int run_reload(const Common& common);
 int run_check_config(const Common& common, const CheckConfigOptions& options);

@@ -129,6 +129,19 @@ int run(int argc, char** argv) {
   add_duration(*top_app, "--every", top.every_ns, "time between two looks (1s)");
   top_app->add_option("--rounds", top.rounds, "end after so many");
 
+  TraceOptions trace;
+  CLI::App* trace_app =
+      app.add_subcommand("trace", "what sessions say and hear, live, until it is interrupted");
+  trace_app->add_option("--site", trace.site, "to this site only, as `veredus sites` shows it");
+  trace_app->add_option("--domain", trace.domain,
+                        "to where its mail goes, without others' mail; .NAME: below it");
+  trace_app->add_option("--host", trace.host,
+                        "with this host, by name or address; .NAME: below it");
+  trace_app->add_option("--source", trace.source, "from this source");
+  trace_app->add_option("--provider", trace.provider, "by this provider's rules");
+  trace_app->add_flag("--credentials", trace.credentials, "what AUTH says, too");
+  trace_app->add_flag("--content", trace.content, "the first 16 KiB of each message, too");
+
   SpoolOptions spool;
   CLI::App* spool_app = app.add_subcommand("spool", "look into the journals, read only");
   spool_app
@@ -187,6 +200,7 @@ int run(int argc, char** argv) {
   if (app.got_subcommand(why_app)) return run_why(common, why);
   if (app.got_subcommand(sites_app)) return run_sites(common, sites);
   if (app.got_subcommand(top_app)) return run_top(common, top);
+  if (app.got_subcommand(trace_app)) return run_trace(common, trace);
   if (app.got_subcommand(spool_app)) return run_spool(common, spool);
   if (app.got_subcommand(audit_app)) return run_audit(common, audit);
   if (app.got_subcommand(reload_app)) return run_reload(common);

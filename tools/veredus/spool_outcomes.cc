@@ -67,6 +67,7 @@ class FilesView final : public control::EngineView {
   void ask_why(const WhyQuestion&, std::function<void(WhyAnswer)>) override {}
   void ask_tls_results(const TlsResultsQuestion&, std::function<void(TlsResultsAnswer)>) override {}
   void ask_sites(const SitesQuestion&, std::function<void(SitesAnswer)>) override {}
+  void begin_trace(const std::shared_ptr<Trace>&) override {}
   const Policy& policy() const override { return policy_; }
   void apply(const EngineSettings&) override {}
   std::vector<std::string> damage() const override { return {}; }
