@@ -40,6 +40,7 @@ struct TlsaRecord {
   uint8_t selector = 0;
   uint8_t matching = 0;
   std::vector<uint8_t> data;
+  bool operator==(const TlsaRecord&) const = default;
 };
 
 // What one answer says about the name that was asked. Only the vector of the type asked for is

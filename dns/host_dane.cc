@@ -80,6 +80,7 @@ void DaneSearch::alias_known(QueryStatus status, std::span<const uint8_t> raw) {
     base_ = host_;
     TlsaAnswer answer;
     answer.why = reading.why;
+    answer.busy = reading.kind == Reading::Kind::busy;
     return finish(TlsaStatus::failed, answer);
   }
   believe(reading.kind == Reading::Kind::records, alias.ttl_s);
@@ -96,6 +97,7 @@ void DaneSearch::finish(TlsaStatus status, TlsaAnswer& answer) {
   dane->host = host_;
   dane->records = std::move(answer.records);
   if (status == TlsaStatus::failed) {
+    dane->busy = answer.busy;
     dane->why.append("TLSA of ").append(asked_).append(": ").append(answer.why);
     result_.has_ttl = false;
   }

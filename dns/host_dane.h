@@ -23,6 +23,7 @@ struct HostDane {
   std::string host;  // as it was asked: the other such name (RFC 7672 §3.2.2)
   std::vector<TlsaRecord> records;  // when usable
   std::string why;                  // when failed: for a person, printable ASCII
+  bool busy = false;                // when failed: it was never asked, too many lookups are waiting
 };
 
 // One search for them: the walk over the host's names (RFC 7672 §2.2.2, §2.2.3). A member of its

@@ -305,7 +305,7 @@ class Router::HostEntry final : public ListNode<HostEntry> {
   int64_t dane_ttl_s(const DaneSearch::Found& found) const {
     const RouterSettings& settings = router_.settings_;
     if (found.dane != nullptr && found.dane->status == TlsaStatus::failed)
-      return settings.temporary_ttl_s;
+      return found.dane->busy ? settings.busy_ttl_s : settings.temporary_ttl_s;
     if (found.dane != nullptr) return router_.positive_ttl(found.ttl_s);
     const int64_t ttl_s = found.has_ttl ? found.ttl_s : settings.unproven_negative_ttl_s;
     return std::clamp(ttl_s, settings.min_negative_ttl_s, settings.max_negative_ttl_s);

@@ -152,6 +152,7 @@ absl::Status Engine::launch() {
     committed_.clear();
     recovered_.marks = {};
     recovered_.rates = {};
+    if (sts_ != nullptr) sts_->forget_known();
     return absl::OkStatus();
   }
   lock.unlock();

@@ -231,7 +231,8 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   static constexpr uint32_t kTlsFailuresMax = 3;  // of a lane, without a greeting between them
   // A host is spoken to in clear for a minute, then for twice as long, …
   static constexpr int64_t kBrokenTlsNs = 60'000'000'000, kBrokenTlsMaxNs = 3600'000'000'000;
-  static constexpr int64_t kRaceAfterNs = 250'000'000;  // RFC 8305 §5
+  static constexpr int64_t kTlsAgeNs = 3600'000'000'000;  // of a connection
+  static constexpr int64_t kRaceAfterNs = 250'000'000;    // RFC 8305 §5
   static constexpr uint32_t kWorthADial =
       1;  // transactions that a session may carry although its slot is recalled
   // Messages that a session carries although another site stands in line for a connection; fewer,
@@ -358,11 +359,11 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   static smtp::TlsUse tls_use(const Lane& lane) { return lane.rules->dialogue[0][0].tls; }
   const smtp::DialogueSettings& dialogue_for(const Lane& lane, const Target& target) const;
   static bool failed_at_tls(const smtp::Session& session, const smtp::Outcome& outcome);
+  static bool failed_for_tls(const smtp::Session& session, const smtp::Outcome& outcome);
   static bool heeds_dane(const Lane& lane);
   static bool demands_tls(const Lane& lane, const dns::HostDane* dane);
   bool tls_is_broken(const Lane& lane, const io::Endpoint& host) const;
   bool goes_on_without(Lane& lane, const smtp::Session& session, const smtp::Outcome& outcome);
-  bool verifies_hop(const Lane& lane) const;
   bool must_not_stay(const Lane& lane, const smtp::Session& session);
   static bool needs_tls(const Lane& lane, const Work& work);
   void put_off_for_tls(Work& work, const smtp::Session& session);
@@ -543,7 +544,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
     int64_t since_mono_ns = 0, until_mono_ns = 0;
     bool lost_race = false;  // another one connected sooner: that is all that is known of it
   };
-  using DownKey = std::pair<std::array<uint8_t, 19>, uint32_t>;
+  using DownKey = std::pair<std::array<uint8_t, 19>, uint64_t>;
   absl::flat_hash_map<DownKey, Down> down_hosts_;
   static DownKey down_key(const Lane& lane, const io::Endpoint& host);
   // Hosts with which TLS fails. From the second time on they are spoken to in clear until then.

@@ -17,7 +17,10 @@ void Lanes::resolve_more(Lane& lane) {
   if (lane.redirected.family != 0) return redirect_targets(lane);
   const std::vector<dns::MxHost>& hosts = lane.site->hosts;
   const uint16_t preference = hosts[lane.hosts_resolved].preference;
-  if (lane.hosts_resolved == 0) lane.failure = Returned{};
+  if (lane.hosts_resolved == 0) {
+    lane.failure = Returned{};
+    lane.resolved_until_mono_ns = INT64_MAX;
+  }
   lane.resolve_begun_mono_ns = shard_.mono_ns;
   while (lane.hosts_resolved < hosts.size() &&
          hosts[lane.hosts_resolved].preference == preference) {
@@ -49,9 +52,13 @@ std::array<uint8_t, 19> Lanes::host_key(const io::Endpoint& endpoint) {
   return key;
 }
 
-// Who must have TLS may find a host useless that does well for others.
+// Who must have TLS, wants to know who the host is, or says who we are, may find a host useless
+// that does well for others.
 Lanes::DownKey Lanes::down_key(const Lane& lane, const io::Endpoint& host) {
-  return {host_key(host), uint32_t{lane.source} << 1 | demands_tls(lane, nullptr)};
+  const bool enforced = lane.site->sts == tls::StsMode::enforce;
+  const uint64_t whose =
+      uint64_t{lane.source} << 2 | (demands_tls(lane, nullptr) ? 2 : 0) | enforced;
+  return {host_key(host), whose << 32 | lane.site->route};
 }
 
 static io::Endpoint endpoint_of(const dns::IpAddress& address, uint16_t port) {
@@ -76,9 +83,7 @@ void Lanes::addresses_known(Lane& lane, uint16_t host, const dns::Addresses& add
   assert(lane.hosts_asked > 0);
   --lane.hosts_asked;
   const dns::MxHost& mx = lane.site->hosts[host];
-  lane.resolved_until_mono_ns =
-      lane.targets.empty() ? addresses.expires_mono_ns
-                           : std::min(lane.resolved_until_mono_ns, addresses.expires_mono_ns);
+  lane.resolved_until_mono_ns = std::min(lane.resolved_until_mono_ns, addresses.expires_mono_ns);
   lane.failure_mx = mx.name;
   lane.failure_address.clear();
   smtp::Verdict verdict = no_way_to_host("");
@@ -89,7 +94,10 @@ void Lanes::addresses_known(Lane& lane, uint16_t host, const dns::Addresses& add
   }
   std::shared_ptr<const dns::HostDane> dane;
   if (heeds_dane(lane)) dane = addresses.dane;
-  if (dane != nullptr && dane->status == dns::TlsaStatus::failed) {
+  if (dane != nullptr && dane->busy) {
+    verdict.rule = "dns-temporary";
+    note_failure(lane, verdict, dane->why, "4.4.3");
+  } else if (dane != nullptr && dane->status == dns::TlsaStatus::failed) {
     verdict.rule = "tlsa-unknown";
     verdict.bounce_class = smtp::BounceClass::policy_related;
     note_failure(lane, verdict, dane->why, "4.7.5");

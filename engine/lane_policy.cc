@@ -45,7 +45,7 @@ const SessionRules& Lanes::rules_of(const Lane& lane) {
                    limits.setup_ns, " ", limits.transaction_ns, " ", limits.content_bytes_per_s);
   for (const int64_t limit : dialogue.time_limit_ns) absl::StrAppend(&key, " ", limit);
   // Those of equal rules are one and the same, and live as long as the rules here.
-  absl::StrAppend(&key, " ", dialogue.implicit_tls, " ",
+  absl::StrAppend(&key, " ", dialogue.implicit_tls, " ", dialogue.verify, " ",
                   reinterpret_cast<uintptr_t>(dialogue.credentials.get()));
   std::unique_ptr<SessionRules>& made = rules_[key];
   if (made == nullptr) {

@@ -378,7 +378,7 @@ void Lanes::session_ended(smtp::Session& session, const smtp::Outcome& outcome,
   if (session.greeted && lane.waiting.empty()) return;
   lane.last_reply.keep(outcome.code, text);
   lane.last_reply_mono_ns = shard_.mono_ns;
-  if (failed_at_tls(session, outcome)) count_failed_tls(session, outcome, text);
+  if (failed_for_tls(session, outcome)) count_failed_tls(session, outcome, text);
   if (goes_on_without(lane, session, outcome)) return end_race(session);
   Counters::add(shard_.counters.connect_failures);
   if (session.connect_error() == EADDRNOTAVAIL) {
@@ -420,7 +420,10 @@ void Lanes::session_ended(smtp::Session& session, const smtp::Outcome& outcome,
 }
 
 bool Lanes::too_old(const Lane& lane, const smtp::Session& session) const {
-  const int64_t age_max = lane.provider->connection_age_ns;
+  int64_t age_max = lane.provider->connection_age_ns;
+  // What hosts and domains say of TLS is asked when one is dialled.
+  if (tls_use(lane) != smtp::TlsUse::none && lane.site->route == RouteIndex::kNone)
+    age_max = age_max == 0 ? kTlsAgeNs : std::min(age_max, kTlsAgeNs);
   return age_max != 0 && shard_.mono_ns - session.dialled_mono_ns() >= age_max;
 }
 
@@ -466,7 +469,7 @@ smtp::Session* Lanes::new_session() {
     free_sessions_.pop_back();
   }
   session->greeted = false;
-  session->counted.clear();
+  session->counted = {};
   session->listed_idle = session->told_to_leave = false;
   session->rival = nullptr;
   return session;

@@ -89,17 +89,20 @@ bool Lanes::goes_on_without(Lane& lane, const smtp::Session& session,
   return true;
 }
 
-bool Lanes::verifies_hop(const Lane& lane) const {
-  const StaticRoute* const route = shard_.policy->route_of(*lane.site);
-  return route != nullptr && route->verify && shard_.policy->redirect.family == 0;
+static bool same(const dns::HostDane* a, const dns::HostDane* b) {
+  if (a == nullptr || b == nullptr || a == b) return a == b;
+  return a->status == b->status && a->base == b->base && a->records == b->records;
 }
 
 // By the rules that hold now its mail goes under TLS or not at all.
 bool Lanes::must_not_stay(const Lane& lane, const smtp::Session& session) {
   if (tls_use(lane) == smtp::TlsUse::required && !session.dialogue().secured()) return true;
-  if (verifies_hop(lane) && session.tls() != nullptr &&
-      session.tls()->verified() == io::TlsCheck::nothing)
-    return true;
+  if (lane.rules->dialogue[0][0].verify && !session.dialogue().settings().verify) return true;
+  // What the host says of itself is another thing now.
+  const auto target =
+      std::find_if(lane.targets.begin(), lane.targets.end(),
+                   [&session](const Target& each) { return each.endpoint == session.peer(); });
+  if (target != lane.targets.end() && !same(target->dane.get(), session.dane.get())) return true;
   // Nor with other credentials than those that are configured.
   return session.dialogue().settings().credentials != lane.rules->dialogue[0][0].credentials;
 }
@@ -138,20 +141,23 @@ io::TlsPeer Lanes::tls_peer(const smtp::Session& session) {
   const Lane& lane = *static_cast<const Lane*>(session.place);
   io::TlsPeer peer;
   peer.server_name = host_name(session);
-  // DANE goes before a policy of the domain, which must not excuse what it refuses (RFC 8461 §2).
-  if (session.dane != nullptr) {
-    peer.server_name = session.dane->base;
-    if (session.dane->status != dns::TlsaStatus::usable) return peer;
-    peer.check = io::TlsCheck::dane;
-    peer.names = {session.dane->base, session.dane->host};
-    peer.records = session.dane->records;
-  } else if (lane.site->sts != tls::StsMode::none) {
+  if (lane.site->sts != tls::StsMode::none) {
     peer.check = io::TlsCheck::authorities;
     peer.enforced = lane.site->sts == tls::StsMode::enforce;
     peer.names = {peer.server_name};
-  } else if (verifies_hop(lane) && !peer.server_name.empty()) {
+  } else if (session.dialogue().settings().verify) {
     peer.check = io::TlsCheck::authorities;
     peer.names = {peer.server_name};
+  }
+  // DANE goes before a policy of the domain, which must not excuse what it refuses (RFC 8461 §2).
+  // Where none of the records is usable they authenticate nobody, and the policy holds.
+  if (session.dane != nullptr) {
+    peer.server_name = session.dane->base;
+    if (session.dane->status != dns::TlsaStatus::usable) return peer;
+    peer.otherwise = std::exchange(peer.check, io::TlsCheck::dane);
+    peer.otherwise_enforced = std::exchange(peer.enforced, true);
+    peer.names = {session.dane->base, session.dane->host};
+    peer.records = session.dane->records;
   }
   return peer;
 }

@@ -1,7 +1,10 @@
 // What is counted of TLS with a lane's hosts, for the reports of RFC 8460.
 
+#include <algorithm>
+
 #include "absl/strings/ascii.h"
 #include "engine/lane.h"
+#include "engine/routes.h"
 
 namespace veredus {
 namespace {
@@ -26,7 +29,7 @@ Type type_of(io::TlsFault fault) {
 
 // As they stand in a zone.
 std::string zone_text(const std::vector<dns::TlsaRecord>& records) {
-  constexpr size_t kMost = 2048;
+  constexpr size_t kMost = 512;
   constexpr std::string_view kDigits = "0123456789abcdef";
   std::string text;
   for (const dns::TlsaRecord& record : records) {
@@ -77,11 +80,14 @@ void Lanes::count_tls(const smtp::Session& session, TlsResult result, Type type,
   tls_results_->add(std::move(result));
 }
 
-// A session counts once for each run of mail to one domain.
+// A session counts once for each domain whose mail it carries, or again if there are many of them.
 void Lanes::count_session(smtp::Session& session, std::string_view domain) {
   const Lane& lane = *static_cast<const Lane*>(session.place);
-  if (session.counted == domain || !counts_tls(lane)) return;
-  session.counted = domain;
+  if (!counts_tls(lane)) return;
+  const uint64_t hash = stable_hash(domain);
+  auto& counted = session.counted;
+  if (std::find(counted.begin(), counted.end(), hash) != counted.end()) return;
+  counted[session.counted_next++ % counted.size()] = hash;
   TlsResult result = tls_result(lane, domain, session.dane.get());
   const io::TlsChannel* const tls = session.tls();
   const std::vector<bool>& outside = lane.site->outside_policy;
@@ -93,8 +99,31 @@ void Lanes::count_session(smtp::Session& session, std::string_view domain) {
   } else if (!outside.empty() && outside[session.host]) {
     count_tls(session, std::move(result), Type::validation_failure,
               "the policy does not name the host");
+  } else if (session.dane != nullptr && session.dane->status == dns::TlsaStatus::unusable) {
+    count_tls(session, std::move(result), Type::tlsa_invalid, "none of the records is usable");
   } else {
     count_tls(session, std::move(result), type_of(tls->fault()), {});
+  }
+}
+
+// What the host says or leaves unsaid otherwise is no matter of TLS.
+bool Lanes::failed_for_tls(const smtp::Session& session, const smtp::Outcome& outcome) {
+  using smtp::Phase, smtp::Reason;
+  switch (outcome.reason) {
+    case Reason::tls_missing:
+    case Reason::tls_injected:
+    case Reason::tls_failed:
+    case Reason::tls_untrusted:
+      return true;
+    case Reason::none:
+      return outcome.stage == Phase::starttls;
+    case Reason::timed_out:
+      return outcome.stage == Phase::tls;
+    case Reason::connection_lost:
+      // With TLS 1.3 a host refuses what it does not like when for us the handshake is over.
+      return outcome.stage == Phase::tls || (session.tls() != nullptr && !session.greeted);
+    default:
+      return false;
   }
 }
 
@@ -106,7 +135,7 @@ void Lanes::count_failed_tls(const smtp::Session& session, const smtp::Outcome& 
   const Work* const first = lane.waiting.first();
   if (first == nullptr || !counts_tls(lane)) return;
   Type type = Type::validation_failure;
-  if (outcome.reason == Reason::tls_missing || outcome.stage == smtp::Phase::starttls)
+  if (outcome.reason == Reason::tls_missing || outcome.reason == Reason::none)
     type = Type::starttls_not_supported;
   if (outcome.reason == Reason::tls_untrusted) type = type_of(session.tls()->fault());
   count_tls(session, tls_result(lane, domain_of(first->to), session.dane.get()), type, text);

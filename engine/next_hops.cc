@@ -56,9 +56,10 @@ void apply_route(const StaticRoute& route, smtp::DialogueSettings& dialogue) {
   if (route.tls) dialogue.tls = *route.tls;
   dialogue.implicit_tls = route.implicit_tls;
   dialogue.credentials = route.credentials;
+  dialogue.verify = route.verify;
   // Where credentials may not go in clear nothing else need go there, either.
-  const bool under_tls =
-      route.implicit_tls || (route.credentials != nullptr && !route.credentials->allow_in_clear);
+  const bool under_tls = route.implicit_tls || route.verify ||
+                         (route.credentials != nullptr && !route.credentials->allow_in_clear);
   if (under_tls) dialogue.tls = smtp::TlsUse::required;
 }
 

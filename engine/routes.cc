@@ -189,8 +189,10 @@ bool Routes::put_under(const tls::StsPolicy& policy, Site& site) {
     site.outside_policy.push_back(!tls::matches(policy, host.name));
     if (site.outside_policy.back()) outside.hosts.push_back(host);
   }
-  site.key += policy.mode == tls::StsMode::enforce ? " under MTA-STS" : " testing MTA-STS";
-  if (!outside.hosts.empty()) site.key += " without " + dns::site_key(outside);
+  // In small letters, for orders name it so.
+  std::string behind = policy.mode == tls::StsMode::enforce ? " under mta-sts" : " testing mta-sts";
+  if (!outside.hosts.empty()) behind += " without " + dns::site_key(outside);
+  site.key = dns::bounded_site_key(site.key + behind);
   if (policy.mode == tls::StsMode::testing) return true;
   std::erase_if(site.hosts,
                 [&policy](const dns::MxHost& host) { return !tls::matches(policy, host.name); });

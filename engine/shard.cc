@@ -124,6 +124,7 @@ void Shard::run_turn() {
   // Tickets before messages would be read in vain: what a ticket names is announced by a message
   // ahead of it.
   read_mailbox();
+  sts_.run();
   routes_.run();
   kept_rates_.run();
   limits_.run();
@@ -285,9 +286,10 @@ int64_t Shard::next_due_mono_ns() const {
       lane_why_.more_to_do() || sites_.more_to_do() || tls_results_.more_to_do() ||
       tracer_.more_to_do())
     return context_.mono_ns;
-  int64_t next = std::min({routes_.next_due_mono_ns(), lanes_.next_due_mono_ns(),
-                           limits_.next_due_mono_ns(), sources_.next_due_mono_ns(),
-                           ports_.timers.next_deadline(), context_.mono_ns + kSleepMaxNs});
+  int64_t next =
+      std::min({sts_.next_due_mono_ns(), routes_.next_due_mono_ns(), lanes_.next_due_mono_ns(),
+                limits_.next_due_mono_ns(), sources_.next_due_mono_ns(),
+                ports_.timers.next_deadline(), context_.mono_ns + kSleepMaxNs});
   for (const Home& home : homes_)
     next = std::min(next, home.more_to_do() ? context_.mono_ns : home.next_due_mono_ns());
   return next;

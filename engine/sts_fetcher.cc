@@ -9,6 +9,12 @@
 namespace veredus {
 namespace {
 
+int64_t mono_ms() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
+}
+
 int64_t wall_s() {
   timespec now{};
   clock_gettime(CLOCK_REALTIME, &now);
@@ -86,7 +92,7 @@ StsFetcher::~StsFetcher() {
 void StsFetcher::fetch(uint16_t shard, tls::StsFetch fetch) {
   {
     const std::lock_guard lock(mutex_);
-    asked_.push_back({shard, std::move(fetch)});
+    asked_.push_back({shard, std::move(fetch), mono_ms() + settings_.limit_ms});
   }
   curl_multi_wakeup(multi_->handle);
 }
@@ -112,33 +118,53 @@ void StsFetcher::run() {
   }
 }
 
+// Whose turn it is; `late`: whose time is over, or who are too many.
+std::vector<StsFetcher::Asked> StsFetcher::next_asked(std::vector<Asked>& late) {
+  std::vector<Asked> begun;
+  const int64_t now_ms = mono_ms();
+  for (auto asked = asked_.begin(); asked != asked_.end();) {
+    size_t& there = to_address_[asked->fetch.addresses.front().to_string()];
+    const bool turn = there < kAtOnceToAnAddress && transfers_.size() + begun.size() < kAtOnce;
+    if (asked->until_mono_ms <= now_ms) {
+      late.push_back(std::move(*asked));
+    } else if (turn) {
+      ++there;
+      begun.push_back(std::move(*asked));
+    } else {
+      ++asked;
+      continue;
+    }
+    asked = asked_.erase(asked);
+  }
+  while (asked_.size() > kWaitingMax) {
+    late.push_back(std::move(asked_.back()));
+    asked_.pop_back();
+  }
+  std::erase_if(to_address_, [](const auto& each) { return each.second == 0; });
+  return begun;
+}
+
 // False: it is over; what is to be kept is on disk.
 bool StsFetcher::take_work() {
-  std::vector<Asked> begun, refused;
+  std::vector<Asked> begun, late;
   std::vector<tls::CachedSts> cached;
   bool leave = false;
   {
     const std::lock_guard lock(mutex_);
     leave = leave_;
     cached.swap(to_keep_);
-    while (!leave && !asked_.empty() && transfers_.size() + begun.size() < kAtOnce) {
-      begun.push_back(std::move(asked_.front()));
-      asked_.pop_front();
-    }
-    while (asked_.size() > kWaitingMax) {
-      refused.push_back(std::move(asked_.back()));
-      asked_.pop_back();
-    }
+    if (!leave) begun = next_asked(late);
   }
   if (!cached.empty()) {
     const absl::Status kept = file_.keep(cached, wall_s());
     if (!kept.ok()) events_.report(std::string(kept.message()));
   }
-  for (Asked& asked : refused) {
+  for (Asked& asked : late) {
     events_.fetched(asked.shard, {asked.fetch.domain,
                                   tls::StsFault::fetch_error,
                                   {},
-                                  "too many MTA-STS policies are being fetched"});
+                                  "the MTA-STS policy of " + asked.fetch.domain +
+                                      ": too many others are being fetched"});
   }
   for (Asked& asked : begun) begin(std::move(asked));
   return !leave;
@@ -152,7 +178,8 @@ void StsFetcher::begin(Asked asked) {
   const std::string port = std::to_string(settings_.port);
   const std::string host = "mta-sts." + transfer.asked.fetch.domain;
   // Names are looked up by the engine alone, and addresses judged there.
-  std::string resolve = host + ":" + port + ":";
+  // "+": forgotten by and by.
+  std::string resolve = "+" + host + ":" + port + ":";
   for (const dns::IpAddress& address : transfer.asked.fetch.addresses) {
     const bool six = address.family == dns::IpAddress::Family::v6;
     if (resolve.back() != ':') resolve += ',';
@@ -172,7 +199,8 @@ void StsFetcher::begin(Asked asked) {
   curl_easy_setopt(handle, CURLOPT_CAPATH, nullptr);
   curl_easy_setopt(handle, CURLOPT_NETRC, long{CURL_NETRC_IGNORED});
   curl_easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(handle, CURLOPT_TIMEOUT_MS, static_cast<long>(settings_.limit_ms));
+  const int64_t left_ms = std::max<int64_t>(1, transfer.asked.until_mono_ms - mono_ms());
+  curl_easy_setopt(handle, CURLOPT_TIMEOUT_MS, static_cast<long>(left_ms));
   curl_easy_setopt(handle, CURLOPT_FORBID_REUSE, 1L);
   curl_easy_setopt(handle, CURLOPT_ERRORBUFFER, transfer.words);
   curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, Transfer::take);
@@ -224,6 +252,7 @@ void StsFetcher::finish(Transfer& transfer, int code) {
     if (c < ' ' || c > '~') c = '?';
   }
   const uint16_t shard = transfer.asked.shard;
+  --to_address_[transfer.asked.fetch.addresses.front().to_string()];
   std::erase_if(transfers_, [&transfer](const auto& each) { return each.get() == &transfer; });
   events_.fetched(shard, std::move(fetched));
 }

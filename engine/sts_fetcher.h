@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -28,8 +29,9 @@ class StsFetcher final : public tls::StsFetches {
     uint16_t port = 443;                                             // of policy hosts
     int64_t limit_ms = 60'000;                                       // for one policy (§3.3)
   };
-  static constexpr size_t kAtOnce = 64;        // transfers; further ones wait
-  static constexpr size_t kWaitingMax = 8192;  // beyond it they fail
+  static constexpr size_t kAtOnce = 256;            // transfers; further ones wait
+  static constexpr size_t kAtOnceToAnAddress = 16;  // of these: a host that is slow keeps no more
+  static constexpr size_t kWaitingMax = 8192;       // beyond it they fail
 
   // Called on the fetcher's thread.
   struct Events {
@@ -46,11 +48,14 @@ class StsFetcher final : public tls::StsFetches {
   void fetch(uint16_t shard, tls::StsFetch fetch) override;
   void keep(const tls::CachedSts& cached) override;
   const std::vector<tls::CachedSts>& known() const override { return known_; }
+  // No shard asks for it any more.
+  void forget_known() { known_ = {}; }
 
  private:
   struct Asked {
     uint16_t shard = 0;
     tls::StsFetch fetch;
+    int64_t until_mono_ms = 0;
   };
   struct Transfer;
   struct Multi;
@@ -58,6 +63,7 @@ class StsFetcher final : public tls::StsFetches {
   StsFetcher(Settings settings, Events events);
   void run();
   bool take_work();
+  std::vector<Asked> next_asked(std::vector<Asked>& late);
   void begin(Asked asked);
   void collect();
   void finish(Transfer& transfer, int code);
@@ -68,6 +74,7 @@ class StsFetcher final : public tls::StsFetches {
   std::vector<tls::CachedSts> known_;
   std::unique_ptr<Multi> multi_;
   std::vector<std::unique_ptr<Transfer>> transfers_;
+  std::map<std::string, size_t> to_address_;  // of these: how many, by the first address
   std::mutex mutex_;
   std::deque<Asked> asked_;
   std::vector<tls::CachedSts> to_keep_;

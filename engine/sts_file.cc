@@ -55,15 +55,16 @@ bool read_all(int fd, std::string& out) {
   return true;
 }
 
-// The next record; empty at the end, or where it is damaged.
-std::string_view next_body(std::string_view& rest) {
-  if (rest.size() < kHead) return {};
-  const uint32_t size = queue::load_number<uint32_t>(rest.data());
-  if (size == 0 || size > tls::kStsCachedBytesMax || rest.size() - kHead < size) return {};
-  const std::string_view body = rest.substr(kHead, size);
-  if (queue::crc32c(body) != queue::load_number<uint32_t>(rest.data() + 4)) return {};
+// The next record's body, which may be damaged: then false. None is left: `body` is empty.
+bool next_body(std::string_view& rest, std::string_view& body) {
+  body = {};
+  if (rest.size() < kHead) return rest.empty();
+  const auto size = queue::load_number<uint32_t>(rest.data());
+  if (size == 0 || size > tls::kStsCachedBytesMax || rest.size() - kHead < size) return false;
+  body = rest.substr(kHead, size);
+  const auto checksum = queue::load_number<uint32_t>(rest.data() + 4);
   rest.remove_prefix(kHead + size);
-  return body;
+  return queue::crc32c(body) == checksum;
 }
 
 }  // namespace
@@ -93,23 +94,24 @@ absl::Status StsFile::load(int64_t wall_s, std::vector<tls::CachedSts>& out) {
   }
   std::string_view rest = bytes;
   if (!rest.empty()) rest.remove_prefix(1);
-  while (!rest.empty()) {
-    std::string_view behind = rest;
-    const std::string_view body = next_body(behind);
+  size_t lost = 0;
+  for (std::string_view body; !rest.empty();) {
+    const bool whole = next_body(rest, body);
+    absl::StatusOr<tls::CachedSts> cached = absl::DataLossError("");
+    if (whole) cached = tls::decode_cached_sts(body);
+    if (cached.ok()) {
+      take(*std::move(cached), kHead + body.size());
+    } else {
+      lost += body.empty() ? rest.size() : kHead + body.size();
+    }
     if (body.empty()) break;
-    absl::StatusOr<tls::CachedSts> cached = tls::decode_cached_sts(body);
-    if (!cached.ok()) break;
-    rest = behind;
-    std::string domain = cached->domain;
-    live_[std::move(domain)] = *std::move(cached);
   }
-  const size_t lost = rest.size();
   if (absl::Status anew = write_anew(wall_s); !anew.ok()) return anew;
   out.reserve(live_.size());
-  for (const auto& [domain, cached] : live_) out.push_back(cached);
+  for (const auto& [domain, live] : live_) out.push_back(live.cached);
   if (lost == 0) return absl::OkStatus();
-  return absl::DataLossError(path_ + ": its last " + std::to_string(lost) +
-                             " bytes are damaged; the policies in them are fetched again");
+  return absl::DataLossError(path_ + ": " + std::to_string(lost) +
+                             " bytes of it are damaged; the policies in them are fetched again");
 }
 
 absl::Status StsFile::keep(const std::vector<tls::CachedSts>& cached, int64_t wall_s) {
@@ -118,11 +120,7 @@ absl::Status StsFile::keep(const std::vector<tls::CachedSts>& cached, int64_t wa
   for (const tls::CachedSts& each : cached) {
     const std::string record = record_of(each);
     records += record;
-    live_bytes_ += record.size();
-    const auto [before, fresh] = live_.try_emplace(each.domain, each);
-    if (fresh) continue;
-    live_bytes_ -= record_of(before->second).size();
-    before->second = each;
+    take(each, record.size());
   }
   if (fd_ < 0 || (bytes_ + records.size() > kWorthwhile && bytes_ > 2 * live_bytes_))
     return write_anew(wall_s);
@@ -136,15 +134,28 @@ absl::Status StsFile::keep(const std::vector<tls::CachedSts>& cached, int64_t wa
   return absl::OkStatus();
 }
 
+void StsFile::take(tls::CachedSts cached, uint64_t bytes) {
+  drop(cached.domain);
+  while (!ends_.empty() && live_bytes_ + bytes > kLiveBytesMax)
+    drop(std::string(ends_.begin()->second));
+  live_bytes_ += bytes;
+  ends_.insert({cached.expires_wall_s(), cached.domain});
+  std::string domain = cached.domain;
+  live_[std::move(domain)] = {std::move(cached), bytes};
+}
+
+void StsFile::drop(const std::string& domain) {
+  const auto found = live_.find(domain);
+  if (found == live_.end()) return;
+  live_bytes_ -= found->second.bytes;
+  ends_.erase({found->second.cached.expires_wall_s(), domain});
+  live_.erase(found);
+}
+
 absl::Status StsFile::write_anew(int64_t wall_s) {
   std::string bytes(1, kVersion);
-  for (auto each = live_.begin(); each != live_.end();) {
-    if (each->second.expires_wall_s() <= wall_s) {
-      each = live_.erase(each);
-    } else {
-      bytes += record_of((each++)->second);
-    }
-  }
+  while (!ends_.empty() && ends_.begin()->first <= wall_s) drop(std::string(ends_.begin()->second));
+  for (const auto& [domain, live] : live_) bytes += record_of(live.cached);
   if (fd_ >= 0) close(std::exchange(fd_, -1));
   const std::string fresh = path_ + ".new";
   const int fd = open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
@@ -157,7 +168,7 @@ absl::Status StsFile::write_anew(int64_t wall_s) {
     return failed;
   }
   fd_ = fd;
-  bytes_ = live_bytes_ = bytes.size();
+  bytes_ = bytes.size();
   const std::string directory = path_.substr(0, path_.rfind('/') + 1);
   const int at =
       open(directory.empty() ? "." : directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -2,8 +2,10 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -19,12 +21,14 @@ namespace veredus {
 //   record  u32 length of the body, u32 CRC-32C of it (both little-endian), body: as
 //           tls::encode() has it
 //
-// Read up to the first record that is damaged or cut off; what stands behind it is lost, and asked
-// for again. Plain blocking calls: for a thread that may wait.
+// A record that is damaged is passed over, by its length; what cannot be read on is lost, and asked
+// for again. What is over first goes where there is too much. Plain blocking calls: for a thread
+// that may wait.
 class StsFile {
  public:
   static constexpr char kVersion = 1;
-  static constexpr size_t kBytesMax = 256 << 20;  // of the file
+  static constexpr size_t kBytesMax = 256 << 20;     // of the file
+  static constexpr size_t kLiveBytesMax = 64 << 20;  // of it: that hold
 
   explicit StsFile(std::string path) : path_(std::move(path)) {}
   ~StsFile();
@@ -41,12 +45,19 @@ class StsFile {
   absl::Status keep(const std::vector<tls::CachedSts>& cached, int64_t wall_s);
 
  private:
+  void take(tls::CachedSts cached, uint64_t bytes);
+  void drop(const std::string& domain);
   absl::Status write_anew(int64_t wall_s);
   absl::Status error(std::string_view what) const;
 
   const std::string path_;
-  std::map<std::string, tls::CachedSts, std::less<>> live_;
-  uint64_t bytes_ = 0, live_bytes_ = 0;  // of the file; about so many of it hold
+  struct Live {
+    tls::CachedSts cached;
+    uint64_t bytes = 0;  // of its record
+  };
+  std::map<std::string, Live, std::less<>> live_;
+  std::set<std::pair<int64_t, std::string>> ends_;  // of these: when each is over
+  uint64_t bytes_ = 0, live_bytes_ = 0;             // of the file; so many of it hold
   int fd_ = -1;
   bool foreign_ = false;
 };

@@ -26,21 +26,48 @@ const char* sts_fault_text(StsFault fault) {
 }
 }  // namespace tls
 
+// About so much memory.
+static uint64_t bytes_of(const tls::CachedSts& cached) {
+  uint64_t bytes = 256;
+  for (const tls::StsPattern& pattern : cached.policy.mx) bytes += 48 + pattern.name.size();
+  return bytes;
+}
+
 // A domain: what its record says is known, or being looked up and followed.
 class StsPolicies::Entry final : public dns::ListNode<Entry> {
  public:
   explicit Entry(StsPolicies& owner) : owner_(owner), record_(*this), host_(*this) {}
-  ~Entry() { owner_.lookups_.cancel(record_); }
+  ~Entry() {
+    owner_.lookups_.cancel(record_);
+    owner_.waited_for_.erase({waited_since_mono_ns_, name});
+  }
 
   std::string name;
   bool known = false;
   int64_t until_mono_ns = 0;
   dns::List<Waiter> waiters;
 
-  void reset() { known = false; }
+  void reset() { known = failed_before_ = false; }
+
+  // False: it is not worth it.
+  bool wait(Waiter& waiter) {
+    if (failed_before_ || given_up_) return false;
+    if (waiters.empty()) {
+      owner_.waited_for_.erase({waited_since_mono_ns_, name});  // of such as have gone
+      waited_since_mono_ns_ = owner_.shard_.mono_ns;
+      owner_.waited_for_[{waited_since_mono_ns_, name}] = this;
+    }
+    waiters.push_back(waiter);
+    return true;
+  }
+  // They do without, though it is not known.
+  void give_up() {
+    given_up_ = true;
+    release();
+  }
 
   void begin() {
-    known = false;
+    known = given_up_ = false;
     dns::Name at;
     if (!tls::sts_record_name(name, at)) return finish(kTtlMaxNs);
     asked_ = std::string(at.view());
@@ -58,6 +85,7 @@ class StsPolicies::Entry final : public dns::ListNode<Entry> {
     cached.policy = fetched.policy;
     owner_.fetches_->keep(cached);
     owner_.keep(std::move(cached), 0);
+    failed_before_ = false;
     finish(ttl_ns_);
   }
 
@@ -125,6 +153,7 @@ class StsPolicies::Entry final : public dns::ListNode<Entry> {
   void failed(tls::StsFault fault, std::string_view why) {
     Counters::add(owner_.shard_.counters.sts_fetch_failures);
     owner_.note_fault(name, fault, why);
+    failed_before_ = true;
     finish(kFailedAgainNs);
   }
 
@@ -132,8 +161,13 @@ class StsPolicies::Entry final : public dns::ListNode<Entry> {
     until_mono_ns = owner_.shard_.mono_ns + ttl;
     known = true;
     id_.clear();
-    while (Waiter* const waiter = waiters.pop_front()) waiter->on_sts();
+    release();
     owner_.entries_.settle(*this);
+  }
+
+  void release() {
+    owner_.waited_for_.erase({waited_since_mono_ns_, name});
+    while (Waiter* const waiter = waiters.pop_front()) waiter->on_sts();
   }
 
   StsPolicies& owner_;
@@ -143,6 +177,9 @@ class StsPolicies::Entry final : public dns::ListNode<Entry> {
   std::string id_;     // of the record whose policy is being fetched
   unsigned aliases_ = 0;
   int64_t ttl_ns_ = 0;
+  int64_t waited_since_mono_ns_ = 0;
+  bool failed_before_ = false;  // when its policy was fetched last
+  bool given_up_ = false;       // nobody waits any more for what is under way
 };
 
 StsPolicies::StsPolicies(ShardContext& shard, dns::Router& router, dns::Lookups& lookups,
@@ -162,18 +199,27 @@ void StsPolicies::take_known() {
   }
 }
 
+// Where there is no room the one goes that is over first.
 void StsPolicies::keep(tls::CachedSts cached, int64_t age_ns) {
-  const auto found = kept_.find(cached.domain);
-  if (found == kept_.end() && kept_.size() >= kPoliciesMax) {
-    absl::erase_if(
-        kept_, [this](const auto& each) { return each.second.expires_mono_ns <= shard_.mono_ns; });
-    if (kept_.size() >= kPoliciesMax) return;
-  }
+  drop(cached.domain);
+  const uint64_t bytes = bytes_of(cached);
+  while (!ends_.empty() && (kept_.size() >= kPoliciesMax || kept_bytes_ + bytes > kBytesMax))
+    drop(std::string(ends_.begin()->second));
   const int64_t max_age_ns = int64_t{cached.policy.max_age_s} * kSecond;
   Kept& kept = kept_[cached.domain];
   kept.expires_mono_ns = shard_.mono_ns + max_age_ns - age_ns;
   kept.refresh_mono_ns = shard_.mono_ns + std::min(kRefreshNs, max_age_ns / 2) - age_ns;
+  kept_bytes_ += bytes;
+  ends_.insert({kept.expires_mono_ns, cached.domain});
   kept.policy = std::make_shared<const tls::CachedSts>(std::move(cached));
+}
+
+void StsPolicies::drop(const std::string& domain) {
+  const auto found = kept_.find(domain);
+  if (found == kept_.end()) return;
+  kept_bytes_ -= bytes_of(*found->second.policy);
+  ends_.erase({found->second.expires_mono_ns, domain});
+  kept_.erase(found);
 }
 
 const StsPolicies::Kept* StsPolicies::kept_of(std::string_view domain) const {
@@ -228,8 +274,16 @@ bool StsPolicies::ask(std::string_view domain, Waiter& waiter, Found& found) {
     found.expires_mono_ns = entry->until_mono_ns;
     return true;
   }
-  entry->waiters.push_back(waiter);
-  return false;
+  return !entry->wait(waiter);
+}
+
+void StsPolicies::run() {
+  while (!waited_for_.empty() && waited_for_.begin()->first.first + kWaitNs <= shard_.mono_ns)
+    waited_for_.begin()->second->give_up();
+}
+
+int64_t StsPolicies::next_due_mono_ns() const {
+  return waited_for_.empty() ? INT64_MAX : waited_for_.begin()->first.first + kWaitNs;
 }
 
 void StsPolicies::fetched(const tls::StsFetched& fetched) {

@@ -2,9 +2,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -20,9 +23,10 @@ namespace veredus {
 // The MTA-STS policies of the domains whose routes a shard decides (RFC 8461): found by their
 // records, fetched elsewhere, and in force until their time is over, whatever the DNS says then.
 //
-// Whoever asks for a domain without a policy waits until it is known that there is none, or that
-// there is one that cannot be had now: as long as that takes, a minute at most. A policy that is
-// in force is given at once, while it is asked for anew behind it.
+// Whoever asks for a domain without a policy waits until it is known that there is none, but ten
+// seconds at most, and not at all where it could not be had before: a policy host that does not
+// answer must not hold its domain's mail, nor that of others behind it. A policy that is in force
+// is given at once, while it is asked for anew behind it.
 class StsPolicies {
  public:
   // Waits for an answer. A member of its owner; may be destroyed at any time.
@@ -49,6 +53,10 @@ class StsPolicies {
   // `domain`: any text. False: waiter.on_sts() follows, never from inside this call.
   bool ask(std::string_view domain, Waiter& waiter, Found& found);
 
+  // Each turn: whoever has waited long enough does without.
+  void run();
+  int64_t next_due_mono_ns() const;
+
   // A message of the port.
   void fetched(const tls::StsFetched& fetched);
 
@@ -71,6 +79,8 @@ class StsPolicies {
   static constexpr int64_t kFailedAgainNs = 300 * kSecond;  // §3.3: five minutes at least
   static constexpr int64_t kRefreshNs = 86400 * kSecond;    // §3.3: once a day, though unchanged
   static constexpr int64_t kUnderWayNs = 60 * kSecond;
+  static constexpr int64_t kWaitNs = 10 * kSecond;
+  static constexpr uint64_t kBytesMax = 64 << 20;  // of policies, about
   class Entry;
   struct Kept {
     std::shared_ptr<const tls::CachedSts> policy;
@@ -79,15 +89,19 @@ class StsPolicies {
 
   const Kept* kept_of(std::string_view domain) const;
   void keep(tls::CachedSts cached, int64_t age_ns);
+  void drop(const std::string& domain);
   static int64_t ttl_ns(const dns::Answer& answer, bool negative);
 
   ShardContext& shard_;
   dns::Router& router_;
   dns::Lookups& lookups_;
   tls::StsFetches* const fetches_;
+  std::map<std::pair<int64_t, std::string>, Entry*> waited_for_;  // since when
   dns::NameCache<Entry> entries_;
   absl::flat_hash_map<std::string, Kept> kept_;
-  dns::Answer answer_;  // scratch
+  std::set<std::pair<int64_t, std::string>> ends_;  // of these: when each is over
+  uint64_t kept_bytes_ = 0;
+  dns::Answer answer_;                                            // scratch
   uint64_t evicted_ = 0;
   OnFault on_fault_;
 };

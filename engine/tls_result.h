@@ -1,10 +1,10 @@
 #pragma once
 
-#include <compare>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "engine/tls/mta_sts.h"
@@ -35,8 +35,9 @@ struct TlsResult {
   std::string records;           // of tlsa: as they stand in a zone, one a line
   std::string mx;                // the host; empty: none was spoken to
   std::string address, sending;  // its, and ours; empty: not known
-  std::string reason;            // of a failure: more of it in words, or empty
-  auto operator<=>(const TlsResult&) const = default;
+  std::string reason;  // of a failure: more of it in words, or empty; of many the last one's
+  // Whether it is the same but for the words.
+  auto key() const { return std::tie(domain, policy, type, records, mx, address, sending); }
 };
 std::string_view name_of(TlsResult::Policy policy);  // "no-policy-found"
 std::string_view name_of(TlsResult::Type type);      // "certificate-host-mismatch"; "" of success

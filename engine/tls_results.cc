@@ -3,17 +3,20 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/routes.h"
+
 namespace veredus {
 namespace {
 
 constexpr int64_t kDayNs = 86400 * int64_t{1'000'000'000};
 
-std::string key_of(const TlsResult& result) {
+// The same for the same on every run.
+uint64_t hash_of(const TlsResult& result) {
   std::string key{static_cast<char>(result.policy), static_cast<char>(result.type)};
-  for (const std::string* const part : {&result.domain, &result.records, &result.mx,
-                                        &result.address, &result.sending, &result.reason})
+  for (const std::string* const part :
+       {&result.domain, &result.records, &result.mx, &result.address, &result.sending})
     key.append(*part).push_back('\0');
-  return key;
+  return stable_hash(key);
 }
 
 }  // namespace
@@ -50,18 +53,21 @@ void TlsResults::add(TlsResult result) {
   if (counted == nullptr) {
     // The older of the two goes.
     counted = days_[0].number < days_[1].number ? &days_[0] : &days_[1];
+    gone_.swap(counted->rows);
     *counted = Day{};
     counted->number = today;
   }
   if (result.reason.size() > kReasonMax) result.reason.resize(kReasonMax);
-  std::string key = key_of(result);
-  const auto known = counted->places.find(key);
-  if (known != counted->places.end()) {
-    ++counted->rows[known->second].sessions;
-  } else if (counted->rows.size() >= kRowsMax) {
+  const auto [known, fresh] = counted->places.try_emplace(hash_of(result), counted->rows.size());
+  if (!fresh && known->second < counted->rows.size() &&
+      counted->rows[known->second].result.key() == result.key()) {
+    TlsResultsAnswer::Row& row = counted->rows[known->second];
+    ++row.sessions;
+    row.result.reason = std::move(result.reason);
+  } else if (!fresh || counted->rows.size() >= kRowsMax) {
+    if (fresh) counted->places.erase(known);
     ++counted->left_out;
   } else {
-    counted->places.emplace(std::move(key), counted->rows.size());
     counted->rows.push_back({std::move(result), 1});
   }
 }
@@ -73,6 +79,7 @@ void TlsResults::asked(const TlsResultsQuestion& question) {
 }
 
 void TlsResults::run() {
+  for (size_t i = 0; i < kToldPerTurn && !gone_.empty(); ++i) gone_.pop_front();
   if (answering_.empty()) return;
   Answering& now = answering_.front();
   TlsResultsAnswer& answer = now.answer;

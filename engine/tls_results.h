@@ -24,16 +24,16 @@ class TlsResults {
   void add(TlsResult result);
 
   void asked(const TlsResultsQuestion& question);
-  // Each turn: goes on with the answers.
+  // Each turn: goes on with the answers, and with forgetting.
   void run();
-  bool more_to_do() const { return !answering_.empty(); }
+  bool more_to_do() const { return !answering_.empty() || !gone_.empty(); }
 
  private:
   static constexpr size_t kToldPerTurn = 2048;
   struct Day {
     int64_t number = -1;
     std::deque<TlsResultsAnswer::Row> rows;
-    absl::flat_hash_map<std::string, size_t> places;  // by all of a result
+    absl::flat_hash_map<uint64_t, size_t> places;  // by hash of TlsResult::key()
     uint64_t left_out = 0;
   };
   struct Answering {
@@ -45,7 +45,8 @@ class TlsResults {
   ShardContext& shard_;
   StsPolicies& policies_;
   std::array<Day, 2> days_;
-  std::deque<Answering> answering_;  // the first one is under way
+  std::deque<Answering> answering_;         // the first one is under way
+  std::deque<TlsResultsAnswer::Row> gone_;  // of a day that is over: a share of them goes each turn
 };
 
 }  // namespace veredus

@@ -1,5 +1,7 @@
 #include "engine/control/api_tls_results.h"
 
+#include <algorithm>
+#include <iterator>
 #include <string_view>
 #include <tuple>
 
@@ -59,7 +61,7 @@ std::unique_ptr<HttpHandler> TlsResultsHandler::ask(Api& api, const HttpRequest&
 }
 
 void TlsResultsHandler::told(TlsResultsAnswer answer) {
-  for (TlsResultsAnswer::Row& row : answer.rows) sessions_[std::move(row.result)] += row.sessions;
+  std::move(answer.rows.begin(), answer.rows.end(), std::back_inserter(rows_));
   for (auto& policy : answer.policies) policies_[policy->domain] = policy;
   left_out_ += answer.left_out;
   if (--open_ == 0) say();
@@ -70,9 +72,18 @@ void TlsResultsHandler::say() {
   intake::JsonWriter json(out.body);
   json.begin_object().field("day", date_of(day_)).field("left_out", left_out_);
   json.key("policies").begin_array();
+  // What several shards have counted is one.
+  std::sort(rows_.begin(), rows_.end(),
+            [](const auto& a, const auto& b) { return a.result.key() < b.result.key(); });
   std::map<decltype(policy_key(TlsResult{})), Rows> by_policy;
-  for (const auto& [result, sessions] : sessions_)
-    by_policy[policy_key(result)].push_back({result, sessions});
+  for (const TlsResultsAnswer::Row& row : rows_) {
+    Rows& rows = by_policy[policy_key(row.result)];
+    if (!rows.empty() && rows.back().result.key() == row.result.key()) {
+      rows.back().sessions += row.sessions;
+    } else {
+      rows.push_back(row);
+    }
+  }
   for (const auto& [key, rows] : by_policy) {
     json.begin_object();
     write_policy(json, rows.front().result);

@@ -31,7 +31,7 @@ class TlsResultsHandler final : public HttpHandler {
   Api& api_;
   HttpCall& call_;
   int64_t day_ = 0;
-  std::map<TlsResult, uint64_t> sessions_;
+  Rows rows_;
   uint64_t left_out_ = 0;
   std::map<std::string, std::shared_ptr<const tls::CachedSts>, std::less<>> policies_;
   unsigned open_ = 0;  // shards that have not answered

@@ -119,9 +119,9 @@ class RoutesChecker {
     if (!route.verifies()) return;
     const std::string setting = is_set(".verify") ? ".verify" : ".auth.user";
     using Tls = Config::Route::Tls;
-    if (is_set(".verify") && (route.tls == Tls::none || route.tls == Tls::opportunistic ||
-                              (route.tls == Tls::as_provider && route.auth.user.empty())))
-      fault(setting, "needs tls = \"required\" or \"implicit\"");
+    if (is_set(".verify") &&
+        (route.tls == Tls::none || route.tls == Tls::opportunistic || route.auth.allow_in_clear))
+      fault(setting, "needs tls = \"required\" or \"implicit\", and no auth.allow_in_clear");
     for (const NextHop& hop : route.hosts) {
       if (!dns::IpAddress::parse(hop.host)) continue;
       fault(setting, quoted(hop.host) +

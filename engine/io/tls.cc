@@ -59,6 +59,11 @@ struct TlsCallbacks {
         X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
     const TlsChannel& channel = of(SSL_get_rbio(ssl));
     if (channel.check_ == TlsCheck::nothing) return 1;
+    if (sk_X509_num(X509_STORE_CTX_get0_untrusted(store)) > TlsContext::kCertificatesMax) {
+      // Before each of their signatures is looked at.
+      X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_CHAIN_TOO_LONG);
+      return channel.enforced_ ? 0 : 1;
+    }
     const int result = X509_verify_cert(store);
     if (result <= 0 && X509_STORE_CTX_get_error(store) == X509_V_OK)
       X509_STORE_CTX_set_error(store, X509_V_ERR_UNSPECIFIED);
@@ -128,6 +133,11 @@ TlsContext::TlsContext(std::shared_ptr<const TlsTrust> trust)
   SSL_CTX_set_verify(context, SSL_VERIFY_NONE, nullptr);
   SSL_CTX_set_cert_verify_callback(context, TlsCallbacks::verify, nullptr);
   SSL_CTX_set_security_level(context, 0);
+  // A server's own Diffie-Hellman group of 8,192 bits would hold the shard for half a second.
+  if (SSL_CTX_set_cipher_list(context, "DEFAULT:!kDHE") != 1 ||
+      SSL_CTX_set1_groups_list(context, "X25519:P-256:P-384") != 1)
+    std::abort();  // another OpenSSL
+  SSL_CTX_set_verify_depth(context, kCertificatesMax);
   SSL_CTX_set_max_cert_list(context, kCertificateBytesMax);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
   SSL_CTX_sess_set_new_cb(context, TlsCallbacks::session_made);
@@ -249,7 +259,6 @@ TlsChannel::~TlsChannel() = default;
 void TlsChannel::ask_for(const TlsPeer& peer) {
   check_ = peer.check;
   enforced_ = peer.enforced;
-  key_.append(enforced_ ? " must" : " should");
   SSL* const ssl = ssl_.get();
   if (check_ == TlsCheck::dane) {
     const std::string base(peer.server_name);
@@ -262,16 +271,21 @@ void TlsChannel::ask_for(const TlsPeer& peer) {
     }
     ERR_clear_error();
     if (usable == 0) {
-      check_ = TlsCheck::nothing;
-      return;
+      check_ = peer.otherwise;
+      enforced_ = peer.otherwise_enforced;
+      if (check_ == TlsCheck::nothing) return;
     }
+  }
+  key_.append(enforced_ ? " must" : " should");
+  unsigned flags = X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS;
+  if (check_ == TlsCheck::dane) {
     key_.append(" dane ").append(digest_of(peer.records));
   } else {
     key_.append(" authorities");
+    flags |= X509_CHECK_FLAG_NEVER_CHECK_SUBJECT;  // RFC 8461 §4.2; RFC 7672 §3.2.3 allows it
   }
   X509_VERIFY_PARAM* const wanted = SSL_get0_param(ssl);
-  X509_VERIFY_PARAM_set_hostflags(
-      wanted, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+  X509_VERIFY_PARAM_set_hostflags(wanted, flags);
   X509_VERIFY_PARAM_set1_host(wanted, nullptr, 0);
   assert(!peer.names[0].empty());  // any would do
   for (const std::string_view name : peer.names) {
@@ -281,6 +295,7 @@ void TlsChannel::ask_for(const TlsPeer& peer) {
   }
   if (!enforced_) return;
   SSL_set_security_level(ssl, 1);
+  SSL_clear_options(ssl, SSL_OP_LEGACY_SERVER_CONNECT);
   SSL_set_verify(ssl, SSL_VERIFY_PEER, nullptr);
 }
 

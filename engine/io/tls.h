@@ -63,13 +63,17 @@ struct TlsPeer {
   // With `authorities`, and `dane` where the record names an authority: one of them is in the
   // certificate. Empty: none. A wildcard in it stands for a whole label.
   std::array<std::string_view, 2> names = {};
-  // With `dane`. Where OpenSSL takes none of them for usable, nothing is checked (RFC 7672 §2.2).
+  // With `dane`. Where OpenSSL takes none of them for usable they say nothing of who it is (RFC
+  // 7672 §2.2); `otherwise` is what is asked then.
   std::span<const dns::TlsaRecord> records = {};
+  TlsCheck otherwise = TlsCheck::nothing;
+  bool otherwise_enforced = true;
 };
 
 // What the TLS connections of a shard share: the settings of OpenSSL, and the sessions that can be
 // resumed. One thread. TLS 1.2 and 1.3; no renegotiation, no compression (RFC 9325). Where nothing
-// is checked old algorithms are taken rather than none.
+// is checked old algorithms are taken rather than none, but no groups that a server chooses and
+// that may be as large as he likes: each step of a handshake takes at most some ms.
 class TlsContext {
  public:
   // Sessions kept for being resumed, the ones used last: some 2 to 6 KiB each. None whose host
@@ -152,6 +156,10 @@ class TlsChannel {
   bool resumed() const;
   // Of the certificate, when something was asked of it; none before the handshake has come so far.
   TlsFault fault() const { return fault_; }
+  // Failed for that.
+  bool untrusted() const {
+    return state_ == State::failed && enforced_ && fault_ != TlsFault::none;
+  }
   // How the host has shown that it is the one; `nothing`: not at all, or it was not asked.
   TlsCheck verified() const { return verified_; }
   std::string_view protocol() const;  // "TLSv1.3"

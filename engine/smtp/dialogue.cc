@@ -371,9 +371,10 @@ Step Dialogue::lost(Reason reason, Output& output) {
   return close(said, {}, output);
 }
 
-Step Dialogue::tls_ready(Output& output) {
+Step Dialogue::tls_ready(Output& output, bool verified) {
   assert(receive_.phase == Phase::tls);
   secured_ = true;
+  verified_ = verified;
   if (settings_->implicit_tls) return await_greeting();
   capabilities_ = {};
   receive_ = send_ = Cursor{Phase::ehlo, 0};

@@ -78,6 +78,8 @@ struct DialogueSettings {
   // servers answer 503 to it, drop it, or close without storing. Only for hosts known to take it.
   bool allow_early_mail = false;
   TlsUse tls = TlsUse::none;
+  // Credentials go to hosts only that have shown to be the one.
+  bool verify = false;
   bool implicit_tls = false;  // from the connection on (RFC 8314 §3.3); `tls` says no more then
   std::shared_ptr<const Credentials> credentials;  // null: nobody is told who we are
   // By Phase; 0: that of kPhaseTable.
@@ -163,8 +165,9 @@ class Dialogue {
   Step timed_out(Output& output);
   Step lost(Reason reason, Output& output);
   // The handshake that start_tls asked for is done: all that was known of the host is forgotten,
-  // and it is asked again (RFC 3207 §4.2). With implicit TLS its greeting comes now.
-  Step tls_ready(Output& output);
+  // and it is asked again (RFC 3207 §4.2). With implicit TLS its greeting comes now. `verified`: it
+  // has shown that it is the one.
+  Step tls_ready(Output& output, bool verified = false);
   // It failed; or, later, what came could not be decrypted. `reason`: this, or tls_untrusted.
   Step tls_failed(std::string_view why, Output& output, Reason reason = Reason::tls_failed);
   // Only when may_offer(). Recipients that cannot be sent (address, size, 8-bit) get their outcome
@@ -272,6 +275,7 @@ class Dialogue {
   uint8_t receiving_ = 0;
   bool needs_rset_ = false;
   bool secured_ = false;
+  bool verified_ = false;
   AuthStep auth_step_ = AuthStep::done;
 };
 static_assert(sizeof(Dialogue) <= 256);

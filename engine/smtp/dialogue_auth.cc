@@ -33,6 +33,7 @@ Step Dialogue::authenticate(Output& output) {
     return (credentials.mechanism == Mechanism::any || credentials.mechanism == mechanism) &&
            capabilities_.has(capability);
   };
+  if (settings_->verify && !verified_) return tls_failed({}, output, Reason::tls_untrusted);
   const bool plain = may(Mechanism::plain, Capability::auth_plain);
   const bool in_clear = !secured_ && !credentials.allow_in_clear;
   if (in_clear || (!plain && !may(Mechanism::login, Capability::auth_login))) {

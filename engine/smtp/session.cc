@@ -251,7 +251,7 @@ void Session::receive_tls(std::string_view ciphertext) {
   if (handshake && state != State::handshake && state != State::failed) {
     tls_us_ = (world_.mono_ns - tls_begun_mono_ns_) / 1000;
     if (world_.trace != nullptr) world_.trace->secured(*this);
-    act(dialogue_.tls_ready(world_.output));
+    act(dialogue_.tls_ready(world_.output, tls_->verified() != io::TlsCheck::nothing));
   }
   if (!closing_ && !plaintext.empty()) hear(plaintext);
   plaintext.clear();
@@ -266,9 +266,8 @@ void Session::tls_over() {
   if (tls_->in_clear() && !dialogue_.settings().implicit_tls)
     return act(dialogue_.lost(Reason::tls_injected, world_.output));
   if (tls_->state() == io::TlsChannel::State::ended) return on_ended(0);
-  const bool untrusted = tls_->fault() != io::TlsFault::none;
   act(dialogue_.tls_failed(tls_->why(), world_.output,
-                           untrusted ? Reason::tls_untrusted : Reason::tls_failed));
+                           tls_->untrusted() ? Reason::tls_untrusted : Reason::tls_failed));
 }
 
 // What the handshake has to say, when nothing else is under way: else it goes in front of the next.

@@ -135,7 +135,8 @@ class Session final : public io::SocketEvents, private io::Timer {
   bool listed_idle = false;
   bool greeted = false;
   bool told_to_leave = false;
-  std::string counted;                        // the domain that it was last counted for
+  std::array<uint64_t, 4> counted{};  // hashes of the domains that it was last counted for
+  uint32_t counted_next = 0;
   std::shared_ptr<const dns::HostDane> dane;  // of the host; null: none
 
  private:

@@ -37,12 +37,12 @@ struct StsFetched {
 class StsFetches {
  public:
   virtual ~StsFetches() = default;
-  // One StsFetched follows, as a message to `shard`, within little more than a minute. Called from
-  // any shard's thread.
+  // One StsFetched follows, as a message to `shard`, within little more than a minute, the time in
+  // which it waits for others included. Called from any shard's thread.
   virtual void fetch(uint16_t shard, StsFetch fetch) = 0;
   // Kept for the next start; replaces what was kept of the domain. Likewise.
   virtual void keep(const CachedSts& cached) = 0;
-  // What the last run has kept. The same as long as the port lives.
+  // What the last run has kept: until all shards have taken theirs.
   virtual const std::vector<CachedSts>& known() const = 0;
 };
 

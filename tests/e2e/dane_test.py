@@ -100,7 +100,8 @@ class Heeded(Dane):
     def test_results_are_counted(self):
         self.send()
         self.assertEqual(self.tls_results(), {
-            "good.signed": {("tlsa", "", "")}, "old.signed": {("tlsa", "", "")},
+            "good.signed": {("tlsa", "", "")},
+            "old.signed": {("tlsa", "tlsa-invalid", "mx.old.signed")},
             "wrong.signed": {("tlsa", "validation-failure", "mx.wrong.signed")},
             "clear.signed": {("tlsa", "starttls-not-supported", "mx.clear.signed")},
             "forged.signed": {("tlsa", "dnssec-invalid", "mx.forged.signed")},

@@ -12,7 +12,7 @@ import tempfile
 import unittest
 
 from next_hop_test import PASSWORD, SECRETS, USER, Relay
-from tls_test import certificate
+from tls_receiver import Certificate
 from walk_case import VEREDUS, Case, lines_of, testzone
 
 
@@ -125,7 +125,7 @@ class Credentials(Looking):
     def setUp(self):
         scratch = tempfile.TemporaryDirectory(prefix="veredus-trace-", dir="/var/tmp")
         self.addCleanup(scratch.cleanup)
-        self.relay = Relay(implicit=certificate(scratch.name))
+        self.relay = Relay(implicit=Certificate(scratch.name, "mx.test").context())
         self.addCleanup(self.relay.controller.stop)
         self.settings = {
             "smtp": {"idle_close": "0s"},

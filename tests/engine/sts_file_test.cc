@@ -104,6 +104,16 @@ TEST_F(StsFileTest, NoFlippedBitIsBelieved) {
   }
 }
 
+TEST_F(StsFileTest, OnlyWhatIsDamagedIsLost) {
+  ASSERT_TRUE(keep({policy_of("a.org"), policy_of("b.org"), policy_of("c.org")}).ok());
+  std::string flipped = bytes();
+  flipped[1 + (flipped.size() - 1) / 2] ^= 4;  // in the second one's body
+  put(flipped);
+  absl::Status status;
+  EXPECT_THAT(load(kNow, &status), ElementsAre("a.org 1", "c.org 1"));
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+}
+
 TEST_F(StsFileTest, AnotherVersionIsLeftAlone) {
   const std::string newer = "\x02what a newer program has written";
   put(newer);

@@ -173,7 +173,8 @@ TEST_F(StsPoliciesTest, WhatCannotBeFetchedIsNoPolicyForFiveMinutes) {
   EXPECT_EQ(seconds(), 300);
   EXPECT_THAT(faults_, ElementsAre("a.org sts-webpki-invalid"));
   pass(300);
-  EXPECT_FALSE(ask()) << "asked again";
+  EXPECT_TRUE(ask()) << "its mail does not wait again for what could not be had";
+  EXPECT_TRUE(lookups_.pending(kRecord, RecordType::txt)) << "it is asked again";
 }
 
 TEST_F(StsPoliciesTest, APolicyHostWithoutAnAddressOfItsOwn) {
@@ -184,6 +185,26 @@ TEST_F(StsPoliciesTest, APolicyHostWithoutAnAddressOfItsOwn) {
   EXPECT_EQ(mode(), "");
   EXPECT_THAT(faults_, ElementsAre("a.org sts-policy-fetch-error"));
   EXPECT_THAT(fetches_.asked, IsEmpty());
+}
+
+// A policy host that does not answer: mail goes without after a while.
+TEST_F(StsPoliciesTest, NobodyWaitsForLong) {
+  EXPECT_FALSE(ask());
+  record("v=STSv1; id=1;");
+  address();
+  EXPECT_EQ(policies_->next_due_mono_ns(), shard_.mono_ns + 10 * kSecond);
+  pass(9);
+  policies_->run();
+  EXPECT_EQ(waiter_.calls, 0);
+  pass(1);
+  policies_->run();
+  EXPECT_EQ(waiter_.calls, 1);
+  EXPECT_EQ(policies_->next_due_mono_ns(), INT64_MAX);
+  EXPECT_TRUE(ask());
+  EXPECT_EQ(mode(), "");
+  fetched(policy(tls::StsMode::enforce));
+  EXPECT_TRUE(ask());
+  EXPECT_EQ(mode(), "enforce") << "from now on";
 }
 
 // What is in force stays so, whatever becomes of record and policy host, until its time is over.

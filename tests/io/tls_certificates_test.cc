@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <openssl/sha.h>
+#include <unistd.h>
 
 #include "engine/io/tls.h"
 #include "tests/io/tls_server.h"
@@ -33,7 +34,8 @@ dns::TlsaRecord record(uint8_t usage, uint8_t selector, uint8_t matching, std::s
 class TlsCertificates : public testing::TestWithParam<int> {
  protected:
   TlsCertificates() : server_(GetParam()), known_("known"), other_("other") {
-    const std::string file = testing::TempDir() + "authorities.pem";
+    const std::string file =
+        testing::TempDir() + "authorities-" + std::to_string(getpid()) + ".pem";
     known_.write(file);
     auto loaded = TlsTrust::load(file);
     std::remove(file.c_str());
@@ -189,6 +191,41 @@ TEST_P(TlsCertificates, WithoutAUsableRecordNothingIsAsked) {
   EXPECT_EQ(channel.state(), State::open) << channel.why();
   EXPECT_EQ(channel.verified(), TlsCheck::nothing);
   EXPECT_EQ(channel.fault(), TlsFault::none);
+}
+
+// What no record says, a policy may.
+TEST_P(TlsCertificates, WithoutAUsableRecordSomethingElseIsAsked) {
+  const auto fallback = [this] {
+    TlsPeer peer = dane({{3, 1, 0, {0x30, 0x00}}});
+    peer.otherwise = TlsCheck::authorities;
+    return peer;
+  };
+  other_.issue(server_, {"mx.a.test"});
+  EXPECT_EQ(shake(fallback()).state(), State::failed);
+  EXPECT_EQ(channel_->fault(), TlsFault::not_trusted);
+  EXPECT_TRUE(channel_->untrusted());
+  known_.issue(server_, {"mx.a.test"});
+  EXPECT_EQ(shake(fallback()).verified(), TlsCheck::authorities);
+}
+
+// Groups that the server chooses may be as large as he likes.
+TEST_P(TlsCertificates, NoGroupsOfTheServersOwn) {
+  EVP_PKEY* const key = EVP_RSA_gen(2048);
+  X509* const certificate = X509_new();
+  X509_gmtime_adj(X509_getm_notBefore(certificate), -60);
+  X509_gmtime_adj(X509_getm_notAfter(certificate), 60);
+  X509_set_pubkey(certificate, key);
+  X509_sign(certificate, key, EVP_sha256());
+  SSL_CTX_use_certificate(server_.get(), certificate);
+  SSL_CTX_use_PrivateKey(server_.get(), key);
+  X509_free(certificate);
+  EVP_PKEY_free(key);
+  EXPECT_EQ(shake(TlsPeer{"mx.a.test"}).state(), State::open);
+  context_ = std::make_unique<TlsContext>(trust_);
+  SSL_CTX_set_cipher_list(server_.get(), "kDHE");
+  SSL_CTX_set_dh_auto(server_.get(), 1);
+  SSL_CTX_set1_groups_list(server_.get(), "ffdhe8192");
+  EXPECT_EQ(shake(TlsPeer{"mx.a.test"}).state(), State::failed);
 }
 
 // What was found in the handshake that made it holds for a session that is resumed, and only for

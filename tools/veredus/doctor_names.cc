@@ -164,25 +164,24 @@ void check_server(const control::Config& config, const std::string& server, Find
   }
   const bool believed = config.dns_trust_ad || server.starts_with("127.") || server == "::1" ||
                         server.starts_with("[::1]");
-  switch (ask_server(address)) {
-    case Reply::none:
-      out.push_back({"DNS", State::fail, server + " does not answer",
-                     "start it (a caching resolver on this host is best), or set dns.servers"});
-      return;
-    case Reply::answered:
-      out.push_back({"DNS", State::warn, server + " answers, and does not validate: no DANE",
-                     "a validating resolver on this host (unbound) is best"});
-      return;
-    case Reply::validated:
-      if (believed) {
-        out.push_back({"DNS", State::ok, server + " answers, and validates", ""});
-      } else {
-        out.push_back({"DNS", State::warn,
-                       server + " says that it validates, and is not believed: no DANE",
-                       "run a validating resolver on this host, or, if nobody can come between, "
-                       "set dns.trust_ad = true"});
-      }
-      return;
+  const Reply reply = ask_server(address);
+  if (reply == Reply::none) {
+    out.push_back({"DNS", State::fail, server + " does not answer",
+                   "start it (a caching resolver on this host is best), or set dns.servers"});
+    return;
+  }
+  out.push_back({"DNS", State::ok, server + " answers", ""});
+  if (reply != Reply::validated) {
+    out.push_back({"DANE", State::warn, server + " does not validate: TLSA records do not hold",
+                   "a validating resolver on this host (unbound) is best"});
+  } else if (!believed) {
+    out.push_back(
+        {"DANE", State::warn,
+         server + " says that it validates, and is not believed: TLSA records do not hold",
+         "run a validating resolver on this host, or, if nobody can come between, set "
+         "dns.trust_ad = true"});
+  } else {
+    out.push_back({"DANE", State::ok, server + " validates", ""});
   }
 }
 
