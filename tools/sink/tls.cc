@@ -55,15 +55,12 @@ TlsChannel::TlsChannel(const TlsContext& context)
 TlsChannel::State TlsChannel::receive(std::string_view in, std::string& plaintext,
                                       std::string& wire) {
   if (!in.empty()) BIO_write(in_, in.data(), static_cast<int>(in.size()));
-  constexpr size_t kRecord = 16 * 1024;
   ERR_clear_error();
+  char some[16 * 1024];  // a record
   int got;
-  do {
-    const size_t before = plaintext.size();
-    plaintext.resize(before + kRecord);
-    got = SSL_read(ssl_.get(), plaintext.data() + before, kRecord);
-    plaintext.resize(before + (got > 0 ? static_cast<size_t>(got) : 0));
-  } while (got > 0);
+  while ((got = SSL_read(ssl_.get(), some, sizeof some)) > 0) {
+    plaintext.append(some, static_cast<size_t>(got));
+  }
   const int error = SSL_get_error(ssl_.get(), got);
   ERR_clear_error();
   take_output(wire);
