@@ -78,6 +78,17 @@ class NextHopCase(Case):
         self.assertEqual(sorted(self.relay.got),
                          sorted((to, USER, secured) for to in recipients(batch, count)))
 
+    def put_off(self):
+        """What became of those who were on their way when the relay said no; others wait for it."""
+        found = []
+
+        def look():
+            found[:] = [e for e in self.walk.events("") if e["type"] != "accepted"]
+            return found
+        self.wait_until("somebody is put off", look)
+        self.assertEqual({event["type"] for event in found}, {"deferred"})
+        return found
+
     def check_nobody_tells(self, *more):
         """Of the password: not the log, not the events, not what is asked."""
         texts = [self.walk.engine_log(), self.run_veredus("check-config").stdout,
@@ -177,7 +188,7 @@ class NotInClear(NextHopCase):
 
     def test_waits(self):
         self.walk.feed(lines_of("b", 20))
-        for event in self.settled_events("", 20, lambda e: e["type"] == "deferred"):
+        for event in self.put_off():
             self.assertEqual(event["response"]["enhanced"], "4.7.4", event)
         self.assertEqual((self.relay.got, self.relay.logins), ([], []))
 
@@ -192,8 +203,7 @@ class Refused(NextHopCase):
 
     def test_waits_until_it_is_put_right(self):
         self.walk.feed(lines_of("b", 20))
-        events = self.settled_events("", 20, lambda e: e["type"] == "deferred")
-        for event in events:
+        for event in self.put_off():
             self.assertEqual(event["response"]["enhanced"], "4.7.8", event)
             self.assertEqual(event["response"]["command"], "AUTH", event)
             self.assertEqual(event["rule"], "credentials-refused", event)
