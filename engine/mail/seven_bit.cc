@@ -74,10 +74,11 @@ class Tokens {
   std::optional<std::string> quoted() {
     std::string word;
     for (++at_; at_ < text_.size() && text_[at_] != '"'; ++at_) {
-      if (text_[at_] == '\\') ++at_;
-      if (at_ < text_.size() && text_[at_] != '\r' && text_[at_] != '\n') word += text_[at_];
+      // A last byte is taken as it is: at_ never passes the end.
+      if (text_[at_] == '\\' && at_ + 1 < text_.size()) ++at_;
+      if (text_[at_] != '\r' && text_[at_] != '\n') word += text_[at_];
     }
-    if (at_ >= text_.size()) return std::nullopt;
+    if (at_ == text_.size()) return std::nullopt;
     ++at_;
     return word;
   }

@@ -188,6 +188,17 @@ TEST(SevenBit, AHeaderWithoutALineEnd) {
   EXPECT_NE(made.find(part + "--b\r\n"), std::string::npos) << made;
 }
 
+// Cut off in the middle of what is quoted, as only such a part can be, and at every other place.
+TEST(SevenBit, AHeaderThatEndsAnywhere) {
+  const std::string field = "Content-Type: text/plain; \"a\\\\\\\"\\b\"=c; (c\\)\\\\) \"\\";
+  for (size_t length = 0; length <= field.size(); ++length) {
+    const std::string part = "--b\r\n" + field.substr(0, length) + "\r\n";
+    const std::string made = made_of(kHead + "Content-Type: multipart/mixed; boundary=b\r\n\r\n" +
+                                     part + "--b\r\n\r\n\xff\r\n--b--\r\n");
+    EXPECT_NE(made.find(part + "--b\r\n"), std::string::npos) << made;
+  }
+}
+
 TEST(SevenBit, SevenBitStaysAsItIs) {
   for (const std::string& message : {kHead + "\r\nx\r\n", kHead, kHead + "\r\n"})
     EXPECT_EQ(made_of(message), message);
