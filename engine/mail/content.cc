@@ -121,8 +121,22 @@ struct Header {
   bool date = false, message_id = false, signature = false, utf8 = false;
 };
 
+// Whether bytes over 127 stand outside of all {{…}} of a line. What is within is a value, and those
+// are looked at for each recipient; it becomes encoded words nearly everywhere.
+bool has_high_constant(std::string_view line) {
+  for (size_t open; (open = line.find("{{")) != std::string_view::npos;) {
+    const std::string_view closing = line.substr(open).starts_with("{{{") ? "}}}" : "}}";
+    const size_t close = line.find(closing, open + closing.size());
+    if (close == std::string_view::npos) break;
+    if (has_high(line.substr(0, open))) return true;
+    line.remove_prefix(close + closing.size());
+  }
+  return has_high(line);
+}
+
 // Checks that every line of the header block is `name: value` or a fold.
-bool check_header(std::string_view clean, size_t end, Header& header, ContentError& error) {
+bool check_header(std::string_view clean, size_t end, bool merge, Header& header,
+                  ContentError& error) {
   uint64_t line_number = 1;
   for (size_t at = 0; at < end; ++line_number) {
     const size_t line_end = clean.find('\n', at);
@@ -132,7 +146,7 @@ bool check_header(std::string_view clean, size_t end, Header& header, ContentErr
         return refuse(error, line_number, at,
                       "has a byte over 127 in the header that is no UTF-8: encode it (RFC 2047)");
       }
-      header.utf8 = true;
+      header.utf8 = header.utf8 || !merge || has_high_constant(line);
     }
     if (line.front() == ' ' || line.front() == '\t') {
       if (line_number == 1)
@@ -231,7 +245,7 @@ bool normalise(std::string_view raw, bool merge, Normalised& out, ContentError& 
         error, 1, 0,
         clean.empty() ? "is missing: the message is empty" : "is empty: there is no header");
   Header header;
-  if (!check_header(clean, end, header, error)) return false;
+  if (!check_header(clean, end, merge, header, error)) return false;
   if (merge && !check_mergeable(clean, end, header, error)) return false;
   out.header_bytes = static_cast<uint32_t>(end);
   if (found.eight_bit) out.flags |= queue::kContentEightBit;

@@ -156,6 +156,27 @@ TEST(Content, Utf8InTheHeaderIsFlagged) {
   }
 }
 
+// What becomes of values is for the renderer to say, default texts among them.
+TEST(Content, Utf8WithinSlotsOfTheHeaderIsNotFlagged) {
+  const std::pair<const char*, bool> rows[] = {
+      {"Hallo {{name|Kundin M\u00fcller}}", false},
+      {"Hallo {{{name|Kundin M\u00fcller}} \u00e4}}} {{a}}", false},
+      {"{{a|\u00e4}}{{b|\u00e4}}\r\n {{c|\u00e4}}", false},
+      {"Gr\u00fc\u00dfe {{name|Kundin}}", true},
+      {"{{name|x}} \u00e4", true},
+      {"{{name|x}} \u00e4 {{name|x}}", true},
+      {"{{a|\u00e4}}\r\n \u00e4", true},
+      {"\u00e4\r\n {{a|\u00e4}}", true},
+      {"{{name|\u00e4", true},
+      {"{{\"{{\"}}\u00e4", true},
+  };
+  for (const auto& [subject, flagged] : rows) {
+    const std::string message = "Subject: " + std::string(subject) + "\r\n\r\nx\r\n";
+    EXPECT_EQ((run(message, true).flags & queue::kContentHeaderUtf8) != 0, flagged) << subject;
+    EXPECT_NE(run(message, false).flags & queue::kContentHeaderUtf8, 0) << subject;
+  }
+}
+
 TEST(Content, WhatCannotBeMerged) {
   const std::string multipart =
       "A: b\r\nContent-Type: multipart/mixed;\r\n boundary=x\r\n\r\n--x\r\nContent-Type: "
