@@ -214,6 +214,7 @@ void Lanes::make_seven_bit(Load& load, const mail::Template* compiled,
   for (const mail::Piece& piece : rendered_.pieces) whole.append(piece.data, piece.size);
   smtp::Transaction& transaction = load.transaction;
   if (!mail::append_seven_bit(whole, encoded, transaction.why_eight_bit)) return;  // not sent
+  std::string().swap(whole);  // there may be another copy: three large ones at once are too many
   transaction.eight_bit = false;
   transaction.size = encoded.size();
   load.scratch.clear();

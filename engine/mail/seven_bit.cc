@@ -1,10 +1,10 @@
 #include "engine/mail/seven_bit.h"
 
 #include <algorithm>
-#include <optional>
 
 #include "engine/mail/content.h"
-#include "engine/mail/header_field.h"
+#include "engine/mail/entity_header.h"
+#include "engine/mail/hex.h"
 #include "engine/mail/idn.h"
 #include "engine/mail/utf8.h"
 
@@ -12,155 +12,9 @@ namespace veredus::mail {
 namespace {
 
 constexpr size_t kEncodedLineMax = 76;  // RFC 2045 §6.7, §6.8
-constexpr std::string_view kEncodingField = "content-transfer-encoding";
-
-// What a header block says of its entity.
-struct EntityHeader {
-  std::string type;                             // "text/plain"; empty: not said
-  std::string boundary;                         // of a multipart
-  std::string encoding;                         // in small letters; empty: not said
-  size_t encoding_begin = 0, encoding_end = 0;  // of its field
-  bool mime_version = false, signature = false;
-};
-
-bool is_blank(char c) {
-  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-char small(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-}
-
-// Reads a structured field's value token by token, comments and folds passed over (RFC 2045 §5.1,
-// RFC 5322 §3.2.2).
-class Tokens {
- public:
-  explicit Tokens(std::string_view text) : text_(text) {}
-
-  // One of / ; = or a word; quoted strings without their quotes. nullopt: the end, or nonsense.
-  std::optional<std::string> next() {
-    skip();
-    if (at_ == text_.size()) return std::nullopt;
-    const char c = text_[at_];
-    if (c == '"') return quoted();
-    if (is_special(c)) {
-      ++at_;
-      return std::string(1, c);
-    }
-    std::string word;
-    while (at_ < text_.size() && !is_blank(text_[at_]) && !is_special(text_[at_]) &&
-           text_[at_] != '"' && text_[at_] != '(')
-      word += text_[at_++];
-    return word;
-  }
-  // What a parameter says: a quoted string, or all up to a blank or ;. Boundaries have = and / in
-  // them, with or without quotes (RFC 2046 §5.1.1 wants these).
-  std::optional<std::string> parameter_value() {
-    skip();
-    if (at_ == text_.size() || text_[at_] == ';') return std::nullopt;
-    if (text_[at_] == '"') return quoted();
-    const size_t begin = at_;
-    while (at_ < text_.size() && !is_blank(text_[at_]) && text_[at_] != ';') ++at_;
-    return std::string(text_.substr(begin, at_ - begin));
-  }
-  bool at_end() {
-    skip();
-    return at_ == text_.size();
-  }
-
- private:
-  static bool is_special(char c) { return c == '/' || c == ';' || c == '=' || c == ')'; }
-
-  std::optional<std::string> quoted() {
-    std::string word;
-    for (++at_; at_ < text_.size() && text_[at_] != '"'; ++at_) {
-      // A last byte is taken as it is: at_ never passes the end.
-      if (text_[at_] == '\\' && at_ + 1 < text_.size()) ++at_;
-      if (text_[at_] != '\r' && text_[at_] != '\n') word += text_[at_];
-    }
-    if (at_ == text_.size()) return std::nullopt;
-    ++at_;
-    return word;
-  }
-  void skip() {
-    unsigned depth = 0;
-    for (; at_ < text_.size(); ++at_) {
-      const char c = text_[at_];
-      if (c == '(') {
-        ++depth;
-      } else if (c == ')' && depth > 0) {
-        --depth;
-      } else if (c == '\\' && depth > 0) {
-        if (at_ + 1 < text_.size()) ++at_;
-      } else if (depth == 0 && !is_blank(c)) {
-        return;
-      }
-    }
-  }
-
-  std::string_view text_;
-  size_t at_ = 0;
-};
-
-std::string in_small(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), small);
-  return text;
-}
-
-bool read_encoding(std::string_view value, EntityHeader& header) {
-  Tokens tokens(value);
-  const std::optional<std::string> word = tokens.next();
-  if (!word || !tokens.at_end()) return false;
-  header.encoding = in_small(*word);
-  return true;
-}
-
-bool read_type(std::string_view value, EntityHeader& header) {
-  Tokens tokens(value);
-  const auto type = tokens.next(), slash = tokens.next(), subtype = tokens.next();
-  if (!subtype || *slash != "/") return false;
-  header.type = in_small(*type + "/" + *subtype);
-  // Of the parameters only the boundary matters: what stands behind nonsense does not count.
-  while (true) {
-    const auto semicolon = tokens.next(), name = tokens.next(), equals = tokens.next();
-    auto text = tokens.parameter_value();
-    if (!text || *semicolon != ";" || *equals != "=") return true;
-    if (in_small(*name) != "boundary") continue;
-    if (!header.boundary.empty()) return false;
-    header.boundary = std::move(*text);
-  }
-}
-
-// False: it is no header, or says something twice.
-bool read_header(std::string_view block, EntityHeader& header) {
-  for (size_t at = 0; at < block.size();) {
-    size_t end = at;
-    do {
-      end = block.find('\n', end);
-      end = end == std::string_view::npos ? block.size() : end + 1;
-    } while (end < block.size() && (block[end] == ' ' || block[end] == '\t'));
-    const std::string_view field = block.substr(at, end - at);
-    const size_t length = name_length(field);
-    const size_t colon = field.find_first_not_of(" \t", length);
-    if (length == 0 || colon == std::string_view::npos || field[colon] != ':') return false;
-    const std::string_view name = field.substr(0, length), value = field.substr(colon + 1);
-    if (same_name(name, kEncodingField)) {
-      if (header.encoding_end != 0 || !read_encoding(value, header)) return false;
-      header.encoding_begin = at;
-      header.encoding_end = end;
-    } else if (same_name(name, "content-type")) {
-      if (!header.type.empty() || !read_type(value, header)) return false;
-    }
-    header.mime_version = header.mime_version || same_name(name, "mime-version");
-    header.signature = header.signature || same_name(name, "dkim-signature");
-    at = end;
-  }
-  return true;
-}
 
 // RFC 2045 §6.7. Line ends stay; lines that are longer are cut with a soft break.
 void append_quoted_printable(std::string_view text, std::string& out) {
-  static constexpr std::string_view kDigits = "0123456789ABCDEF";
   size_t column = 0;
   for (size_t at = 0; at < text.size(); ++at) {
     const char c = text[at];
@@ -184,10 +38,7 @@ void append_quoted_printable(std::string_view text, std::string& out) {
       out += c;
       ++column;
     } else {
-      const auto byte = static_cast<unsigned char>(c);
-      out += '=';
-      out += kDigits[byte >> 4];
-      out += kDigits[byte & 15];
+      append_hex_byte(c, out += '=');
       column += 3;
     }
   }
@@ -224,11 +75,17 @@ class Recoder {
 
   // Header, empty line, body. `of_digest`: what does not say what it is is a message.
   bool entity(std::string_view text, unsigned depth, bool message, bool of_digest) {
+    if (depth > 0 && ++parts_ > kPartsMax) return fail("it has too many parts");
     const size_t end = header_end(text);
-    const std::string_view block = text.substr(0, end), rest = text.substr(end);
-    if (has_high(block)) return fail("a header has bytes over 127");
+    std::string_view block = text.substr(0, end);
+    const std::string_view rest = text.substr(end);
+    std::string made;
+    if (has_high(block)) {
+      if (message || !append_ascii_header(block, made)) return fail("a header has bytes over 127");
+      block = made;
+    }
     EntityHeader header;
-    const bool understood = read_header(block, header);
+    const bool understood = read_entity_header(block, header);
     if (!has_high(rest)) {
       // Under a 7bit multipart nothing may be called more (RFC 2045 §6.4).
       const bool whole = block.ends_with("\r\n");  // else it is all of a part without a body
@@ -253,7 +110,9 @@ class Recoder {
       if (type == "multipart/signed") return fail("a part is signed");
       return multipart(body, header, depth);
     }
-    if (type.starts_with("message/")) return fail("a part of type message/… cannot be encoded");
+    // These may be encoded (RFC 6532 §3.7, RFC 6533 §4 to §6), all others not (RFC 2046 §5.2).
+    if (type.starts_with("message/") && !type.starts_with("message/global"))
+      return fail("a part of type message/… cannot be encoded");
     return leaf(block, header, body, message);
   }
 
@@ -297,7 +156,8 @@ class Recoder {
     return true;
   }
 
-  // RFC 2046 §5.1.1: the line end in front of a delimiter belongs to it.
+  // RFC 2046 §5.1.1: the line end in front of a delimiter belongs to it. One that does not close
+  // ends with what it stands in (§5.1.2): `body` goes so far and no further.
   bool multipart(std::string_view body, const EntityHeader& header, unsigned depth) {
     if (header.boundary.empty()) return fail("a multipart has no boundary");
     const std::string delimiter = "--" + header.boundary;
@@ -307,7 +167,7 @@ class Recoder {
       size_t end = body.find('\n', at);
       end = end == std::string_view::npos ? body.size() : end + 1;
       std::string_view line = body.substr(at, end - at);
-      while (!line.empty() && is_blank(line.back())) line.remove_suffix(1);
+      line = line.substr(0, line.find_last_not_of(" \t\r\n") + 1);
       const bool closes = line.size() == delimiter.size() + 2 && line.ends_with("--");
       if (line.starts_with(delimiter) && (line.size() == delimiter.size() || closes)) {
         if (part == std::string_view::npos) {
@@ -324,7 +184,8 @@ class Recoder {
       }
       at = end;
     }
-    return fail("a multipart has no end");
+    if (part == std::string_view::npos) return fail("a multipart has no parts");
+    return entity(body.substr(part), depth + 1, false, digest);
   }
 
   bool verbatim(std::string_view text) {
@@ -333,6 +194,7 @@ class Recoder {
   }
 
   std::string& out_;
+  unsigned parts_ = 0;
 };
 
 }  // namespace

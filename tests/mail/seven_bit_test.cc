@@ -123,7 +123,9 @@ TEST(SevenBit, BoundariesAreReadAsTheyAreWritten) {
   for (const char* const spelled :
        {"boundary=b", "BOUNDARY=\"b\"", "charset=x; boundary=b;", "boundary=\"\\b\"",
         "name=\"; boundary=c\"; boundary=b", "(boundary=c) boundary=b", "boundary=b; rubbish",
-        "boundary=b; boundary"}) {
+        "boundary=b; boundary", "boundary=b(c)", "charset=us-ascii x; boundary=b",
+        "x=\"\" \"; boundary=c\"; boundary=b", ";; =;x/y=z; /; boundary=b",
+        "boundary; boundary=b"}) {
     const std::string made = made_of(kHead + "Content-Type: multipart/mixed; " + spelled +
                                      "\r\n\r\n--b\r\n\r\n\xff\r\n--bc\r\n--b--\r\n");
     EXPECT_NE(made.find("\r\n\r\n=FF\r\n"), std::string::npos) << spelled << ": " << made;
@@ -136,13 +138,15 @@ TEST(SevenBit, CannotBeDone) {
   const std::string mixed = kHead + "Content-Type: multipart/mixed; boundary=b\r\n";
   const std::pair<std::string, const char*> rows[] = {
       {"DKIM-Signature: v=1\r\n" + kHead + "\r\n" + u, "DKIM"},
+      {"ARC-Message-Signature: i=1\r\n" + kHead + "\r\n" + u, "DKIM"},
+      {"Arc-Seal: i=1\r\n" + kHead + "\r\n" + u, "DKIM"},
       {kHead + "Content-Transfer-Encoding: binary\r\n\r\n" + u, "binary"},
       {kHead + "Content-Transfer-Encoding: base64\r\n\r\n" + u, "under an encoding without"},
       {kHead + "Content-Transfer-Encoding: x-uue\r\n\r\n" + u, "under an encoding without"},
       {kHead + "Content-Transfer-Encoding: 8bit\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + u,
        "not understood"},
-      {kHead + "Content-Transfer-Encoding: 8bit 7bit\r\n\r\n" + u, "not understood"},
-      {kHead + "Content-Type: text\r\n\r\n" + u, "not understood"},
+      {kHead + "Content-Type: multipart\r\n\r\n" + u, "not understood"},
+      {kHead + "Content-Type: Message;\r\n\r\n" + u, "not understood"},
       {kHead + "Content-Type: text/plain\r\nContent-Type: text/html\r\n\r\n" + u, "not understood"},
       {kHead + "Content-Type: multipart/mixed; boundary=b; boundary=c\r\n\r\n" + u,
        "not understood"},
@@ -152,8 +156,9 @@ TEST(SevenBit, CannotBeDone) {
       {mixed + "\r\nx\r\n--b--\r\n" + u, "no parts"},
       {mixed + "\r\n" + u + "--b\r\n\r\nx\r\n--b--\r\n", "outside of all parts"},
       {mixed + "\r\n--b\r\n\r\nx\r\n--b--\r\n" + u, "outside of all parts"},
-      {mixed + "\r\n--b\r\n\r\n" + u, "no end"},
-      {mixed + "\r\n--bb\r\n\r\n" + u + "--bb--\r\n", "no end"},
+      {mixed + "\r\n--bb\r\n\r\n" + u + "--bb--\r\n", "no parts"},
+      {kHead + "Content-Type: multipart/mixed; boundary*0=b\r\n\r\n--b\r\n\r\n" + u + "--b--\r\n",
+       "no boundary"},
       {mixed + "\r\n--b\r\nno header\r\n\r\n" + u + "--b--\r\n", "not understood"},
       {mixed + "\r\n--b\r\nX: " + u + "\r\n--b--\r\n", "a header has"},
       {mixed + "Content-Transfer-Encoding: quoted-printable\r\n\r\n--b\r\n\r\n" + u + "--b--\r\n",
@@ -168,6 +173,95 @@ TEST(SevenBit, CannotBeDone) {
         << message << "\n"
         << made;
   }
+}
+
+// What every reader understands, right or not.
+TEST(SevenBit, FieldsOfOtherWriters) {
+  const std::string body = "\r\n\r\nall plain but \xc3\xbc\r\n";
+  for (const char* const field :
+       {"Content-Transfer-Encoding: 8bit;", "Content-Transfer-Encoding: (x) 8BIT 7bit",
+        "Content-Transfer-Encoding:", "Content-Type: text", "Content-Type:", "Content-Type: text/",
+        "Content-Type: text; charset=utf-8"}) {
+    const std::string made = made_of(kHead + field + body);
+    EXPECT_TRUE(made.ends_with("\r\n\r\nall plain but =C3=BC\r\n")) << field << ": " << made;
+  }
+  for (const char* const type : {"message/global", "Message/global-headers; charset=utf-8"}) {
+    const std::string part = std::string("--b\r\nContent-Type: ") + type + "\r\n";
+    const std::string made = made_of(kHead + "Content-Type: multipart/report; boundary=b\r\n\r\n" +
+                                     part + "\r\nTo: \xc3\xbc\r\n--b--\r\n");
+    EXPECT_NE(made.find(part + "Content-Transfer-Encoding: base64\r\n\r\nVG86IMO8\r\n--b--"),
+              std::string::npos)
+        << made;
+  }
+}
+
+// RFC 2046 §5.1.2: the delimiter of what is around, or the end, closes what is not closed.
+TEST(SevenBit, WhatDoesNotClose) {
+  const std::string inner = "Content-Type: multipart/mixed; boundary=i\r\n\r\n";
+  const std::string outer = kHead + "Content-Type: multipart/mixed; boundary=o\r\n\r\n";
+  const std::string text = "Content-Type: text/plain\r\n";
+  const auto message = [&](const std::string& encoding, const std::string& letter) {
+    return outer + "--o\r\n" + inner + "--i\r\n" + text + encoding + "\r\none letter is " + letter +
+           "\r\n--o\r\n" + inner + "--i\r\n--o\r\n" + text + encoding + "\r\none letter is " +
+           letter + "\r\n";
+  };
+  EXPECT_EQ(made_of(message("", "\xc3\xbc")),
+            message("Content-Transfer-Encoding: quoted-printable\r\n", "=C3=BC"));
+  EXPECT_EQ(made_of(outer + "--o\r\n" + text + "\r\n\xc3\xbc\r\n--o\r\n"),
+            outer + "--o\r\n" + text + "Content-Transfer-Encoding: base64\r\n\r\nw7w=\r\n--o\r\n");
+}
+
+// What most writers make of names of files that are not ASCII, and what is right (RFC 2231).
+TEST(SevenBit, Utf8InTheHeaderOfAPart) {
+  const std::pair<std::string, std::string> rows[] = {
+      {"Content-Disposition: attachment; filename=\"Gr\u00fc\u00dfe.pdf\"",
+       "Content-Disposition: attachment; filename*=utf-8''Gr%C3%BC%C3%9Fe.pdf"},
+      {"Content-Type: application/pdf; x=y;\r\n\tname=\"\u00fc (\\\"a\\\").pdf\" ; z=\";\u00fc\"; "
+       "q=\"q\"",
+       "Content-Type: application/pdf; x=y;\r\n\tname*=utf-8''%C3%BC%20%28%22a%22%29.pdf ; "
+       "z*=utf-8''%3B%C3%BC; q=\"q\""},
+      {"content-type: text/plain; name=\u00fc", "content-type: text/plain; name*=utf-8''%C3%BC"},
+      {"Content-Description: \u00fc\r\n \u00fc", "Content-Description: =?UTF-8?B?w7wgw7w=?="},
+      {"X-Other: y\r\nContent-Description: \u00fc",
+       "X-Other: y\r\nContent-Description: =?UTF-8?B?w7w=?="},
+      {"X-Other: \u00fc", ""},
+      {"Content-Disposition: \u00fc; filename=\u00fc", ""},
+      {"Content-Disposition: x; \u00fc=y", ""},
+      {"Content-Disposition: x; filename=\u00fc; \u00fc", ""},
+      {"Content-Disposition: x; filename*=\u00fc", ""},
+      {"Content-Disposition: x; filename=\"\xfc\"", ""},
+      {"Content-Disposition: x; filename=\"\u00fc", ""},
+      {"Content-Disposition: x; filename=" + std::string(400, '\xc3'), ""},
+  };
+  for (const auto& [field, made_field] : rows) {
+    const auto message = [](const std::string& in_part) {
+      return kHead + "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n" + in_part +
+             "\r\n\r\nplain\r\n--b--\r\n";
+    };
+    const std::string made = made_of(message(field));
+    EXPECT_EQ(made,
+              made_field.empty() ? "cannot: a header has bytes over 127" : message(made_field));
+  }
+  std::string longest = "--b\r\nContent-Disposition: x; filename=";
+  for (int i = 0; i < 170; ++i) longest += "\u00fc";
+  EXPECT_TRUE(made_of(kHead + "Content-Type: multipart/mixed; boundary=b\r\n\r\n" + longest +
+                      "\r\n\r\nx\r\n--b--\r\n")
+                  .starts_with("cannot: "))
+      << "a line over 998 bytes";
+}
+
+// The encoding of each costs a hundred bytes, however few it has.
+TEST(SevenBit, TooManyParts) {
+  const auto message = [](unsigned parts) {
+    std::string text = kHead + "Content-Type: multipart/mixed; boundary=b\r\n\r\n";
+    for (unsigned i = 0; i < parts; ++i) text += "--b\r\n\r\n\xff\r\n";
+    return text + "--b--\r\n";
+  };
+  const std::string most = message(kPartsMax);
+  const std::string made = made_of(most);
+  EXPECT_TRUE(made.starts_with(kHead));
+  EXPECT_LT(made.size(), 3 * most.size() + 256 * 1024);
+  EXPECT_EQ(made_of(message(kPartsMax + 1)), "cannot: it has too many parts");
 }
 
 TEST(SevenBit, NestedTooDeep) {
