@@ -142,8 +142,9 @@ absl::Status Renderer::find_values(const Template& from, const RenderRequest& re
 }
 
 // `scratch` has room for all that is added: its bytes do not move.
-absl::Status Renderer::put_content(const Template& from, bool own, bool dot_stuffed,
+absl::Status Renderer::put_content(const Template& from, bool own, const RenderRequest& request,
                                    std::string& scratch, Rendered& out) {
+  const bool dot_stuffed = request.dot_stuffed;
   const bool has_dot_lines = (from.flags_ & queue::kContentDotLines) != 0;
   const bool copied =
       dot_stuffed && has_dot_lines && !own;  // the template's own stuffed copy serves
@@ -162,7 +163,7 @@ absl::Status Renderer::put_content(const Template& from, bool own, bool dot_stuf
       const Slot& slot = from.slots_[static_cast<size_t>(op.slot)];
       const std::string_view value = values_[static_cast<size_t>(op.slot)];
       const bool high = has_high(value);
-      if (slot.in_words() && high) {
+      if (slot.in_words(value, *request.entry) && high) {
         append_encoded_words(value, scratch);
         line_start = false;
       } else {
@@ -218,7 +219,7 @@ absl::Status Renderer::render(const Template* compiled, const RenderRequest& req
   scratch.reserve(room);
   const size_t reserved = scratch.capacity();
   put_front(text, request, compiled->flags_, own || compiled->has_slots(), scratch);
-  const absl::Status put = put_content(*compiled, own, request.dot_stuffed, scratch, out);
+  const absl::Status put = put_content(*compiled, own, request, scratch, out);
   if (!put.ok()) return put;
   assert(scratch.capacity() == reserved && "pieces point into it");
   static_cast<void>(reserved);

@@ -248,7 +248,7 @@ bool Template::check(const queue::Batch& batch, const queue::Entry& entry, Refus
                       "has CR, LF or another control byte, and stands in the header");
       }
     }
-    if (slot.in_words() && high) {  // becomes encoded words, folded
+    if (slot.in_words(value, entry) && high) {  // becomes encoded words, folded
       line = line + 76 > kLineBytesMax ? kLineBytesMax + 1 : (value.size() > 45 ? 76 : line + 76);
       continue;
     }

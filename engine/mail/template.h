@@ -36,9 +36,12 @@ struct Slot {
   Builtin builtin = Builtin::none;
   bool has_fallback = false;
   bool in_header = false;
-  // Whether a value with bytes over 127 becomes encoded words: in the header, but for `to`, which
-  // may stand where an address must (RFC 2047 §5) and then goes to hosts with SMTPUTF8 only.
-  bool in_words() const { return in_header && builtin != Builtin::to; }
+  // Whether this value, of find_value(), becomes encoded words if it has bytes over 127: in the
+  // header, but for the recipient's own address, which may stand where an address must (RFC 2047
+  // §5) and then goes to hosts with SMTPUTF8 only. A variable named "to" is none.
+  bool in_words(std::string_view value, const queue::Entry& entry) const {
+    return in_header && value.data() != entry.to.data();
+  }
 };
 
 // The slot's value for a recipient: its own vars, else what is always there (to, name, id, batch,
@@ -148,8 +151,8 @@ class Renderer {
   absl::Status find_values(const Template& from, const RenderRequest& request, size_t& bytes);
   void put_front(const BatchText& text, const RenderRequest& request, uint8_t flags,
                  bool per_recipient, std::string& scratch) const;
-  absl::Status put_content(const Template& from, bool own, bool dot_stuffed, std::string& scratch,
-                           Rendered& out);
+  absl::Status put_content(const Template& from, bool own, const RenderRequest& request,
+                           std::string& scratch, Rendered& out);
 
   const RenderSettings& settings_;
   static constexpr size_t kBatchesKept = 64;

@@ -336,6 +336,16 @@ TEST(Render, TheAddressOfTheRecipientStaysAsItIs) {
   EXPECT_TRUE(bench.out.eight_bit);
 }
 
+// Nor does what only has its name.
+TEST(Render, AVariableNamedToIsNoAddress) {
+  Bench bench;
+  const std::string message = "Subject: {{to}}\r\n\r\nx\r\n";
+  bench.entry.vars = {{"to", "Zo\xC3\xAB"}};
+  EXPECT_EQ(bench.render(message, kMerge), "Subject: =?UTF-8?B?Wm/Dqw==?=\r\n\r\nx\r\n");
+  EXPECT_FALSE(bench.out.header_utf8);
+  EXPECT_FALSE(bench.out.eight_bit);
+}
+
 TEST(Render, NonAsciiInTheHeaderBecomesEncodedWords) {
   Bench bench;
   bench.entry.vars = {{"first", "Zo\xC3\xAB"}};
