@@ -53,6 +53,23 @@ size_t find_at(std::string_view text) {
   return std::string_view::npos;
 }
 
+// Characters beyond ASCII that terminals obey, or that make text look like another: C1 controls (to
+// U+009F), line separators, marks and overrides of direction, the byte order mark.
+bool has_high_control(std::string_view utf8) {
+  for (size_t i = 0; i + 1 < utf8.size(); ++i) {
+    const auto byte = [&](size_t at) {
+      return at < utf8.size() ? static_cast<unsigned char>(utf8[at]) : 0u;
+    };
+    const unsigned first = byte(i), second = byte(i + 1), third = byte(i + 2);
+    const bool c1 = first == 0xC2 && second < 0xA0;
+    const bool marks = first == 0xE2 && second == 0x80 &&
+                       (third == 0x8E || third == 0x8F || (third >= 0xA8 && third <= 0xAE));
+    const bool isolates = first == 0xE2 && second == 0x81 && third >= 0xA6 && third <= 0xA9;
+    if (c1 || marks || isolates || (first == 0xEF && second == 0xBB && third == 0xBF)) return true;
+  }
+  return false;
+}
+
 // UTF-8 stands where an atom's or a quoted string's characters do (RFC 6531 §3.3).
 AddressFault check_local(std::string_view local) {
   if (local.empty()) return AddressFault::local_empty;
@@ -127,6 +144,7 @@ AddressFault check_address(std::string_view text, Address& address, size_t local
   address.upper_domain = false;
   if ((seen & kHigh) != 0) {
     if (!is_utf8(address.local)) return AddressFault::local_syntax;
+    if (has_high_control(address.local)) return AddressFault::control;
     if (has_high(address.domain)) return AddressFault::domain_utf8;
   }
   if (address.local.size() > local_max) return AddressFault::local_long;
@@ -156,7 +174,7 @@ std::string_view reason_of(AddressFault fault) {
     case AddressFault::too_long:
       return "the address is longer than 254 bytes";
     case AddressFault::control:
-      return "the address has a control byte (CR, LF, NUL or the like)";
+      return "the address has a control character (CR, LF, NUL or the like)";
     case AddressFault::local_empty:
       return "there is nothing in front of the @";
     case AddressFault::local_long:

@@ -32,7 +32,8 @@ enum class AddressFault : uint8_t {
   empty,
   no_at,
   too_long,
-  control,  // CR, LF, NUL or another control byte
+  control,  // CR, LF, NUL or another control character, Unicode's (U+0080 to U+009F, U+202E …)
+            // among them
   local_empty,
   local_long,
   local_syntax,

@@ -17,7 +17,7 @@ TEST(Address, GoodOnes) {
        {"ada@example.org", "a.b.c@x.y", "ada+tag=x@example.org", "\"ada lovelace\"@example.org",
         "\"a\\\"b\"@example.org", "\"a@b\"@example.org", "!#$%&'*+-/=?^_`{|}~@example.org",
         "ada@xn--bcher-kva.example", "ada@a-b.3com.com", "a@localhost", "ad\xC3\xA4@example.org",
-        "1@1.example"}) {
+        "\u00a0\u2027\u202f\u2065\u206a\u200d@example.org", "1@1.example"}) {
     EXPECT_EQ(fault_of(good), AddressFault::none) << good;
   }
 }
@@ -59,6 +59,14 @@ TEST(Address, FaultsByName) {
       {std::string("ada\0@example.org", 16), F::control},
       {"ada\t@example.org", F::control},
       {"ada\x7f@example.org", F::control},
+      {"ada\u0080@example.org", F::control},
+      {"ada\u009f@example.org", F::control},
+      {"\"ada\u009b\"@example.org", F::control},
+      {"\u202eada@example.org", F::control},
+      {"ada\u2028@example.org", F::control},
+      {"ada\u200f@example.org", F::control},
+      {"ada\u2066@example.org", F::control},
+      {"\ufeffada@example.org", F::control},
       {std::string(65, 'a') + "@example.org", F::local_long},
       {"a@" + std::string(64, 'x') + ".org", F::domain_long},
       {std::string(60, 'a') + "@" + std::string(60, 'b') + "." + std::string(60, 'c') + "." +
