@@ -12,7 +12,7 @@ import unittest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP
 
-from mime_messages import Maker, headers_of, parts_of
+from mime_messages import Maker, headers_of, parts_of, same_types
 from walk_case import Case, testzone, walk
 
 loopback = walk.loopback
@@ -170,6 +170,7 @@ class SevenBit(EightBit):
             self.assertLessEqual(max(map(len, arrived.split(b"\r\n"))), 998)
             self.assertEqual(parts_of(arrived), parts_of(raw))
             self.assertEqual(headers_of(arrived), headers_of(raw))
+            self.assertTrue(same_types(arrived, raw), (arrived, raw))
             changed += arrived != raw
         self.assertGreater(changed, self.count / 2)
         self.assertFalse([c for c in self.receiver.commands if "BODY=" in c])

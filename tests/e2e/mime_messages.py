@@ -7,6 +7,11 @@ WORDS = ("Grüße", "naïve", "mail", "日本語", "=3D", "--", "-", "..", ".", 
          "=", "x" * 90, "ÿ" * 60, "--frontier", "0")
 
 
+# As some write them, and all read them.
+ODD_TYPES = ("text", "text/plain; charset=utf-8 x; format=flowed", "text/plain;; name=a/b; charset=utf-8",
+             'TEXT/Plain;charset="utf-8" (of old);\r\n\tdelsp=yes;')
+
+
 class Maker:
     """A message from one seeded random source."""
 
@@ -37,8 +42,10 @@ class Maker:
 
     def leaf(self):
         kind = self.random.choice(("text/plain; charset=utf-8", "text/html", "", "image/png",
-                                   'text/plain; charset="utf-8"; name="a;b"',
+                                   'text/plain; charset="utf-8"; name="a;b"', *ODD_TYPES,
                                    "application/octet-stream"))
+        if self.random.randrange(8) == 0:  # the line end of its last field is the delimiter's
+            return self.header(kind, self.random.choice(("8bit", "7bit", "")))[:-2]
         body = self.text() if not kind or kind.startswith("text") else self.octets()
         ascii_only = all(c < 128 for c in body)
         encoding = self.random.choice(("8bit", "8bit", "7bit" if ascii_only else "8bit", ""))
@@ -86,6 +93,18 @@ def parts_of(raw):
         else:
             found.append((part.get_content_type(), part.get_payload(decode=True)))
     return found
+
+
+def types_of(raw):
+    """Types of all parts with their parameters; None for what does not say what it is."""
+    return [part.get_params() if "Content-Type" in part else None
+            for part in email.message_from_bytes(raw, policy=email.policy.compat32).walk()]
+
+
+def same_types(arrived, wanted):
+    """Of two messages: whether each part that says what it is still says so, in every parameter."""
+    pairs = list(zip(types_of(arrived), types_of(wanted), strict=True))
+    return all(theirs in (None, ours) for ours, theirs in pairs)
 
 
 def headers_of(raw):
