@@ -71,7 +71,7 @@ std::string_view domain_of(std::string_view address) {
 bool is_recipient(std::string_view text) {
   const size_t at = text.rfind('@');
   return at != std::string_view::npos && at > 0 && text.size() <= AddressFinder::kAddressBytesMax &&
-         printable_ascii(text) && is_domain(domain_of(text));
+         !has_controls(text) && is_domain(domain_of(text));
 }
 
 // Each part by itself, in normal form.

@@ -48,6 +48,7 @@ TEST(Order, FiltersAreKeptInTheirNormalForm) {
            {{.domain = ".example.org", .recipient = "ada@a.example.org"},
             {.domain = ".example.org", .recipient = "ada@a.example.org"}},
            {{.recipient = "\"a @ b\"@example.org"}, {.recipient = "\"a @ b\"@example.org"}},
+           {{.recipient = "j\u00f6rg@example.org"}, {.recipient = "j\u00f6rg@example.org"}},
            {{.source = "out-1"}, {.source = "out-1"}},
        }) {
     const absl::StatusOr<Filter> filter = checked_filter(row.asked);
@@ -79,7 +80,9 @@ TEST(Order, FiltersThatNobodyMeansAreRefusedByTheirPart) {
            {{.recipient = "@example.org"}, "\"recipient\""},
            {{.recipient = "ada@"}, "\"recipient\""},
            {{.recipient = "ada@exa_mple.org"}, "\"recipient\""},
-           {{.recipient = "a\xc3\xa4@example.org"}, "\"recipient\""},
+           {{.recipient = "a@\u00e4.example"}, "\"recipient\""},
+           {{.recipient = "a\u0085@example.org"}, "\"recipient\""},
+           {{.recipient = "a\x1b@example.org"}, "\"recipient\""},
            {{.recipient = std::string(243, 'a') + "@example.org"}, "\"recipient\""},
            {{.domain = "example.org", .recipient = "ada@example.net"},
             "not of the domain \"example.org\""},
