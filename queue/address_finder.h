@@ -11,8 +11,9 @@
 namespace veredus::queue {
 
 // Finds some mail addresses again, as whole values and anywhere among other bytes, all in one pass
-// whatever their number. Letters are compared without case, in the local part too: hosts treat it
-// so nearly everywhere, and who asks to be forgotten means all of his spellings.
+// whatever their number. ASCII letters are compared without case, in the local part too: hosts
+// treat it so nearly everywhere, and who asks to be forgotten means all of his spellings. Of other
+// letters the case counts ("JÖRG@…" is not "jörg@…").
 class AddressFinder {
  public:
   static constexpr size_t kAddressBytesMax = 254;

@@ -377,11 +377,13 @@ class FeedParser::Impl {
     }
     const uint32_t index = recipients_++;
     if (!read_entry(index)) return false;
-    const std::string_view to = line_.text_of(Field::to);
+    const std::string_view fed = line_.text_of(Field::to);
     std::string_view why_not;
-    const mail::AddressFault fault = mail::take_address(to, scratch_, entry_.to, why_not);
+    const mail::AddressFault fault = mail::take_address(fed, scratch_, entry_.to, why_not);
     if (fault != mail::AddressFault::none)
-      return recipient_refused(to, mail::status_of(fault), reason_of(fault, why_not));
+      return recipient_refused(fed, mail::status_of(fault), reason_of(fault, why_not));
+    // In the one form that his address has in the spool: so it is found when he is to be forgotten.
+    const std::string_view to = entry_.to;
     if (entry_.expires_wall_ns != 0 && entry_.expires_wall_ns <= batch_.accepted_wall_ns) {
       return recipient_refused(to, "5.4.7", "\"expires\" of this recipient is over already");
     }
@@ -472,11 +474,13 @@ class FeedParser::Impl {
       return false;
     }
     if (reverse_path_.empty()) return true;
-    mail::Address address;
     const size_t local_max = batch_.verp ? mail::kVerpLocalPartMax : mail::kLocalPartBytesMax;
-    const mail::AddressFault fault = mail::check_address(reverse_path_, address, local_max);
+    std::string scratch;  // not used: what can be had in A-labels is in them
+    std::string_view taken, why_not;
+    const mail::AddressFault fault =
+        mail::take_address(reverse_path_, scratch, taken, why_not, local_max);
     if (fault == mail::AddressFault::none) return true;
-    refusal = {mail::status_of(fault, true), "the sender: " + std::string(mail::reason_of(fault))};
+    refusal = {mail::status_of(fault, true), "the sender: " + reason_of(fault, why_not)};
     return false;
   }
 

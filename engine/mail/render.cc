@@ -267,6 +267,7 @@ absl::Status Renderer::reverse_path(const queue::Batch& batch, const queue::Entr
       }
       out.append(value);
     }
+    if (has_high(out)) out = with_a_labels(out);  // a value may have brought the domain
   }
   if (!batch.verp || out.empty()) return absl::OkStatus();
   const size_t at = out.rfind('@');
