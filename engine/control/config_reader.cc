@@ -1,6 +1,9 @@
 #include "engine/control/config_reader.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "engine/mail/idn.h"
 
 namespace veredus::control {
 namespace {
@@ -111,8 +114,14 @@ absl::Status take_texts(const Reading& reading, const char* rule, bool (*fits)(s
     const auto* text = item.as<std::string>();
     const Reading here{reading.file, reading.name, item};
     if (text == nullptr) return fault(here, wanted);
-    if (fits != nullptr && !fits(*text)) return fault(here, quoted(*text) + " is not " + rule);
-    texts.push_back(*text);
+    std::string taken = *text;
+    if (fits != nullptr && !fits(taken)) {
+      // Names are compared as the DNS has them; people write U-labels.
+      const size_t dot = text->starts_with('.') ? 1 : 0;
+      taken.replace(dot, std::string::npos, mail::with_a_labels(text->substr(dot)));
+      if (!fits(taken)) return fault(here, quoted(*text) + " is not " + rule);
+    }
+    texts.push_back(std::move(taken));
   }
   into = std::move(texts);
   return absl::OkStatus();

@@ -53,6 +53,8 @@ TEST(ConfigSendingErrors, WhatIsWrongAndWhere) {
        text("a.toml:2:18: smtp.site_byte_rate: ", kByteRateRule)},
       {"[providers.p]\nmx = [\"a.example\", \"b c\"]\n",
        text("a.toml:2:20: providers.p.mx: \"b c\"", kPatternRule)},
+      {"[providers.p]\ndomains = [\"\u00fc_x..example\"]\n",
+       text("a.toml:2:12: providers.p.domains: \"\u00fc_x..example\"", kPatternRule)},
       {"[providers.p]\ndomains = [\".\"]\n",
        text("a.toml:2:12: providers.p.domains: \".\"", kPatternRule)},
       {"[providers.p]\nmx = \"a.example\"\n",

@@ -178,6 +178,16 @@ site_cap = "32s"
 }
 
 // What is not said is as it is for all, whichever stands first in the file.
+// As the DNS has them, and as recipients' domains are kept.
+TEST(ConfigSending, NamesInULabels) {
+  const EngineSettings settings = settings_of(
+      "[providers.p]\nmx = [\".b\u00fccher.example\"]\n"
+      "domains = [\"B\u00fccher.example\", \".n\u00e4ws.example\", \"x.example\"]\n");
+  const Provider& p = provider(settings, "p");
+  EXPECT_THAT(p.mx, ElementsAre(".xn--bcher-kva.example"));
+  EXPECT_THAT(p.domains, ElementsAre("xn--bcher-kva.example", ".xn--nws-qla.example", "x.example"));
+}
+
 TEST(ConfigSending, AProviderFallsBackToWhatHoldsForAll) {
   const EngineSettings settings = settings_of(R"(
 [providers.p]
