@@ -67,7 +67,7 @@ class Comparison {
       } else if (line == "Content-Transfer-Encoding: 7bit\r\n") {
         after_.remove_prefix(line.size());
         skip_encoding();
-      } else if (has_high(line_of(before_))) {
+      } else if (has_high(rest_of_field(before_))) {
         skip_recoded_field();
       } else {
         abort();
@@ -94,13 +94,17 @@ class Comparison {
       before_.remove_prefix(line_of(before_).size());
     } while (!before_.empty() && (before_[0] == ' ' || before_[0] == '\t'));
   }
-  // Of the header of a part, from its first line that has bytes over 127.
+  static std::string_view rest_of_field(std::string_view text) {
+    size_t end = 0;
+    do {
+      end += line_of(text.substr(end)).size();
+    } while (end < text.size() && (text[end] == ' ' || text[end] == '\t'));
+    return text.substr(0, end);
+  }
+  // Of the header of a part, from its first line that is another now.
   void skip_recoded_field() {
-    for (std::string_view* text : {&before_, &after_}) {
-      do {
-        text->remove_prefix(line_of(*text).size());
-      } while (!text->empty() && (text->front() == ' ' || text->front() == '\t'));
-    }
+    before_.remove_prefix(rest_of_field(before_).size());
+    after_.remove_prefix(rest_of_field(after_).size());
   }
   void leaf(std::string (*decoded)(std::string_view)) {
     after_.remove_prefix(line_of(after_).size());
@@ -111,7 +115,7 @@ class Comparison {
       if (line.empty()) abort();
       if (line == line_of(before_)) {
         before_.remove_prefix(line.size());
-      } else if (has_high(line_of(before_)) && !before_.starts_with("\r\n")) {
+      } else if (has_high(rest_of_field(before_)) && !before_.starts_with("\r\n")) {
         skip_recoded_field();
         continue;
       } else if (!line.starts_with("Content-Type: text/plain; charset=") &&
