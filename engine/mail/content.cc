@@ -134,16 +134,19 @@ bool has_high_constant(std::string_view line) {
   return has_high(line);
 }
 
-// Checks that every line of the header block is `name: value` or a fold.
-bool check_header(std::string_view clean, size_t end, bool merge, Header& header,
+// Checks that every line of the header block is `name: value` or a fold. `high`: whether some byte
+// of the message is over 127.
+bool check_header(std::string_view clean, size_t end, bool merge, bool high, Header& header,
                   ContentError& error) {
   uint64_t line_number = 1;
   for (size_t at = 0; at < end; ++line_number) {
     const size_t line_end = clean.find('\n', at);
     const std::string_view line = clean.substr(at, line_end - 1 - at);
-    if (has_high(line)) {
-      if (!is_utf8(line)) {
-        return refuse(error, line_number, at,
+    if (high && has_high(line)) {
+      size_t good = 0;
+      while (const size_t length = utf8_length(line.substr(good, 4))) good += length;
+      if (good < line.size()) {
+        return refuse(error, line_number, at + good,
                       "has a byte over 127 in the header that is no UTF-8: encode it (RFC 2047)");
       }
       header.utf8 = header.utf8 || !merge || has_high_constant(line);
@@ -245,7 +248,7 @@ bool normalise(std::string_view raw, bool merge, Normalised& out, ContentError& 
         error, 1, 0,
         clean.empty() ? "is missing: the message is empty" : "is empty: there is no header");
   Header header;
-  if (!check_header(clean, end, merge, header, error)) return false;
+  if (!check_header(clean, end, merge, found.eight_bit, header, error)) return false;
   if (merge && !check_mergeable(clean, end, header, error)) return false;
   out.header_bytes = static_cast<uint32_t>(end);
   if (found.eight_bit) out.flags |= queue::kContentEightBit;

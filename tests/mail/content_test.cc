@@ -137,6 +137,7 @@ TEST(Content, HeaderSyntax) {
   }
   const Result high = run("A: b\r\nSubject: gr\xC3\xBC\xDF\r\n\r\n");
   EXPECT_FALSE(high.good);
+  EXPECT_EQ(high.error.offset, 19u) << "of the byte, not of its line";
   EXPECT_EQ(high.error.status, "5.6.0");
   EXPECT_EQ(high.error.line, 2u);
   EXPECT_FALSE(run("A: b\r\nGr\xC3\xBC\xC3\x9F: x\r\n\r\n").good);
