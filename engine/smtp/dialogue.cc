@@ -151,11 +151,13 @@ Step Dialogue::on_reply(const Reply& reply, Output& output) {
     case Phase::ehlo:
       if (is_good(reply)) {
         capabilities_ = parse_capabilities(reply.text);
+        after_helo_ = false;
         return greeted(output);
       }
       if (!is_refusal(reply)) return out_of_step(reply, output);
       if (reply.code < 500) return leave(reply, output);
       // A server from before ESMTP (RFC 5321 §3.2, §4.1.4).
+      after_helo_ = true;
       advance(receive_, Phase::helo);
       advance(send_, Phase::helo);
       return next_send(output);

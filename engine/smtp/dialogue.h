@@ -18,8 +18,7 @@
 #include "engine/smtp/verdict.h"
 
 // The client side of SMTP (RFC 5321, 1870, 2920, 3030, 3207, 3461, 4954, 6152, 6531) as a machine
-// without
-// socket, clock or queue.
+// without socket, clock or queue.
 //
 // A worked example of driving it (one Output may serve a whole shard: it is empty between calls):
 //
@@ -276,6 +275,7 @@ class Dialogue {
   bool needs_rset_ = false;
   bool secured_ = false;
   bool verified_ = false;
+  bool after_helo_ = false;  // EHLO was refused
   AuthStep auth_step_ = AuthStep::done;
 };
 static_assert(sizeof(Dialogue) <= 256);

@@ -53,6 +53,7 @@ EnhancedStatus status_of(Reason reason) {
       return {4, 7, 8};
     case Reason::auth_in_clear:
       return {4, 7, 11};
+    case Reason::needs_ehlo:  // said with that of what is needed
     case Reason::none:
     case Reason::connect_refused:
     case Reason::connect_timed_out:
@@ -110,6 +111,11 @@ void Dialogue::refuse_unsendable(Open& open, Output& output) {
     said.reason = reason;
     said.enhanced = status_of(reason);
     const bool of_content = reason == Reason::needs_8bitmime;
+    if (after_helo_ && (of_content || reason == Reason::needs_smtputf8)) {
+      said.reason = Reason::needs_ehlo;
+      said.enhanced.status_class = 4;
+      return output.make(said, words(reason));
+    }
     return output.make(said, of_content ? transaction.why_eight_bit : std::string_view());
   };
   const bool takes_utf8 = capabilities_.has(Capability::smtputf8);

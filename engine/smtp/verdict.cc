@@ -143,6 +143,8 @@ constexpr Row kRows[] = {
     local("needs-smtputf8", kEverywhere, Reason::needs_smtputf8, R::never, S::recipient, K::other,
           Class::other),
     // Another host of the site, or this one at another time, may have it.
+    local("needs-ehlo", kEverywhere, Reason::needs_ehlo, R::later, S::host, K::other,
+          Class::protocol_errors),
     local("needs-tls", kEverywhere, Reason::needs_tls, R::later, S::host, K::other,
           Class::policy_related),
     local("tls-missing", kEverywhere, Reason::tls_missing, R::later, S::host, K::other,
@@ -482,6 +484,8 @@ std::string_view words(Reason reason) {
              "or LOGIN";
     case Reason::auth_in_clear:
       return "credentials are configured, and are not sent without TLS";
+    case Reason::needs_ehlo:
+      return "the host refused EHLO, and offered nothing";
   }
   return "";
 }

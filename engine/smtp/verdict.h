@@ -34,6 +34,8 @@ enum class Reason : uint8_t {
   needs_tls,         // the message must go under TLS, and the session is in clear
   auth_missing,      // we are to say who we are, and the host offers no way that we know (4.7.8)
   auth_in_clear,     // … and would have to say it in clear, which is not allowed (4.7.11)
+  needs_ehlo,        // needs_8bitmime or needs_smtputf8, but the host refused EHLO this time, and
+                     // what it could do was not heard (4.6.3, 4.6.7)
 };
 std::string_view words(Reason reason);
 
