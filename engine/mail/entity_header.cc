@@ -234,7 +234,8 @@ bool append_ascii_header(std::string_view block, std::string& out) {
   }
   for (size_t at = begin, end; at < out.size(); at = end + 1) {
     end = std::min(out.find('\n', at), out.size());
-    if (end - at > kLineBytesMax + 1) return false;
+    const bool cr = end > at && out[end - 1] == '\r';  // the last line may have no end
+    if (end - at - (cr ? 1 : 0) > kLineBytesMax) return false;
   }
   return true;
 }

@@ -242,7 +242,18 @@ TEST(SevenBit, Utf8InTheHeaderOfAPart) {
     EXPECT_EQ(made,
               made_field.empty() ? "cannot: a header has bytes over 127" : message(made_field));
   }
-  std::string longest = "--b\r\nContent-Disposition: x; filename=";
+  // At the edge: with a line end, and without (it belongs to the delimiter then).
+  const std::string front = "--b\r\nContent-Disposition: x; filename=";
+  const std::string made_front = "Content-Disposition: x; filename*=utf-8''%C3%BC";
+  for (const std::string end : {"\r\n\r\nx", ""}) {
+    for (const size_t size : {998u, 999u}) {
+      const std::string made =
+          made_of(kHead + "Content-Type: multipart/mixed; boundary=b\r\n\r\n" + front + "\u00fc" +
+                  std::string(size - made_front.size(), 'x') + end + "\r\n--b--\r\n");
+      EXPECT_EQ(made.starts_with("cannot: "), size > 998) << size << end;
+    }
+  }
+  std::string longest = front;
   for (int i = 0; i < 170; ++i) longest += "\u00fc";
   EXPECT_TRUE(made_of(kHead + "Content-Type: multipart/mixed; boundary=b\r\n\r\n" + longest +
                       "\r\n\r\nx\r\n--b--\r\n")
