@@ -130,7 +130,7 @@ class Credentials(Looking):
         self.settings = {
             "smtp": {"idle_close": "0s"},
             "routes.relay": {"domains": ["*"], "hosts": ["127.0.0.1:%d" % self.relay.port],
-                             "tls": "implicit"},
+                             "tls": "implicit", "verify": "never"},
             "routes.relay.auth": {"user": USER, "password": PASSWORD}}
         super().setUp()
 
