@@ -466,8 +466,11 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void expire(Work& work);
   void gather(LaneQueue::Tenant& tenant, Load& load, const smtp::Session& session, size_t allowed);
   bool render(Load& load, const smtp::Session& session, queue::Entry& entry);
-  void make_seven_bit(Load& load, const mail::Template* compiled, mail::RenderRequest& request);
+  absl::Status put_content(Load& load, bool dot_stuffed, queue::Entry& entry);
+  void make_seven_bit(Load& load, const smtp::Session& session, queue::Entry& entry);
   Load* new_load();
+  // Its recipients stand elsewhere, or are settled.
+  void free_load(Load& load);
   void on_session_ready(smtp::Session& session) override;
   void on_session_outcome(smtp::Session& session, smtp::Outgoing* outgoing,
                           const smtp::Outcome& outcome, std::string_view text) override;

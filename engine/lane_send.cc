@@ -114,6 +114,9 @@ bool Lanes::offer_next(Lane& lane, smtp::Session& session) {
     }
     if (!tenant_bytes_allowed(lane, *tenant, load)) continue;
     take_message_tokens(lane, *tenant, load);
+    if (load.transaction.eight_bit && !load.transaction.header_utf8 &&
+        !session.capabilities().has(smtp::Capability::eight_bit_mime))
+      make_seven_bit(load, session, entry_);
     lane.waiting.charge(*tenant, recipients);
     mark(load);
     count_session(session, domain_of(load.recipients.front()));
@@ -150,18 +153,23 @@ void Lanes::gather(LaneQueue::Tenant& tenant, Load& load, const smtp::Session& s
   }
 }
 
-// False: it could not be made; its recipients went home with the reason.
-bool Lanes::render(Load& load, const smtp::Session& session, queue::Entry& entry) {
+// The content as it was accepted, for DATA or for BDAT: rendered_ says where it lies.
+absl::Status Lanes::put_content(Load& load, bool dot_stuffed, queue::Entry& entry) {
   const Work& work = *load.works.front();
   mail::RenderRequest request;
   request.batch = &work.batch->batch;
   request.entry = &entry;
   request.index_in_trace = load.works.size() == 1;
-  request.dot_stuffed = !session.chunking();
+  request.dot_stuffed = dot_stuffed;
   load.scratch.clear();
   const mail::Template* compiled = work.content == nullptr ? nullptr : &work.content->compiled;
-  const absl::Status made =
-      renderer_.render(compiled, request, load.reverse_path, load.scratch, rendered_);
+  return renderer_.render(compiled, request, load.reverse_path, load.scratch, rendered_);
+}
+
+// False: it could not be made; its recipients went home with the reason.
+bool Lanes::render(Load& load, const smtp::Session& session, queue::Entry& entry) {
+  const Work& work = *load.works.front();
+  const absl::Status made = put_content(load, !session.chunking(), entry);
   if (!made.ok()) {
     for (Work* each : load.works) {
       Returned& item = give_back(*each);
@@ -174,9 +182,7 @@ bool Lanes::render(Load& load, const smtp::Session& session, queue::Entry& entry
       text_of(*each, item, std::string(made.message()), {}, {});
       free_work(*each);
     }
-    load.works.clear();
-    load.recipients.clear();
-    free_loads_.push_back(&load);
+    free_load(load);
     return false;
   }
   load.content.clear();
@@ -190,25 +196,23 @@ bool Lanes::render(Load& load, const smtp::Session& session, queue::Entry& entry
   load.transaction.eight_bit = (flags & queue::kContentEightBit) != 0 || rendered_.eight_bit;
   load.transaction.header_utf8 = (flags & queue::kContentHeaderUtf8) != 0 || rendered_.header_utf8;
   load.transaction.why_eight_bit = {};
-  if (load.transaction.eight_bit && !load.transaction.header_utf8 &&
-      !session.capabilities().has(smtp::Capability::eight_bit_mime))
-    make_seven_bit(load, compiled, request);
   load.transaction.needs_tls = needs_tls(*load.lane, work);
+  static_assert(
+      queue::kDsnNever == smtp::kNotifyNever && queue::kDsnSuccess == smtp::kNotifySuccess &&
+      queue::kDsnFailure == smtp::kNotifyFailure && queue::kDsnDelay == smtp::kNotifyDelay &&
+      static_cast<uint8_t>(queue::DsnReturn::full) == smtp::kRetFull &&
+      static_cast<uint8_t>(queue::DsnReturn::headers) == smtp::kRetHdrs);
   const queue::Dsn& dsn = work.batch->batch.dsn;
   load.transaction.dsn = {dsn.notify, static_cast<uint8_t>(dsn.ret), dsn.envid};
   return true;
 }
 
 // The host takes no 8-bit content: it gets an equivalent one, or none. Nothing of this is kept, for
-// hardly any host is like that.
-void Lanes::make_seven_bit(Load& load, const mail::Template* compiled,
-                           mail::RenderRequest& request) {
-  const bool dot_stuffed = std::exchange(request.dot_stuffed, false);
-  if (dot_stuffed) {
-    load.scratch.clear();
-    if (!renderer_.render(compiled, request, load.reverse_path, load.scratch, rendered_).ok())
-      return;
-  }
+// hardly any host is like that. Limits of bytes have been asked with the size as it was accepted:
+// what they hold back is not encoded in vain.
+void Lanes::make_seven_bit(Load& load, const smtp::Session& session, queue::Entry& entry) {
+  const bool dot_stuffed = !session.chunking();
+  if (dot_stuffed && !put_content(load, false, entry).ok()) return;
   std::string whole, encoded;
   whole.reserve(rendered_.size);
   for (const mail::Piece& piece : rendered_.pieces) whole.append(piece.data, piece.size);
@@ -227,6 +231,14 @@ Lanes::Load* Lanes::new_load() {
   Load* const load = free_loads_.back();
   free_loads_.pop_back();
   return load;
+}
+
+void Lanes::free_load(Load& load) {
+  load.works.clear();
+  load.recipients.clear();
+  load.content.clear();
+  if (load.scratch.capacity() > kScratchKept) std::string().swap(load.scratch);
+  free_loads_.push_back(&load);
 }
 
 // --------------------------------------------------------------------------------------- what the
@@ -357,15 +369,11 @@ void Lanes::on_outgoing_free(smtp::Session&, smtp::Outgoing& outgoing) {
   const auto bytes = static_cast<double>(load.transaction.size);
   lane.bytes += lane.bytes == 0 ? bytes : (bytes - lane.bytes) / 8;
   for (Work* const work : load.works) free_work(*work);
-  load.works.clear();
-  load.recipients.clear();
-  load.content.clear();
-  if (Scope* const slot = std::exchange(load.tenant_slot, nullptr)) {
-    limits_.release_slot(*slot);
-    limits_.changed(*slot);
-  }
-  if (load.scratch.capacity() > kScratchKept) std::string().swap(load.scratch);
-  free_loads_.push_back(&load);
+  Scope* const slot = std::exchange(load.tenant_slot, nullptr);
+  free_load(load);
+  if (slot == nullptr) return;
+  limits_.release_slot(*slot);
+  limits_.changed(*slot);
 }
 
 // The session itself failed. On the way to its greeting that says something of the host; later it

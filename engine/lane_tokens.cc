@@ -192,10 +192,7 @@ void Lanes::take_back(Lane& lane, Load& load) {
     const queue::LiveBatch& batch = *(*work)->batch;
     lane.waiting.push_front(*work, batch.tenant, weight_of(batch));
   }
-  load.works.clear();
-  load.recipients.clear();
-  load.content.clear();
-  free_loads_.push_back(&load);
+  free_load(load);
 }
 
 // -------------------------------------------------------------------------------------------------

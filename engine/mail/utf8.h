@@ -27,6 +27,18 @@ inline size_t utf8_length(std::string_view text) {
   return 0;
 }
 
+// The code point at the front of `text`, which is taken off it. A byte that begins no UTF-8 stands
+// for itself.
+inline uint32_t take_code_point(std::string_view& text) {
+  const size_t length = utf8_length(text);
+  const auto first = static_cast<unsigned char>(text.front());
+  uint32_t point = length > 1 ? first & (0x7Fu >> length) : first;
+  for (size_t i = 1; i < length; ++i)
+    point = point << 6 | (static_cast<unsigned char>(text[i]) & 0x3Fu);
+  text.remove_prefix(length == 0 ? 1 : length);
+  return point;
+}
+
 inline bool is_utf8(std::string_view text) {
   while (!text.empty()) {
     const size_t length = utf8_length(text.substr(0, 4));

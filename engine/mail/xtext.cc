@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/mail/hex.h"
+
 namespace veredus::mail {
 
 bool is_xchar(char c) {
@@ -9,15 +11,11 @@ bool is_xchar(char c) {
 }
 
 void append_xtext(std::string_view text, std::string& out) {
-  static constexpr std::string_view kDigits = "0123456789ABCDEF";
   for (const char c : text) {
     if (is_xchar(c)) {
       out += c;
     } else {
-      const auto byte = static_cast<unsigned char>(c);
-      out += '+';
-      out += kDigits[byte >> 4];
-      out += kDigits[byte & 15];
+      append_hex_byte(c, out += '+');
     }
   }
 }

@@ -7,11 +7,15 @@
 
 namespace veredus::smtp {
 
-// What a host is asked to tell the sender about delivery (RFC 3461). The numbers are those of
-// queue::DsnNotify and queue::DsnReturn.
+// The numbers are those of queue::DsnNotify and queue::DsnReturn (lane_send.cc looks that they
+// are).
+inline constexpr uint8_t kNotifyNever = 1, kNotifySuccess = 2, kNotifyFailure = 4, kNotifyDelay = 8;
+inline constexpr uint8_t kRetFull = 1, kRetHdrs = 2;
+
+// What a host is asked to tell the sender about delivery (RFC 3461).
 struct DsnRequest {
-  uint8_t notify = 0;      // 1 never, 2 success, 4 failure, 8 delay; 0: not said
-  uint8_t ret = 0;         // 1 full, 2 hdrs; 0: not said
+  uint8_t notify = 0;      // of kNotify…, or'ed; 0: not said
+  uint8_t ret = 0;         // of kRet…; 0: not said
   std::string_view envid;  // not xtext yet; at most mail::kEnvidBytesMax as such; empty: none
   bool asked() const { return notify != 0 || ret != 0 || !envid.empty(); }
 };
