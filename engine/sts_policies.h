@@ -101,7 +101,7 @@ class StsPolicies {
   absl::flat_hash_map<std::string, Kept> kept_;
   std::set<std::pair<int64_t, std::string>> ends_;  // of these: when each is over
   uint64_t kept_bytes_ = 0;
-  dns::Answer answer_;                                            // scratch
+  dns::Answer answer_;  // scratch
   uint64_t evicted_ = 0;
   OnFault on_fault_;
 };
