@@ -26,7 +26,8 @@ enum ContentFlags : uint8_t {
   kContentMerge = 4,         // {{…}} is replaced
   kContentNoDate = 8,        // has no Date field: one is added, the same at every attempt
   kContentNoMessageId = 16,  // likewise Message-ID
-  kContentHeaderUtf8 = 32,   // has UTF-8 in its header (RFC 6532): needs SMTPUTF8
+  // Has UTF-8 in its header (RFC 6532), outside of {{…}} that is replaced: needs SMTPUTF8.
+  kContentHeaderUtf8 = 32,
 };
 
 // What receivers are asked to tell the sender about delivery (RFC 3461). The numbers are stored.

@@ -382,8 +382,8 @@ class FeedParser::Impl {
     const mail::AddressFault fault = mail::take_address(fed, scratch_, entry_.to, why_not);
     if (fault != mail::AddressFault::none)
       return recipient_refused(fed, mail::status_of(fault), reason_of(fault, why_not));
-    // In the one form that his address has in the spool: so it is found when he is to be forgotten.
-    const std::string_view to = entry_.to;
+    // As he was fed, but in A-labels: so he is found when he is to be forgotten.
+    const std::string_view to = mail::has_high(fed) ? entry_.to : fed;
     if (entry_.expires_wall_ns != 0 && entry_.expires_wall_ns <= batch_.accepted_wall_ns) {
       return recipient_refused(to, "5.4.7", "\"expires\" of this recipient is over already");
     }
