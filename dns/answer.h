@@ -1,5 +1,6 @@
 #pragma once
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -40,7 +41,7 @@ struct TlsaRecord {
   uint8_t selector = 0;
   uint8_t matching = 0;
   std::vector<uint8_t> data;
-  bool operator==(const TlsaRecord&) const = default;
+  auto operator<=>(const TlsaRecord&) const = default;
 };
 
 // What one answer says about the name that was asked. Only the vector of the type asked for is

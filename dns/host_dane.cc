@@ -96,6 +96,7 @@ void DaneSearch::finish(TlsaStatus status, TlsaAnswer& answer) {
   dane->base = base_;
   dane->host = host_;
   dane->records = std::move(answer.records);
+  std::sort(dane->records.begin(), dane->records.end());  // name servers send them in any order
   if (status == TlsaStatus::failed) {
     dane->busy = answer.busy;
     dane->why.append("TLSA of ").append(asked_).append(": ").append(answer.why);

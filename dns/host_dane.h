@@ -21,7 +21,7 @@ struct HostDane {
   TlsaStatus status = TlsaStatus::failed;
   std::string base;  // the TLSA base domain: for SNI, and the name that an authority vouches for
   std::string host;  // as it was asked: the other such name (RFC 7672 §3.2.2)
-  std::vector<TlsaRecord> records;  // when usable
+  std::vector<TlsaRecord> records;  // when usable; in order
   std::string why;                  // when failed: for a person, printable ASCII
   bool busy = false;                // when failed: it was never asked, too many lookups are waiting
 };

@@ -341,7 +341,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   static std::array<uint8_t, 19> host_key(const io::Endpoint& endpoint);
   const io::Endpoint& from_address(const Lane& lane, uint8_t family) const;
   static uint32_t* peer_of(Lane& lane, const io::Endpoint& host);
-  void pass_over(const Lane& lane, const io::Endpoint& host, bool lost_race = false);
+  void pass_over(const Lane& lane, const io::Endpoint& host, bool own, bool lost_race = false);
   bool forgive_lost_races(const Lane& lane);
   void note_family(Lane& lane, std::string_view text);
   void note_failure(Lane& lane, smtp::Verdict verdict, std::string_view text,
@@ -549,13 +549,16 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   };
   using DownKey = std::pair<std::array<uint8_t, 19>, uint64_t>;
   absl::flat_hash_map<DownKey, Down> down_hosts_;
-  static DownKey down_key(const Lane& lane, const io::Endpoint& host);
+  static DownKey down_key(const Lane& lane, const io::Endpoint& host, bool own);
   // Hosts with which TLS fails. From the second time on they are spoken to in clear until then.
   struct BrokenTls {
     uint32_t failures = 0;  // one after the other
     int64_t since_mono_ns = 0, until_mono_ns = 0;
   };
-  absl::flat_hash_map<std::array<uint8_t, 19>, BrokenTls> broken_tls_;
+  absl::flat_hash_map<DownKey, BrokenTls> broken_tls_;
+  static DownKey tls_key(const Lane& lane, const io::Endpoint& host) {
+    return {host_key(host), lane.site->number};
+  }
   std::deque<Race> races_;  // in order
   std::vector<Lane*> called_;
   std::vector<Scope*> pressed_;                 // somebody waits for their slots, here or elsewhere

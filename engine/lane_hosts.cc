@@ -52,13 +52,10 @@ std::array<uint8_t, 19> Lanes::host_key(const io::Endpoint& endpoint) {
   return key;
 }
 
-// Who must have TLS, wants to know who the host is, or says who we are, may find a host useless
-// that does well for others.
-Lanes::DownKey Lanes::down_key(const Lane& lane, const io::Endpoint& host) {
-  const bool enforced = lane.site->sts == tls::StsMode::enforce;
-  const uint64_t whose =
-      uint64_t{lane.source} << 2 | (demands_tls(lane, nullptr) ? 2 : 0) | enforced;
-  return {host_key(host), whose << 32 | lane.site->route};
+// `own`: what is the matter with the host is so by the name that it was asked for, or by what this
+// site demands; others may do well with the very address.
+Lanes::DownKey Lanes::down_key(const Lane& lane, const io::Endpoint& host, bool own) {
+  return {host_key(host), uint64_t{lane.source} << 32 | (own ? lane.site->number + 1 : 0)};
 }
 
 static io::Endpoint endpoint_of(const dns::IpAddress& address, uint16_t port) {
@@ -199,10 +196,14 @@ bool Lanes::lacks_address(const Lane& lane, const Target& target) const {
 
 bool Lanes::is_down(const Lane& lane, const io::Endpoint& host) const {
   if (down_hosts_.empty()) return false;
-  const auto found = down_hosts_.find(down_key(lane, host));
-  if (found == down_hosts_.end()) return false;
-  const Down& down = found->second;
-  return down.until_mono_ns > shard_.mono_ns && down.since_mono_ns > lane.retried_mono_ns;
+  for (const bool own : {false, true}) {
+    const auto found = down_hosts_.find(down_key(lane, host, own));
+    if (found == down_hosts_.end()) continue;
+    const Down& down = found->second;
+    if (down.until_mono_ns > shard_.mono_ns && down.since_mono_ns > lane.retried_mono_ns)
+      return true;
+  }
+  return false;
 }
 
 bool Lanes::usable(const Lane& lane, const Target& target) const {
@@ -227,21 +228,21 @@ uint32_t* Lanes::peer_of(Lane& lane, const io::Endpoint& host) {
 }
 
 // By all lanes of this shard that send from there.
-void Lanes::pass_over(const Lane& lane, const io::Endpoint& host, bool lost_race) {
+void Lanes::pass_over(const Lane& lane, const io::Endpoint& host, bool own, bool lost_race) {
   if (down_hosts_.size() >= kDownHostsMax)
     absl::erase_if(down_hosts_, [this](const auto& each) {
       return each.second.until_mono_ns <= shard_.mono_ns;
     });
   if (down_hosts_.size() >= kDownHostsMax) down_hosts_.clear();
   const int64_t until_mono_ns = shard_.mono_ns + lane.provider->host_down_ns;
-  down_hosts_[down_key(lane, host)] = {shard_.mono_ns, until_mono_ns, lost_race};
+  down_hosts_[down_key(lane, host, own)] = {shard_.mono_ns, until_mono_ns, lost_race};
 }
 
 // Who was faster has refused since: the others may do. True: there are such.
 bool Lanes::forgive_lost_races(const Lane& lane) {
   bool any = false;
   for (const Target& target : lane.targets) {
-    const auto found = down_hosts_.find(down_key(lane, target.endpoint));
+    const auto found = down_hosts_.find(down_key(lane, target.endpoint, false));
     if (found == down_hosts_.end() || !found->second.lost_race) continue;
     any = any || found->second.until_mono_ns > shard_.mono_ns;
     down_hosts_.erase(found);

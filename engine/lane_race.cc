@@ -71,7 +71,7 @@ void Lanes::on_session_connected(smtp::Session& session) {
   Lane& lane = *static_cast<Lane*>(session.place);
   if (rival->dialled_mono_ns() < session.dialled_mono_ns() &&
       peer_of(lane, rival->peer()) == nullptr)
-    pass_over(lane, rival->peer(), true);
+    pass_over(lane, rival->peer(), false, true);
   rival->abort();
 }
 

@@ -260,7 +260,7 @@ void Lanes::on_session_ready(smtp::Session& session) {
     }
     Counters::add(shard_.counters.connected);
     if (session.tls() != nullptr && !broken_tls_.empty())
-      broken_tls_.erase(host_key(session.peer()));
+      broken_tls_.erase(tls_key(lane, session.peer()));
   }
   put_on_idle(session);
   const unsigned idle_max = lane.provider->idle_max;
@@ -406,7 +406,8 @@ void Lanes::session_ended(smtp::Session& session, const smtp::Outcome& outcome,
     lane.no_growth = Lane::NoGrowth::refused;
     return;
   }
-  pass_over(lane, session.peer());
+  pass_over(lane, session.peer(),
+            failed_at_tls(session, outcome) || outcome.stage == smtp::Phase::auth);
   if (session.rival != nullptr) return end_race(session);  // the other one is still to answer
   if (lane.peers.size() > own) return;  // others work elsewhere, and carry what waits
   lane.failure = Returned{};

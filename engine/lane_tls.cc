@@ -26,10 +26,10 @@ bool Lanes::demands_tls(const Lane& lane, const dns::HostDane* dane) {
          lane.site->sts == tls::StsMode::enforce;
 }
 
-// By all lanes of this shard, whoever sends: it is the host's.
+// By all lanes of this shard to the site, whoever sends: it is the host's, by that name.
 bool Lanes::tls_is_broken(const Lane& lane, const io::Endpoint& host) const {
   if (broken_tls_.empty()) return false;
-  const auto found = broken_tls_.find(host_key(host));
+  const auto found = broken_tls_.find(tls_key(lane, host));
   if (found == broken_tls_.end()) return false;
   const BrokenTls& broken = found->second;
   return broken.until_mono_ns > shard_.mono_ns && broken.since_mono_ns > lane.retried_mono_ns;
@@ -57,7 +57,8 @@ bool Lanes::goes_on_without(Lane& lane, const smtp::Session& session,
   Counters::add(shard_.counters.tls_failures);
   if (session.dialogue().settings().tls != smtp::TlsUse::opportunistic) return false;
   BrokenTls before;
-  if (const auto known = broken_tls_.find(host_key(session.peer())); known != broken_tls_.end())
+  if (const auto known = broken_tls_.find(tls_key(lane, session.peer()));
+      known != broken_tls_.end())
     before = known->second;
   // Others work there under TLS: it is no more than one that failed.
   if (before.failures < 2 && peer_of(lane, session.peer()) != nullptr) return false;
@@ -71,7 +72,7 @@ bool Lanes::goes_on_without(Lane& lane, const smtp::Session& session,
       return each.second.until_mono_ns <= shard_.mono_ns;
     });
   if (broken_tls_.size() >= kDownHostsMax) broken_tls_.clear();
-  BrokenTls& broken = broken_tls_[host_key(session.peer())];
+  BrokenTls& broken = broken_tls_[tls_key(lane, session.peer())];
   // Those that were under way together are one failure, and long ago is none.
   if (broken.failures > 0 && session.dialled_mono_ns() <= broken.since_mono_ns) {
     list(lane);
@@ -99,10 +100,13 @@ bool Lanes::must_not_stay(const Lane& lane, const smtp::Session& session) {
   if (tls_use(lane) == smtp::TlsUse::required && !session.dialogue().secured()) return true;
   if (lane.rules->dialogue[0][0].verify && !session.dialogue().settings().verify) return true;
   // What the host says of itself is another thing now.
-  const auto target =
-      std::find_if(lane.targets.begin(), lane.targets.end(),
-                   [&session](const Target& each) { return each.endpoint == session.peer(); });
-  if (target != lane.targets.end() && !same(target->dane.get(), session.dane.get())) return true;
+  bool known = false, fits = false;
+  for (const Target& target : lane.targets) {
+    if (target.endpoint != session.peer()) continue;
+    known = true;
+    fits = fits || same(target.dane.get(), session.dane.get());
+  }
+  if (known && !fits) return true;
   // Nor with other credentials than those that are configured.
   return session.dialogue().settings().credentials != lane.rules->dialogue[0][0].credentials;
 }

@@ -84,14 +84,15 @@ void Lanes::count_tls(const smtp::Session& session, TlsResult result, Type type,
 void Lanes::count_session(smtp::Session& session, std::string_view domain) {
   const Lane& lane = *static_cast<const Lane*>(session.place);
   if (!counts_tls(lane)) return;
-  const uint64_t hash = stable_hash(domain);
+  const std::string lowered = absl::AsciiStrToLower(std::string(domain));
+  const uint64_t hash = stable_hash(lowered);
   auto& counted = session.counted;
   if (std::find(counted.begin(), counted.end(), hash) != counted.end()) return;
   counted[session.counted_next++ % counted.size()] = hash;
   TlsResult result = tls_result(lane, domain, session.dane.get());
   const io::TlsChannel* const tls = session.tls();
   const std::vector<bool>& outside = lane.site->outside_policy;
-  if (tls == nullptr && session.capabilities().has(smtp::Capability::starttls)) {
+  if (tls == nullptr && session.dialogue().settings().tls == smtp::TlsUse::none) {
     count_tls(session, std::move(result), Type::validation_failure,
               "in clear, for TLS had failed before");
   } else if (tls == nullptr) {

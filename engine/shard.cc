@@ -60,6 +60,7 @@ void Shard::count_sts_faults() {
     result.reason = why;
     switch (fault) {
       case tls::StsFault::none:
+      case tls::StsFault::not_asked:
         return;
       case tls::StsFault::fetch_error:
         result.type = TlsResult::Type::sts_policy_fetch_error;

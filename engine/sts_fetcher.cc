@@ -161,7 +161,7 @@ bool StsFetcher::take_work() {
   }
   for (Asked& asked : late) {
     events_.fetched(asked.shard, {asked.fetch.domain,
-                                  tls::StsFault::fetch_error,
+                                  tls::StsFault::not_asked,
                                   {},
                                   "the MTA-STS policy of " + asked.fetch.domain +
                                       ": too many others are being fetched"});

@@ -19,6 +19,8 @@ const char* sts_fault_text(StsFault fault) {
       return "sts-policy-invalid";
     case StsFault::webpki_invalid:
       return "sts-webpki-invalid";
+    case StsFault::not_asked:
+      return "";
     case StsFault::no_host:
       return "validation-failure";
   }
@@ -77,6 +79,7 @@ class StsPolicies::Entry final : public dns::ListNode<Entry> {
 
   void fetched(const tls::StsFetched& fetched) {
     if (known || id_.empty()) return;
+    if (fetched.fault == tls::StsFault::not_asked) return busy();
     if (fetched.fault != tls::StsFault::none) return failed(fetched.fault, fetched.why);
     tls::CachedSts cached;
     cached.domain = name;
@@ -149,6 +152,9 @@ class StsPolicies::Entry final : public dns::ListNode<Entry> {
     owner_.fetches_->fetch(owner_.shard_.id, std::move(fetch));
   }
 
+  // Nobody was asked, for we are at our bounds: no fault of the domain.
+  void busy() { finish(kTtlMinNs); }
+
   // The policy that is in force, if there is one, stays so.
   void failed(tls::StsFault fault, std::string_view why) {
     Counters::add(owner_.shard_.counters.sts_fetch_failures);
@@ -159,6 +165,12 @@ class StsPolicies::Entry final : public dns::ListNode<Entry> {
 
   void finish(int64_t ttl) {
     until_mono_ns = owner_.shard_.mono_ns + ttl;
+    // A policy is looked at in time, though its record may be believed for longer.
+    const Kept* const kept = failed_before_ ? nullptr : owner_.kept_of(name);
+    if (kept != nullptr) {
+      until_mono_ns = std::max(owner_.shard_.mono_ns + kTtlMinNs,
+                               std::min(until_mono_ns, kept->refresh_mono_ns));
+    }
     known = true;
     id_.clear();
     release();

@@ -14,7 +14,6 @@ std::vector<TraceLine> Trace::take(uint64_t& left_out) {
 bool Trace::hand_over(std::vector<TraceLine>& lines, uint64_t& left_out) {
   const std::unique_lock lock(mutex_, std::try_to_lock);
   if (!lock.owns_lock()) return false;
-  left_out_ += std::exchange(left_out, 0);
   for (TraceLine& line : lines) {
     // Once something is missing, what follows is of little use until it is told.
     if (left_out_ > 0 || bytes_ + line.bytes() > kBytesMax) {
@@ -25,6 +24,8 @@ bool Trace::hand_over(std::vector<TraceLine>& lines, uint64_t& left_out) {
     lines_.push_back(std::move(line));
   }
   lines.clear();
+  // What is missing of this shard's came behind these.
+  left_out_ += std::exchange(left_out, 0);
   return true;
 }
 

@@ -231,7 +231,10 @@ void Tracer::failed(const smtp::Session& session, std::string_view why) {
 void Tracer::closed(const smtp::Session& session) {
   if (std::string rest = std::exchange(known(session).partial, {}); !rest.empty())
     heard_line(session, rest);
-  line(session, What::closed, known(session).why);
+  const auto& credentials = session.dialogue().settings().credentials;
+  const std::string& why = known(session).why;
+  line(session, What::closed,
+       credentials == nullptr ? why : smtp::without_credentials(why, *credentials), why);
   known_.erase(&session);
 }
 

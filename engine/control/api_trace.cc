@@ -6,6 +6,7 @@
 
 #include "absl/strings/ascii.h"
 #include "engine/intake/json_writer.h"
+#include "engine/mail/idn.h"
 
 namespace veredus::control {
 namespace {
@@ -31,7 +32,8 @@ constexpr std::array<std::pair<std::string_view, bool TraceFilter::*>, 2> kFlags
 std::string read_parameter(const std::string& name, const std::string& value, TraceFilter& filter) {
   for (const Parameter& parameter : kTexts) {
     if (parameter.name != name) continue;
-    filter.*parameter.text = parameter.lower ? absl::AsciiStrToLower(value) : value;
+    filter.*parameter.text =
+        parameter.lower ? absl::AsciiStrToLower(mail::with_a_labels(value)) : value;
     return value.empty() ? name + " is empty" : "";
   }
   for (const auto& [flag, member] : kFlags) {

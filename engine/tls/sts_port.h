@@ -18,6 +18,7 @@ enum class StsFault : uint8_t {
   fetch_error,     // not to be had: no address, refused, too slow, too large, redirected, no 200
   policy_invalid,  // what was fetched is none
   webpki_invalid,  // the policy host's certificate is not valid
+  not_asked,       // too many others are being fetched: ask again later
   no_host,         // none of the domain's mail hosts is one that the policy names
 };
 const char* sts_fault_text(StsFault fault);  // "sts-policy-fetch-error"; "" for none

@@ -179,6 +179,22 @@ TEST_F(HostDaneTest, WhichRecordsHold) {
   }
 }
 
+// Name servers send them in turns.
+TEST_F(HostDaneTest, RecordsHaveAnOrder) {
+  const auto records = [this](const std::vector<uint8_t>& usages) {
+    now += 100'000 * kSecond;
+    const std::string name = "_25._tcp.mx.org";
+    Message message = made(true, name, RecordType::tlsa);
+    for (const uint8_t usage : usages) {
+      Bytes data = {usage, 1, 1};
+      data.resize(35, 7);
+      message.record({0xC0, 12}, 52, 120, data);
+    }
+    return ask({a(true), aaaa(true), message}).dane->records;
+  };
+  EXPECT_EQ(records({2, 3}), records({3, 2}));
+}
+
 TEST_F(HostDaneTest, HowLongThereAreNoneIsRemembered) {
   EXPECT_EQ(seconds(ask({a(true), aaaa(true), none(true, "mx.org")})), 90);
 }

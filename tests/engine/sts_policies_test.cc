@@ -268,6 +268,37 @@ TEST_F(StsPoliciesTest, ADayLaterItIsFetchedThoughUnchanged) {
   EXPECT_EQ(mode(), "enforce") << "its time has begun anew";
 }
 
+// However long its record may be believed: a policy does not run out in between.
+TEST_F(StsPoliciesTest, AShortOneIsLookedAtInTime) {
+  EXPECT_FALSE(ask());
+  record("v=STSv1; id=1;", 3600);
+  address();
+  fetched(policy(tls::StsMode::enforce, 1'800));
+  EXPECT_TRUE(ask());
+  EXPECT_EQ(seconds(), 900);
+  pass(900);
+  EXPECT_TRUE(ask());
+  record("v=STSv1; id=1;", 3600);
+  address();
+  fetched(policy(tls::StsMode::enforce, 1'800));
+  pass(1'700);
+  EXPECT_TRUE(ask());
+  EXPECT_EQ(mode(), "enforce");
+}
+
+// That we are at our bounds is no fault of the domain.
+TEST_F(StsPoliciesTest, NotAskedIsNoFault) {
+  EXPECT_FALSE(ask());
+  record("v=STSv1; id=1;");
+  address();
+  policies_->fetched({"a.org", tls::StsFault::not_asked, {}, "too many"});
+  EXPECT_THAT(faults_, IsEmpty());
+  EXPECT_TRUE(ask());
+  EXPECT_EQ(seconds(), 60);
+  pass(60);
+  EXPECT_FALSE(ask()) << "its mail waits for it again";
+}
+
 TEST_F(StsPoliciesTest, OverARestart) {
   const auto kept = [](const char* domain, int64_t age_s) {
     return tls::CachedSts{domain, "1", 1'700'000'000 - age_s, policy(tls::StsMode::enforce)};

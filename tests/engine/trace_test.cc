@@ -204,5 +204,16 @@ TEST(Trace, ItsEnd) {
   EXPECT_EQ(trace.use_count(), 1) << "the shards have let go of it";
 }
 
+// What a shard had no room for came behind what it brings.
+TEST(Trace, WhatIsLeftOutCameLast) {
+  Trace trace(TraceFilter{});
+  std::vector<TraceLine> lines(900);
+  uint64_t left_out = 7;
+  ASSERT_TRUE(trace.hand_over(lines, left_out));
+  EXPECT_EQ(left_out, 0u);
+  EXPECT_EQ(trace.take(left_out).size(), 900u);
+  EXPECT_EQ(left_out, 7u);
+}
+
 }  // namespace
 }  // namespace veredus::sim

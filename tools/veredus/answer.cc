@@ -40,9 +40,13 @@ std::string text_in(element object, const char* key) {
     uint64_t number = 0;
     return value.get(number) == simdjson::SUCCESS ? std::to_string(number) : "";
   }
+  // Nothing that a terminal obeys: control characters, those of Unicode (C1) included.
   std::string shown(text);
-  for (char& c : shown) {
-    if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') c = '?';
+  const auto at = [&shown](size_t i) { return static_cast<unsigned char>(shown[i]); };
+  for (size_t i = 0; i < shown.size(); ++i) {
+    const bool c1 = i > 0 && at(i - 1) == 0xc2 && at(i) >= 0x80 && at(i) <= 0x9f;
+    if (c1) shown[i - 1] = '?';
+    if (c1 || at(i) < ' ' || at(i) == 0x7f) shown[i] = '?';
   }
   return shown;
 }
