@@ -52,7 +52,9 @@ class PostfixCase(Case):
     def check_log(self):
         wrong = re.findall(r".*(?:warning|error|fatal|reject|improper|lost connection).*",
                            self.postfix.log())
-        self.assertEqual(wrong, [])
+        # Clocks of a virtual machine are none of ours.
+        clock = re.compile("file system clock is|resetting file time stamps")
+        self.assertEqual([line for line in wrong if not clock.search(line)], [])
 
 
 PLAIN = {"raw": "Subject: plain\r\n\r\nplain\r\n"}
