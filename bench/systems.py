@@ -221,7 +221,7 @@ connections_per_site = {world.connections}
 connections_total = {world.connections}
 recipients_per_transaction = 1
 messages_per_connection = {case.per_connection}
-tls = "{"required" if case.tls else "opportunistic"}"
+tls = "{"required" if case.tls else "none"}"
 [addresses]
 allow = ["127.0.0.0/8"]
 """

@@ -84,11 +84,16 @@ void Lanes::count_tls(const smtp::Session& session, TlsResult result, Type type,
 void Lanes::count_session(smtp::Session& session, std::string_view domain) {
   const Lane& lane = *static_cast<const Lane*>(session.place);
   if (!counts_tls(lane)) return;
-  const std::string lowered = absl::AsciiStrToLower(std::string(domain));
-  const uint64_t hash = stable_hash(lowered);
   auto& counted = session.counted;
-  if (std::find(counted.begin(), counted.end(), hash) != counted.end()) return;
+  const auto is_counted = [&counted](uint64_t hash) {
+    return std::find(counted.begin(), counted.end(), hash) != counted.end();
+  };
+  const uint64_t hash = stable_hash(domain);
+  if (is_counted(hash)) return;
+  // Perhaps only as it was spelled.
+  const bool known = is_counted(stable_hash(absl::AsciiStrToLower(std::string(domain))));
   counted[session.counted_next++ % counted.size()] = hash;
+  if (known) return;
   TlsResult result = tls_result(lane, domain, session.dane.get());
   const io::TlsChannel* const tls = session.tls();
   const std::vector<bool>& outside = lane.site->outside_policy;
