@@ -11,6 +11,16 @@
 
 namespace veredus {
 
+// A message of its own to each shard, with this in it.
+template <class Kind, class Value>
+static void post_to_all(Exchange& exchange, Value Kind::*what, const Value& value) {
+  for (unsigned i = 0; i < exchange.shards(); ++i) {
+    auto message = std::make_unique<Kind>();
+    (*message).*what = value;
+    exchange.post(i, std::move(message));
+  }
+}
+
 absl::StatusOr<unsigned> journals_in(queue::Disk& disk) {
   if (io::is_planted(io::Planted::journals_left_out)) return 0u;
   for (unsigned journal = kJournalsMax; journal > 0; --journal) {
@@ -165,11 +175,7 @@ uint32_t EngineCore::tenant_number(const std::string& tenant) {
 
 void EngineCore::reload(const EngineSettings& settings) {
   policy_ = make_policy(settings, policy_.get());
-  for (unsigned i = 0; i < shards(); ++i) {
-    auto message = std::make_unique<PolicyMessage>();
-    message->policy = policy_;
-    exchange_.post(i, std::move(message));
-  }
+  post_to_all(exchange_, &PolicyMessage::policy, policy_);
 }
 
 EngineCore::Committed EngineCore::committed_of(const RecoveredSpool& spool) {
@@ -198,28 +204,16 @@ void EngineCore::announce(std::shared_ptr<const queue::LiveBatch> batch) {
                      batch->taken_up.last_order};
   batch->tenant = tenant_number(meta.tenant);
   batches_[meta.number] = batch;
-  for (unsigned i = 0; i < shards(); ++i) {
-    auto message = std::make_unique<AnnounceMessage>();
-    message->batch = batch;
-    exchange_.post(i, std::move(message));
-  }
+  post_to_all(exchange_, &AnnounceMessage::batch, batch);
 }
 
 void EngineCore::discard(uint64_t batch) {
-  for (unsigned i = 0; i < shards(); ++i) {
-    auto message = std::make_unique<DiscardMessage>();
-    message->batch = batch;
-    exchange_.post(i, std::move(message));
-  }
+  post_to_all(exchange_, &DiscardMessage::batch, batch);
 }
 
 void EngineCore::forget(uint64_t batch) {
   batches_.erase(batch);
-  for (unsigned i = 0; i < shards(); ++i) {
-    auto message = std::make_unique<ForgetMessage>();
-    message->batch = batch;
-    exchange_.post(i, std::move(message));
-  }
+  post_to_all(exchange_, &ForgetMessage::batch, batch);
 }
 
 void EngineCore::ask_in_doubt(const InDoubtQuestion& question) {
@@ -256,11 +250,7 @@ void EngineCore::ask_erasure(const ErasureQuestion& question) {
 
 void EngineCore::hand_out_orders() {
   const auto orders = std::make_shared<const queue::Orders>(++orders_version_, orders_);
-  for (unsigned i = 0; i < shards(); ++i) {
-    auto message = std::make_unique<OrdersMessage>();
-    message->orders = orders;
-    exchange_.post(i, std::move(message));
-  }
+  post_to_all(exchange_, &OrdersMessage::orders, orders);
 }
 
 // Lanes first: what is out is stopped, too.
@@ -288,27 +278,15 @@ void EngineCore::ask_why(const WhyQuestion& question) {
 }
 
 void EngineCore::ask_sites(const SitesQuestion& question) {
-  for (unsigned i = 0; i < shards(); ++i) {
-    auto message = std::make_unique<SitesAsk>();
-    message->question = question;
-    exchange_.post(i, std::move(message));
-  }
+  post_to_all(exchange_, &SitesAsk::question, question);
 }
 
 void EngineCore::ask_tls_results(const TlsResultsQuestion& question) {
-  for (unsigned i = 0; i < shards(); ++i) {
-    auto message = std::make_unique<TlsResultsAsk>();
-    message->question = question;
-    exchange_.post(i, std::move(message));
-  }
+  post_to_all(exchange_, &TlsResultsAsk::question, question);
 }
 
 void EngineCore::begin_trace(const std::shared_ptr<Trace>& trace) {
-  for (unsigned i = 0; i < shards(); ++i) {
-    auto message = std::make_unique<TraceBegin>();
-    message->trace = trace;
-    exchange_.post(i, std::move(message));
-  }
+  post_to_all(exchange_, &TraceBegin::trace, trace);
 }
 
 void EngineCore::order_done(uint64_t number) {

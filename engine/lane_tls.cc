@@ -145,12 +145,9 @@ io::TlsPeer Lanes::tls_peer(const smtp::Session& session) {
   const Lane& lane = *static_cast<const Lane*>(session.place);
   io::TlsPeer peer;
   peer.server_name = host_name(session);
-  if (lane.site->sts != tls::StsMode::none) {
+  if (lane.site->sts != tls::StsMode::none || session.dialogue().settings().verify) {
     peer.check = io::TlsCheck::authorities;
-    peer.enforced = lane.site->sts == tls::StsMode::enforce;
-    peer.names = {peer.server_name};
-  } else if (session.dialogue().settings().verify) {
-    peer.check = io::TlsCheck::authorities;
+    peer.enforced = lane.site->sts != tls::StsMode::testing;
     peer.names = {peer.server_name};
   }
   // DANE goes before a policy of the domain, which must not excuse what it refuses (RFC 8461 §2).

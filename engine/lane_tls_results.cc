@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "engine/lane.h"
 #include "engine/routes.h"
 
@@ -30,17 +31,14 @@ Type type_of(io::TlsFault fault) {
 // As they stand in a zone.
 std::string zone_text(const std::vector<dns::TlsaRecord>& records) {
   constexpr size_t kMost = 512;
-  constexpr std::string_view kDigits = "0123456789abcdef";
   std::string text;
   for (const dns::TlsaRecord& record : records) {
     if (text.size() >= kMost) break;
     if (!text.empty()) text.push_back('\n');
     for (const unsigned number : {record.usage, record.selector, record.matching})
       text.append(std::to_string(number)).push_back(' ');
-    for (const uint8_t byte : record.data) {
-      text.push_back(kDigits[byte >> 4]);
-      text.push_back(kDigits[byte & 15]);
-    }
+    const auto* const data = reinterpret_cast<const char*>(record.data.data());
+    text += absl::BytesToHexString(absl::string_view(data, record.data.size()));
   }
   return text;
 }

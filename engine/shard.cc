@@ -55,26 +55,11 @@ Shard::Shard(uint16_t id, const EngineSettings& settings, std::shared_ptr<const 
 void Shard::count_sts_faults() {
   sts_.set_on_fault([this](std::string_view domain, tls::StsFault fault, std::string_view why) {
     TlsResult result;
+    result.type = type_of(fault);
+    if (result.type == TlsResult::Type::success) return;
     result.domain = domain;
     result.policy = TlsResult::Policy::sts;
     result.reason = why;
-    switch (fault) {
-      case tls::StsFault::none:
-      case tls::StsFault::not_asked:
-        return;
-      case tls::StsFault::fetch_error:
-        result.type = TlsResult::Type::sts_policy_fetch_error;
-        break;
-      case tls::StsFault::policy_invalid:
-        result.type = TlsResult::Type::sts_policy_invalid;
-        break;
-      case tls::StsFault::webpki_invalid:
-        result.type = TlsResult::Type::sts_webpki_invalid;
-        break;
-      case tls::StsFault::no_host:
-        result.type = TlsResult::Type::validation_failure;
-        break;
-    }
     tls_results_.add(std::move(result));
   });
 }

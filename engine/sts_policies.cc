@@ -8,26 +8,6 @@
 
 namespace veredus {
 
-namespace tls {
-const char* sts_fault_text(StsFault fault) {
-  switch (fault) {
-    case StsFault::none:
-      return "";
-    case StsFault::fetch_error:
-      return "sts-policy-fetch-error";
-    case StsFault::policy_invalid:
-      return "sts-policy-invalid";
-    case StsFault::webpki_invalid:
-      return "sts-webpki-invalid";
-    case StsFault::not_asked:
-      return "";
-    case StsFault::no_host:
-      return "validation-failure";
-  }
-  return "";
-}
-}  // namespace tls
-
 // About so much memory.
 static uint64_t bytes_of(const tls::CachedSts& cached) {
   uint64_t bytes = 256;

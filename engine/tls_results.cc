@@ -4,11 +4,12 @@
 #include <utility>
 
 #include "engine/routes.h"
+#include "queue/retry.h"
 
 namespace veredus {
 namespace {
 
-constexpr int64_t kDayNs = 86400 * int64_t{1'000'000'000};
+using queue::kDayNs;
 
 // The same for the same on every run.
 uint64_t hash_of(const TlsResult& result) {
@@ -39,6 +40,23 @@ std::string_view name_of(TlsResult::Type type) {
                                                        "sts-policy-invalid",
                                                        "sts-webpki-invalid"};
   return kNames[static_cast<size_t>(type)];
+}
+
+TlsResult::Type type_of(tls::StsFault fault) {
+  switch (fault) {
+    case tls::StsFault::none:
+    case tls::StsFault::not_asked:
+      return TlsResult::Type::success;
+    case tls::StsFault::fetch_error:
+      return TlsResult::Type::sts_policy_fetch_error;
+    case tls::StsFault::policy_invalid:
+      return TlsResult::Type::sts_policy_invalid;
+    case tls::StsFault::webpki_invalid:
+      return TlsResult::Type::sts_webpki_invalid;
+    case tls::StsFault::no_host:
+      return TlsResult::Type::validation_failure;
+  }
+  return TlsResult::Type::validation_failure;
 }
 
 TlsResults::Day* TlsResults::day(int64_t number) {

@@ -12,6 +12,9 @@
 
 namespace veredus {
 
+// How a fault of a policy is counted; `success`: not at all.
+TlsResult::Type type_of(tls::StsFault fault);
+
 // One shard's. Days of UTC: this one and the one before; a restart forgets them.
 class TlsResults {
  public:

@@ -6,11 +6,12 @@
 #include <tuple>
 
 #include "engine/mail/date.h"
+#include "queue/retry.h"
 
 namespace veredus::control {
 namespace {
 
-constexpr int64_t kDayNs = 86400 * int64_t{1'000'000'000};
+using queue::kDayNs;
 
 std::string date_of(int64_t day) {
   std::string text;

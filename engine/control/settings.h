@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -21,6 +22,10 @@ Provider complete_provider(const Config& config, const Config::ProviderRule& rul
 void set_sending(const Config& config, EngineSettings& settings);
 // … by static routes; reads the files in which passwords are.
 absl::Status set_routes(const Config& config, EngineSettings& settings);
+
+// Where a setting stands. `setting`: as it is called in the file; `told`: as people are told, if
+// otherwise.
+Origin origin_of(const Config& config, const std::string& setting, const std::string& told = "");
 
 // One per core the process may run on, unless node.shards says.
 unsigned shards_of(const Config& config);

@@ -13,16 +13,6 @@
 namespace veredus::control {
 namespace {
 
-Origin origin_of(const Config& config, const std::string& setting) {
-  Origin origin;
-  origin.setting = setting;
-  const auto place = config.places.find(setting);
-  if (place == config.places.end()) return origin;
-  origin.file = place->second.file;
-  origin.line = place->second.line;
-  return origin;
-}
-
 // The first line of the file.
 absl::StatusOr<std::string> read_password(const std::string& path) {
   constexpr size_t kMost = 1024;

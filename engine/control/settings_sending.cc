@@ -5,10 +5,8 @@
 // How mail is sent: what the engine is told of it, each value with where it was set.
 
 namespace veredus::control {
-namespace {
 
-// `setting`: as it is called in the file; `told`: as people are told, if otherwise.
-Origin origin_of(const Config& config, const std::string& setting, const std::string& told = "") {
+Origin origin_of(const Config& config, const std::string& setting, const std::string& told) {
   Origin origin;
   origin.setting = told.empty() ? setting : told;
   const auto place = config.places.find(setting);
@@ -17,6 +15,8 @@ Origin origin_of(const Config& config, const std::string& setting, const std::st
   origin.line = place->second.line;
   return origin;
 }
+
+namespace {
 
 // Settings that say a thing in two places.
 void agree(Provider& provider) {

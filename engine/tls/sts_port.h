@@ -21,7 +21,6 @@ enum class StsFault : uint8_t {
   not_asked,       // too many others are being fetched: ask again later
   no_host,         // none of the domain's mail hosts is one that the policy names
 };
-const char* sts_fault_text(StsFault fault);  // "sts-policy-fetch-error"; "" for none
 
 struct StsFetch {
   std::string domain;                     // the policy domain, normal form

@@ -9,6 +9,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "engine/tls_results.h"
 #include "tests/dns/message.h"
 #include "tests/dns/scripted_lookups.h"
 
@@ -50,7 +51,7 @@ class StsPoliciesTest : public testing::Test {
   void make() {
     policies_ = std::make_unique<StsPolicies>(shard_, router_, lookups_, &fetches_);
     policies_->set_on_fault([this](std::string_view domain, tls::StsFault fault, std::string_view) {
-      faults_.push_back(std::string(domain) + " " + tls::sts_fault_text(fault));
+      faults_.push_back(std::string(domain) + " " + std::string(name_of(type_of(fault))));
     });
     policies_->take_known();
   }
