@@ -4,54 +4,12 @@
 
 #include "engine/mail/content.h"
 #include "engine/mail/entity_header.h"
-#include "engine/mail/hex.h"
 #include "engine/mail/idn.h"
+#include "engine/mail/quoted_printable.h"
 #include "engine/mail/utf8.h"
 
 namespace veredus::mail {
 namespace {
-
-constexpr size_t kEncodedLineMax = 76;  // RFC 2045 §6.7, §6.8
-
-// RFC 2045 §6.7. Line ends stay; lines that are longer are cut with a soft break.
-void append_quoted_printable(std::string_view text, std::string& out) {
-  size_t column = 0;
-  for (size_t at = 0; at < text.size(); ++at) {
-    const char c = text[at];
-    const bool line_end = c == '\r' && at + 1 < text.size() && text[at + 1] == '\n';
-    if (line_end) {
-      out += "\r\n";
-      column = 0;
-      ++at;
-      continue;
-    }
-    const bool last = at + 1 == text.size() || text.substr(at + 1).starts_with("\r\n");
-    const size_t room = kEncodedLineMax - (last ? 0 : 1);
-    bool plain = (c >= 33 && c <= 126 && c != '=') || ((c == ' ' || c == '\t') && !last);
-    if (column + (plain ? 1 : 3) > room) {
-      out += "=\r\n";
-      column = 0;
-    }
-    // A soft break must not make a line that parts the entities around.
-    if (column == 0 && c == '-' && text.substr(at).starts_with("--")) plain = false;
-    if (plain) {
-      out += c;
-      ++column;
-    } else {
-      append_hex_byte(c, out += '=');
-      column += 3;
-    }
-  }
-}
-
-// About the bytes that it takes: soft breaks are guessed.
-size_t quoted_printable_bytes(std::string_view text) {
-  const auto coded = std::count_if(text.begin(), text.end(), [](char c) {
-    return static_cast<unsigned char>(c) > 126 || c == '=';
-  });
-  const size_t bytes = text.size() + 2 * static_cast<size_t>(coded);
-  return bytes + bytes / kEncodedLineMax * 3;
-}
 
 // Without a line end behind the last line.
 void append_base64_lines(std::string_view bytes, std::string& out) {
@@ -152,7 +110,8 @@ class Recoder {
       out_ += is_utf8(body) ? "utf-8\r\n" : "unknown-8bit\r\n";
     }
     out_ += "\r\n";
-    quoted ? append_quoted_printable(body, out_) : append_base64_lines(body, out_);
+    size_t column = 0;
+    quoted ? append_quoted_printable(body, column, out_) : append_base64_lines(body, out_);
     return true;
   }
 
