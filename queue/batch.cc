@@ -41,7 +41,13 @@ enum Tag : uint64_t {
   kCommitLastOrder = 107,
 };
 
-enum BatchFlags : uint64_t { kVerp = 1, kUnique = 2, kTlsRequired = 4, kSenderHasSlots = 8 };
+enum BatchFlags : uint64_t {
+  kVerp = 1,
+  kUnique = 2,
+  kTlsRequired = 4,
+  kSenderHasSlots = 8,
+  kDkimNone = 16,
+};
 
 std::string location_bytes(const Location& location) {
   std::string raw;
@@ -119,6 +125,7 @@ bool read_batch_field(uint64_t tag, std::string_view value, Batch& batch) {
       batch.unique = flags & kUnique;
       batch.tls_required = flags & kTlsRequired;
       batch.sender_has_slots = flags & kSenderHasSlots;
+      batch.dkim_none = flags & kDkimNone;
       break;
     }
     case kAccepted:
@@ -211,6 +218,7 @@ void encode_batch(const Batch& batch, std::string& out) {
   if (batch.unique) flags |= kUnique;
   if (batch.tls_required) flags |= kTlsRequired;
   if (batch.sender_has_slots) flags |= kSenderHasSlots;
+  if (batch.dkim_none) flags |= kDkimNone;
   fields.number(kFlags, flags);
   fields.time(kAccepted, batch.accepted_wall_ns);
   if (batch.not_before_wall_ns != 0) fields.time(kNotBefore, batch.not_before_wall_ns);

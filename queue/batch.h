@@ -53,7 +53,10 @@ struct Batch {
   std::string tags_json;  // as fed, compact JSON text; empty: none
   std::string meta_json;
   Dsn dsn;
+  // Signing identities that were asked for; empty: those configured for the From domain, or, with
+  // dkim_none, nobody.
   std::vector<std::string> dkim;
+  bool dkim_none = false;
   std::vector<std::pair<std::string, std::string>> vars;  // defaults for merge, in the order fed
   uint8_t priority = 50;                                  // 0–100
   bool verp = false;
