@@ -23,6 +23,8 @@ int dns_answer_fuzz(const uint8_t* data, size_t size);
 int mta_sts_fuzz(const uint8_t* data, size_t size);
 int tls_answer_fuzz(const uint8_t* data, size_t size);
 int seven_bit_fuzz(const uint8_t* data, size_t size);
+int mailbox_list_fuzz(const uint8_t* data, size_t size);
+int address_fuzz(const uint8_t* data, size_t size);
 }
 
 namespace {
@@ -32,8 +34,14 @@ struct Target {
   int (*run)(const uint8_t*, size_t);
 };
 constexpr Target kTargets[] = {
-    {"reply", reply_fuzz},     {"dialogue", dialogue_fuzz},     {"dns_answer", dns_answer_fuzz},
-    {"mta_sts", mta_sts_fuzz}, {"tls_answer", tls_answer_fuzz}, {"seven_bit", seven_bit_fuzz},
+    {"reply", reply_fuzz},
+    {"dialogue", dialogue_fuzz},
+    {"dns_answer", dns_answer_fuzz},
+    {"mta_sts", mta_sts_fuzz},
+    {"tls_answer", tls_answer_fuzz},
+    {"seven_bit", seven_bit_fuzz},
+    {"mailbox_list", mailbox_list_fuzz},
+    {"address", address_fuzz},
 };
 
 // What the targets' languages are made of.
@@ -69,6 +77,14 @@ constexpr std::string_view kWords[] = {
     "\"",
     "\\",
     " 8bit\r\n",
+    "ada@example.org",
+    " <ada@",
+    "example.org>",
+    ", ",
+    "friends:",
+    ";",
+    "(",
+    ")",
     ".\r\n",
     "\x00\x01",
     "\xc0\x0c",
