@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "engine/mail/address.h"
+#include "engine/mail/piece.h"
 #include "queue/batch.h"
 #include "queue/extent.h"
 
@@ -100,11 +101,6 @@ class Template {
   std::vector<Op> stuffed_ops_;  // likewise
   std::vector<Slot> slots_;
   uint8_t flags_ = 0;
-};
-
-struct Piece {
-  const char* data;
-  size_t size;
 };
 
 // What goes over the wire as the content of one transaction, without the final dot.

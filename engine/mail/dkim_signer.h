@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "engine/mail/dkim_canon.h"
+#include "engine/mail/dkim_header.h"
+#include "engine/mail/dkim_identity.h"
+#include "engine/mail/piece.h"
+#include "engine/mail/sha256.h"
+
+namespace veredus::mail {
+
+// Of a header with more fields than this among those to be signed no signature is made.
+inline constexpr size_t kDkimHashedFieldsMax = 1000;
+
+// What has been hashed of a body that is the same in many messages, by canonicalization. Filled as
+// it is needed.
+struct DkimBodyHashes {
+  std::optional<Sha256Digest> simple;
+  std::optional<Sha256Digest> relaxed;
+  std::optional<Sha256Digest>& of(DkimCanon canon) {
+    return canon == DkimCanon::relaxed ? relaxed : simple;
+  }
+};
+
+// Makes DKIM-Signature fields (RFC 6376 §5). One per shard, not thread-safe: it has copies of its
+// own of the keys, so that threads share none of the locks that OpenSSL has in them, and makes
+// contexts once per key. Keys that nobody else holds any more go when a new one comes.
+class DkimSigner {
+ public:
+  DkimSigner();
+  ~DkimSigner();
+  DkimSigner(const DkimSigner&) = delete;
+  DkimSigner& operator=(const DkimSigner&) = delete;
+
+  // Appends to `out` one field, with its CRLF, for each identity, in their order; they are to stand
+  // in front of the message. `message`: clean bytes of a header and a body, not dot-stuffed.
+  // Signatures that it carries already are not signed. `constant_body`: what is known of the body,
+  // and filled with what is not; null: the body is hashed for this message alone.
+  // Errors: InvalidArgument, the message cannot be signed (no From field, too many fields);
+  // Internal, the library has failed. `out` is as it was then.
+  absl::Status sign(std::span<const DkimIdentity* const> identities, std::span<const Piece> message,
+                    int64_t wall_ns, DkimBodyHashes* constant_body, std::string& out);
+
+ private:
+  struct KeyCopy;
+  absl::Status append_signature(const DkimIdentity& identity, const Sha256Digest& body_hash,
+                                int64_t wall_ns, std::string& out);
+  absl::Status hash_body(DkimCanon canon, std::span<const Piece> message, Sha256Digest& out);
+  absl::Status choose_fields(const DkimIdentity& identity);
+  absl::StatusOr<KeyCopy*> copy_of(const std::shared_ptr<const DkimKey>& key);
+  bool append_raw_signature(KeyCopy& key, std::string_view data, std::string& out);
+
+  Sha256 sha_;
+  DkimHeader header_;
+  std::string hashed_;     // canonical fields; behind them the signature's own
+  std::string names_;      // the value of h=
+  std::string signature_;  // bytes, then base64
+  std::string base64_;
+  absl::flat_hash_map<const DkimKey*, std::unique_ptr<KeyCopy>> keys_;
+};
+
+}  // namespace veredus::mail
