@@ -30,6 +30,7 @@ struct Counters {
   Count unsent{0};  // tickets that came back without an attempt
   Count stale{0};   // returns whose slot had another generation: a bug, or a planted one
   Count transactions{0};
+  Count signatures{0};   // by DKIM
   Count connections{0};  // ever dialled
   Count connected{0};
   Count connect_failures{0};

@@ -33,7 +33,7 @@ Lanes::Lanes(ShardContext& shard, queue::Disk& disk, dns::Router& router, io::Ne
       returned_(shard.exchange.homes()),
       returned_number_(shard.exchange.homes()),
       disk_(disk),
-      renderer_(shard.settings.render) {
+      maker_(shard) {
   world_.output.rules = shard.policy->reply_rules.get();
 }
 

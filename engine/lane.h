@@ -21,6 +21,7 @@
 #include "engine/context.h"
 #include "engine/lane_queue.h"
 #include "engine/limits.h"
+#include "engine/message_maker.h"
 #include "engine/messages.h"
 #include "engine/smtp/session.h"
 #include "engine/sources.h"
@@ -466,11 +467,12 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void expire(Work& work);
   void gather(LaneQueue::Tenant& tenant, Load& load, const smtp::Session& session, size_t allowed);
   bool render(Load& load, const smtp::Session& session, queue::Entry& entry);
-  absl::Status put_content(Load& load, bool dot_stuffed, queue::Entry& entry);
-  void make_seven_bit(Load& load, const smtp::Session& session, queue::Entry& entry);
+  static MessageMaker::Form form_for(const smtp::Session& session);
+  void not_made(Load& load);
   Load* new_load();
   // Its recipients stand elsewhere, or are settled.
   void free_load(Load& load);
+  void end_load(Load& load);
   void on_session_ready(smtp::Session& session) override;
   void on_session_outcome(smtp::Session& session, smtp::Outgoing* outgoing,
                           const smtp::Outcome& outcome, std::string_view text) override;
@@ -566,9 +568,8 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   uint64_t came_ = 0;                           // so many stood in a line so far
   size_t sessions_open_ = 0;
   size_t works_out_ = 0;
-  mail::Renderer renderer_;
+  MessageMaker maker_;
   queue::Entry entry_;
-  mail::Rendered rendered_;
   std::vector<smtp::Session*> spent_;  // idle, and have carried as many messages as they may
   uint32_t held_back_left_ = kHeldBackPerTurn;
   bool more_to_do_ = false;

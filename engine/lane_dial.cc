@@ -28,7 +28,8 @@ void Lanes::deliver() {
   run_races();
   end_keeping();
   call_from_lines();
-  for (size_t lanes = to_pump_.size(); lanes > 0; --lanes) {
+  maker_.begin_turn();
+  for (size_t lanes = to_pump_.size(); lanes > 0 && maker_.may_sign(); --lanes) {
     Lane& lane = *to_pump_.front();
     to_pump_.pop_front();
     lane.listed = false;

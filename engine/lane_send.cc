@@ -9,8 +9,6 @@
 #include "engine/io/kill_point.h"
 #include "engine/io/planted.h"
 #include "engine/lane.h"
-#include "engine/mail/content.h"
-#include "engine/mail/seven_bit.h"
 
 namespace veredus {
 
@@ -52,7 +50,7 @@ void Lanes::expire(Work& work) {
 // an idle session. False: nothing may go now, the session goes on idling.
 bool Lanes::offer_next(Lane& lane, smtp::Session& session) {
   while (LaneQueue::Tenant* const tenant = lane.waiting.choose()) {
-    if (held_back_left_ == 0) {
+    if (held_back_left_ == 0 || !maker_.may_sign()) {
       list(lane);
       break;
     }
@@ -114,10 +112,11 @@ bool Lanes::offer_next(Lane& lane, smtp::Session& session) {
     }
     if (!tenant_bytes_allowed(lane, *tenant, load)) continue;
     take_message_tokens(lane, *tenant, load);
-    if (load.transaction.eight_bit && !load.transaction.header_utf8 &&
-        !session.capabilities().has(smtp::Capability::eight_bit_mime))
-      make_seven_bit(load, session, entry_);
     lane.waiting.charge(*tenant, recipients);
+    if (!maker_.finish(*work, entry_, form_for(session), load)) {
+      not_made(load);
+      continue;
+    }
     mark(load);
     count_session(session, domain_of(load.recipients.front()));
     Counters::add(shard_.counters.transactions);
@@ -153,49 +152,13 @@ void Lanes::gather(LaneQueue::Tenant& tenant, Load& load, const smtp::Session& s
   }
 }
 
-// The content as it was accepted, for DATA or for BDAT: rendered_ says where it lies.
-absl::Status Lanes::put_content(Load& load, bool dot_stuffed, queue::Entry& entry) {
-  const Work& work = *load.works.front();
-  mail::RenderRequest request;
-  request.batch = &work.batch->batch;
-  request.entry = &entry;
-  request.index_in_trace = load.works.size() == 1;
-  request.dot_stuffed = dot_stuffed;
-  load.scratch.clear();
-  const mail::Template* compiled = work.content == nullptr ? nullptr : &work.content->compiled;
-  return renderer_.render(compiled, request, load.reverse_path, load.scratch, rendered_);
-}
-
-// False: it could not be made; its recipients went home with the reason.
+// What its recipients share in the envelope. False: the content could not be made; they went home
+// with the reason.
 bool Lanes::render(Load& load, const smtp::Session& session, queue::Entry& entry) {
   const Work& work = *load.works.front();
-  const absl::Status made = put_content(load, !session.chunking(), entry);
-  if (!made.ok()) {
-    for (Work* each : load.works) {
-      Returned& item = give_back(*each);
-      item.verdict.result = smtp::Result::never;
-      item.verdict.scope = smtp::Scope::recipient;
-      item.verdict.kind = smtp::Kind::hard;
-      item.verdict.bounce_class = smtp::BounceClass::content_related;
-      item.verdict.rule = "render";
-      item.enhanced = {5, 6, 0};
-      text_of(*each, item, std::string(made.message()), {}, {});
-      free_work(*each);
-    }
-    free_load(load);
-    return false;
-  }
-  load.content.clear();
-  for (const mail::Piece& piece : rendered_.pieces) {
-    load.content.push_back({const_cast<char*>(piece.data), piece.size});
-  }
-  load.transaction.reverse_path = load.reverse_path;
+  const bool alone = load.works.size() == 1;
+  if (!maker_.render(work, entry, alone, form_for(session), load)) return not_made(load), false;
   load.transaction.recipients = load.recipients;
-  load.transaction.size = rendered_.size;
-  const uint8_t flags = work.own_message ? entry.content_flags : work.batch->batch.content_flags;
-  load.transaction.eight_bit = (flags & queue::kContentEightBit) != 0 || rendered_.eight_bit;
-  load.transaction.header_utf8 = (flags & queue::kContentHeaderUtf8) != 0 || rendered_.header_utf8;
-  load.transaction.why_eight_bit = {};
   load.transaction.needs_tls = needs_tls(*load.lane, work);
   static_assert(
       queue::kDsnNever == smtp::kNotifyNever && queue::kDsnSuccess == smtp::kNotifySuccess &&
@@ -207,23 +170,28 @@ bool Lanes::render(Load& load, const smtp::Session& session, queue::Entry& entry
   return true;
 }
 
-// The host takes no 8-bit content: it gets an equivalent one, or none. Nothing of this is kept, for
-// hardly any host is like that. Limits of bytes have been asked with the size as it was accepted:
-// what they hold back is not encoded in vain.
-void Lanes::make_seven_bit(Load& load, const smtp::Session& session, queue::Entry& entry) {
-  const bool dot_stuffed = !session.chunking();
-  if (dot_stuffed && !put_content(load, false, entry).ok()) return;
-  std::string whole, encoded;
-  whole.reserve(rendered_.size);
-  for (const mail::Piece& piece : rendered_.pieces) whole.append(piece.data, piece.size);
-  smtp::Transaction& transaction = load.transaction;
-  if (!mail::append_seven_bit(whole, encoded, transaction.why_eight_bit)) return;  // not sent
-  std::string().swap(whole);  // there may be another copy: three large ones at once are too many
-  transaction.eight_bit = false;
-  transaction.size = encoded.size();
-  load.scratch.clear();
-  dot_stuffed ? mail::append_dot_stuffed(encoded, true, load.scratch) : load.scratch.swap(encoded);
-  load.content.assign({{load.scratch.data(), load.scratch.size()}});
+MessageMaker::Form Lanes::form_for(const smtp::Session& session) {
+  MessageMaker::Form form;
+  form.dot_stuffed = !session.chunking();
+  form.eight_bit = session.capabilities().has(smtp::Capability::eight_bit_mime);
+  return form;
+}
+
+// Its recipients go home with what the maker says.
+void Lanes::not_made(Load& load) {
+  const MessageMaker::Fault& fault = maker_.fault();
+  for (Work* each : load.works) {
+    Returned& item = give_back(*each);
+    item.verdict.result = fault.result;
+    item.verdict.scope = smtp::Scope::recipient;
+    item.verdict.kind = fault.kind;
+    item.verdict.bounce_class = fault.bounce_class;
+    item.verdict.rule = fault.rule;
+    item.enhanced = fault.enhanced;
+    text_of(*each, item, fault.reason, {}, {});
+    free_work(*each);
+  }
+  end_load(load);
 }
 
 Lanes::Load* Lanes::new_load() {
@@ -369,6 +337,11 @@ void Lanes::on_outgoing_free(smtp::Session&, smtp::Outgoing& outgoing) {
   const auto bytes = static_cast<double>(load.transaction.size);
   lane.bytes += lane.bytes == 0 ? bytes : (bytes - lane.bytes) / 8;
   for (Work* const work : load.works) free_work(*work);
+  end_load(load);
+}
+
+// Its works are gone.
+void Lanes::end_load(Load& load) {
   Scope* const slot = std::exchange(load.tenant_slot, nullptr);
   free_load(load);
   if (slot == nullptr) return;

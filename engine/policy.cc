@@ -291,6 +291,7 @@ std::shared_ptr<const Policy> make_policy(const EngineSettings& settings, const 
   policy->in_doubt_rules = settings.in_doubt_rules;
   policy->early_mail_hosts = settings.early_mail_hosts;
   policy->reply_rules = settings.reply_rules;
+  policy->dkim = settings.dkim;
   return policy;
 }
 

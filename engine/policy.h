@@ -20,6 +20,9 @@
 #include "queue/rate.h"
 #include "queue/retry.h"
 
+namespace veredus::mail {
+class DkimIdentities;  // mail/dkim_identity.h, likewise
+}
 namespace veredus::queue {
 struct DeliveryWindows;  // queue/delivery_window.h, which few need
 }
@@ -180,6 +183,7 @@ struct Policy {
   std::vector<InDoubtRule> in_doubt_rules;              // the first that fits
   std::vector<std::string> early_mail_hosts;            // as EngineSettings has them
   std::shared_ptr<const smtp::ReplyRules> reply_rules;  // null: those shipped
+  std::shared_ptr<const mail::DkimIdentities> dkim;     // who signs; null: nobody
 
   // The id of the first provider that fits; 0: none does, the fallback holds. `mx`: the best of the
   // domain's hosts; `site_key`: as dns::site_key() has it.

@@ -15,6 +15,10 @@
 #include "queue/journal.h"
 #include "queue/retry.h"
 
+namespace veredus::mail {
+class DkimIdentities;  // mail/dkim_identity.h, which few need
+}
+
 namespace veredus {
 
 // How long segments are kept for readers of events, beside what a start needs: what is reached
@@ -75,6 +79,7 @@ struct EngineSettings {
   int64_t in_doubt_delay_ns = 600'000'000'000;
   std::vector<InDoubtRule> in_doubt_rules;  // the first that fits
 
+  std::shared_ptr<const mail::DkimIdentities> dkim;  // who signs; null: nobody
   dns::AddressPolicy address_policy;
   dns::RouterSettings router;
   mail::RenderSettings render;

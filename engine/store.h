@@ -18,6 +18,7 @@ namespace veredus {
 
 struct Page;
 struct StoredContent;
+struct ContentSigning;  // message_maker.h
 class Lane;
 
 // A ticket at work on the lane's shard: with what it names read back from the journal. Lives in the
@@ -90,6 +91,7 @@ struct StoredContent : queue::DiskOperation {
   std::unique_ptr<char[]> memory;
   std::string_view bytes;  // of memory
   mail::Template compiled;
+  std::shared_ptr<ContentSigning> signing;  // null: nobody has signed it
   std::string trouble;
   WorkList waiters;
   std::list<StoredContent*>::iterator unused_at;

@@ -128,6 +128,23 @@ struct Config {
   };
   std::vector<Route> routes;
 
+  // [dkim.NAME]: a signing identity (RFC 6376)
+  struct Dkim {
+    enum class Canonicalization : uint8_t {  // of header / body
+      relaxed_relaxed,
+      relaxed_simple,
+      simple_relaxed,
+      simple_simple,
+    };
+    std::string name;
+    std::string domain, selector;  // d=, s=
+    std::string key_file;          // PEM
+    Canonicalization canonicalization = Canonicalization::relaxed_relaxed;
+    int64_t lifetime_ns = 0;             // x=; 0: none
+    std::vector<std::string> also_sign;  // names of header fields, beside the usual ones
+  };
+  std::vector<Dkim> dkim;
+
   // [addresses]: numeric addresses that mail may go to although they are private, loopback, …
   std::vector<std::string> allow_addresses;  // CIDR blocks
   std::vector<std::string> own_addresses;    // ours, beside those of the interfaces

@@ -29,6 +29,7 @@ class Checker {
     relations();
     check_sending(config_, faults_);
     check_routes(config_, faults_);
+    check_dkim(config_, faults_);
     return std::move(faults_);
   }
 

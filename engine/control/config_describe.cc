@@ -153,6 +153,19 @@ std::string describe_routes(const Config& config) {
   return out;
 }
 
+std::string describe_dkim(const Config& config) {
+  std::string out =
+      "\n# [dkim.NAME]: a signing identity (RFC 6376). Mail is signed by those of the nearest "
+      "domain "
+      "that its From\n# address is in, or as the batch says. It may say:\n";
+  const Config::Dkim none{};
+  for (const SettingOf<Config::Dkim>& setting : dkim_settings())
+    out += with_comment("#   " + setting.name(), setting.help, shown(setting, none).range);
+  for (const Config::Dkim& identity : config.dkim)
+    out += heading_text("dkim", identity.name) + list_lines(dkim_settings(), identity);
+  return out;
+}
+
 std::string describe_sources(const Config& config) {
   std::string out;
   for (const SourceSettings& source : config.sources) {
@@ -243,7 +256,7 @@ std::string describe_config(const Config& config) {
     out += setting_line(setting, config, defaults);
   }
   out += describe_sources(config) + describe_rules(config) + describe_tenants(config);
-  return out + describe_providers(config) + describe_routes(config);
+  return out + describe_providers(config) + describe_routes(config) + describe_dkim(config);
 }
 
 }  // namespace veredus::control

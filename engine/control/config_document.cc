@@ -25,6 +25,7 @@ absl::Status ConfigDocument::read_table(const TreeEntry& entry) {
   if (entry.key == "providers") return read_named(entry, &ConfigDocument::read_provider);
   if (entry.key == "groups") return read_named(entry, &ConfigDocument::read_group);
   if (entry.key == "routes") return read_named(entry, &ConfigDocument::read_route);
+  if (entry.key == "dkim") return read_named(entry, &ConfigDocument::read_dkim);
   if (entry.key == "tenants") return read_named(entry, &ConfigDocument::read_tenant);
   if (entry.key == "in_doubt") return read_in_doubt(entry);
   std::vector<std::string> known(kOwnTables.begin(), kOwnTables.end());

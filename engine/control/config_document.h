@@ -38,6 +38,8 @@ class ConfigDocument {
                              const TreeNode::Table& entries);
   absl::Status read_group(const TreeEntry& entry, const Heading& heading,
                           const TreeNode::Table& entries);
+  absl::Status read_dkim(const TreeEntry& entry, const Heading& heading,
+                         const TreeNode::Table& entries);
   absl::Status read_route(const TreeEntry& entry, const Heading& heading,
                           const TreeNode::Table& entries);
   absl::Status read_pool(const TreeEntry& entry, const Heading& heading,

@@ -3,7 +3,7 @@
 #include "engine/control/config_document.h"
 
 // What mail is sent from, and what holds of its receivers: sources, pools, providers, groups,
-// static routes.
+// static routes, signing identities.
 
 namespace veredus::control {
 
@@ -52,6 +52,13 @@ absl::Status ConfigDocument::read_group(const TreeEntry& entry, const Heading& h
     group->name = entry.key;
   }
   return take_settings(group_settings(), "", heading, entries, *group);
+}
+
+absl::Status ConfigDocument::read_dkim(const TreeEntry& entry, const Heading& heading,
+                                       const TreeNode::Table& entries) {
+  Config::Dkim& identity = config_.dkim.emplace_back();
+  identity.name = entry.key;
+  return take_settings(dkim_settings(), "", heading, entries, identity);
 }
 
 absl::Status ConfigDocument::read_route(const TreeEntry& entry, const Heading& heading,

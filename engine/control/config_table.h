@@ -150,14 +150,15 @@ Settings<Config::ProviderRule> provider_settings();
 Settings<ProviderGroup> group_settings();
 Settings<SourceSettings> source_settings();
 Settings<Config::Route> route_settings();
+Settings<Config::Dkim> dkim_settings();
 // Is never shown, and compared by itself.
 inline constexpr std::string_view kPasswordSetting = "auth.password";
 // The setting of [smtp], [retry] or [in_doubt] that holds where a provider does not say: of
 // "host_down" "smtp.host_down". Empty: there is none.
 std::string top_name(std::string_view provider_setting);
 // The tables that have a form of their own, beside those of all_settings().
-inline constexpr std::array<std::string_view, 6> kOwnTables = {"sources", "pools",  "providers",
-                                                               "groups",  "routes", "tenants"};
+inline constexpr std::array<std::string_view, 7> kOwnTables = {
+    "sources", "pools", "providers", "groups", "routes", "dkim", "tenants"};
 
 template <class Of>
 struct CopyValue {
@@ -214,5 +215,7 @@ std::vector<ConfigFault> check_config(const Config& config);
 void check_sending(const Config& config, std::vector<ConfigFault>& faults);
 // … and static routes.
 void check_routes(const Config& config, std::vector<ConfigFault>& faults);
+// … and signing identities.
+void check_dkim(const Config& config, std::vector<ConfigFault>& faults);
 
 }  // namespace veredus::control

@@ -48,7 +48,8 @@ absl::StatusOr<std::unique_ptr<EngineHost>> EngineHost::start(const Config& conf
   if (!engine.ok()) return engine.status();
   host->engine_ = *std::move(engine);
   RecoveredSpool spool = host->engine_->take_recovered();
-  host->intake_ = std::make_unique<intake::Intake>(*host->engine_, intake_settings(config));
+  host->intake_ =
+      std::make_unique<intake::Intake>(*host->engine_, intake_settings(config, host->settings_));
   host->intake_->set_next_number(spool.next_batch);
   for (const auto& live : spool.batches) host->intake_->restore(live);
   host->first_batch_of_run_ = spool.next_batch;

@@ -41,6 +41,7 @@ constexpr Row kRows[] = {
     {"tickets_stale_total", "counter", "Tickets that came back to a record of another generation",
      &Counters::stale},
     {"transactions_total", "counter", "SMTP transactions begun", &Counters::transactions},
+    {"dkim_signatures_total", "counter", "DKIM signatures made", &Counters::signatures},
     {"connections_dialled_total", "counter", "SMTP connections begun", &Counters::connections},
     {"connections_made_total", "counter", "SMTP connections made", &Counters::connected},
     {"connection_failures_total", "counter", "SMTP connections that could not be made",

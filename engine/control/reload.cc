@@ -5,6 +5,7 @@
 #include "engine/control/config_table.h"
 #include "engine/control/log.h"
 #include "engine/control/settings.h"
+#include "engine/control/small_file.h"
 #include "engine/smtp/reply_rules.h"
 
 namespace veredus::control {
@@ -53,6 +54,7 @@ class Comparison {
     sources();
     providers();
     routes();
+    identities();
     tenants();
     return std::move(changed_);
   }
@@ -106,6 +108,14 @@ class Comparison {
                   });
   }
 
+  void identities() {
+    using Dkim = Config::Dkim;
+    compare_named("dkim", before_.dkim, after_.dkim, changed_,
+                  [this](const std::string& heading, const Dkim& a, const Dkim& b) {
+                    compare_settings(dkim_settings(), heading, a, b, changed_);
+                  });
+  }
+
   void tenants() {
     using Tenant = Config::Tenant;
     compare_named("tenants", before_.tenants, after_.tenants, changed_,
@@ -142,6 +152,13 @@ void note_credentials(const std::vector<StaticRoute>& before, const std::vector<
     if (old->credentials->password != route.credentials->password)
       changed.push_back("routes." + route.name + "." + std::string(kPasswordSetting));
   }
+}
+
+// What tells whether the file of some key is another.
+std::string key_marks(const Config& config) {
+  std::string marks;
+  for (const Config::Dkim& identity : config.dkim) marks += file_mark(identity.key_file) + ";";
+  return marks;
 }
 
 std::string list_of(const Names& names) {
@@ -205,9 +222,35 @@ absl::StatusOr<ReloadPlan> Reload::put_in_force() {
   note_reply_rules(view_.policy().reply_rules.get(), settings->reply_rules.get(), plan->applied);
   note_credentials(view_.policy().routes, settings->routes, plan->applied);
   view_.apply(*settings);
-  intake_.apply(intake_settings(plan->config));
+  intake_.apply(intake_settings(plan->config, *settings));
   running_ = plan->config;
+  settings_ = *settings;
+  key_marks_ = key_marks(running_);
   return plan;
+}
+
+Reload::Reload(Config running, EngineSettings settings, Read read, EngineView& view,
+               intake::Intake& intake)
+    : running_(std::move(running)),
+      settings_(std::move(settings)),
+      key_marks_(key_marks(running_)),
+      read_(std::move(read)),
+      view_(view),
+      intake_(intake) {}
+
+void Reload::look_at_keys() {
+  std::string marks = key_marks(running_);
+  if (marks == key_marks_) return;
+  key_marks_ = std::move(marks);  // a fault is told once
+  if (const absl::Status read = set_dkim(running_, settings_); !read.ok()) {
+    return log_line(LogLevel::error,
+                    "a signing key has changed and cannot be used, the one before "
+                    "stays in use: " +
+                        std::string(read.message()));
+  }
+  view_.apply(settings_);
+  intake_.apply(intake_settings(running_, settings_));
+  log_line(LogLevel::notice, "signing keys have changed, and were read again");
 }
 
 absl::StatusOr<ReloadPlan> Reload::run() {

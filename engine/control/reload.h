@@ -9,6 +9,7 @@
 #include "engine/control/config.h"
 #include "engine/control/engine_view.h"
 #include "engine/intake/intake.h"
+#include "engine/settings.h"
 
 namespace veredus::control {
 
@@ -28,16 +29,23 @@ class Reload {
  public:
   // `read` as at start, with what the command line says. All outlive this.
   using Read = std::function<absl::StatusOr<Config>()>;
-  Reload(Config running, Read read, EngineView& view, intake::Intake& intake)
-      : running_(std::move(running)), read_(std::move(read)), view_(view), intake_(intake) {}
+  // `settings`: what engine_settings() made of `running`.
+  Reload(Config running, EngineSettings settings, Read read, EngineView& view,
+         intake::Intake& intake);
 
   // Logs what came of it. The error names file, line and column; all stays as it was.
   absl::StatusOr<ReloadPlan> run();
+
+  // Now and then: reads signing keys again whose files are others than before. One that cannot be
+  // used is told, and all stay as they were.
+  void look_at_keys();
 
  private:
   absl::StatusOr<ReloadPlan> put_in_force();
 
   Config running_;
+  EngineSettings settings_;  // of running_
+  std::string key_marks_;    // of the files its signing keys lie in
   const Read read_;
   EngineView& view_;
   intake::Intake& intake_;

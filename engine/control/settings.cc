@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <sched.h>
 
+#include "absl/strings/str_cat.h"
 #include "engine/smtp/reply_rules.h"
 
 namespace veredus::control {
@@ -74,13 +75,7 @@ absl::Status take_reply_rules(const Config& config, EngineSettings& settings) {
   auto rules = smtp::ReplyRules::load(config.verdict_rules);
   if (rules.ok()) settings.reply_rules = *std::move(rules);
   if (!absl::IsNotFound(rules.status())) return rules.status();
-  const auto found = config.places.find("verdict.rules");
-  const std::string place =
-      found == config.places.end()
-          ? ""
-          : found->second.file + ":" + std::to_string(found->second.line) + ": ";
-  return absl::InvalidArgumentError(place +
-                                    "verdict.rules: " + std::string(rules.status().message()));
+  return setting_fault(config, "verdict.rules", rules.status().message());
 }
 
 }  // namespace
@@ -100,6 +95,7 @@ absl::StatusOr<EngineSettings> engine_settings(const Config& config) {
   }
 
   if (absl::Status status = set_routes(config, settings); !status.ok()) return status;
+  if (absl::Status status = set_dkim(config, settings); !status.ok()) return status;
   if (absl::Status status = take_reply_rules(config, settings); !status.ok()) return status;
 
   absl::StatusOr<dns::AddressPolicy> policy = address_policy(config);
@@ -124,8 +120,16 @@ absl::StatusOr<EngineSettings> engine_settings(const Config& config) {
   return settings;
 }
 
-intake::IntakeSettings intake_settings(const Config& config) {
+absl::Status setting_fault(const Config& config, const std::string& setting,
+                           absl::string_view what) {
+  const Origin at = origin_of(config, setting);
+  const std::string place = at.line == 0 ? "" : at.file + ":" + std::to_string(at.line) + ": ";
+  return absl::InvalidArgumentError(absl::StrCat(place, setting, ": ", what));
+}
+
+intake::IntakeSettings intake_settings(const Config& config, const EngineSettings& engine) {
   intake::IntakeSettings settings;
+  settings.feed.dkim = engine.dkim;
   intake::FeedLimits& limits = settings.feed.limits;
   limits.recipients_max = static_cast<uint32_t>(config.batch_recipients_max);
   limits.batch_line_bytes = config.batch_line_bytes_max;

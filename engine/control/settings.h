@@ -13,15 +13,22 @@ namespace veredus::control {
 
 // The configuration as the engine and intake want it. Errors name setting and remedy.
 absl::StatusOr<EngineSettings> engine_settings(const Config& config);
-intake::IntakeSettings intake_settings(const Config& config);
+// `engine`: what engine_settings() made of it.
+intake::IntakeSettings intake_settings(const Config& config, const EngineSettings& engine);
 
 // With all that the rule does not say as it is in [smtp], [retry] and [in_doubt]; without ids and
 // groups. `origins` say of each setting where it was set, of its limits what they are called, too.
 Provider complete_provider(const Config& config, const Config::ProviderRule& rule);
 // The part of engine_settings() about how mail is sent.
 void set_sending(const Config& config, EngineSettings& settings);
+// Who signs; reads the files in which the keys are.
+absl::Status set_dkim(const Config& config, EngineSettings& settings);
 // … by static routes; reads the files in which passwords are.
 absl::Status set_routes(const Config& config, EngineSettings& settings);
+
+// What is wrong with what a setting names, with the setting's place.
+absl::Status setting_fault(const Config& config, const std::string& setting,
+                           absl::string_view what);
 
 // Where a setting stands. `setting`: as it is called in the file; `told`: as people are told, if
 // otherwise.

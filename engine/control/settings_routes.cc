@@ -1,11 +1,8 @@
-#include <array>
-#include <cerrno>
-#include <cstdio>
 #include <memory>
-#include <system_error>
 
 #include "engine/control/config_table.h"
 #include "engine/control/settings.h"
+#include "engine/control/small_file.h"
 
 // Static routes: what the engine is told of them, passwords that lie in files of their own
 // included.
@@ -16,18 +13,10 @@ namespace {
 // The first line of the file.
 absl::StatusOr<std::string> read_password(const std::string& path) {
   constexpr size_t kMost = 1024;
-  errno = 0;
-  std::FILE* const file = std::fopen(path.c_str(), "rbe");
-  std::array<char, kMost + 2> bytes{};
-  const size_t got = file == nullptr ? 0 : std::fread(bytes.data(), 1, bytes.size(), file);
-  const bool failed = file == nullptr || std::ferror(file) != 0;
-  const int error = errno;
-  if (file != nullptr) std::fclose(file);
-  if (failed) {
-    return absl::NotFoundError(path +
-                               ": cannot be read: " + std::generic_category().message(error));
-  }
-  std::string_view line(bytes.data(), got);
+  constexpr size_t kFileMost = 64 << 10;
+  const absl::StatusOr<SmallFile> file = read_small_file(path, kFileMost);
+  if (!file.ok()) return file.status();
+  std::string_view line = file->bytes;
   line = line.substr(0, line.find('\n'));
   if (line.ends_with('\r')) line.remove_suffix(1);
   if (line.empty() || line.size() > kMost || line.find('\0') != std::string_view::npos) {
@@ -43,12 +32,8 @@ absl::Status take_credentials(const Config& config, const Config::Route& route, 
   const std::string heading = "routes." + route.name + ".auth";
   if (!route.password_file.empty()) {
     absl::StatusOr<std::string> password = read_password(route.password_file);
-    if (!password.ok()) {
-      const Origin at = origin_of(config, heading + ".password_file");
-      return absl::InvalidArgumentError(
-          (at.line == 0 ? "" : at.file + ":" + std::to_string(at.line) + ": ") + at.setting + ": " +
-          std::string(password.status().message()));
-    }
+    if (!password.ok())
+      return setting_fault(config, heading + ".password_file", password.status().message());
     credentials.password = *std::move(password);
   }
   made.credentials = std::make_shared<const smtp::Credentials>(std::move(credentials));

@@ -105,6 +105,7 @@ class LineReader::Impl {
     error_ = &error;
     out.seen = 0;
     out.vars.clear();
+    out.dkim.clear();
     out.message = {};
     out.message_token_bytes = 0;
     simdjson::ondemand::document document;
@@ -197,17 +198,8 @@ class LineReader::Impl {
         return read_vars(what, at, out);
       case Type::message:
         return read_message(what, at, out);
-      case Type::dkim: {
-        simdjson::ondemand::array names;
-        size_t count = 0;
-        if (what.get_array().get(names) || names.count_elements().get(count)) {
-          return wrong_type(at, key, "an array of names");
-        }
-        if (count == 0) return whole();
-        return unsupported(
-            at, "signing (\"dkim\")",
-            "leave it out, and give messages that are signed already if they must be");
-      }
+      case Type::dkim:
+        return read_dkim(what, at, out);
       case Type::dsn:
         return read_dsn(what, at, out.dsn);
     }
@@ -310,6 +302,21 @@ class LineReader::Impl {
       default:
         return wrong_type(key_at, name, "a string, a number, true or false: variables are texts");
     }
+  }
+
+  bool read_dkim(value& what, size_t at, FeedLine& out) {
+    simdjson::ondemand::array names;
+    if (what.get_array().get(names)) return wrong_type(at, "dkim", "an array of names");
+    for (auto each : names) {
+      std::string_view name;
+      if (each.get_string().get(name)) return wrong_type(at, "dkim", "an array of names");
+      if (std::find(out.dkim.begin(), out.dkim.end(), name) != out.dkim.end())
+        return refuse(at, "\"dkim\" has " + quoted(name) + " twice");
+      if (out.dkim.size() == limits_.dkim_max)
+        return refuse(at, "more than " + std::to_string(limits_.dkim_max) + " signing identities");
+      out.dkim.push_back(name);
+    }
+    return !out.dkim.empty() || whole();
   }
 
   bool read_dsn(value& what, size_t at, queue::Dsn& dsn) {

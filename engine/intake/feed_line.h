@@ -47,6 +47,7 @@ struct FeedLine {
   std::array<std::string_view, kFields>
       text;  // of fields that are strings; meta and tags: compact JSON
   std::vector<std::pair<std::string_view, std::string_view>> vars;
+  std::vector<std::string_view> dkim;
   std::string_view message;          // of raw or raw_base64
   uint64_t message_token_bytes = 0;  // that it takes in the line, about
   uint32_t message_at = 0;

@@ -8,6 +8,7 @@
 #include "engine/intake/json_writer.h"
 #include "engine/mail/content.h"
 #include "engine/mail/date.h"
+#include "engine/mail/dkim_identity.h"
 #include "engine/mail/idn.h"
 #include "engine/mail/template.h"
 #include "queue/loop.h"
@@ -41,7 +42,11 @@ void append_error_json(const FeedError& error, std::string& out) {
 class FeedParser::Impl {
  public:
   Impl(const FeedSettings& settings, FeedHandler& handler)
-      : limits_(settings.limits), handler_(handler), reader_(settings.limits), renderer_(render_) {
+      : limits_(settings.limits),
+        dkim_(settings.dkim.get()),
+        handler_(handler),
+        reader_(settings.limits),
+        renderer_(render_) {
     for (const std::string& name : settings.own_names) own_names_.push_back(name);
   }
 
@@ -195,7 +200,7 @@ class FeedParser::Impl {
     batch_.meta_json = line_.has(Field::meta) ? line_.text_of(Field::meta) : std::string_view();
     if (line_.has(Field::dsn)) batch_.dsn = line_.dsn;
     merge_ = line_.has(Field::merge) && line_.merge;
-    if (!read_tls() || !read_vars() || !read_batch_sender()) return false;
+    if (!read_tls() || !read_dkim() || !read_vars() || !read_batch_sender()) return false;
     std::string content;
     if (line_.has(Field::message) && !read_batch_message(content)) return false;
     if (!handler_.on_batch(batch_, std::move(content), error_)) return handler_refused();
@@ -261,6 +266,24 @@ class FeedParser::Impl {
       return refuse_here(Field::tls, "\"tls\" is \"policy\" or \"required\"");
     batch_.tls_required = true;
     return true;
+  }
+
+  bool read_dkim() {
+    batch_.dkim_none = line_.has(Field::dkim) && line_.dkim.empty();
+    for (const std::string_view name : line_.dkim) {
+      if (dkim_ == nullptr || dkim_->named(name) == nullptr) return unknown_identity(name);
+      batch_.dkim.emplace_back(name);
+    }
+    return true;
+  }
+
+  bool unknown_identity(std::string_view name) {
+    std::string reason = "there is no signing identity ";
+    reason += queue::is_name(name) ? "\"" + std::string(name) + "\"" : "of that name";
+    refuse_here(Field::dkim, std::move(reason),
+                "leave \"dkim\" out for those of the From domain, or configure it as [dkim.NAME]");
+    error_.code = "unknown_identity";
+    return false;
   }
 
   bool read_vars() {
@@ -485,6 +508,7 @@ class FeedParser::Impl {
   }
 
   const FeedLimits& limits_;
+  const mail::DkimIdentities* const dkim_;
   FeedHandler& handler_;
   LineReader reader_;
   const mail::RenderSettings render_;

@@ -9,6 +9,10 @@
 #include "queue/batch.h"
 #include "queue/extent.h"
 
+namespace veredus::mail {
+class DkimIdentities;  // mail/dkim_identity.h
+}
+
 namespace veredus::intake {
 
 // What a feed may ask for at most (GET /v1/limits). Bytes of lines are counted without their line
@@ -21,6 +25,7 @@ struct FeedLimits {
   unsigned nesting_max = 8;                   // of the JSON of a line
   uint32_t vars_max = 256;                    // of a line
   uint32_t tags_max = 32;
+  uint32_t dkim_max = 4;            // signing identities of a batch: mail::kDkimSignaturesMax
   uint64_t meta_bytes = 16u << 10;  // of `meta`, and of `tags`, as compact JSON
   // Source pools there are; others are refused. Empty: whatever is named is taken.
   std::vector<std::string> pools = {"default"};
@@ -28,7 +33,8 @@ struct FeedLimits {
 
 struct FeedSettings {
   FeedLimits limits;
-  std::vector<std::string> own_names;  // host names that are us, for loop detection
+  std::vector<std::string> own_names;                // host names that are us, for loop detection
+  std::shared_ptr<const mail::DkimIdentities> dkim;  // who signs; null: nobody
 };
 
 // Why a whole batch is refused; nothing of it is kept.

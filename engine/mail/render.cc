@@ -218,6 +218,10 @@ absl::Status Renderer::render(const Template* compiled, const RenderRequest& req
   }
   scratch.reserve(room);
   const size_t reserved = scratch.capacity();
+  out.stuffing = request.dot_stuffed && (compiled->has_slots() ||
+                                         (compiled->flags_ & queue::kContentDotLines) != 0)
+                     ? 1
+                     : 0;
   put_front(text, request, compiled->flags_, own || compiled->has_slots(), scratch);
   const absl::Status put = put_content(*compiled, own, request, scratch, out);
   if (!put.ok()) return put;

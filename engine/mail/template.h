@@ -63,6 +63,7 @@ class Template {
   static absl::StatusOr<Template> compile(std::string_view clean, uint8_t flags);
 
   bool has_slots() const { return !slots_.empty(); }
+  bool has_body_slots() const { return has_slots(); }
   const std::vector<Slot>& slots() const { return slots_; }
   uint8_t flags() const { return flags_; }
   std::string_view bytes() const { return bytes_; }
@@ -107,6 +108,7 @@ class Template {
 struct Rendered {
   std::vector<Piece> pieces;
   uint64_t size = 0;         // bytes, of all pieces
+  uint64_t stuffing = 0;     // dots added
   bool eight_bit = false;    // some byte of a value is over 127: needs 8BITMIME
   bool header_utf8 = false;  // … in the header: needs SMTPUTF8
 };

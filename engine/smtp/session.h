@@ -32,7 +32,8 @@ struct Outgoing {
   Transaction transaction;  // views into the members below, or into what the owner keeps
   std::vector<std::string_view> recipients;
   std::string reverse_path;
-  std::string scratch;  // rendered pieces of the content
+  std::string scratch;    // rendered pieces of the content
+  std::string signature;  // what stands in front of them, if anything
   std::vector<iovec>
       content;  // as chunking() of the session wants it; constant pieces point into the store
   std::vector<iovec> pieces;  // of the send under way

@@ -77,6 +77,9 @@ class SmallEngine final : private Exchange::Answers {
                        "a@b.sim\\r\\n\\r\\nHello\\r\\n\"}" +
                        more + "}\n";
     for (const std::string& address : to) body += "{\"to\":\"" + address + "\"}\n";
+    feed_body(body, before_end);
+  }
+  void feed_body(const std::string& body, const std::function<void()>& before_end = nullptr) {
     Listener listener;
     const std::shared_ptr<intake::Upload> upload = intake_->begin_upload(listener);
     upload->feed(body);
@@ -264,6 +267,7 @@ class SmallEngine final : private Exchange::Answers {
     }
     intake::IntakeSettings of_intake;
     of_intake.feed.limits.pools.clear();  // any
+    of_intake.feed.dkim = settings.dkim;
     intake_ = std::make_unique<intake::Intake>(*core_, of_intake);
     intake_->set_next_number(spool.next_batch);
     for (const auto& live : spool.batches) intake_->restore(live);

@@ -145,7 +145,7 @@ TEST(FeedParser, EveryFieldOfTheBatchLine) {
   EXPECT_EQ(batch.not_before_wall_ns, kNow + 3600 * kSecond);
   EXPECT_EQ(batch.expires_wall_ns, kNow + 86400 * kSecond);
   EXPECT_EQ(batch.pool, "default");
-  EXPECT_TRUE(batch.unique && batch.verp && batch.tls_required);
+  EXPECT_TRUE(batch.unique && batch.verp && batch.tls_required && batch.dkim_none);
   EXPECT_FALSE(batch.sender_has_slots);
   EXPECT_EQ(batch.tags_json, R"(["x","y z"])");
   EXPECT_EQ(batch.meta_json, R"({"a":[1,{"b":null}]})");
@@ -306,8 +306,13 @@ TEST(FeedParser, BadBodiesAreNamedByLineAndByte) {
       {batch_with("\"vars\":{\"a\":1e999}") + kTo, "malformed", 1, 0, "too large", ""},
       {batch_with("\"vars\":{\"a b\":\"\"}") + kTo, "malformed", 1, 0, "no proper name", ""},
       {batch_with("\"vars\":{\"a\":\"\",\"a\":\"\"}") + kTo, "malformed", 1, 0, "there twice", ""},
-      {batch_with("\"dkim\":[\"k1\"]") + kTo, "unsupported", 1, 0, "not supported yet",
-       "leave it out"},
+      {batch_with("\"dkim\":[\"k1\"]") + kTo, "unknown_identity", 1, 0,
+       "no signing identity \"k1\"", "[dkim.NAME]"},
+      {batch_with("\"dkim\":[\"k1\",\"k1\"]") + kTo, "malformed", 1, 0, "\"k1\" twice", ""},
+      {batch_with("\"dkim\":[1]") + kTo, "malformed", 1, 0, "an array of names", ""},
+      {batch_with("\"dkim\":\"k1\"") + kTo, "malformed", 1, 0, "an array of names", ""},
+      {batch_with("\"dkim\":[\"1\",\"2\",\"3\",\"4\",\"5\"]") + kTo, "malformed", 1, 0,
+       "more than 4", ""},
       {batch_with("\"tls\":\"no\"") + kTo, "malformed", 1, 0, "\"tls\" is", ""},
       {"{\"batch\":\"b1\",\"sender\":\"\",\"message\":{\"subject\":\"x\"}}\n", "unsupported", 1, 38,
        "from parts (\"subject\")", "\"raw\""},

@@ -64,6 +64,7 @@ struct Receipt {
   uint32_t life = 0;         // of the engine: crashes so far
   std::string mark;          // X-Mark of the content
   uint64_t transaction = 0;  // of the server's, from 1 on
+  std::string content;       // without dot-stuffing; with Internet::keeps_content
 };
 
 class Internet {
@@ -74,6 +75,8 @@ class Internet {
   Faults faults;
   bool chunking = true;  // what servers offer
   bool pipelining = true;
+  bool eight_bit_mime = true;
+  bool keeps_content = false;
 
   // Runs a function at a time (not before now). In order of time, then of arrival.
   void at(int64_t mono_ns, std::function<void()> what);

@@ -109,7 +109,8 @@ void ServerSide::command(std::string line) {
   const bool bdat = line.starts_with("BDAT ");
   if (!bdat && misbehaves()) return;
   if (line.starts_with("EHLO ")) {
-    std::string text = "250-mx.sim\r\n250-SIZE 10000000\r\n250-8BITMIME\r\n";
+    std::string text = "250-mx.sim\r\n250-SIZE 10000000\r\n";
+    if (internet_.eight_bit_mime) text += "250-8BITMIME\r\n";
     if (internet_.pipelining) text += "250-PIPELINING\r\n";
     if (internet_.chunking) text += "250-CHUNKING\r\n";
     if (faults.mail_max != 0)
@@ -201,7 +202,8 @@ void ServerSide::end_of_content() {
   }
   const uint64_t transaction = ++internet_.transactions;
   for (const std::string& recipient : recipients_)
-    internet_.ledger[recipient].push_back({internet_.clock.mono, life_, mark, transaction});
+    internet_.ledger[recipient].push_back({internet_.clock.mono, life_, mark, transaction,
+                                           internet_.keeps_content ? content_ : ""});
   ++internet_.taken;
   if (withheld) return reset();
   reply("250 2.0.0 stored", false, transaction);

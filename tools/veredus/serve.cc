@@ -148,7 +148,8 @@ class Service {
         config_, [this](std::function<void()> work) { server_->post(std::move(work)); });
     if (!host.ok()) return fail(host.status());
     host_ = *std::move(host);
-    reload_ = std::make_unique<control::Reload>(config_, std::move(read_), *host_, host_->intake());
+    reload_ = std::make_unique<control::Reload>(config_, host_->settings(), std::move(read_),
+                                                *host_, host_->intake());
     api_ = std::make_unique<control::Api>(*host_, host_->intake(), host_->port(), *reload_,
                                           config_.name, wall_ns());
     if (const absl::Status status = server_->listen(); !status.ok()) return fail(status);
@@ -220,6 +221,10 @@ class Service {
     api_->set_connections(server_->connections());
     api_->tick();
     const int64_t now = wall_ns();
+    if (now >= next_look_at_keys_ns_ || now < next_look_at_keys_ns_ - kLookAtKeysEveryNs) {
+      next_look_at_keys_ns_ = now + kLookAtKeysEveryNs;
+      reload_->look_at_keys();
+    }
     if (watchdog_every_ns_ != 0 && (now >= next_watchdog_ns_ || now < last_watchdog_ns_)) {
       last_watchdog_ns_ = now;
       next_watchdog_ns_ = now + watchdog_every_ns_;
@@ -258,6 +263,8 @@ class Service {
   std::thread stopper_;
   std::atomic<bool> ready_{false};
   bool finished_ = false;
+  static constexpr int64_t kLookAtKeysEveryNs = 2'000'000'000;
+  int64_t next_look_at_keys_ns_ = 0;
   int64_t watchdog_every_ns_ = 0, next_watchdog_ns_ = 0, last_watchdog_ns_ = 0;
 };
 

@@ -1,0 +1,238 @@
+#include "engine/message_maker.h"
+
+#include <algorithm>
+
+#include "engine/mail/content.h"
+#include "engine/mail/dkim_identity.h"
+#include "engine/mail/header_field.h"
+#include "engine/mail/mailbox_list.h"
+#include "engine/mail/seven_bit.h"
+
+namespace veredus {
+namespace {
+
+// What the header block says of who is to sign.
+struct Authorship {
+  bool varies = false;     // From has a variable
+  bool is_signed = false;  // by whoever fed it
+};
+
+Authorship authorship_of(std::string_view header, bool merge) {
+  Authorship found;
+  mail::HeaderField field;
+  for (std::string_view whole; !header.empty();) {
+    if (!mail::take_field(header, whole, field)) continue;
+    found.is_signed = found.is_signed || mail::same_name(field.name, "dkim-signature");
+    found.varies = found.varies || (merge && mail::same_name(field.name, "from") &&
+                                    field.value.find("{{") != std::string_view::npos);
+  }
+  return found;
+}
+
+}  // namespace
+
+// The content as it was accepted, for DATA or for BDAT: rendered_ says where it lies.
+absl::Status MessageMaker::put_content(const Work& work, const queue::Entry& entry,
+                                       bool dot_stuffed, smtp::Outgoing& out) {
+  mail::RenderRequest request;
+  request.batch = &work.batch->batch;
+  request.entry = &entry;
+  request.index_in_trace = alone_;
+  request.dot_stuffed = dot_stuffed;
+  const mail::Template* compiled = work.content == nullptr ? nullptr : &work.content->compiled;
+  return renderer_.render(compiled, request, out.reverse_path, out.scratch, rendered_);
+}
+
+bool MessageMaker::refuse(std::string_view rule, const absl::Status& status) {
+  fault_ = {};
+  fault_.rule = rule;
+  fault_.reason = std::string(status.message());
+  return false;
+}
+
+bool MessageMaker::render(const Work& work, const queue::Entry& entry, bool alone, Form form,
+                          smtp::Outgoing& out) {
+  alone_ = alone;
+  if (const absl::Status made = put_content(work, entry, form.dot_stuffed, out); !made.ok())
+    return refuse("render", made);
+  out.content.clear();
+  for (const mail::Piece& piece : rendered_.pieces)
+    out.content.push_back({const_cast<char*>(piece.data), piece.size});
+  const uint8_t flags = work.own_message ? entry.content_flags : work.batch->batch.content_flags;
+  smtp::Transaction& transaction = out.transaction;
+  transaction.reverse_path = out.reverse_path;
+  transaction.size = rendered_.size;
+  transaction.eight_bit = (flags & queue::kContentEightBit) != 0 || rendered_.eight_bit;
+  transaction.header_utf8 = (flags & queue::kContentHeaderUtf8) != 0 || rendered_.header_utf8;
+  transaction.why_eight_bit = {};
+  return true;
+}
+
+bool MessageMaker::finish(const Work& work, const queue::Entry& entry, Form form,
+                          smtp::Outgoing& out) {
+  if (out.transaction.eight_bit && !out.transaction.header_utf8 && !form.eight_bit)
+    return make_seven_bit(work, entry, form, out);
+  if (rendered_.stuffing == 0) return sign(work, rendered_.pieces, true, out);
+  if (shard_.policy->dkim == nullptr && work.batch->batch.dkim.empty()) return true;
+  // What is signed is the message, not what DATA makes of it.
+  mail::RenderRequest request;
+  request.batch = &work.batch->batch;
+  request.entry = &entry;
+  request.index_in_trace = alone_;
+  const mail::Template* compiled = work.content == nullptr ? nullptr : &work.content->compiled;
+  const absl::Status made =
+      renderer_.render(compiled, request, unstuffed_path_, unstuffed_, unstuffed_pieces_);
+  if (!made.ok()) return refuse("render", made);
+  return sign(work, unstuffed_pieces_.pieces, true, out);
+}
+
+// The host takes no 8-bit content: it gets an equivalent one, or none. Nothing of this is kept, for
+// hardly any host is like that. Limits of bytes have been asked with the size as it was accepted:
+// what they hold back is not encoded in vain.
+bool MessageMaker::make_seven_bit(const Work& work, const queue::Entry& entry, Form form,
+                                  smtp::Outgoing& out) {
+  if (form.dot_stuffed && !put_content(work, entry, false, out).ok()) return true;
+  std::string whole, encoded;
+  whole.reserve(rendered_.size);
+  for (const mail::Piece& piece : rendered_.pieces) whole.append(piece.data, piece.size);
+  smtp::Transaction& transaction = out.transaction;
+  // Without it the session refuses its recipients.
+  if (!mail::append_seven_bit(whole, encoded, transaction.why_eight_bit)) return true;
+  std::string().swap(whole);  // there may be another copy: three large ones at once are too many
+  transaction.eight_bit = false;
+  transaction.size = encoded.size();
+  const mail::Piece message{encoded.data(), encoded.size()};
+  out.content.clear();
+  if (!sign(work, {&message, 1}, false, out)) return false;
+  out.scratch.clear();
+  form.dot_stuffed ? mail::append_dot_stuffed(encoded, true, out.scratch)
+                   : out.scratch.swap(encoded);
+  out.content.push_back({out.scratch.data(), out.scratch.size()});
+  return true;
+}
+
+// -------------------------------------------------------------------------------------------------
+// signatures
+
+// Puts the signatures in front of the content. `as_stored`: it is what the stored message makes,
+// not encoded anew.
+bool MessageMaker::sign(const Work& work, std::span<const mail::Piece> message, bool as_stored,
+                        smtp::Outgoing& out) {
+  Identities identities;
+  if (!choose(work, message, identities)) return false;
+  if (identities.empty()) return true;
+  ContentSigning* const common = as_stored ? signing_of(work) : nullptr;
+  const bool the_same = common != nullptr && !work.content->compiled.has_slots();
+  out.signature.clear();
+  if (the_same && !common->signature.empty() && shard_.wall_ns >= common->signed_wall_ns &&
+      shard_.wall_ns - common->signed_wall_ns < kSignatureKeptNs) {
+    out.signature = common->signature;
+  } else {
+    const bool same_body = common != nullptr && !work.content->compiled.has_body_slots();
+    const absl::Status made = signer_.sign(identities, message, shard_.wall_ns,
+                                           same_body ? &common->body : nullptr, out.signature);
+    for (const mail::DkimIdentity* identity : identities) signing_left_us_ -= cost_us(*identity);
+    if (!made.ok()) return refuse("dkim", made);
+    Counters::add(shard_.counters.signatures, identities.size());
+    if (the_same) {
+      common->signature = out.signature;
+      common->signed_wall_ns = shard_.wall_ns;
+    }
+  }
+  out.content.insert(out.content.begin(), {out.signature.data(), out.signature.size()});
+  out.transaction.size += out.signature.size();
+  return true;
+}
+
+// Those that the batch names; else those configured for the author's domain, unless the feeder has
+// signed.
+bool MessageMaker::choose(const Work& work, std::span<const mail::Piece> message,
+                          Identities& chosen) {
+  const queue::Batch& batch = work.batch->batch;
+  if (!batch.dkim.empty()) {
+    if (!choose_named(batch)) return false;
+    chosen = named_;
+    return true;
+  }
+  const auto& identities = shard_.policy->dkim;
+  if (identities == nullptr || batch.dkim_none) return true;
+  ContentSigning* const common = signing_of(work);
+  if (common != nullptr && common->by != identities) choose_for_all(*work.content, *common);
+  if (common != nullptr && !common->by_each_author) {
+    chosen = common->identities;
+    return true;
+  }
+  const std::string_view header = header_of(message);
+  if (common != nullptr || !authorship_of(header, false).is_signed)
+    chosen = identities->for_author(mail::author_domain(header));
+  return true;
+}
+
+// Whatever signs each message of a batch, or that it depends on the message.
+void MessageMaker::choose_for_all(const StoredContent& content, ContentSigning& common) {
+  const std::string_view header = content.bytes.substr(0, mail::header_end(content.bytes));
+  const bool merge = (content.batch->batch.content_flags & queue::kContentMerge) != 0;
+  const Authorship authorship = authorship_of(header, merge);
+  common.by = shard_.policy->dkim;
+  common.by_each_author = authorship.varies && !authorship.is_signed;
+  common.identities.clear();
+  common.signature.clear();
+  if (authorship.varies || authorship.is_signed) return;
+  const Identities found = common.by->for_author(mail::author_domain(header));
+  common.identities.assign(found.begin(), found.end());
+}
+
+bool MessageMaker::choose_named(const queue::Batch& batch) {
+  named_.clear();
+  for (const std::string& name : batch.dkim) {
+    const mail::DkimIdentity* const identity =
+        shard_.policy->dkim == nullptr ? nullptr : shard_.policy->dkim->named(name);
+    if (identity == nullptr) {
+      // It was there when the batch was accepted, and may come back: unsigned it would be taken for
+      // forged.
+      fault_ = {};
+      fault_.result = smtp::Result::later;
+      fault_.kind = smtp::Kind::other;
+      fault_.bounce_class = smtp::BounceClass::bad_configuration;
+      fault_.rule = "dkim-identity";
+      fault_.enhanced = {4, 3, 5};
+      fault_.reason = "the signing identity \"" + name +
+                      "\" that the batch asks for is not configured any more: [dkim." + name + "]";
+      return false;
+    }
+    named_.push_back(identity);
+  }
+  return true;
+}
+
+// Null: the recipient carries its own message.
+ContentSigning* MessageMaker::signing_of(const Work& work) {
+  if (work.content == nullptr) return nullptr;
+  if (work.content->signing == nullptr) work.content->signing = std::make_shared<ContentSigning>();
+  return work.content->signing.get();
+}
+
+// The header block, in one piece.
+std::string_view MessageMaker::header_of(std::span<const mail::Piece> message) {
+  header_.clear();
+  for (const mail::Piece& piece : message) {
+    const std::string_view text(piece.data, piece.size);
+    const size_t from = header_.size() < 3 ? 0 : header_.size() - 3;
+    const size_t within = text.find("\r\n\r\n");
+    header_ += within == std::string_view::npos ? text : text.substr(0, within + 4);
+    const size_t end = header_.find("\r\n\r\n", from);
+    if (end == std::string::npos) continue;
+    header_.resize(end + 2);
+    break;
+  }
+  return header_;
+}
+
+// About what a signature takes, on a slow machine.
+int64_t MessageMaker::cost_us(const mail::DkimIdentity& identity) {
+  if (identity.key->algorithm() == mail::DkimAlgorithm::ed25519_sha256) return 60;
+  const unsigned bits = identity.key->bits();
+  return bits <= 1024 ? 120 : bits <= 2048 ? 400 : bits <= 3072 ? 1000 : 2000;
+}
+
+}  // namespace veredus
