@@ -74,21 +74,6 @@ Survey survey(std::string_view text) {
   return found;
 }
 
-void make_clean(std::string_view raw, std::string& out) {
-  out.clear();
-  out.reserve(raw.size() + raw.size() / 32 + 2);
-  size_t from = 0;
-  for (size_t at = 0; at < raw.size(); ++at) {
-    if (raw[at] != '\r' && raw[at] != '\n') continue;
-    out.append(raw.substr(from, at - from));
-    out += "\r\n";
-    if (raw[at] == '\r' && at + 1 < raw.size() && raw[at + 1] == '\n') ++at;
-    from = at + 1;
-  }
-  out.append(raw.substr(from));
-  if (from < raw.size()) out += "\r\n";
-}
-
 bool refuse(ContentError& error, uint64_t line, uint64_t offset, std::string reason) {
   error.line = line;
   error.offset = offset;
@@ -221,6 +206,21 @@ bool check_mergeable(std::string_view clean, size_t end, const Header& header,
 }
 
 }  // namespace
+
+void make_clean(std::string_view raw, std::string& out) {
+  out.clear();
+  out.reserve(raw.size() + raw.size() / 32 + 2);
+  size_t from = 0;
+  for (size_t at = 0; at < raw.size(); ++at) {
+    if (raw[at] != '\r' && raw[at] != '\n') continue;
+    out.append(raw.substr(from, at - from));
+    out += "\r\n";
+    if (raw[at] == '\r' && at + 1 < raw.size() && raw[at + 1] == '\n') ++at;
+    from = at + 1;
+  }
+  out.append(raw.substr(from));
+  if (from < raw.size()) out += "\r\n";
+}
 
 size_t header_end(std::string_view clean) {
   if (clean.starts_with("\r\n")) return 0;

@@ -36,6 +36,9 @@ struct Normalised {
 // False: `error` says why.
 bool normalise(std::string_view raw, bool merge, Normalised& out, ContentError& error);
 
+// Makes line ends CRLF, the last one too, and nothing else of it. `out` is overwritten.
+void make_clean(std::string_view raw, std::string& out);
+
 // Offset of the end of the header block in clean bytes: of the empty line that ends it, or their
 // size.
 size_t header_end(std::string_view clean);

@@ -30,7 +30,8 @@ bool read_type(std::string_view value, EntityHeader& header) {
     const auto name = tokens.word();
     if (!name || !tokens.take('=')) continue;
     auto text = tokens.parameter_value();
-    if (!text || in_small(*name) != "boundary") continue;
+    header.charset = header.charset || (text && !text->empty() && same_name(*name, "charset"));
+    if (!text || !same_name(*name, "boundary")) continue;
     if (!header.boundary.empty()) return false;
     header.boundary = std::move(*text);
   }

@@ -15,6 +15,7 @@ struct EntityHeader {
   std::string encoding;                         // in small letters; empty: not said
   size_t encoding_begin = 0, encoding_end = 0;  // of its field; end is 0: there is none
   bool mime_version = false;
+  bool charset = false;    // Content-Type names one
   bool signature = false;  // DKIM-Signature, or those of ARC: the content must stay as it is
 };
 

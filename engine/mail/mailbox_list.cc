@@ -169,12 +169,16 @@ bool parse_mailbox_list(std::string_view value, std::vector<Mailbox>& out,
   return why_not.empty();
 }
 
+bool first_mailbox(std::string_view value, Mailbox& out) {
+  return ListParser(value).next(out);
+}
+
 std::string_view author_domain(std::string_view header_block) {
   HeaderField field;
   for (std::string_view whole; !header_block.empty();) {
     if (!take_field(header_block, whole, field) || !same_name(field.name, "from")) continue;
     Mailbox mailbox;
-    return ListParser(field.value).next(mailbox) ? mailbox.domain : std::string_view();
+    return first_mailbox(field.value, mailbox) ? mailbox.domain : std::string_view();
   }
   return {};
 }

@@ -25,6 +25,7 @@ int tls_answer_fuzz(const uint8_t* data, size_t size);
 int seven_bit_fuzz(const uint8_t* data, size_t size);
 int mailbox_list_fuzz(const uint8_t* data, size_t size);
 int address_fuzz(const uint8_t* data, size_t size);
+int admission_fuzz(const uint8_t* data, size_t size);
 }
 
 namespace {
@@ -42,6 +43,7 @@ constexpr Target kTargets[] = {
     {"seven_bit", seven_bit_fuzz},
     {"mailbox_list", mailbox_list_fuzz},
     {"address", address_fuzz},
+    {"admission", admission_fuzz},
 };
 
 // What the targets' languages are made of.
@@ -82,6 +84,10 @@ constexpr std::string_view kWords[] = {
     "example.org>",
     ", ",
     "friends:",
+    "From: ",
+    "List-Unsubscribe: <https://",
+    "MIME-Version: 1.0\r\n",
+    "{{x}}",
     ";",
     "(",
     ")",

@@ -1,0 +1,344 @@
+#include "engine/mail/admission.h"
+
+#include <algorithm>
+
+#include "engine/mail/content.h"
+#include "engine/mail/entity_walk.h"
+#include "engine/mail/header_field.h"
+#include "engine/mail/idn.h"
+#include "engine/mail/organizational_domain.h"
+
+namespace veredus::mail {
+namespace {
+
+constexpr size_t kNone = std::string_view::npos;
+
+void make_small(std::string& text) {
+  for (char& c : text) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
+  }
+}
+
+// As d= and the list of public suffixes have it.
+void take_domain(std::string_view domain, std::string& out) {
+  out = domain;
+  if (has_high(out)) out = with_a_labels(out);
+  make_small(out);
+}
+
+// A line of a field that is nothing but blanks: readers disagree on whether the header ends there.
+bool has_blank_line(std::string_view whole) {
+  for (size_t at = 0; (at = whole.find('\n', at)) + 1 < whole.size(); ++at) {
+    const size_t text = whole.find_first_not_of(" \t\r", at + 1);
+    if (text == kNone || whole[text] == '\n') return true;
+  }
+  return false;
+}
+
+// Letters in place of {{…}}, so that offsets stay.
+void mask_slots(std::string_view text, std::string& out) {
+  out = text;
+  for (size_t open = 0; (open = out.find("{{", open)) != kNone;) {
+    const std::string_view closing =
+        std::string_view(out).substr(open).starts_with("{{{") ? "}}}" : "}}";
+    const size_t close = out.find(closing, open + closing.size());
+    if (close == kNone) return;
+    std::fill(out.begin() + static_cast<ptrdiff_t>(open),
+              out.begin() + static_cast<ptrdiff_t>(close + closing.size()), 'x');
+  }
+}
+
+bool has_section(std::string_view text) {
+  return text.find("{{#") != kNone || text.find("{{^") != kNone;
+}
+
+}  // namespace
+
+Findings line_findings(std::string_view raw) {
+  Findings found;
+  size_t start = 0;
+  for (size_t at = 0; (at = raw.find_first_of("\r\n", at)) != kNone; start = ++at) {
+    if (at - start > kLineBytesMax) found.add(Finding::line_length);
+    if (raw[at] == '\n') {
+      found.add(Finding::bare_lf);
+    } else if (at + 1 < raw.size() && raw[at + 1] == '\n') {
+      ++at;
+    } else {
+      found.add(Finding::bare_cr);
+    }
+  }
+  if (raw.size() - start > kLineBytesMax) found.add(Finding::line_length);
+  return found;
+}
+
+Admission::Known Admission::known(std::string_view name) {
+  const auto is = [&](std::string_view small, Known field) {
+    return same_name(name, small) ? field : kOther;
+  };
+  const auto either = [&](std::string_view a, Known first, std::string_view b, Known second) {
+    return same_name(name, a) ? first : is(b, second);
+  };
+  switch (name.size()) {
+    case 2:
+      return either("to", kTo, "cc", kCc);
+    case 3:
+      return is("bcc", kBcc);
+    case 4:
+      return either("from", kFrom, "date", kDate);
+    case 6:
+      return is("sender", kSender);
+    case 7:
+      return is("subject", kSubject);
+    case 8:
+      return is("reply-to", kReplyTo);
+    case 10:
+      return either("message-id", kMessageId, "references", kReferences);
+    case 11:
+      return either("in-reply-to", kInReplyTo, "feedback-id", kFeedbackId);
+    case 12:
+      return either("mime-version", kMimeVersion, "content-type", kContentType);
+    case 14:
+      return is("dkim-signature", kDkimSignature);
+    case 16:
+      return is("list-unsubscribe", kListUnsubscribe);
+    case 21:
+      return is("list-unsubscribe-post", kListUnsubscribePost);
+    case 25:
+      return is("content-transfer-encoding", kContentTransferEncoding);
+    default:
+      return kOther;
+  }
+}
+
+void Admission::find(Finding finding, std::string detail) {
+  if (!report_.found.has(finding))
+    report_.details[static_cast<size_t>(finding)] = std::move(detail);
+  report_.found.add(finding);
+}
+
+bool Admission::has_slots(std::string_view value) const {
+  return facts_.merge && value.find("{{") != kNone;
+}
+
+void Admission::read_header(std::string_view block) {
+  seen_.fill({});
+  carried_.clear();
+  HeaderField field;
+  for (std::string_view whole; !block.empty();) {
+    if (!take_field(block, whole, field)) {
+      find(Finding::header_syntax, "a line is no field");
+      continue;
+    }
+    const Known which = known(field.name);
+    const auto named = [&](std::string_view what) {
+      return std::string(field.name.substr(0, 64)).append(what);
+    };
+    if (whole[field.name.size()] != ':')
+      find(Finding::header_syntax, named(" has white space in front of its colon"));
+    if (has_blank_line(whole)) find(Finding::header_syntax, named(" has a line of blanks"));
+    if (which == kDkimSignature) {
+      carried_.push_back(read_signature(field.value));
+    } else if (which != kOther && ++seen_[which].count == 1) {
+      seen_[which].whole = whole;
+      seen_[which].value = field.value;
+    } else if (which == kFrom) {
+      find(Finding::from_multiple, "From stands several times");
+    } else if (which != kOther) {
+      find(Finding::header_syntax, named(" stands several times"));
+    }
+  }
+}
+
+void Admission::check_domain(std::string_view domain) {
+  if (domain.front() == '[') {
+    find(Finding::from_syntax, "its domain is an address literal");
+  } else if (domain.find('.') == kNone) {
+    find(Finding::from_syntax, "its domain has one label only");
+  }
+}
+
+void Admission::check_from() {
+  const Seen& from = seen_[kFrom];
+  if (from.count == 0) return find(Finding::from_missing);
+  std::string_view value = from.value, why_not;
+  const bool slots = has_slots(value);
+  if (slots) {
+    report_.author_varies = has_section(value);
+    mask_slots(value, masked_);
+    value = masked_;
+  }
+  const bool parsed = parse_mailbox_list(value, mailboxes_, why_not) && !mailboxes_.empty();
+  if (slots) {
+    const auto varies = [&] {
+      const std::string_view domain = mailboxes_.front().domain;
+      const auto at = static_cast<size_t>(domain.data() - value.data());
+      return from.value.substr(at, domain.size()).find("{{") != kNone;
+    };
+    report_.author_varies = report_.author_varies || !parsed || varies();
+    if (report_.author_varies) return;
+  }
+  if (!parsed)
+    return find(Finding::from_syntax, std::string(why_not.empty() ? "no mailbox" : why_not));
+  if (mailboxes_.size() > 1 && seen_[kSender].count == 0)
+    find(Finding::from_multiple, "several mailboxes, and no Sender");
+  check_domain(mailboxes_.front().domain);
+  take_domain(mailboxes_.front().domain, author_);
+  report_.found = report_.found | signing_findings(author_);
+}
+
+// RFC 7489 §3.1.1; RFC 8058 §4.
+Findings Admission::signing_findings(std::string_view domain) {
+  Findings found;
+  signatures_.clear();
+  if (facts_.signers != nullptr) facts_.signers->of_author(domain, signatures_);
+  for (const SignatureTags& tags : carried_) {
+    Signature signature;
+    take_domain(tags.domain, signature.domain);
+    signature.unsubscribe =
+        covers(tags.headers, "list-unsubscribe") && covers(tags.headers, "list-unsubscribe-post");
+    signatures_.push_back(std::move(signature));
+  }
+  const auto aligned = [&](const Signature& each) { return is_aligned(each.domain, domain); };
+  const auto unsubscribe = [](const Signature& each) { return each.unsubscribe; };
+  if (signatures_.empty()) {
+    found.add(Finding::dkim_missing);
+  } else if (std::none_of(signatures_.begin(), signatures_.end(), aligned)) {
+    found.add(Finding::dkim_alignment);
+    auto& detail = report_.details[static_cast<size_t>(Finding::dkim_alignment)];
+    detail = "From is of " + std::string(domain) + ", d= is " + signatures_.front().domain;
+  }
+  if (one_click_ && std::none_of(signatures_.begin(), signatures_.end(), unsubscribe))
+    found.add(Finding::unsubscribe_unsigned);
+  return found;
+}
+
+void Admission::check_addresses() {
+  constexpr std::pair<Known, std::string_view> kFields[] = {
+      {kSender, "Sender"}, {kReplyTo, "Reply-To"}, {kTo, "To"}, {kCc, "Cc"}, {kBcc, "Bcc"}};
+  for (const auto& [which, name] : kFields) {
+    const Seen& field = seen_[which];
+    if (field.count == 0 || has_slots(field.value)) continue;
+    // Bcc may be empty (RFC 5322 §3.6.3).
+    if (which == kBcc && without_blanks(field.value).empty()) continue;
+    std::string_view why_not;
+    if (!parse_mailbox_list(field.value, mailboxes_, why_not)) {
+      find(Finding::address_syntax, std::string(name).append(": ").append(why_not));
+    } else if (which == kSender && mailboxes_.size() != 1) {
+      find(Finding::address_syntax, "Sender: it wants one mailbox");
+    }
+  }
+}
+
+void Admission::check_origin() {
+  const Seen &date = seen_[kDate], &id = seen_[kMessageId];
+  if (date.count == 0 && !facts_.built) find(Finding::date_missing);
+  if (date.count != 0 && !has_slots(date.value) && !is_date_time(date.value))
+    find(Finding::date_syntax);
+  if (id.count == 0 && !facts_.built) find(Finding::message_id_missing);
+  if (id.count != 0 && !has_slots(id.value) && !is_message_id(id.value))
+    find(Finding::message_id_syntax);
+}
+
+void Admission::check_unsubscribe() {
+  const Seen &list = seen_[kListUnsubscribe], &post = seen_[kListUnsubscribePost];
+  one_click_ = false;
+  if (list.count == 0) {
+    find(Finding::unsubscribe_missing);
+  } else {
+    const Unsubscribe unsubscribe = read_unsubscribe(list.value);
+    const bool posts = post.count != 0 && is_one_click(post.value);
+    if (!unsubscribe.https || !posts) {
+      find(Finding::unsubscribe_one_click,
+           !unsubscribe.uri     ? "List-Unsubscribe has no URI between < and >"
+           : !unsubscribe.https ? "List-Unsubscribe has no https URI"
+           : post.count == 0    ? "there is no List-Unsubscribe-Post"
+                                : "List-Unsubscribe-Post is not List-Unsubscribe=One-Click");
+    }
+    one_click_ = post.count != 0;
+  }
+  const Seen& feedback = seen_[kFeedbackId];
+  if (feedback.count == 0) {
+    find(Finding::feedback_id_missing);
+  } else {
+    std::string_view value = feedback.value;
+    if (has_slots(value)) {
+      mask_slots(value, masked_);
+      value = masked_;
+    }
+    if (!is_feedback_id(value)) find(Finding::feedback_id_syntax);
+  }
+}
+
+void Admission::check_mime(std::string_view clean) {
+  const Seen &type = seen_[kContentType], &encoding = seen_[kContentTransferEncoding];
+  std::string_view body = clean.substr(header_end(clean));
+  const bool high = facts_.eight_bit && has_high(body);
+  if (seen_[kMimeVersion].count == 0 && (type.count != 0 || encoding.count != 0 || high))
+    find(Finding::mime_version_missing);
+  if (has_slots(type.value) || has_slots(encoding.value)) return;
+  EntityHeader header;
+  if (type.count != 0) {
+    if (!read_entity_header(type.whole, header) || type.value.find('/') == kNone)
+      return find(Finding::mime_syntax, "Content-Type is no type/subtype");
+  }
+  const bool multipart = header.type.starts_with("multipart/");
+  if (encoding.count != 0) {
+    read_entity_header(encoding.whole, header);
+    const std::string_view name = header.encoding;
+    const bool identity = name == "7bit" || name == "8bit" || name == "binary";
+    if (!identity && name != "base64" && name != "quoted-printable" && !name.starts_with("x-"))
+      find(Finding::mime_syntax, "there is no such Content-Transfer-Encoding");
+    if (multipart && !identity)
+      find(Finding::mime_syntax, "a multipart is not encoded itself (RFC 2045 section 6.4)");
+  }
+  if (multipart) {
+    const std::string delimiter = "\n--" + header.boundary;
+    if (header.boundary.empty()) return find(Finding::mime_syntax, "a multipart has no boundary");
+    if (body.find(delimiter) == kNone)
+      return find(Finding::mime_syntax, "no line has the boundary of the multipart");
+    if (body.rfind(delimiter + "--") == kNone)
+      find(Finding::mime_syntax, "the last delimiter of the multipart lacks");
+  }
+  if (!high) return;
+  const bool walked = walk_leaves(clean, [&](const Leaf& leaf) {
+    const EntityHeader& fields = leaf.fields;
+    const bool text = fields.type.empty() || fields.type.starts_with("text/");
+    const bool encoded = fields.encoding == "base64" || fields.encoding == "quoted-printable";
+    if (text && !encoded && !fields.charset && has_high(leaf.body)) find(Finding::charset_missing);
+    return true;
+  });
+  if (!walked) find(Finding::mime_syntax, "the header of a part, or its parts, are not understood");
+}
+
+const AdmissionReport& Admission::check(std::string_view clean, const AdmissionFacts& facts) {
+  for (std::string& detail : report_.details) detail.clear();
+  report_.found = facts.as_fed;
+  report_.author_varies = false;
+  facts_ = facts;
+  last_author_.clear();
+  read_header(clean.substr(0, header_end(clean)));
+  if (facts.header_utf8) find(Finding::header_eight_bit);
+  check_unsubscribe();
+  check_from();
+  check_addresses();
+  check_origin();
+  check_mime(clean);
+  return report_;
+}
+
+Findings Admission::check_author(std::string_view rendered) {
+  std::string_view whole;
+  HeaderField field;
+  Mailbox mailbox;
+  if (!take_field(rendered, whole, field) || !first_mailbox(field.value, mailbox))
+    return {Finding::from_syntax};
+  if (mailbox.domain == last_author_) return last_findings_;
+  report_.found = {};
+  check_domain(mailbox.domain);
+  take_domain(mailbox.domain, author_);
+  last_findings_ = report_.found | signing_findings(author_);
+  last_author_ = mailbox.domain;
+  return last_findings_;
+}
+
+}  // namespace veredus::mail

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "engine/mail/admission_findings.h"
+
+namespace veredus::mail {
+
+// What a Feedback-ID is made of where one lacks; empty: none is made.
+struct FixSettings {
+  std::string_view feedback_id;  // the field's value
+};
+
+// Mends what can be mended of a message (as normalise() leaves it) for which `found` was found:
+// adds MIME-Version, Feedback-ID, and List-Unsubscribe-Post where List-Unsubscribe has an https
+// URI; names utf-8 as the charset of texts that are UTF-8. Appends to `out`. False: nothing of it
+// can be, and `out` is as it was; so, too, of a message that is signed already (DKIM, ARC), which
+// changes would break. What was mended shows when the result is checked again.
+bool fix_message(std::string_view clean, Findings found, const FixSettings& settings,
+                 std::string& out);
+
+// Gives parts with lines of more than 998 bytes an encoding that has none: texts quoted-printable,
+// others base64; base64 that was not cut into lines is. `clean`: as normalise() would leave it, but
+// for the length of its lines. Appends to `out`. False: signed; a part that is quoted-printable,
+// binary or a message has such lines; structure that is not understood. Long lines outside of
+// parts' bodies stay.
+bool shorten_lines(std::string_view clean, std::string& out);
+
+}  // namespace veredus::mail

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <functional>
+#include <string_view>
+
+#include "engine/mail/entity_header.h"
+
+namespace veredus::mail {
+
+// A part that holds no others, or a message that is no multipart. The views point into the message.
+struct Leaf {
+  std::string_view header;  // its block, without the empty line
+  std::string_view body;    // without the line end that belongs to the delimiter behind it
+  EntityHeader fields;
+  bool message = false;  // the header is that of the message itself
+};
+
+// Visits the leaves of a message (RFC 2046 §5.1), as normalise() leaves it, in their order;
+// messages within it are leaves, too. False: `visit` said so; a header or a multipart is not
+// understood; more than kPartsMax parts, or deeper ones than kPartDepthMax (seven_bit.h).
+bool walk_leaves(std::string_view clean, const std::function<bool(const Leaf&)>& visit);
+
+}  // namespace veredus::mail

@@ -1,0 +1,138 @@
+#include "engine/mail/admission_fix.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/mail/admission_message.h"
+
+namespace veredus::mail {
+namespace {
+
+const TestMessage kGood;
+
+// Empty: nothing can be mended.
+std::string mended(const std::string& message, Findings found,
+                   std::string_view feedback_id = "c:t:sender") {
+  std::string out;
+  FixSettings settings;
+  settings.feedback_id = feedback_id;
+  return fix_message(message, found, settings, out) ? out : "";
+}
+
+std::string shortened(const std::string& message) {
+  std::string out;
+  return shorten_lines(message, out) ? out : "";
+}
+
+TEST(AdmissionFix, AddsFieldsAtTheEndOfTheHeader) {
+  const std::string message =
+      kGood.without("MIME-Version").without("Feedback-ID").without("List-Unsubscribe-Post").text();
+  const std::string made =
+      mended(message, {Finding::mime_version_missing, Finding::feedback_id_missing,
+                       Finding::unsubscribe_one_click});
+  std::string expected = message;
+  expected.insert(message.find("\r\n\r\n") + 2,
+                  "MIME-Version: 1.0\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
+                  "Feedback-ID: c:t:sender\r\n");
+  EXPECT_EQ(made, expected);
+  const TestSigners signers;
+  EXPECT_EQ(found_in(made, &signers), "");
+}
+
+TEST(AdmissionFix, NamesTheCharsetOfTextsThatAreUtf8) {
+  const std::string parts =
+      "--b\r\nContent-Type: text/html; x=y;\r\n\r\n\xc3\xbc\r\n"
+      "--b\r\n\r\n\xc3\xa4\r\n"
+      "--b\r\nContent-Type: text/plain\r\n\r\nlatin \xe4\r\n"
+      "--b\r\nContent-Type: text/plain\r\n\r\nASCII\r\n--b--\r\n";
+  const TestMessage mixed = kGood.with("Content-Type", "multipart/mixed; boundary=b");
+  const std::string made = mended(mixed.of_body(parts).text(), {Finding::charset_missing});
+  EXPECT_EQ(made, mixed
+                      .of_body("--b\r\nContent-Type: text/html; x=y; charset=utf-8\r\n\r\n\xc3\xbc"
+                               "\r\n--b\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n\xc3\xa4"
+                               "\r\n--b\r\nContent-Type: text/plain\r\n\r\nlatin \xe4\r\n"
+                               "--b\r\nContent-Type: text/plain\r\n\r\nASCII\r\n--b--\r\n")
+                      .text());
+}
+
+TEST(AdmissionFix, AMessageThatSaysNothingOfItsContentDoesThen) {
+  const TestMessage plain =
+      kGood.without("MIME-Version").without("Content-Type").of_body("\xc3\xbc\r\n");
+  const std::string made =
+      mended(plain.text(), {Finding::mime_version_missing, Finding::charset_missing});
+  EXPECT_EQ(made, plain.and_also("MIME-Version", "1.0")
+                      .and_also("Content-Type", "text/plain; charset=utf-8")
+                      .text());
+}
+
+TEST(AdmissionFix, WhatCannotBeMendedStays) {
+  EXPECT_EQ(mended(kGood.text(), {Finding::from_missing, Finding::date_syntax}), "");
+  EXPECT_EQ(mended(kGood.without("Feedback-ID").text(), {Finding::feedback_id_missing}, ""), "");
+  EXPECT_EQ(mended(kGood.with("List-Unsubscribe", "<mailto:u@x.example>")
+                       .without("List-Unsubscribe-Post")
+                       .text(),
+                   {Finding::unsubscribe_one_click}),
+            "");
+  EXPECT_EQ(
+      mended(kGood.with("List-Unsubscribe-Post", "x").text(), {Finding::unsubscribe_one_click}),
+      "");
+  const TestMessage html = kGood.with("Content-Type", "text/html");
+  EXPECT_EQ(mended(html.of_body("\xe4\r\n").text(), {Finding::charset_missing}), "");
+}
+
+TEST(AdmissionFix, SignedMessagesStayAsTheyAre) {
+  for (const std::string_view field : {"DKIM-Signature", "ARC-Seal"}) {
+    const TestMessage made = kGood.without("MIME-Version").and_also(field, "v=1; d=x.example");
+    EXPECT_EQ(mended(made.text(), {Finding::mime_version_missing}), "") << field;
+    EXPECT_EQ(shortened(made.of_body(std::string(1000, 'x') + "\r\n").text()), "") << field;
+  }
+}
+
+TEST(ShortenLines, TextsBecomeQuotedPrintable) {
+  const std::string line(1000, 'x');
+  const std::string made = shortened(kGood.of_body(line + "\r\nb = c\r\n").text());
+  EXPECT_TRUE(made.starts_with(kGood.text().substr(0, kGood.text().find("\r\n\r\n"))));
+  EXPECT_NE(made.find("\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nxxx"),
+            std::string::npos);
+  EXPECT_TRUE(made.ends_with("x\r\nb =3D c\r\n"));
+  std::string back = made.substr(made.find("\r\n\r\n") + 4);
+  for (size_t at; (at = back.find("=\r\n")) != std::string::npos;) back.erase(at, 3);
+  EXPECT_TRUE(back.starts_with(line + "\r\nb "));
+  const TestSigners signers;
+  EXPECT_EQ(found_in(made, &signers), "");
+}
+
+TEST(ShortenLines, OnlyPartsThatHaveLongOnesAreChanged) {
+  const std::string line(1000, 'x'), digits(2000, 'A');
+  const std::string parts =
+      "--b\r\nContent-Type: text/html\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + line +
+      "\r\n--b\r\n\r\nshort = short\r\n--b\r\nContent-Type: image/png\r\n"
+      "content-transfer-encoding: BASE64\r\n\r\n" +
+      digits + "\r\n--b\r\nContent-Type: image/svg+xml\r\n\r\n" + line + "\r\n--b--\r\n";
+  const TestMessage mixed = kGood.with("Content-Type", "multipart/mixed; boundary=b");
+  const std::string made = shortened(mixed.of_body(parts).text());
+  EXPECT_NE(made.find("text/html\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nx"),
+            std::string::npos);
+  EXPECT_NE(made.find("\r\n--b\r\n\r\nshort = short\r\n--b\r\n"), std::string::npos);
+  EXPECT_NE(made.find("image/png\r\nContent-Transfer-Encoding: base64\r\n\r\n" +
+                      std::string(76, 'A') + "\r\n"),
+            std::string::npos);
+  EXPECT_NE(made.find("svg+xml\r\nContent-Transfer-Encoding: base64\r\n\r\neHh4"),
+            std::string::npos);
+  EXPECT_EQ(line_findings(made), Findings());
+  const TestSigners signers;
+  EXPECT_EQ(found_in(made, &signers), "");
+}
+
+TEST(ShortenLines, WhatCannotBe) {
+  const std::string line = std::string(1000, 'x') + "\r\n";
+  const TestMessage made = kGood.of_body(line);
+  EXPECT_EQ(shortened(made.and_also("Content-Transfer-Encoding", "quoted-printable").text()), "");
+  EXPECT_EQ(shortened(made.and_also("Content-Transfer-Encoding", "binary").text()), "");
+  EXPECT_EQ(shortened(made.with("Content-Type", "message/rfc822").text()), "");
+  EXPECT_EQ(shortened(made.with("Content-Type", "multipart/mixed").text()), "");
+  EXPECT_EQ(shortened(kGood.with("Subject", std::string(1000, 'x')).text()), "");
+  EXPECT_EQ(shortened(kGood.text()), "") << "there is none";
+}
+
+}  // namespace
+}  // namespace veredus::mail
