@@ -138,7 +138,8 @@ class Plain(SinkTest):
     def test_wrong_use(self):
         for bad in (["--fail", "rcpt=200:1", "--listen", "127.0.0.1:0"],
                     ["--fail", "lunch=450:1", "--listen", "127.0.0.1:0"],
-                    ["--drop", "dot:1.5", "--listen", "127.0.0.1:0"], ["--nonsense"], []):
+                    ["--drop", "dot:1.5", "--listen", "127.0.0.1:0"],
+                    ["--content-every", "0", "--listen", "127.0.0.1:0"], ["--nonsense"], []):
             result = subprocess.run([SINK, *bad], capture_output=True, text=True, timeout=10)
             self.assertEqual(result.returncode, 64, bad)
 
@@ -228,6 +229,15 @@ class Reading(SinkTest):
         self.assertEqual(self.deliver(self.peer(sink), content), 250)
         self.assertEqual(sink.stop()["bytes"], len(stuff(content)))
         self.assertEqual(sink.messages(), [content])
+
+    def test_keeps_each_third_content(self):
+        sink = self.sink("--content-every", "3")
+        peer = self.peer(sink)
+        contents = [b"Message-ID: <%d@t>\r\n\r\n%d\r\n" % (i, i) for i in range(8)]
+        for content in contents:
+            self.assertEqual(self.deliver(peer, content), 250)
+        self.assertEqual(sink.stop()["messages"], 8)
+        self.assertEqual(sink.messages(), contents[::3])
 
     def test_many_transactions_in_one_send(self):
         sink = self.sink()

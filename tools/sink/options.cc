@@ -40,6 +40,7 @@ Records.
   --ledger-sync            the lines are on disk before their replies leave
   --id-header NAME         take the id from this header instead of Message-ID
   --content-dir DIR        keep each message as DIR/THREAD-NUMBER.eml, without transparency dots
+  --content-every N        of each thread's messages only the first, and each N-th behind it (1)
   --status-file FILE       counters as JSON, on SIGUSR1 and at exit (else to standard output)
   --status-every MS        and every MS milliseconds
 SIGTERM or SIGINT: flush and exit 0. Exit 64: wrong use, 71: cannot listen, 78: io_uring refused.
@@ -192,6 +193,10 @@ Applied apply_record(std::string_view name, std::string_view value, Options& o) 
   };
   if (name == "--ledger") return text(o.ledger);
   if (name == "--content-dir") return text(o.content_dir);
+  if (name == "--content-every") {
+    return number(value, o.content_every) && o.content_every > 0 ? Applied::good
+                                                                 : Applied::bad_value;
+  }
   if (name == "--status-file") return text(o.status_file);
   if (name == "--id-header") {
     Applied applied = text(o.id_header);

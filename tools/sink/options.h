@@ -47,6 +47,7 @@ struct Options {
   bool ledger_sync = false;
   std::string id_header = "message-id";
   std::string content_dir;
+  uint64_t content_every = 1;  // messages of a thread for each one that is kept
   std::string status_file;
   int64_t status_every_ms = 0;  // 0: only on SIGUSR1 and at exit
   uint32_t max_recipients = 1000;

@@ -25,7 +25,7 @@ struct World {
   Greylist& greylist;
   const TlsContext* tls;  // null: STARTTLS is not offered
   int thread;
-  uint64_t next_message = 0;  // number of the next file in the content directory
+  uint64_t next_message = 0;  // its number, as the content directory's files have it
 };
 
 // What the connection has to do next.

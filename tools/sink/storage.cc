@@ -29,8 +29,13 @@ std::string Session::ledger_lines() {
 bool Session::keep_content() {
   const std::string& directory = world_.options.content_dir;
   if (directory.empty()) return true;
-  std::string name = directory + "/" + std::to_string(world_.thread) + "-" +
-                     std::to_string(world_.next_message++) + ".eml";
+  const uint64_t number = world_.next_message++;
+  if (number % world_.options.content_every != 0) {
+    content_.clear();
+    return true;
+  }
+  std::string name =
+      directory + "/" + std::to_string(world_.thread) + "-" + std::to_string(number) + ".eml";
   int fd = ::open(name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   size_t done = 0;
   while (fd >= 0 && done < content_.size()) {
