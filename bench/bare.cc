@@ -26,6 +26,9 @@ constexpr char kUsage[] = R"(bare: sends messages over SMTP with the least work 
   --tls             STARTTLS, TLS 1.3, resumed from the second connection on
   --chunking        one BDAT send per message, instead of DATA in two
   --distinct        no two contents alike, all laid out beforehand
+  --contents FILE   likewise, out of the file: of one size, with ".\r\n" behind each
+  --sign FILE       with this RSA key: SHA-256 of each distinct body, signature over its header; what
+                    is sent is the same
   --template FILE   the content, with {{id}} and {{to}}, instead of one of --size
   --print-template  print the content that --size stands for, and end
   --cpu N           pin to this processor
@@ -77,6 +80,8 @@ bool apply_value(std::string_view name, std::string_view value, Settings& s) {
   if (name == "--port") return number(value, s.bare.port);
   if (name == "--cpu") return number(value, s.cpu);
   if (name == "--template") return !(s.template_file = value).empty();
+  if (name == "--contents") return !(s.bare.contents_file = value).empty();
+  if (name == "--sign") return !(s.bare.sign_key_file = value).empty();
   if (name != "--connect") return false;
   in_addr address;
   bool good = inet_pton(AF_INET, std::string(value).c_str(), &address) == 1;
@@ -93,7 +98,7 @@ std::string parse(int argc, char** argv, Settings& s) {
     }
     ++i;
   }
-  if (s.distinct) return "";
+  if (s.distinct || !s.bare.contents_file.empty()) return "";
   if (s.template_file.empty()) {
     s.bare.text = make_template(s.bare.size, s.bare.domains);
     return "";

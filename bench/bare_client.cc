@@ -1,6 +1,8 @@
 #include "bench/bare_client.h"
 
 #include <algorithm>
+#include <fstream>
+#include <iterator>
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -69,10 +71,8 @@ std::string BareClient::set_up() {
   }
   io_uring_buf_ring_advance(buffer_ring_, kBuffers);
 
-  if (options_.text.empty()) {
-    distinct_ = make_distinct(options_.messages, options_.domains, options_.size);
-    content_size_ = distinct_.size() / std::max(options_.messages, 1u) - 3;
-  } else {
+  if (std::string wrong = set_up_contents(); !wrong.empty()) return wrong;
+  if (distinct_.empty()) {
     message_ = place_slots(options_.text, options_.domains);
     if (message_.text.empty())
       return "the template must end with CR LF and have no line with a dot first";
@@ -88,6 +88,31 @@ std::string BareClient::set_up() {
                       (options_.chunking ? "BDAT " + size + " LAST\r\n" : "DATA\r\n"),
                   options_.domains);
   return "";
+}
+
+// distinct_, where the messages are so.
+std::string BareClient::set_up_contents() {
+  const bool signs = !options_.sign_key_file.empty();
+  if (signs && !signature_.read_key(options_.sign_key_file)) {
+    return "no private RSA key can be read from " + options_.sign_key_file;
+  }
+  if (!options_.contents_file.empty()) {
+    std::ifstream file(options_.contents_file, std::ios::binary);
+    distinct_.assign(std::istreambuf_iterator<char>(file), {});
+  } else if (options_.text.empty()) {
+    distinct_ = make_distinct(options_.messages, options_.domains, options_.size);
+  } else {
+    return signs ? "only distinct messages are signed" : "";
+  }
+  constexpr std::string_view kEnd = "\r\n.\r\n";
+  const size_t each = distinct_.size() / std::max(options_.messages, 1u);
+  bool good = each > kEnd.size() && each * options_.messages == distinct_.size();
+  for (size_t end = each; good && end <= distinct_.size(); end += each) {
+    good = distinct_.compare(end - kEnd.size(), kEnd.size(), kEnd) == 0;
+  }
+  content_size_ = each - 3;
+  if (good) return "";
+  return "these are not " + std::to_string(options_.messages) + " messages of one size";
 }
 
 // What a connection sends of its own: the envelope and the part of the content that has slots. For
@@ -263,6 +288,9 @@ void BareClient::next_message(uint32_t slot) {
   char* content = options_.chunking ? c.envelope.data() + envelope_.text.size() : c.head.data();
   for (size_t at : message_.ids) put_digits(content + at, kIdDigits, c.id);
   for (size_t at : message_.domains) put_digits(content + at, digits, domain);
+  if (!options_.sign_key_file.empty() && !signature_.sign(distinct_content(c.id))) {
+    return fail(slot, "OpenSSL did not sign");
+  }
   c.phase = Phase::envelope;
   c.replies_due = 3;
   if (!options_.chunking || (distinct_.empty() && tail_.empty())) {
@@ -272,7 +300,8 @@ void BareClient::next_message(uint32_t slot) {
   if (distinct_.empty()) {
     c.pieces[1] = {tail_.data(), tail_.size()};
   } else {
-    c.pieces[1] = {distinct_.data() + (content_size_ + 3) * c.id, content_size_};
+    const std::string_view whole = distinct_content(c.id);
+    c.pieces[1] = {const_cast<char*>(whole.data()), whole.size()};
   }
   send_pieces(slot, 2);
 }
@@ -282,7 +311,7 @@ void BareClient::send_content(uint32_t slot) {
   c.phase = Phase::content;
   c.replies_due = 1;
   if (!distinct_.empty()) {
-    return send_bytes(slot, distinct_.data() + (content_size_ + 3) * c.id, content_size_ + 3);
+    return send_bytes(slot, distinct_content(c.id).data(), content_size_ + 3);
   }
   if (tail_.empty()) return send_bytes(slot, c.head.data(), c.head.size());
   c.pieces[0] = {c.head.data(), c.head.size()};

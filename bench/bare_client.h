@@ -13,6 +13,7 @@
 #include <sys/uio.h>
 
 #include "bench/bare_message.h"
+#include "bench/bare_signature.h"
 #include "bench/bare_tls.h"
 
 namespace veredus::bench {
@@ -28,6 +29,9 @@ struct BareOptions {
   bool tls = false;  // by STARTTLS
   std::string text;  // with {{id}} and {{to}}; empty: distinct messages of `size` octets
   size_t size = 2048;
+  // All messages, of one size, one behind the other with ".\r\n" behind each; instead of `text`.
+  std::string contents_file;
+  std::string sign_key_file;  // PEM; only for distinct messages
 };
 
 struct BareResult {
@@ -83,6 +87,10 @@ class BareClient {
   static constexpr size_t kSplitAt = 16 * 1024;  // larger content is sent from one shared copy
 
   std::string set_up();
+  std::string set_up_contents();
+  std::string_view distinct_content(uint32_t id) const {
+    return std::string_view(distinct_).substr((content_size_ + 3) * id, content_size_);
+  }
   void prepare(Connection& c);
   bool next_domain(uint32_t slot);
   void dial(uint32_t slot);
@@ -103,6 +111,7 @@ class BareClient {
 
   const BareOptions options_;
   BareTlsContext tls_;
+  BareSignature signature_;
   BareResult result_;
   Slotted message_;
   Slotted envelope_;

@@ -110,6 +110,35 @@ class BareTest(SinkTest):
         self.stop()
         self.assertEqual(self.contents(), self.expected(50, 7, template))
 
+    def write(self, name, text):
+        path = "%s/%s" % (self.server.path, name)
+        with open(path, "w", newline="") as f:
+            f.write(text)
+        return path
+
+    def test_contents_out_of_a_file(self):
+        self.start("--chunking")
+        contents = ["Message-ID: <%d>\r\n\r\ntext %d\r\n" % (i, 9 - i) for i in range(8)]
+        path = self.write("contents", "".join(content + ".\r\n" for content in contents))
+        key = self.server.path + "/key.pem"
+        subprocess.run(["openssl", "genpkey", "-quiet", "-algorithm", "RSA", "-out", key], check=True)
+        for options in ((), ("--chunking",), ("--sign", key)):
+            code, found, errors = self.bare("--messages", "8", "--contents", path, *options)
+            self.assertEqual((code, errors, found["messages"]), (0, "", 8))
+        self.stop()
+        self.assertEqual(self.contents(), sorted(3 * contents))
+
+    def test_contents_that_cannot_be_used(self):
+        self.start()
+        path = self.write("contents", "a: b\r\n\r\n.\r\n")
+        for options, word in ((("--messages", "2", "--contents", path), "2 messages of one size"),
+                              (("--messages", "1", "--contents", path + "?"), "1 messages of one size"),
+                              (("--messages", "1", "--contents", path, "--sign", path), "no private RSA key")):
+            code, found, errors = self.bare(*options)
+            self.assertEqual((code, found["messages"]), (1, 0), errors)
+            self.assertIn(word, errors)
+        self.stop()
+
     def test_trouble_is_told(self):
         for options, word in ((("--fail", "rcpt=450:0.05"), "450"), (("--drop", "dot:0.1"), "closed"),
                               (("--fail", "connect=554"), "554")):
