@@ -14,35 +14,20 @@ import threading
 import time
 
 from loopback import ending, free_port
+from signed_mail import OPENDKIM, OpenDkim
 from systems import Failed, Measured, WARM_UP, bare_command, run_bare, settled, tail
 
-POLICY = "/usr/sbin/policy-rc.d"
+INSTALL = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "tools", "install-deps")
+MASTER = "/usr/lib/postfix/sbin/master"
 
 
 def install():
-    """Installs Postfix if it is missing; starts nothing and configures nothing."""
-    if os.path.exists("/usr/lib/postfix/sbin/master"):
-        return
-    if shutil.which("apt-get") is None:
-        raise Failed("Postfix is missing, and there is no apt to install it")
-    print("installing postfix ...", file=sys.stderr, flush=True)
-    made_policy = not os.path.exists(POLICY)
-    environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
-    try:
-        if made_policy:
-            with open(POLICY, "w") as f:
-                f.write("#!/bin/sh\nexit 101\n")
-            os.chmod(POLICY, 0o755)
-        subprocess.run(["debconf-set-selections"], check=True, text=True,
-                       input="postfix postfix/main_mailer_type select No configuration\n")
-        command = ["apt-get", "install", "-y", "-q", "--no-remove", "--no-install-recommends", "postfix"]
-        if subprocess.run(command, env=environment, stdout=subprocess.DEVNULL).returncode != 0:
-            subprocess.run(["apt-get", "update", "-q"], stdout=subprocess.DEVNULL)
-            if subprocess.run(command, env=environment, stdout=subprocess.DEVNULL).returncode != 0:
-                raise Failed("apt-get could not install postfix (is there another mail server?)")
-    finally:
-        if made_policy and os.path.exists(POLICY):
-            os.unlink(POLICY)
+    """Installs Postfix and opendkim if they are missing; starts nothing and configures nothing."""
+    if not os.path.exists(MASTER) or not os.path.exists(OPENDKIM):
+        subprocess.run([INSTALL, "--bench"], stdout=sys.stderr)
+    if not os.path.exists(MASTER):
+        raise Failed("Postfix is missing, and tools/install-deps --bench did not install it (is there another "
+                     "mail server?)")
 
 
 class Group:
@@ -66,11 +51,19 @@ class Group:
                 except OSError:
                     continue
         self.master = None
+        self.others = []
 
     def enter(self):
         if self.path:
             with open(self.path + "/cgroup.procs", "w") as f:
                 f.write("0")
+
+    def take(self, pid):
+        """A process that runs and has no children, all of its threads and what it has used before."""
+        self.others.append(pid)
+        if self.path:
+            with open(self.path + "/cgroup.procs", "w") as f:
+                f.write(str(pid))
 
     def pids(self):
         if self.path:
@@ -78,7 +71,7 @@ class Group:
                 return [int(line) for line in f]
         children = "/proc/%d/task/%d/children" % (self.master, self.master)
         with open(children) as f:
-            return [self.master] + [int(pid) for pid in f.read().split()]
+            return [self.master] + [int(pid) for pid in f.read().split()] + self.others
 
     def cpu_us(self):
         if self.path:
@@ -169,6 +162,11 @@ default_process_limit = {connections}
 smtpd_client_connection_count_limit = 0
 """
 
+SIGNED_CF = """\
+smtpd_milters = inet:127.0.0.1:{milter_port}
+milter_default_action = tempfail
+"""
+
 # As Debian ships it, without chroot, and only what this instance needs.
 MASTER_CF = """\
 127.0.0.1:{smtpd_port} inet n - n - 20 smtpd
@@ -196,10 +194,10 @@ postlog unix-dgram n - n - 1 postlogd
 
 
 class Instance:
-    """A running Postfix."""
+    """A running Postfix. `signer`, an OpenDkim that runs, counts as a part of it, and ends with it."""
 
-    def __init__(self, world):
-        self.world = world
+    def __init__(self, world, signer=None):
+        self.world, self.signer = world, signer
         self.root = world.directory("postfix")
         os.chmod(self.root, 0o755)
         self.port = free_port()
@@ -209,7 +207,9 @@ class Instance:
         os.makedirs(self.root + "/queue")
         os.makedirs(self.root + "/data")
         shutil.chown(self.root + "/data", "postfix", "postfix")
-        for name, text in (("main.cf", MAIN_CF), ("master.cf", MASTER_CF)):
+        if signer:
+            values["milter_port"] = signer.port
+        for name, text in (("main.cf", MAIN_CF + (SIGNED_CF if signer else "")), ("master.cf", MASTER_CF)):
             with open("%s/config/%s" % (self.root, name), "w") as f:
                 f.write(text.format(**values))
         with open(self.root + "/resolv.conf", "w") as f:
@@ -237,6 +237,8 @@ class Instance:
         return self
 
     def start(self):
+        if self.signer:
+            self.group.take(self.signer.process.pid)
         if self.postfix("start") != 0:
             raise Failed("postfix did not start: " + self.logs())
         with open(self.root + "/queue/pid/master.pid") as f:
@@ -263,6 +265,8 @@ class Instance:
     def check(self):
         if not self.group.alive():
             raise Failed("postfix is gone: " + self.logs())
+        if self.signer:
+            self.signer.check()
         for name in ("deferred", "bounce", "corrupt"):
             for _, _, files in os.walk("%s/queue/%s" % (self.root, name)):
                 if files:
@@ -278,23 +282,29 @@ class Postfix:
             raise Failed("Postfix needs the name server at port 53, which was not free")
         install()
 
-    def inject(self, instance, case, size, messages):
-        command = bare_command(self.world, case, size, messages) + [
+    def injection(self, instance, case, size, messages):
+        return bare_command(self.world, case, size, messages) + [
             "--connect", "127.0.0.1", "--port", str(instance.port), "--connections", "20", "--cpu",
             str(self.world.other_cpu)]
-        run_bare(command)
 
     def run(self, case, size, messages, sink):
-        with Instance(self.world) as instance:
-            self.inject(instance, case._replace(domains=1), size, WARM_UP)
+        if not case.signed:
+            return self._run(None, case, size, messages, sink)
+        with OpenDkim(self.world, self.world.key) as signer:
+            return self._run(signer, case, size, messages, sink)
+
+    def _run(self, signer, case, size, messages, sink):
+        with Instance(self.world, signer) as instance:
+            run_bare(self.injection(instance, case._replace(domains=1), size, WARM_UP))
             before = sink.wait(WARM_UP, instance.check)
             added = round(before["bytes"] / WARM_UP) - size
+            injection = self.injection(instance, case, size - added, messages)
             os.sync()
             sink.forget()
             cpu = settled(instance.group.cpu_us)
             with Sampler(instance.group) as sampler:
                 start = time.monotonic_ns()
-                self.inject(instance, case, size - added, messages)
+                run_bare(injection)
                 after = sink.wait(WARM_UP + messages, instance.check)
                 spent = settled(instance.group.cpu_us) - cpu
             sink.verify(messages)

@@ -15,15 +15,18 @@ import tempfile
 import time
 
 import loopback  # from tools/, where bench/compare looks, too
+from merged_mail import MergedMail, values
 
 # seconds: from the first octet fed until the last message is stored; cpu_us: of all of them together;
 # octets of content and connections: as the sink counted them.
 Measured = collections.namedtuple("Measured", "seconds cpu_us peak_rss_mib octets connections")
 # per_connection: messages, 0: any number. tls: the sink offers STARTTLS, and all goes under TLS 1.3.
-Case = collections.namedtuple("Case", "name messages size domains distinct chunking systems per_connection tls",
-                              defaults=(0, False))
+# merge: the mail of merged_mail.py, each a rendering of one template. signed: by DKIM.
+Case = collections.namedtuple("Case", "name messages size domains distinct chunking systems per_connection tls "
+                              "merge signed", defaults=(0, False, False, False))
 
 WARM_UP = 100  # messages before the measured ones: they also tell what the system adds to a message
+LOOKED_AT = 50  # messages of a merge case's run that are read and verified once they have arrived
 STALL_S = 60
 
 
@@ -46,6 +49,7 @@ class World:
         self.tools, self.work, self.cpu, self.other_cpu = tools, work, cpu, other_cpu
         self.port, self.dns, self.connections = port, dns, connections
         self.port_is_given = port != 0
+        self.key = None  # of the signed cases
 
     def directory(self, name):
         return tempfile.mkdtemp(prefix=name + "-", dir=self.work)
@@ -55,13 +59,17 @@ class World:
                                str(domains)], check=True, capture_output=True,
                               text=True).stdout.replace("\n", "\r\n")
 
+    def merged_mail(self, size, domains):
+        return MergedMail(size, lambda index: recipient(index, domains))
+
 
 class Sink:
     """The mail server of one run. Use as a context manager."""
 
-    def __init__(self, world, case):
+    def __init__(self, world, case, messages):
         self.tls, self.connections = case.tls, world.connections
         self.directory = world.directory("sink")
+        self.kept_directory = self.directory + "/kept"
         self.status_path = self.directory + "/status"
         self.ledger_path = self.directory + "/ledger"
         command = [world.tools["sink"], "--cpu", str(world.other_cpu), "--status-file",
@@ -71,6 +79,8 @@ class Sink:
             self.process, world.port = loopback.start_sink(
                 *command, *(["--chunking"] if case.chunking else []),
                 *(["--tls", "--tls-version", "1.3"] if case.tls else []),
+                *(["--content-dir", self.kept_directory, "--content-every", str(max(messages // LOOKED_AT, 1))]
+                  if case.merge else []),
                 port=world.port if world.port_is_given else 0)
         except RuntimeError as error:
             raise Failed(error)
@@ -105,6 +115,10 @@ class Sink:
             check()
             time.sleep(0.02)
 
+    def kept(self):
+        """Paths of messages that came, a few from all of the run."""
+        return [entry.path for entry in os.scandir(self.kept_directory)]
+
     def forget(self):
         """Everything up to now does not count for verify()."""
         time.sleep(0.3)
@@ -131,8 +145,13 @@ class Sink:
 
 
 def bare_command(world, case, size, messages):
+    """Without where they go. The contents of a merge case are written down for it, in the place of others."""
     command = [world.tools["bare"], "--json", "--messages", str(messages), "--size", str(size), "--domains",
                str(case.domains)]
+    if case.merge:
+        contents = world.work + "/contents"
+        world.merged_mail(size, case.domains).write_contents(contents, messages)
+        return command + ["--contents", contents]
     return command + (["--distinct"] if case.distinct else [])
 
 
@@ -154,7 +173,8 @@ class Bare:
             "--connections", str(self.world.connections), "--port", str(self.world.port), "--cpu",
             str(self.world.cpu)]
         found = run_bare(command + (["--chunking"] if case.chunking else []) +
-                         (["--tls"] if case.tls else []) + ["--per-connection", str(case.per_connection)])
+                         (["--tls"] if case.tls else []) +
+                         (["--sign", self.world.key.path] if case.signed else []) + ["--per-connection", str(case.per_connection)])
         counters = sink.wait(messages, lambda: None)
         sink.verify(messages)
         return Measured(found["seconds"], found["cpu_us_per_msg"] * messages, found["peak_rss_mib"],
@@ -238,6 +258,7 @@ class Veredus:
         config = directory + "/veredus.toml"
         with open(config, "w") as f:
             f.write(veredus_config(self.world, directory, case))
+            f.write(self.world.key.veredus_section() if case.signed else "")
         process = None
         try:
             with open(directory + "/log", "w") as log:
@@ -277,7 +298,8 @@ class Veredus:
             raise Failed("veredus send: " + result.stdout.strip())
 
     def _write_batch(self, directory, name, case, size, messages):
-        template = self.world.template(size, case.domains)
+        template = (self.world.merged_mail(size, case.domains).template if case.merge else
+                    self.world.template(size, case.domains))
         dice = random.Random(7)
         pool = "".join(dice.choices("abcdefghijklmnopqrstuvwxyz", k=1 << 20))
         head = {"batch": name, "sender": "bounce@bench.test"}
@@ -288,6 +310,8 @@ class Veredus:
             for i in range(messages):
                 to, number = recipient(i, case.domains), "%09d" % i
                 line = {"to": to, "id": number}
+                if case.merge:
+                    line["vars"] = values(i)
                 if case.distinct:
                     text = template.replace("{{id}}", number).replace("{{to}}", to)
                     line["message"] = {"raw": scramble(text, pool, dice)}

@@ -11,6 +11,7 @@ import importlib.util
 import io
 import os
 import sys
+import tempfile
 import unittest
 from unittest import mock
 
@@ -20,6 +21,7 @@ loader = importlib.machinery.SourceFileLoader("compare", ROOT + "/bench/compare"
 compare = importlib.util.module_from_spec(importlib.util.spec_from_loader("compare", loader))
 loader.exec_module(compare)
 systems = sys.modules["systems"]
+merged_mail, signed_mail = sys.modules["merged_mail"], sys.modules["signed_mail"]
 
 
 class Scripted:
@@ -73,7 +75,7 @@ class Ratios(unittest.TestCase):
     def judge(self, **cpu):
         """Rows from e.g. veredus_1=20: CPU per message of a system in the case with one or 1000 domains."""
         names = {"1": "2k-1-domain", "1000": "2k-1000-domains", "c": "2k-chunking",
-                 "10": "2k-reuse-10", "tls": "2k-tls-reuse-10"}
+                 "10": "2k-reuse-10", "tls": "2k-tls-reuse-10", "rsa": "10k-merge-rsa"}
         rows = []
         for key, value in cpu.items():
             system, case = key.split("_")
@@ -101,8 +103,96 @@ class Ratios(unittest.TestCase):
         self.assertFalse(self.judge(**dict(good, bare_10=20, bare_tls=29.9))[0])
         self.assertTrue(self.judge(**dict(good, bare_10=20, bare_tls=30))[0])
 
+    def test_signatures_hide_what_is_around_them(self):
+        good = dict(bare_rsa=100, veredus_rsa=115, postfix_rsa=920)
+        self.assertTrue(self.judge(**good)[0])
+        self.assertFalse(self.judge(**dict(good, postfix_rsa=919))[0])
+        reached, text = self.judge(**dict(good, veredus_rsa=116, postfix_rsa=1000))
+        self.assertFalse(reached)
+        self.assertEqual((text.count("reached"), text.count("MISSED")), (2, 1))
+        self.assertNotIn("throughput", text)
+
     def test_nothing_measured_says_nothing(self):
         self.assertEqual(self.judge(bare_1=8)[1], "")
+
+
+class MergedMail(unittest.TestCase):
+    MAIL = merged_mail.MergedMail(3000, lambda index: "u%d@d.test" % (index + 100))
+
+    def test_renderings_have_one_size(self):
+        for size in range(2500, 2600):
+            mail = merged_mail.MergedMail(size, self.MAIL.recipient_of)
+            text = mail.render(7)
+            self.assertEqual(len(text), size)
+            self.assertEqual(text.count("\r"), text.count("\r\n"))
+            self.assertNotIn("\n.", text)
+        self.assertEqual({len(self.MAIL.render(index)) for index in range(500)}, {3000})
+        self.assertEqual(len({self.MAIL.render(index) for index in range(500)}), 500)
+        with self.assertRaises(ValueError):
+            merged_mail.MergedMail(500, self.MAIL.recipient_of)
+
+    def test_ten_variables_are_filled_in(self):
+        values = merged_mail.values(3)
+        self.assertEqual(len(values), 10)
+        text = self.MAIL.render(3)
+        self.assertNotIn("{{", text)
+        for name, value in values.items():
+            self.assertIn("{{%s}}" % name, self.MAIL.template)
+            self.assertIn(value.replace("&", "&amp;"), text)
+
+    def test_variables_in_html_are_escaped(self):
+        self.assertIn(" & ", merged_mail.values(0)["company"])
+        self.assertIn(merged_mail.values(0)["company"].replace("&", "&amp;"), self.MAIL.render(0))
+
+
+class Arrived(unittest.TestCase):
+    """What is said of mail that has arrived, here from python3-dkim's own signer."""
+
+    CASE = systems.Case("merge", 1000, 3000, 1, False, False, compare.ALL, merge=True, signed=True)
+
+    def setUp(self):
+        try:
+            import dkim
+        except ImportError:
+            self.skipTest("python3-dkim is missing (tools/install-deps --bench)")
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        self.world = systems.World({}, self.folder, 0, 1, 0, None, 1)
+        self.key = signed_mail.SigningKey(self.folder)
+        self.message = self.world.merged_mail(2500, 1).render(8).encode()
+        with open(self.key.path, "rb") as key:
+            self.field = dkim.sign(self.message, b"compare", b"bench.test", key.read(),
+                                   canonicalize=(b"relaxed", b"relaxed"))
+
+    def check(self, *messages, key=None):
+        paths = ["%s/%d" % (self.folder, number) for number in range(len(messages))]
+        for path, message in zip(paths, messages):
+            with open(path, "wb") as file:
+                file.write(message)
+        signed_mail.check_arrived(self.world, self.CASE, paths, key)
+
+    def test_good(self):
+        self.check(self.message, self.field + self.message)
+        self.check(self.field + self.message, self.field + self.message, key=self.key)
+        self.check(b"Received: by x\r\n" + self.field + self.message, key=self.key)
+
+    def test_otherwise_than_fed(self):
+        for bad in (self.message.replace(b"Sons", b"Suns", 1), self.message.replace(b"&amp;", b"&", 1),
+                    self.message.replace(b"<000000008@", b"<000000009@"), self.message + b"\r\n"):
+            self.assertNotEqual(bad, self.message)
+            with self.assertRaisesRegex(systems.Failed, "otherwise"):
+                self.check(self.message, bad)
+
+    def test_not_signed_as_it_should_be(self):
+        for bad in (self.message, 2 * self.field + self.message,
+                    self.field + self.message.replace(b"Subject: ", b"Subject: x")):
+            with self.assertRaisesRegex(systems.Failed, "not valid"):
+                self.check(self.field + self.message, bad, key=self.key)
+
+    def test_nothing_to_look_at(self):
+        with self.assertRaisesRegex(systems.Failed, "no message"):
+            self.check()
 
 
 if __name__ == "__main__":
