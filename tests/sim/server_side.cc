@@ -202,8 +202,8 @@ void ServerSide::end_of_content() {
   }
   const uint64_t transaction = ++internet_.transactions;
   for (const std::string& recipient : recipients_)
-    internet_.ledger[recipient].push_back({internet_.clock.mono, life_, mark, transaction,
-                                           internet_.keeps_content ? content_ : ""});
+    internet_.ledger[recipient].push_back(
+        {internet_.clock.mono, life_, mark, transaction, internet_.keeps_content ? content_ : ""});
   ++internet_.taken;
   if (withheld) return reset();
   reply("250 2.0.0 stored", false, transaction);
