@@ -4,32 +4,11 @@
 
 #include "engine/mail/content.h"
 #include "engine/mail/dkim_identity.h"
-#include "engine/mail/header_field.h"
 #include "engine/mail/mailbox_list.h"
 #include "engine/mail/seven_bit.h"
+#include "engine/mail/signers.h"
 
 namespace veredus {
-namespace {
-
-// What the header block says of who is to sign.
-struct Authorship {
-  bool varies = false;     // From has a variable
-  bool is_signed = false;  // by whoever fed it
-};
-
-Authorship authorship_of(std::string_view header, bool merge) {
-  Authorship found;
-  mail::HeaderField field;
-  for (std::string_view whole; !header.empty();) {
-    if (!mail::take_field(header, whole, field)) continue;
-    found.is_signed = found.is_signed || mail::same_name(field.name, "dkim-signature");
-    found.varies = found.varies || (merge && mail::same_name(field.name, "from") &&
-                                    field.value.find("{{") != std::string_view::npos);
-  }
-  return found;
-}
-
-}  // namespace
 
 // The content as it was accepted, for DATA or for BDAT: rendered_ says where it lies.
 absl::Status MessageMaker::put_content(const Work& work, const queue::Entry& entry,
@@ -73,7 +52,7 @@ bool MessageMaker::finish(const Work& work, const queue::Entry& entry, Form form
   if (out.transaction.eight_bit && !out.transaction.header_utf8 && !form.eight_bit)
     return make_seven_bit(work, entry, form, out);
   if (rendered_.stuffing == 0) return sign(work, rendered_.pieces, true, out);
-  if (shard_.policy->dkim == nullptr && work.batch->batch.dkim.empty()) return true;
+  if (shard_.policy->dkim == nullptr && work.batch->batch.dkim.empty()) return true;  // unsigned
   // What is signed is the message, not what DATA makes of it.
   mail::RenderRequest request;
   request.batch = &work.batch->batch;
@@ -124,7 +103,8 @@ bool MessageMaker::sign(const Work& work, std::span<const mail::Piece> message, 
   ContentSigning* const common = as_stored ? signing_of(work) : nullptr;
   const bool the_same = common != nullptr && !work.content->compiled.has_slots();
   out.signature.clear();
-  if (the_same && !common->signature.empty() && shard_.wall_ns >= common->signed_wall_ns &&
+  if (the_same && common->signed_under == shard_.policy->dkim &&
+      shard_.wall_ns >= common->signed_wall_ns &&
       shard_.wall_ns - common->signed_wall_ns < kSignatureKeptNs) {
     out.signature = common->signature;
   } else {
@@ -136,6 +116,7 @@ bool MessageMaker::sign(const Work& work, std::span<const mail::Piece> message, 
     Counters::add(shard_.counters.signatures, identities.size());
     if (the_same) {
       common->signature = out.signature;
+      common->signed_under = shard_.policy->dkim;
       common->signed_wall_ns = shard_.wall_ns;
     }
   }
@@ -144,27 +125,27 @@ bool MessageMaker::sign(const Work& work, std::span<const mail::Piece> message, 
   return true;
 }
 
-// Those that the batch names; else those configured for the author's domain, unless the feeder has
-// signed.
 bool MessageMaker::choose(const Work& work, std::span<const mail::Piece> message,
                           Identities& chosen) {
-  const queue::Batch& batch = work.batch->batch;
-  if (!batch.dkim.empty()) {
-    if (!choose_named(batch)) return false;
-    chosen = named_;
+  const auto& identities = shard_.policy->dkim;
+  const mail::BatchSigners signers(identities.get(), work.batch->batch);
+  chosen_.clear();
+  if (!signers.by_author()) {
+    std::string_view missing;
+    if (!signers.named(chosen_, missing)) return wait_for(missing);
+    chosen = chosen_;
     return true;
   }
-  const auto& identities = shard_.policy->dkim;
-  if (identities == nullptr || batch.dkim_none) return true;
+  if (identities == nullptr) return true;
   ContentSigning* const common = signing_of(work);
   if (common != nullptr && common->by != identities) choose_for_all(*work.content, *common);
   if (common != nullptr && !common->by_each_author) {
     chosen = common->identities;
     return true;
   }
-  const std::string_view header = header_of(message);
-  if (common != nullptr || !authorship_of(header, false).is_signed)
-    chosen = identities->for_author(mail::author_domain(header));
+  std::string_view missing;
+  signers.of_message(header_of(message), chosen_, missing);
+  chosen = chosen_;
   return true;
 }
 
@@ -172,37 +153,28 @@ bool MessageMaker::choose(const Work& work, std::span<const mail::Piece> message
 void MessageMaker::choose_for_all(const StoredContent& content, ContentSigning& common) {
   const std::string_view header = content.bytes.substr(0, mail::header_end(content.bytes));
   const bool merge = (content.batch->batch.content_flags & queue::kContentMerge) != 0;
-  const Authorship authorship = authorship_of(header, merge);
+  const mail::Authorship authorship = mail::authorship_of(header, merge);
   common.by = shard_.policy->dkim;
   common.by_each_author = authorship.varies && !authorship.is_signed;
   common.identities.clear();
-  common.signature.clear();
   if (authorship.varies || authorship.is_signed) return;
   const Identities found = common.by->for_author(mail::author_domain(header));
   common.identities.assign(found.begin(), found.end());
 }
 
-bool MessageMaker::choose_named(const queue::Batch& batch) {
-  named_.clear();
-  for (const std::string& name : batch.dkim) {
-    const mail::DkimIdentity* const identity =
-        shard_.policy->dkim == nullptr ? nullptr : shard_.policy->dkim->named(name);
-    if (identity == nullptr) {
-      // It was there when the batch was accepted, and may come back: unsigned it would be taken for
-      // forged.
-      fault_ = {};
-      fault_.result = smtp::Result::later;
-      fault_.kind = smtp::Kind::other;
-      fault_.bounce_class = smtp::BounceClass::bad_configuration;
-      fault_.rule = "dkim-identity";
-      fault_.enhanced = {4, 3, 5};
-      fault_.reason = "the signing identity \"" + name +
-                      "\" that the batch asks for is not configured any more: [dkim." + name + "]";
-      return false;
-    }
-    named_.push_back(identity);
-  }
-  return true;
+// It was there when the batch was accepted, and may come back: unsigned the mail would be taken for
+// forged.
+bool MessageMaker::wait_for(std::string_view identity) {
+  fault_ = {};
+  fault_.result = smtp::Result::later;
+  fault_.kind = smtp::Kind::other;
+  fault_.bounce_class = smtp::BounceClass::bad_configuration;
+  fault_.rule = "dkim-identity";
+  fault_.enhanced = {4, 3, 5};
+  const std::string name(identity);
+  fault_.reason = "the signing identity \"" + name +
+                  "\" that the batch asks for is not configured any more: [dkim." + name + "]";
+  return false;
 }
 
 // Null: the recipient carries its own message.

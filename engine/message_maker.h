@@ -27,6 +27,7 @@ struct ContentSigning {
   mail::DkimBodyHashes body;  // of a body that is the same for all
   // Where all of the message is the same for all, one signature serves for a while.
   std::string signature;
+  std::shared_ptr<const mail::DkimIdentities> signed_under;  // in force then
   int64_t signed_wall_ns = 0;
 };
 
@@ -77,7 +78,7 @@ class MessageMaker {
             smtp::Outgoing& out);
   bool choose(const Work& work, std::span<const mail::Piece> message, Identities& chosen);
   void choose_for_all(const StoredContent& content, ContentSigning& common);
-  bool choose_named(const queue::Batch& batch);
+  bool wait_for(std::string_view identity);
   ContentSigning* signing_of(const Work& work);
   std::string_view header_of(std::span<const mail::Piece> message);
   static int64_t cost_us(const mail::DkimIdentity& identity);
@@ -91,7 +92,7 @@ class MessageMaker {
   std::string unstuffed_, unstuffed_path_;
   mail::Rendered unstuffed_pieces_;
   std::string header_;
-  std::vector<const mail::DkimIdentity*> named_;
+  std::vector<const mail::DkimIdentity*> chosen_;
   Fault fault_;
   int64_t signing_left_us_ = kSigningPerTurnUs;
 };

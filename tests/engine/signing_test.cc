@@ -191,9 +191,15 @@ TEST(Signing, OnceWhereAllHaveTheSameMessage) {
   for (const std::string& got : test.send("1", kMessage, to))
     EXPECT_THAT(domains_of(got), ElementsAre("a.sim"));
   EXPECT_EQ(test.signatures(), 1u);
+  // Other identities are in force: none of the signatures before is used.
+  EngineSettings settings = test.engine.settings;
+  settings.dkim = identities({"other.sim", "a.sim"});
+  test.engine.core().reload(settings);
+  const std::string after = test.send("1b", kMessage, {"after@d0.sim"}, ",\"dkim\":[\"a.sim\"]")[0];
+  EXPECT_THAT(after, HasSubstr(" s=s2;"));
   const std::vector<std::string> others = SmallEngine::recipients(20, 1);
   test.send("2", "From: us@a.sim\r\nTo: {{to}}\r\n\r\nHello\r\n", others, ",\"merge\":true");
-  EXPECT_EQ(test.signatures(), 21u);
+  EXPECT_EQ(test.signatures(), 22u);
 }
 
 TEST(Signing, AnIdentityThatIsGoneIsWaitedFor) {
