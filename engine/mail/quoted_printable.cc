@@ -7,7 +7,6 @@
 namespace veredus::mail {
 
 void append_quoted_printable(std::string_view text, size_t& column, std::string& out) {
-  constexpr size_t kRoom = kEncodedLineMax - 1;  // of a soft break
   for (size_t at = 0; at < text.size(); ++at) {
     const char c = text[at];
     if (c == '\r' || c == '\n') {
@@ -18,7 +17,9 @@ void append_quoted_printable(std::string_view text, size_t& column, std::string&
     }
     const bool last = at + 1 == text.size() || text[at + 1] == '\r' || text[at + 1] == '\n';
     bool plain = (c >= 33 && c <= 126 && c != '=') || ((c == ' ' || c == '\t') && !last);
-    if (column + (plain ? 1 : 3) > kRoom) {
+    // A soft break has to fit, unless the line ends here.
+    const bool ends = last && at + 1 < text.size();
+    if (column + (plain ? 1 : 3) > kEncodedLineMax - (ends ? 0 : 1)) {
       out += "=\r\n";
       column = 0;
     }
