@@ -10,6 +10,7 @@
 #include "engine/mail/date.h"
 #include "engine/mail/dkim_identity.h"
 #include "engine/mail/idn.h"
+#include "engine/mail/merge_tag.h"
 #include "engine/mail/template.h"
 #include "queue/loop.h"
 #include "queue/names.h"
@@ -358,7 +359,7 @@ class FeedParser::Impl {
     if (loop.loop()) return bad_message(std::move(loop.reason), "loop");
     batch_.content_flags = normalised.flags;
     absl::StatusOr<mail::Template> compiled =
-        mail::Template::compile(normalised.bytes, normalised.flags);
+        mail::Template::compile_for_check(normalised.bytes, normalised.flags);
     if (!compiled.ok())
       return bad_message("the message: " + std::string(compiled.status().message()), "bad_message");
     template_ = *std::move(compiled);

@@ -2,10 +2,12 @@
 
 #include <cassert>
 #include <cstring>
+#include <vector>
 
 #include <emmintrin.h>
 
 #include "engine/mail/header_field.h"
+#include "engine/mail/header_groups.h"
 #include "engine/mail/idn.h"
 #include "engine/mail/utf8.h"
 
@@ -106,22 +108,23 @@ struct Header {
   bool date = false, message_id = false, signature = false, utf8 = false;
 };
 
-// Whether bytes over 127 stand outside of all {{…}} of a line. What is within is a value, and those
-// are looked at for each recipient; it becomes encoded words nearly everywhere.
-bool has_high_constant(std::string_view line) {
-  for (size_t open; (open = line.find("{{")) != std::string_view::npos;) {
-    const std::string_view closing = line.substr(open).starts_with("{{{") ? "}}}" : "}}";
-    const size_t close = line.find(closing, open + closing.size());
-    if (close == std::string_view::npos) break;
-    if (has_high(line.substr(0, open))) return true;
-    line.remove_prefix(close + closing.size());
+// Whether bytes over 127 stand in a header block that stay there when it is merged. What is within
+// {{…}} is a value, and those are looked at for each recipient.
+bool block_keeps_high(std::string_view block) {
+  std::vector<FieldSpan> spans;
+  HeaderField field;
+  for (std::string_view whole; !block.empty();) {
+    const bool is_field = take_field(block, whole, field);
+    if (!has_high(whole)) continue;
+    if (!is_field || field.value.find("{{") == std::string_view::npos) return true;
+    if (keeps_high(field_kind(field.name), field.value, spans)) return true;
   }
-  return has_high(line);
+  return false;
 }
 
 // Checks that every line of the header block is `name: value` or a fold. `high`: whether some byte
 // of the message is over 127.
-bool check_header(std::string_view clean, size_t end, bool merge, bool high, Header& header,
+bool check_header(std::string_view clean, size_t end, bool high, Header& header,
                   ContentError& error) {
   uint64_t line_number = 1;
   for (size_t at = 0; at < end; ++line_number) {
@@ -134,7 +137,7 @@ bool check_header(std::string_view clean, size_t end, bool merge, bool high, Hea
         return refuse(error, line_number, at + good,
                       "has a byte over 127 in the header that is no UTF-8: encode it (RFC 2047)");
       }
-      header.utf8 = header.utf8 || !merge || has_high_constant(line);
+      header.utf8 = true;
     }
     if (line.front() == ' ' || line.front() == '\t') {
       if (line_number == 1)
@@ -175,11 +178,12 @@ std::string plain_value(std::string_view text, size_t at) {
 // Replacing inside base64 or quoted-printable would break what they carry. Looks at the header,
 // and, in a message of parts, at what follows a line that starts with "--", up to the next empty
 // line.
-bool check_mergeable(std::string_view clean, size_t end, const Header& header,
+bool check_mergeable(std::string_view clean, size_t end, const Header& header, ContentOrigin origin,
                      ContentError& error) {
   if (header.signature)
     return refuse(error, 1, 0,
                   "and on: a message with a DKIM-Signature cannot be merged, it would break");
+  if (origin == ContentOrigin::built) return true;
   bool in_header = true, multipart = false;
   uint64_t line_number = 1;
   for (size_t at = 0; at < clean.size(); ++line_number) {
@@ -228,7 +232,8 @@ size_t header_end(std::string_view clean) {
   return found == std::string_view::npos ? clean.size() : found + 2;
 }
 
-bool normalise(std::string_view raw, bool merge, Normalised& out, ContentError& error) {
+bool normalise(std::string_view raw, bool merge, Normalised& out, ContentError& error,
+               ContentOrigin origin) {
   out.flags = 0;
   const Survey found = survey(raw);
   if (found.nul || found.long_line || !found.clean_ends) {
@@ -248,10 +253,15 @@ bool normalise(std::string_view raw, bool merge, Normalised& out, ContentError& 
         error, 1, 0,
         clean.empty() ? "is missing: the message is empty" : "is empty: there is no header");
   Header header;
-  if (!check_header(clean, end, merge, found.eight_bit, header, error)) return false;
-  if (merge && !check_mergeable(clean, end, header, error)) return false;
+  if (!check_header(clean, end, found.eight_bit, header, error)) return false;
+  if (merge && !check_mergeable(clean, end, header, origin, error)) return false;
   out.header_bytes = static_cast<uint32_t>(end);
-  if (found.eight_bit) out.flags |= queue::kContentEightBit;
+  bool eight_bit = found.eight_bit;
+  if (header.utf8 && merge && !block_keeps_high(clean.substr(0, end))) {
+    header.utf8 = false;
+    eight_bit = has_high(clean.substr(end));
+  }
+  if (eight_bit) out.flags |= queue::kContentEightBit;
   if (dot_lines) out.flags |= queue::kContentDotLines;
   if (merge) out.flags |= queue::kContentMerge;
   if (!header.date) out.flags |= queue::kContentNoDate;

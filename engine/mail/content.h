@@ -12,6 +12,9 @@ namespace veredus::mail {
 // Text lines have at most 998 bytes before their CRLF (RFC 5321 §4.5.3.1.6).
 inline constexpr size_t kLineBytesMax = 998;
 
+// Whose work the MIME structure of a message is: the feeder's, or that of build_message().
+enum class ContentOrigin : uint8_t { fed, built };
+
 // What is wrong with a message, and where in the bytes that were given.
 struct ContentError {
   uint64_t line = 0;                  // from 1
@@ -32,9 +35,12 @@ struct Normalised {
 // over 998 bytes, bytes over 127 in the header that are no UTF-8 (RFC 6532 §3) and a header block
 // that is none are refused (5.6.0). Clean input costs one pass and no copy.
 // With `merge`, {{…}} is to be replaced later: refused (5.6.0) for messages that carry a DKIM
-// signature, and for base64 or quoted-printable parts, where replacing would break what they carry.
+// signature, and, unless they were built here, for base64 or quoted-printable parts: where lines
+// may be cut, a tag may be, too. UTF-8 that merging encodes (in the text of a field with {{…}}, see
+// header_groups.h) does not count as UTF-8 in the header.
 // False: `error` says why.
-bool normalise(std::string_view raw, bool merge, Normalised& out, ContentError& error);
+bool normalise(std::string_view raw, bool merge, Normalised& out, ContentError& error,
+               ContentOrigin origin = ContentOrigin::fed);
 
 // Makes line ends CRLF, the last one too, and nothing else of it. `out` is overwritten.
 void make_clean(std::string_view raw, std::string& out);

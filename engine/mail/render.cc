@@ -1,11 +1,9 @@
 #include <algorithm>
-#include <cassert>
 #include <charconv>
-#include <cstring>
 
 #include "engine/mail/content.h"
 #include "engine/mail/date.h"
-#include "engine/mail/encoded_word.h"
+#include "engine/mail/expansion.h"
 #include "engine/mail/idn.h"
 #include "engine/mail/template.h"
 
@@ -28,30 +26,105 @@ std::string atom_of(std::string_view name) {
   return atom;
 }
 
-// Appends a value in the body: line ends become CRLF, lines that start with a dot get another one
-// if wanted. `line_start` says whether the text so far ends with a line end, and is kept up.
-void append_body_value(std::string_view value, bool dot_stuffed, bool& line_start,
-                       std::string& out) {
-  for (size_t at = 0; at < value.size(); ++at) {
-    const char c = value[at];
-    if (c == '\r' || c == '\n') {
-      out += "\r\n";
-      if (c == '\r' && at + 1 < value.size() && value[at + 1] == '\n') ++at;
-      line_start = true;
-      continue;
-    }
-    if (line_start && dot_stuffed && c == '.') out += '.';
-    out += c;
-    line_start = false;
-  }
-}
-
-bool fits_header(std::string_view value) {
-  return std::none_of(value.begin(), value.end(),
-                      [](char c) { return c == '\r' || c == '\n' || c == '\0'; });
-}
-
 }  // namespace
+
+// Makes the pieces. Bytes in scratch move while it grows: their pieces have no address before
+// finish().
+class PieceSink {
+ public:
+  // `own`: the recipient's own message, which has no stuffed copy.
+  PieceSink(const Template& from, bool own, bool dot_stuffed, std::string& scratch,
+            std::string& text, Rendered& out)
+      : from_(from), scratch_(scratch), text_(text), out_(out), dot_stuffed_(dot_stuffed) {
+    const bool dot_lines = dot_stuffed && (from.flags_ & queue::kContentDotLines) != 0;
+    stuff_here_ = dot_lines && own;
+    const bool copied = dot_lines && !own;
+    ops_ = copied ? from.stuffed_ops_.data() : from.ops_.data();
+    base_ = copied ? from.stuffed_.data() : from.bytes_.data();
+  }
+
+  void constant(size_t at) {
+    const Template::Op& op = ops_[at];
+    const std::string_view text(base_ + op.offset, op.length);
+    const size_t wanted = from_.ops_[at].length;
+    size_t made = text.size();
+    if (dot_stuffed_ && line_start_ && op.starts_with_dot) {
+      scratch_ += '.';
+      ++out_.stuffing;
+    }
+    if (stuff_here_) {
+      const size_t begin = scratch_.size();
+      append_dot_stuffed(text, false, scratch_);
+      made = scratch_.size() - begin;
+    } else {
+      end_dynamic();
+      out_.pieces.push_back({text.data(), text.size()});
+    }
+    out_.stuffing += made - wanted;
+    line_start_ = op.ends_line;
+  }
+
+  void dynamic(size_t begin) {
+    if (dot_stuffed_) stuff(begin);
+    line_start_ = scratch_.back() == '\n';
+  }
+
+  void tag(MergeContext) {}
+
+  void finish() {
+    end_dynamic();
+    size_t at = 0;
+    for (Piece& piece : out_.pieces) {
+      if (piece.data == nullptr) {
+        piece.data = scratch_.data() + at;
+        at += piece.size;
+      }
+      out_.size += piece.size;
+    }
+  }
+
+ private:
+  void end_dynamic() {
+    if (scratch_.size() > dynamic_) out_.pieces.push_back({nullptr, scratch_.size() - dynamic_});
+    dynamic_ = scratch_.size();
+  }
+  void stuff(size_t begin) {
+    const std::string_view made(scratch_.data() + begin, scratch_.size() - begin);
+    const bool dots =
+        (line_start_ && made.front() == '.') || made.find("\n.") != std::string_view::npos;
+    if (!dots) return;
+    text_.assign(made);
+    scratch_.resize(begin);
+    append_dot_stuffed(text_, line_start_, scratch_);
+    out_.stuffing += scratch_.size() - begin - text_.size();
+  }
+
+  const Template& from_;
+  std::string& scratch_;
+  std::string& text_;
+  Rendered& out_;
+  const Template::Op* ops_;
+  const char* base_;
+  size_t dynamic_ = 0;  // where the bytes in scratch begin that are in no piece yet
+  bool dot_stuffed_, stuff_here_ = false;
+  bool line_start_ = true;
+};
+
+// Makes a text without line ends, in one piece.
+class TextSink {
+ public:
+  TextSink(const Template& from, std::string& out) : from_(from), out_(out) {}
+  void constant(size_t at) {
+    const Template::Op& op = from_.ops_[at];
+    out_.append(from_.bytes_.substr(op.offset, op.length));
+  }
+  void dynamic(size_t) {}
+  void tag(MergeContext) {}
+
+ private:
+  const Template& from_;
+  std::string& out_;
+};
 
 // What the messages of one batch have in common.
 struct Renderer::BatchText {
@@ -121,71 +194,15 @@ void Renderer::put_front(const BatchText& text, const RenderRequest& request, ui
   }
 }
 
-// Fills values_; `bytes` is the most that they can take in the message.
-absl::Status Renderer::find_values(const Template& from, const RenderRequest& request,
-                                   size_t& bytes) {
-  values_.clear();
-  bytes = 0;
-  for (const Slot& slot : from.slots_) {
-    std::string_view value;
-    if (!find_value(slot, *request.batch, *request.entry, digits_, value)) {
-      return absl::FailedPreconditionError("the variable \"" + slot.name + "\" is not defined");
-    }
-    if (slot.in_header && !fits_header(value)) {
-      return absl::FailedPreconditionError("the variable \"" + slot.name +
-                                           "\" has CR, LF or NUL and stands in the header");
-    }
-    bytes += 2 * value.size() + 96;
-    values_.push_back(value);
-  }
-  return absl::OkStatus();
-}
-
-// `scratch` has room for all that is added: its bytes do not move.
 absl::Status Renderer::put_content(const Template& from, bool own, const RenderRequest& request,
                                    std::string& scratch, Rendered& out) {
-  const bool dot_stuffed = request.dot_stuffed;
-  const bool has_dot_lines = (from.flags_ & queue::kContentDotLines) != 0;
-  const bool copied =
-      dot_stuffed && has_dot_lines && !own;  // the template's own stuffed copy serves
-  const bool stuff_here = dot_stuffed && has_dot_lines && own;
-  const std::vector<Template::Op>& ops = copied ? from.stuffed_ops_ : from.ops_;
-  const char* const base = copied ? from.stuffed_.data() : from.bytes_.data();
-  size_t dynamic = 0;  // where the bytes in scratch begin that are in no piece yet
-  bool line_start = true;
-  const auto end_dynamic = [&] {
-    if (scratch.size() > dynamic)
-      out.pieces.push_back({scratch.data() + dynamic, scratch.size() - dynamic});
-    dynamic = scratch.size();
-  };
-  for (const Template::Op& op : ops) {
-    if (op.slot >= 0) {
-      const Slot& slot = from.slots_[static_cast<size_t>(op.slot)];
-      const std::string_view value = values_[static_cast<size_t>(op.slot)];
-      const bool high = has_high(value);
-      if (slot.in_words(value, *request.entry) && high) {
-        append_encoded_words(value, scratch);
-        line_start = false;
-      } else {
-        out.eight_bit = out.eight_bit || high;
-        out.header_utf8 = out.header_utf8 || (high && slot.in_header);
-        append_body_value(value, dot_stuffed, line_start, scratch);
-      }
-      continue;
-    }
-    const std::string_view text(base + op.offset, op.length);
-    // Behind an empty value, or one that ends its line, the constant text begins a line.
-    if (dot_stuffed && op.after_slot && op.starts_with_dot && line_start && !stuff_here)
-      scratch += '.';
-    if (stuff_here) {
-      append_dot_stuffed(text, line_start, scratch);
-    } else {
-      end_dynamic();
-      out.pieces.push_back({text.data(), text.size()});
-    }
-    line_start = op.ends_line;
-  }
-  end_dynamic();
+  PieceSink sink(from, own, request.dot_stuffed, scratch, text_, out);
+  Expansion<PieceSink> expansion(from, *request.batch, *request.entry, scratch, text_, sink);
+  Refusal refusal;
+  if (!expansion.run(refusal)) return absl::FailedPreconditionError(refusal.reason);
+  sink.finish();
+  out.eight_bit = expansion.eight_bit;
+  out.header_utf8 = expansion.header_utf8;
   return absl::OkStatus();
 }
 
@@ -194,7 +211,7 @@ absl::Status Renderer::render(const Template* compiled, const RenderRequest& req
   const queue::Batch& batch = *request.batch;
   const queue::Entry& entry = *request.entry;
   out.pieces.clear();
-  out.size = 0;
+  out.size = out.stuffing = 0;
   out.eight_bit = out.header_utf8 = false;
   scratch.clear();
   const bool own = compiled == nullptr;
@@ -206,29 +223,17 @@ absl::Status Renderer::render(const Template* compiled, const RenderRequest& req
   }
   const absl::Status sender = reverse_path(batch, entry, reverse_path_out);
   if (!sender.ok()) return sender;
-  size_t dynamic_bytes = 0;
-  const absl::Status found = find_values(*compiled, request, dynamic_bytes);
-  if (!found.ok()) return found;
-  const BatchText& text = text_of(batch);
-  size_t room = text.trace_head.size() + text.trace_tail.size() + text.date.size() +
-                text.id_head.size() + text.id_tail.size() + 64 + dynamic_bytes +
-                compiled->ops_.size();
-  if (own && request.dot_stuffed && (entry.content_flags & queue::kContentDotLines) != 0) {
-    room += entry.message.size() + entry.message.size() / 3 + 16;
-  }
-  scratch.reserve(room);
-  const size_t reserved = scratch.capacity();
-  out.stuffing = request.dot_stuffed && (compiled->has_slots() ||
-                                         (compiled->flags_ & queue::kContentDotLines) != 0)
-                     ? 1
-                     : 0;
-  put_front(text, request, compiled->flags_, own || compiled->has_slots(), scratch);
-  const absl::Status put = put_content(*compiled, own, request, scratch, out);
-  if (!put.ok()) return put;
-  assert(scratch.capacity() == reserved && "pieces point into it");
-  static_cast<void>(reserved);
-  for (const Piece& piece : out.pieces) out.size += piece.size;
-  return absl::OkStatus();
+  put_front(text_of(batch), request, compiled->flags_, own || compiled->has_slots(), scratch);
+  return put_content(*compiled, own, request, scratch, out);
+}
+
+absl::Status Renderer::put_sender(const Template& sender, const queue::Batch& batch,
+                                  const queue::Entry& entry, std::string& out) {
+  out.clear();
+  TextSink sink(sender, out);
+  Expansion<TextSink> expansion(sender, batch, entry, out, text_, sink);
+  Refusal refusal;
+  return expansion.run(refusal) ? absl::OkStatus() : absl::FailedPreconditionError(refusal.reason);
 }
 
 absl::Status Renderer::reverse_path(const queue::Batch& batch, const queue::Entry& entry,
@@ -253,24 +258,8 @@ absl::Status Renderer::reverse_path(const queue::Batch& batch, const queue::Entr
     sender = &of_entry;
   }
   if (sender != nullptr) {
-    out.clear();
-    for (const Template::Op& op : sender->ops_) {
-      if (op.slot < 0) {
-        out.append(sender->bytes_.substr(op.offset, op.length));
-        continue;
-      }
-      const Slot& slot = sender->slots_[static_cast<size_t>(op.slot)];
-      std::string_view value;
-      if (!find_value(slot, batch, entry, digits_, value)) {
-        return absl::FailedPreconditionError("the variable \"" + slot.name +
-                                             "\" of the sender is not defined");
-      }
-      if (!fits_header(value)) {
-        return absl::FailedPreconditionError("the variable \"" + slot.name +
-                                             "\" has CR, LF or NUL and stands in the sender");
-      }
-      out.append(value);
-    }
+    const absl::Status put = put_sender(*sender, batch, entry, out);
+    if (!put.ok()) return put;
     if (has_high(out)) out = with_a_labels(out);  // a value may have brought the domain
   }
   if (!batch.verp || out.empty()) return absl::OkStatus();

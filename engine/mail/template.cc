@@ -3,32 +3,17 @@
 #include <algorithm>
 #include <cassert>
 #include <charconv>
-#include <cstring>
 
 #include "engine/mail/content.h"
+#include "engine/mail/idn.h"
+#include "engine/mail/merge_tag.h"
 
 namespace veredus::mail {
 namespace {
 
-constexpr std::string_view kLiteral = "{{\"{{\"}}";
-
 std::string place(std::string_view text, size_t at) {
   const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<ptrdiff_t>(at), '\n');
   return " at byte " + std::to_string(at + 1) + " (line " + std::to_string(line) + ")";
-}
-
-bool is_name(std::string_view name) {
-  if (name.empty() || name.size() > kVariableNameMax) return false;
-  return std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-           c == '.' || c == '-';
-  });
-}
-
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
-  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
-  return text;
 }
 
 Slot::Builtin builtin_of(std::string_view name) {
@@ -38,45 +23,6 @@ Slot::Builtin builtin_of(std::string_view name) {
   if (name == "batch") return Slot::Builtin::batch;
   if (name == "index") return Slot::Builtin::index;
   return Slot::Builtin::none;
-}
-
-// Whether a slot at `at` stands where a header field has its name: it could make another field of
-// it.
-bool in_field_name(std::string_view text, size_t at) {
-  const size_t before = text.substr(0, at).rfind('\n');
-  const size_t start = before == std::string_view::npos ? 0 : before + 1;
-  const std::string_view line = text.substr(start, at - start);
-  if (!line.empty() && (line.front() == ' ' || line.front() == '\t')) return false;
-  return line.find(':') == std::string_view::npos;
-}
-
-bool refuse(Refusal& refusal, const Slot& slot, std::string_view what,
-            std::string_view status = "5.6.0") {
-  refusal.status = status;
-  refusal.reason = "the variable \"" + slot.name + "\" " + std::string(what);
-  return false;
-}
-
-// How the value of a slot stretches lines: bytes of its first and its last line.
-struct Stretch {
-  size_t head = 0, tail = 0;
-  bool newline = false;
-  bool too_long = false;  // a line within the value
-};
-
-Stretch stretch_of(std::string_view value) {
-  Stretch stretch;
-  size_t start = 0;
-  for (size_t at = 0; at < value.size(); ++at) {
-    if (value[at] != '\r' && value[at] != '\n') continue;
-    if (!stretch.newline) stretch.head = at;
-    stretch.too_long = stretch.too_long || at - start > kLineBytesMax;
-    stretch.newline = true;
-    start = at + 1;
-  }
-  stretch.tail = value.size() - start;
-  if (!stretch.newline) stretch.head = value.size();
-  return stretch;
 }
 
 }  // namespace
@@ -111,6 +57,180 @@ bool find_value(const Slot& slot, const queue::Batch& batch, const queue::Entry&
   return slot.has_fallback || slot.builtin != Slot::Builtin::none;
 }
 
+// Goes over the tags of a text and its regions side by side.
+class TemplateCompiler {
+ public:
+  explicit TemplateCompiler(Template& out) : out_(out), text_(out.bytes_) {}
+
+  absl::Status run() {
+    for (size_t at = 0; (at = text_.find("{{", at)) != std::string_view::npos;) {
+      absl::Status status = to_region_of(at);
+      if (!status.ok()) return status;
+      MergeTag tag;
+      std::string_view why_not;
+      if (!region_->fault.empty()) return error(std::string(region_->fault) + ": found one", at);
+      if (!read_merge_tag(text_, at, tag, why_not)) return error(why_not, at);
+      constant(at);
+      status = add(tag);
+      if (!status.ok()) return status;
+      after_quoted_ = is_quoted(region_->context);
+      from_ = at = tag.end;
+    }
+    const absl::Status left = leave_region();
+    if (!left.ok()) return left;
+    constant(text_.size());
+    return absl::OkStatus();
+  }
+
+ private:
+  using Op = Template::Op;
+  struct Section {
+    size_t op = 0;
+    size_t at = 0;  // of its tag
+  };
+
+  absl::Status error(std::string_view what, size_t at) const {
+    return absl::InvalidArgumentError(std::string(what) + place(text_, at));
+  }
+
+  // The constant bytes up to `to`.
+  void constant(size_t to) {
+    if (to > from_) add_constant(from_, to, after_quoted_);
+    from_ = to;
+  }
+
+  void add_constant(size_t from, size_t to, bool soft) {
+    const std::string_view text = text_.substr(from, to - from);
+    Op op;
+    op.offset = static_cast<uint32_t>(from);
+    op.length = static_cast<uint32_t>(text.size());
+    const size_t first = text.find("\r\n"), last = text.rfind('\n');
+    op.newline = first != std::string_view::npos;
+    op.head = static_cast<uint32_t>(op.newline ? first : text.size());
+    op.tail = static_cast<uint32_t>(op.newline ? text.size() - last - 1 : text.size());
+    op.ends_line = text.back() == '\n';
+    op.starts_with_dot = text.front() == '.';
+    op.soft = soft;
+    op.in_group = in_group_;
+    op.high = in_group_ && has_high(text);
+    if (in_group_) out_.ops_[group_].folded = out_.ops_[group_].folded || op.newline;
+    out_.ops_.push_back(op);
+  }
+
+  absl::Status to_region_of(size_t at) {
+    if (region_ != nullptr && at < region_->end) return absl::OkStatus();
+    const absl::Status left = leave_region();
+    if (!left.ok()) return left;
+    while (out_.regions_.regions[next_].end <= at) ++next_;
+    region_ = &out_.regions_.regions[next_];
+    assert(region_->begin <= at && "every tag has its region");
+    if (region_->context != MergeContext::text && region_->context != MergeContext::phrase)
+      return absl::OkStatus();
+    constant(region_->begin);
+    Op op;
+    op.kind = Op::Kind::group;
+    op.context = region_->context;
+    in_group_ = true;
+    group_ = out_.ops_.size();
+    out_.ops_.push_back(op);
+    return absl::OkStatus();
+  }
+
+  absl::Status leave_region() {
+    if (region_ == nullptr) return absl::OkStatus();
+    if (depth_ > 0) {
+      const Section& open = sections_[depth_ - 1];
+      const Slot& slot = out_.slots_[out_.ops_[open.op].slot];
+      return error("the section \"" + std::string(slot.name) +
+                       "\" is not closed where it was opened (the same text of a header field, the "
+                       "same part): it begins",
+                   open.at);
+    }
+    if (in_group_) {
+      constant(region_->end);
+      end_op(Op::Kind::group_end, group_);
+      in_group_ = false;
+    }
+    region_ = nullptr;
+    return absl::OkStatus();
+  }
+
+  void end_op(Op::Kind kind, size_t begin) {
+    out_.ops_[begin].end = static_cast<uint32_t>(out_.ops_.size());
+    Op op;
+    op.kind = kind;
+    op.context = region_->context;
+    out_.ops_.push_back(op);
+  }
+
+  absl::Status add(const MergeTag& tag) {
+    switch (tag.kind) {
+      case MergeTag::Kind::literal:
+        add_constant(tag.begin + 3, tag.begin + 5, is_quoted(region_->context));
+        return absl::OkStatus();
+      case MergeTag::Kind::close:
+        return close(tag);
+      case MergeTag::Kind::value:
+      case MergeTag::Kind::raw:
+        return add_slot(Op::Kind::value, tag);
+      case MergeTag::Kind::open:
+      case MergeTag::Kind::inverted:
+        break;
+    }
+    if (depth_ == kSectionDepthMax) return error("sections are nested deeper than 8", tag.begin);
+    sections_[depth_++] = {out_.ops_.size(), tag.begin};
+    return add_slot(Op::Kind::section, tag);
+  }
+
+  absl::Status close(const MergeTag& tag) {
+    if (depth_ == 0) {
+      return error("{{/" + std::string(tag.name) + "}} closes no section that was opened here",
+                   tag.begin);
+    }
+    const size_t op = sections_[--depth_].op;
+    const std::string_view open = out_.slots_[out_.ops_[op].slot].name;
+    if (open != tag.name) {
+      return error("{{/" + std::string(tag.name) + "}} stands where the section \"" +
+                       std::string(open) + "\" is to be closed",
+                   tag.begin);
+    }
+    end_op(Op::Kind::section_end, op);
+    return absl::OkStatus();
+  }
+
+  absl::Status add_slot(Op::Kind kind, const MergeTag& tag) {
+    if (out_.slots_.size() == kSlotsMax) return error("more than 4096 slots", tag.begin);
+    Op op;
+    op.kind = kind;
+    op.context = region_->context;
+    op.inverted = tag.kind == MergeTag::Kind::inverted;
+    op.slot = static_cast<uint32_t>(out_.slots_.size());
+    out_.ops_.push_back(op);
+    Slot slot;
+    slot.name = tag.name;
+    slot.fallback = tag.fallback;
+    slot.has_fallback = tag.has_fallback;
+    slot.builtin = builtin_of(tag.name);
+    slot.raw = tag.kind == MergeTag::Kind::raw;
+    slot.of_message = region_->of_message;
+    slot.context = region_->context;
+    out_.slots_.push_back(slot);
+    out_.body_slots_ = out_.body_slots_ || tag.begin >= out_.regions_.header_bytes;
+    return absl::OkStatus();
+  }
+
+  Template& out_;
+  const std::string_view text_;
+  const MergeRegion* region_ = nullptr;  // of the last tag
+  size_t next_ = 0;                      // of the regions
+  size_t from_ = 0;                      // where the constant begins that is not added yet
+  size_t group_ = 0;                     // the open one's op, with in_group_
+  bool in_group_ = false;
+  bool after_quoted_ = false;  // the last tag stands in a quoted-printable part
+  size_t depth_ = 0;
+  std::array<Section, kSectionDepthMax> sections_;
+};
+
 absl::StatusOr<Template> Template::compile(std::string_view clean, uint8_t flags) {
   Template made;
   const absl::Status status = compile_ops(clean, flags, Kind::message, made);
@@ -126,141 +246,77 @@ absl::Status Template::compile_ops(std::string_view clean, uint8_t flags, Kind k
   out.flags_ = flags;
   out.ops_.clear();
   out.slots_.clear();
-  size_t from = 0;
-  if ((flags & queue::kContentMerge) != 0) {
-    const size_t header_bytes = kind == Kind::message ? header_end(clean) : 0;
-    for (size_t at = 0; (at = clean.find("{{", at)) != std::string_view::npos; from = at) {
-      out.add_constant(from, at);
-      const absl::Status added = out.add_tag(at, header_bytes, kind, at);
-      if (!added.ok()) return added;
-    }
+  out.body_slots_ = false;
+  MergeRegions& regions = out.regions_;
+  regions.regions.clear();
+  regions.delimiters.clear();
+  regions.header_bytes = clean.size();
+  const bool merge = (flags & queue::kContentMerge) != 0;
+  if (merge && kind == Kind::message) {
+    find_merge_regions(clean, regions);
+  } else if (merge) {
+    regions.regions.push_back({0, clean.size(), MergeContext::envelope, false, {}});
   }
-  out.add_constant(from, clean.size());
-  return absl::OkStatus();
-}
-
-void Template::add_constant(size_t from, size_t to) {
-  if (from == to) return;
-  const std::string_view text = bytes_.substr(from, to - from);
-  Op op;
-  op.offset = static_cast<uint32_t>(from);
-  op.length = static_cast<uint32_t>(text.size());
-  const size_t first = text.find('\r');
-  op.newline = first != std::string_view::npos;
-  op.head = static_cast<uint32_t>(op.newline ? first : text.size());
-  op.tail = static_cast<uint32_t>(op.newline ? text.size() - 1 - text.rfind('\n') : text.size());
-  op.after_slot = !ops_.empty() && ops_.back().slot >= 0;
-  op.ends_line = text.back() == '\n';
-  op.starts_with_dot = text.front() == '.';
-  ops_.push_back(op);
-}
-
-absl::Status Template::add_tag(size_t at, size_t header_bytes, Kind kind, size_t& next) {
-  const auto error = [&](std::string what) {
-    return absl::InvalidArgumentError(what + place(bytes_, at));
-  };
-  if (bytes_.substr(at).starts_with(kLiteral)) {
-    add_constant(at + 3, at + 5);
-    next = at + kLiteral.size();
-    return absl::OkStatus();
-  }
-  const bool triple = bytes_.substr(at).starts_with("{{{");
-  const std::string_view closing = triple ? "}}}" : "}}";
-  const size_t start = at + closing.size();
-  const size_t line_end = std::min(bytes_.find_first_of("\r\n", start), bytes_.size());
-  const size_t end = bytes_.substr(0, line_end).find(closing, start);
-  if (end == std::string_view::npos)
-    return error(triple ? "{{{ is not closed by }}} on its line"
-                        : "{{ is not closed by }} on its line");
-  std::string_view tag = bytes_.substr(start, end - start);
-  next = end + closing.size();
-  if (!triple && !tag.empty() &&
-      std::string_view("#^/").find(tag.front()) != std::string_view::npos) {
-    return error("sections ({{#name}}, {{^name}}, {{/name}}) are not supported yet: found one");
-  }
-  Slot slot;
-  const size_t bar = tag.find('|');
-  if (bar != std::string_view::npos) {
-    slot.fallback = tag.substr(bar + 1);
-    slot.has_fallback = true;
-    tag = tag.substr(0, bar);
-  }
-  slot.name = trimmed(tag);
-  if (!is_name(slot.name)) {
-    return error(
-        "{{…}} wants a name of 1 to 64 letters, digits, '_', '.' or '-' (write {{\"{{\"}} for a "
-        "literal {{): found none");
-  }
-  slot.builtin = builtin_of(slot.name);
-  slot.in_header = at < header_bytes;
-  if (slot.in_header && kind == Kind::message && in_field_name(bytes_, at)) {
-    return error("the name of a header field cannot be a variable: found one");
-  }
-  if (slots_.size() == kSlotsMax) return error("more than 4096 slots");
-  Op op;
-  op.slot = static_cast<int32_t>(slots_.size());
-  ops_.push_back(op);
-  slots_.push_back(std::move(slot));
+  if (merge) return TemplateCompiler(out).run();
+  if (clean.empty()) return absl::OkStatus();
+  Op whole;
+  whole.length = static_cast<uint32_t>(clean.size());
+  whole.newline = whole.ends_line = true;
+  whole.head = static_cast<uint32_t>(std::min(clean.find("\r\n"), clean.size()));
+  whole.starts_with_dot = clean.front() == '.';
+  out.ops_.push_back(whole);
   return absl::OkStatus();
 }
 
 void Template::make_stuffed() {
   stuffed_ops_ = ops_;
   stuffed_.reserve(bytes_.size() + bytes_.size() / 16 + 16);
-  bool line_start = true;
   for (Op& op : stuffed_ops_) {
-    if (op.slot >= 0) {
-      line_start = false;  // what follows is looked at when it is rendered
-      continue;
-    }
+    if (op.kind != Op::Kind::constant) continue;
     const size_t offset = stuffed_.size();
-    append_dot_stuffed(bytes_.substr(op.offset, op.length), line_start, stuffed_);
+    append_dot_stuffed(bytes_.substr(op.offset, op.length), false, stuffed_);
     op.offset = static_cast<uint32_t>(offset);
     op.length = static_cast<uint32_t>(stuffed_.size() - offset);
-    line_start = op.ends_line;
   }
 }
 
-bool Template::check(const queue::Batch& batch, const queue::Entry& entry, Refusal& refusal) const {
-  if (slots_.empty()) return true;
-  std::array<char, 16> digits;
-  size_t line = 0;
-  for (const Op& op : ops_) {
-    if (op.slot < 0) {
-      if (line + op.head > kLineBytesMax) {
-        refusal = {"5.6.0", "a line of the message becomes longer than 998 bytes by its variables"};
-        return false;
-      }
-      line = op.newline ? op.tail : line + op.length;
-      continue;
-    }
-    const Slot& slot = slots_[static_cast<size_t>(op.slot)];
-    std::string_view value;
-    if (!find_value(slot, batch, entry, digits, value))
-      return refuse(refusal, slot, "is not defined and has no default");
-    bool high = false;
-    for (const char c : value) {
-      if (c == '\0') return refuse(refusal, slot, "has a NUL byte");
-      const auto byte = static_cast<unsigned char>(c);
-      high = high || byte > 127;
-      if (slot.in_header && (byte < 32 || byte == 127) && byte != '\t') {
-        return refuse(refusal, slot,
-                      "has CR, LF or another control byte, and stands in the header");
-      }
-    }
-    if (slot.in_words(value, entry) && high) {  // becomes encoded words, folded
-      line = line + 76 > kLineBytesMax ? kLineBytesMax + 1 : (value.size() > 45 ? 76 : line + 76);
-      continue;
-    }
-    const Stretch stretch = stretch_of(value);
-    if (stretch.too_long || line + stretch.head > kLineBytesMax) {
-      return refuse(refusal, slot, "makes a line longer than 998 bytes");
-    }
-    line = stretch.newline ? stretch.tail : line + stretch.head;
+absl::StatusOr<Template> Template::compile_for_check(std::string_view clean, uint8_t flags) {
+  Template made;
+  const absl::Status status = compile_ops(clean, flags, Kind::message, made);
+  if (!status.ok()) return status;
+  made.keep_for_check();
+  return made;
+}
+
+// Names and default texts of slots, the constant texts of groups, and of other constants what
+// begins their first and their last line.
+void Template::keep_for_check() {
+  std::vector<char> kept;
+  const auto keep = [&](std::string_view text) {
+    kept.insert(kept.end(), text.begin(), text.end());
+    return kept.size() - text.size();
+  };
+  if (slots_.empty()) ops_.clear();  // nothing is checked
+  for (Op& op : ops_) {
+    if (op.kind != Op::Kind::constant) continue;
+    const std::string_view text = bytes_.substr(op.offset, op.length);
+    op.cut = !op.in_group && op.newline && op.length > 2 * kLineStart;
+    op.offset = static_cast<uint32_t>(
+        keep(op.cut ? text.substr(0, std::min<size_t>(op.head, kLineStart)) : text));
+    if (op.cut) keep(text.substr(op.length - op.tail, kLineStart));
   }
-  if (line <= kLineBytesMax) return true;
-  refusal = {"5.6.0", "a line of the message becomes longer than 998 bytes by its variables"};
-  return false;
+  std::vector<size_t> offsets;
+  for (const Slot& slot : slots_) {
+    offsets.push_back(keep(slot.name));
+    keep(slot.fallback);
+  }
+  kept_ = std::move(kept);
+  bytes_ = {kept_.data(), kept_.size()};
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    Slot& slot = slots_[i];
+    slot.name = bytes_.substr(offsets[i], slot.name.size());
+    slot.fallback = bytes_.substr(offsets[i] + slot.name.size(), slot.fallback.size());
+  }
 }
 
 absl::Status check_slots(std::string_view text, bool& has_slots) {

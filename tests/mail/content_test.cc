@@ -157,25 +157,36 @@ TEST(Content, Utf8InTheHeaderIsFlagged) {
   }
 }
 
-// What becomes of values is for the renderer to say, default texts among them.
-TEST(Content, Utf8WithinSlotsOfTheHeaderIsNotFlagged) {
+// What becomes of values is for the renderer to say, default texts among them; the text of a field
+// with {{…}} is encoded as a whole, so is a display name; an address is not.
+TEST(Content, Utf8ThatMergingEncodesIsNotFlagged) {
   const std::pair<const char*, bool> rows[] = {
-      {"Hallo {{name|Kundin M\u00fcller}}", false},
-      {"Hallo {{{name|Kundin M\u00fcller}} \u00e4}}} {{a}}", false},
-      {"{{a|\u00e4}}{{b|\u00e4}}\r\n {{c|\u00e4}}", false},
-      {"Gr\u00fc\u00dfe {{name|Kundin}}", true},
-      {"{{name|x}} \u00e4", true},
-      {"{{name|x}} \u00e4 {{name|x}}", true},
-      {"{{a|\u00e4}}\r\n \u00e4", true},
-      {"\u00e4\r\n {{a|\u00e4}}", true},
-      {"{{name|\u00e4", true},
-      {"{{\"{{\"}}\u00e4", true},
+      {"Subject: Hallo {{name|Kundin M\u00fcller}}", false},
+      {"Subject: Hallo {{{name|Kundin M\u00fcller}} \u00e4}}} {{a}}", false},
+      {"Subject: {{a|\u00e4}}{{b|\u00e4}}\r\n {{c|\u00e4}}", false},
+      {"Subject: Gr\u00fc\u00dfe {{name|Kundin}}", false},
+      {"Subject: {{name|x}} \u00e4 {{name|x}}", false},
+      {"Subject: {{a|\u00e4}}\r\n \u00e4", false},
+      {"Subject: {{\"{{\"}}\u00e4", false},
+      {"Subject: \u00e4", true},
+      {"Subject: {{a}}\r\nComments: \u00e4", true},
+      {"To: \"Gr\u00fc\u00dfe, {{name}}\" <{{to}}>", false},
+      {"To: {{name}} <\u00e4@x.y>", true},
+      {"To: {{name}} <{{to|\u00e4@x.y}}>, \u00e4 <a@x.y>", true},
+      {"To: {{to}}, \u00e4@x.y", true},
+      {"List-Help: <https://x.y/{{a}}> (\u00e4)", true},
+      {"Message-ID: <{{a}}\u00e4@x.y>", true},
+      {"Content-Description: {{a}} \u00e4", false},
   };
-  for (const auto& [subject, flagged] : rows) {
-    const std::string message = "Subject: " + std::string(subject) + "\r\n\r\nx\r\n";
-    EXPECT_EQ((run(message, true).flags & queue::kContentHeaderUtf8) != 0, flagged) << subject;
-    EXPECT_NE(run(message, false).flags & queue::kContentHeaderUtf8, 0) << subject;
+  for (const auto& [field, flagged] : rows) {
+    const std::string message = std::string(field) + "\r\n\r\nx\r\n";
+    const uint8_t flags = run(message, true).flags;
+    EXPECT_EQ((flags & queue::kContentHeaderUtf8) != 0, flagged) << field;
+    EXPECT_EQ((flags & queue::kContentEightBit) != 0, flagged) << field;
+    EXPECT_NE(run(message, false).flags & queue::kContentHeaderUtf8, 0) << field;
   }
+  EXPECT_NE(run("Subject: {{a}} \u00e4\r\n\r\n\u00e4\r\n", true).flags & queue::kContentEightBit,
+            0);
 }
 
 TEST(Content, WhatCannotBeMerged) {
@@ -194,6 +205,10 @@ TEST(Content, WhatCannotBeMerged) {
   EXPECT_EQ(part.error.line, 7u);
   EXPECT_FALSE(run("A: b\r\nDKIM-Signature: v=1\r\n\r\n", true).good);
   EXPECT_TRUE(run("A: b\r\nDKIM-Signature: v=1\r\n\r\n", false).good);
+  Normalised out;
+  ContentError error;
+  const std::string built = multipart + "quoted-printable\r\n\r\nx\r\n--x--\r\n";
+  EXPECT_TRUE(normalise(built, true, out, error, ContentOrigin::built)) << error.reason;
 }
 
 std::string naive_clean(std::string_view raw) {

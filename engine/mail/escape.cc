@@ -1,0 +1,98 @@
+#include "engine/mail/escape.h"
+
+#include <algorithm>
+
+#include "engine/mail/encoded_word.h"
+#include "engine/mail/hex.h"
+#include "engine/mail/idn.h"
+
+namespace veredus::mail {
+namespace {
+
+bool is_atext(char c) {  // RFC 5322 §3.2.3
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+         (c != '\0' && std::string_view("!#$%&'*+-/=?^_`{|}~").find(c) != std::string_view::npos);
+}
+
+// Atoms with single blanks between.
+bool is_atoms(std::string_view text) {
+  char before = ' ';
+  for (const char c : text) {
+    if (!is_atext(c) && (c != ' ' || before == ' ')) return false;
+    before = c;
+  }
+  return before != ' ';
+}
+
+}  // namespace
+
+void append_html_escaped(std::string_view text, std::string& out) {
+  for (size_t at = 0; at < text.size();) {
+    const size_t next = std::min(text.find_first_of("&<>\"'", at), text.size());
+    out.append(text.substr(at, next - at));
+    if (next == text.size()) return;
+    switch (text[next]) {
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      default:
+        out += "&#39;";
+    }
+    at = next + 1;
+  }
+}
+
+void append_uri_escaped(std::string_view text, std::string& out) {
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool never = byte <= 32 || byte >= 127 ||
+                       std::string_view("<>\"{}|\\^`,").find(c) != std::string_view::npos;
+    never ? append_hex_byte(c, out += '%') : static_cast<void>(out += c);
+  }
+}
+
+bool append_phrase(std::string_view text, size_t& column, std::string& out) {
+  const size_t begin = out.size();
+  if (has_high(text)) {
+    append_encoded_text(text, column, out);
+    return true;
+  }
+  if (is_atoms(text)) {
+    out += text;
+  } else if (has_encoded_word(text)) {
+    append_encoded_text(text, column, out);
+    return true;
+  } else {
+    out += '"';
+    for (const char c : text) {
+      if (c == '"' || c == '\\') out += '\\';
+      out += c;
+    }
+    out += '"';
+  }
+  column += out.size() - begin;
+  return false;
+}
+
+void append_with_crlf(std::string_view text, std::string& out) {
+  for (size_t at = 0;;) {
+    const size_t end = text.find_first_of("\r\n", at);
+    if (end == std::string_view::npos) {
+      out.append(text.substr(at));
+      return;
+    }
+    out.append(text.substr(at, end - at)) += "\r\n";
+    at = end + (text.substr(end).starts_with("\r\n") ? 2 : 1);
+  }
+}
+
+}  // namespace veredus::mail

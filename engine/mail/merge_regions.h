@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace veredus::mail {
+
+// Where in a message a {{…}} stands, and so how a value goes in there.
+enum class MergeContext : uint8_t {
+  envelope,     // in a reverse-path: as it is
+  text,         // the text of an unstructured header field
+  phrase,       // a display name in front of <…>
+  address,      // within <…>, or a bare address
+  uri,          // within <…> of a List- field
+  parameter,    // Content-Type and its like
+  verbatim,     // elsewhere in the header
+  body,         // a part that is no HTML, or between parts
+  html,         // a part that is HTML or another kind of XML
+  body_quoted,  // the same two under quoted-printable
+  html_quoted,
+};
+inline bool is_body(MergeContext context) {
+  return context >= MergeContext::body;
+}
+inline bool is_quoted(MergeContext context) {
+  return context >= MergeContext::body_quoted;
+}
+inline bool is_html(MergeContext context) {
+  return context == MergeContext::html || context == MergeContext::html_quoted;
+}
+
+// A run of a message in which all {{…}} are of one context. Sections do not reach out of it.
+struct MergeRegion {
+  size_t begin = 0, end = 0;
+  MergeContext context = MergeContext::body;
+  bool of_message = false;  // in the message's own header, not in that of a part
+  std::string_view fault;   // not empty: no {{…}} can stand here, and why (static)
+};
+
+struct MergeRegions {
+  std::vector<MergeRegion> regions;     // ascending; those that have {{ in them, no others
+  std::vector<std::string> delimiters;  // "--" and a boundary of a multipart, each once
+  size_t header_bytes = 0;              // of the message's own header
+};
+
+// Walks the header block and the parts (RFC 2045, RFC 2046) of clean bytes, as normalise() leaves
+// them. Every {{ in them is in one of the regions. Parts are looked into up to kPartDepthMax deep,
+// kPartsMax of them (seven_bit.h): beyond, and where a structure is not understood, the region says
+// so.
+void find_merge_regions(std::string_view clean, MergeRegions& out);
+
+}  // namespace veredus::mail

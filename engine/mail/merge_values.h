@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "engine/mail/address.h"
+#include "engine/mail/template.h"
+
+namespace veredus::mail {
+
+// False, with the refusal said: 5.6.0, and words that begin with the name of the variable.
+bool refuse_value(Refusal& refusal, std::string_view name, std::string_view what);
+
+// Whether a value can stand where its slot does. `high` is set when bytes over 127 are in it.
+// `is_recipient`: it is the address of the recipient, which was checked as such.
+bool fits_context(const Slot& slot, std::string_view value, bool is_recipient, bool& high,
+                  Refusal& refusal);
+
+// Appends what a constant piece of a phrase says: without quotes, without folds, and with what
+// stands behind a backslash as itself (RFC 5322 §3.2.4).
+void append_unquoted(std::string_view text, std::string& out);
+
+std::string_view without_blanks_around(std::string_view text);
+
+// Takes the CRs and LFs out of the text, which becomes so long: what is folded is one line again.
+size_t unfolded_size(std::string& text);
+
+// Appends a folded text less the lines of it that are blank: variables may have left nothing else
+// on them, and a blank line is no fold (RFC 5322 §3.2.2). `column` as ever.
+void append_without_blank_lines(std::string_view text, size_t& column, std::string& out);
+
+}  // namespace veredus::mail
