@@ -137,8 +137,8 @@ TEST(DkimVectors, SignedByUsWithTheKeysOfRfc8463) {
   EXPECT_NE(out.find("bh=2jUSOH9NhtVGCQWNr9BrIAPreKQjO6Sn7XIkfJVOzv8="), std::string::npos);
 }
 
-// RFC 6376 appendix A.2, with one blank in "game. Are" (erratum 3192: two are printed, the hash is
-// of one), and the key of appendix C.
+// RFC 6376 appendix A.2, with one blank in "game. Are" (two are printed, the hash is of one),
+// and the key of appendix C.
 constexpr std::string_view kSigned6376 =
     "DKIM-Signature: v=1; a=rsa-sha256; s=brisbane; d=example.com;\r\n"
     "      c=simple/simple; q=dns/txt; i=joe@football.example.com;\r\n"
