@@ -28,7 +28,7 @@ constexpr char kUsage[] = R"(bare: sends messages over SMTP with the least work 
   --distinct        no two contents alike, all laid out beforehand
   --contents FILE   likewise, out of the file: of one size, with ".\r\n" behind each
   --sign FILE       with this RSA key: SHA-256 of each distinct body, signature over its header; what
-                    is sent is the same
+                    is sent is the same. --one-body: hashed only at first
   --template FILE   the content, with {{id}} and {{to}}, instead of one of --size
   --print-template  print the content that --size stands for, and end
   --cpu N           pin to this processor
@@ -56,6 +56,7 @@ bool apply_flag(std::string_view name, Settings& s) {
   bool* flag = name == "--chunking"         ? &s.bare.chunking
                : name == "--tls"            ? &s.bare.tls
                : name == "--distinct"       ? &s.distinct
+               : name == "--one-body"       ? &s.bare.one_body
                : name == "--print-template" ? &s.print_template
                : name == "--json"           ? &s.json
                : name == "--help"           ? &s.help

@@ -288,7 +288,8 @@ void BareClient::next_message(uint32_t slot) {
   char* content = options_.chunking ? c.envelope.data() + envelope_.text.size() : c.head.data();
   for (size_t at : message_.ids) put_digits(content + at, kIdDigits, c.id);
   for (size_t at : message_.domains) put_digits(content + at, digits, domain);
-  if (!options_.sign_key_file.empty() && !signature_.sign(distinct_content(c.id))) {
+  if (!options_.sign_key_file.empty() &&
+      !signature_.sign(distinct_content(c.id), options_.one_body && result_.delivered > 0)) {
     return fail(slot, "OpenSSL did not sign");
   }
   c.phase = Phase::envelope;

@@ -32,6 +32,7 @@ struct BareOptions {
   // All messages, of one size, one behind the other with ".\r\n" behind each; instead of `text`.
   std::string contents_file;
   std::string sign_key_file;  // PEM; only for distinct messages
+  bool one_body = false;      // all have: it is hashed once
 };
 
 struct BareResult {

@@ -19,17 +19,17 @@ bool BareSignature::read_key(const std::string& path) {
          EVP_DigestSignInit(signing_.get(), nullptr, sha256_.get(), nullptr, key_.get()) == 1;
 }
 
-bool BareSignature::sign(std::string_view content) {
+bool BareSignature::sign(std::string_view content, bool known) {
   const size_t header = content.find("\r\n\r\n");
   if (header == content.npos) return false;
   const std::string_view body = content.substr(header + 4);
   unsigned char digest[EVP_MAX_MD_SIZE];
+  const bool hashed = known || (EVP_DigestInit_ex2(hash_.get(), sha256_.get(), nullptr) == 1 &&
+                                EVP_DigestUpdate(hash_.get(), body.data(), body.size()) == 1 &&
+                                EVP_DigestFinal_ex(hash_.get(), digest, nullptr) == 1);
   size_t size = signature_.size();
   // To begin again with the same key takes no key (EVP_DigestSignInit(3)).
-  return EVP_DigestInit_ex2(hash_.get(), sha256_.get(), nullptr) == 1 &&
-         EVP_DigestUpdate(hash_.get(), body.data(), body.size()) == 1 &&
-         EVP_DigestFinal_ex(hash_.get(), digest, nullptr) == 1 &&
-         EVP_DigestSignInit(signing_.get(), nullptr, nullptr, nullptr, nullptr) == 1 &&
+  return hashed && EVP_DigestSignInit(signing_.get(), nullptr, nullptr, nullptr, nullptr) == 1 &&
          EVP_DigestSign(signing_.get(), signature_.data(), &size,
                         reinterpret_cast<const unsigned char*>(content.data()), header + 2) == 1;
 }

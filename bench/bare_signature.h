@@ -16,8 +16,9 @@ class BareSignature {
  public:
   // Reads a private RSA key (PEM). False: it cannot be used.
   bool read_key(const std::string& path);
-  // `content` has a header and a body. False: OpenSSL failed.
-  bool sign(std::string_view content);
+  // `content` has a header and a body; the body is not hashed if it is `known`. False: OpenSSL
+  // failed.
+  bool sign(std::string_view content, bool known);
 
  private:
   template <typename T>

@@ -29,6 +29,8 @@ Content-Type: text/html; charset=us-ascii
 <!DOCTYPE html>
 <html><head><title>News of the comparison</title></head>
 <body>
+"""
+GREETING = """\
 <p>Dear {{first}} {{last}} in {{city}},</p>
 """
 MIDDLE = """\
@@ -38,6 +40,8 @@ MIDDLE = """\
 END = """\
 <p><a href="https://bench.test/order/{{token}}">To the order, {{first}}</a>.
 <a href="https://bench.test/leave/{{token}}">No more of this to {{to}}</a></p>
+"""
+FOOT = """\
 </body></html>
 """
 LINE = 78  # with CR LF
@@ -54,17 +58,19 @@ def values(index):
 
 
 class MergedMail:
-    """A template whose renderings have `size` octets. recipient_of(index) is an address."""
+    """A template whose renderings have `size` octets. recipient_of(index) is an address. With a constant
+    body, variables are in the header only."""
 
-    def __init__(self, size, recipient_of):
+    def __init__(self, size, recipient_of, constant_body=False):
         self.recipient_of = recipient_of
-        self._cut(HEAD, MIDDLE, END)
+        greeting, middle, end = ("", "", FOOT) if constant_body else (GREETING, MIDDLE, END + FOOT)
+        self._cut(HEAD, greeting, middle, end)
         missing = size - len(self.render(0))
         if missing < 4:
             raise ValueError("%d octets are too few for this mail" % size)
         dice = random.Random(7)
         before = missing // 2 if missing // 2 >= 2 else 0
-        self._cut(HEAD, filler(before, dice), MIDDLE, filler(missing - before, dice), END)
+        self._cut(HEAD, greeting, filler(before, dice), middle, filler(missing - before, dice), end)
 
     def _cut(self, *parts):
         self.template = "".join(parts).replace("\r\n", "\n").replace("\n", "\r\n")

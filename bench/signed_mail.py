@@ -138,13 +138,13 @@ def valid(message, key):
 def check_arrived(world, case, paths, key):
     """Raises Failed unless each kept message has the body that its recipient was to get, and is signed if
     there is a key."""
-    header_octets = world.merged_mail(case.size, case.domains).header_octets()
+    header_octets = world.merged_mail(case, case.size).header_octets()
     for path in paths:
         with open(path, "rb") as file:
             message = file.read()
         body = message.partition(b"\r\n\r\n")[2].decode("ascii", "replace")
         number = re.search(rb"^Message-ID: <(\d{9})@", message, re.MULTILINE)
-        mail = world.merged_mail(header_octets + len(body), case.domains)
+        mail = world.merged_mail(case, header_octets + len(body))
         if not number or mail.render(int(number[1]))[header_octets:] != body:
             raise Failed("a message arrived otherwise than it was to be: " + repr(message[:2000]))
         if key and not valid(message, key):

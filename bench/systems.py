@@ -21,9 +21,10 @@ from merged_mail import MergedMail, values
 # octets of content and connections: as the sink counted them.
 Measured = collections.namedtuple("Measured", "seconds cpu_us peak_rss_mib octets connections")
 # per_connection: messages, 0: any number. tls: the sink offers STARTTLS, and all goes under TLS 1.3.
-# merge: the mail of merged_mail.py, each a rendering of one template. signed: by DKIM.
+# merge: the mail of merged_mail.py, each a rendering of one template; all of it, or only their "header",
+# differs. signed: by DKIM.
 Case = collections.namedtuple("Case", "name messages size domains distinct chunking systems per_connection tls "
-                              "merge signed", defaults=(0, False, False, False))
+                              "merge signed", defaults=(0, False, None, False))
 
 WARM_UP = 100  # messages before the measured ones: they also tell what the system adds to a message
 LOOKED_AT = 50  # messages of a merge case's run that are read and verified once they have arrived
@@ -59,8 +60,8 @@ class World:
                                str(domains)], check=True, capture_output=True,
                               text=True).stdout.replace("\n", "\r\n")
 
-    def merged_mail(self, size, domains):
-        return MergedMail(size, lambda index: recipient(index, domains))
+    def merged_mail(self, case, size):
+        return MergedMail(size, lambda index: recipient(index, case.domains), case.merge == "header")
 
 
 class Sink:
@@ -150,7 +151,7 @@ def bare_command(world, case, size, messages):
                str(case.domains)]
     if case.merge:
         contents = world.work + "/contents"
-        world.merged_mail(size, case.domains).write_contents(contents, messages)
+        world.merged_mail(case, size).write_contents(contents, messages)
         return command + ["--contents", contents]
     return command + (["--distinct"] if case.distinct else [])
 
@@ -171,10 +172,12 @@ class Bare:
     def run(self, case, size, messages, sink):
         command = bare_command(self.world, case, size, messages) + [
             "--connections", str(self.world.connections), "--port", str(self.world.port), "--cpu",
-            str(self.world.cpu)]
-        found = run_bare(command + (["--chunking"] if case.chunking else []) +
-                         (["--tls"] if case.tls else []) +
-                         (["--sign", self.world.key.path] if case.signed else []) + ["--per-connection", str(case.per_connection)])
+            str(self.world.cpu), "--per-connection", str(case.per_connection)]
+        command += ["--chunking"] if case.chunking else []
+        command += ["--tls"] if case.tls else []
+        if case.signed:
+            command += ["--sign", self.world.key.path] + (["--one-body"] if case.merge == "header" else [])
+        found = run_bare(command)
         counters = sink.wait(messages, lambda: None)
         sink.verify(messages)
         return Measured(found["seconds"], found["cpu_us_per_msg"] * messages, found["peak_rss_mib"],
@@ -298,7 +301,7 @@ class Veredus:
             raise Failed("veredus send: " + result.stdout.strip())
 
     def _write_batch(self, directory, name, case, size, messages):
-        template = (self.world.merged_mail(size, case.domains).template if case.merge else
+        template = (self.world.merged_mail(case, size).template if case.merge else
                     self.world.template(size, case.domains))
         dice = random.Random(7)
         pool = "".join(dice.choices("abcdefghijklmnopqrstuvwxyz", k=1 << 20))

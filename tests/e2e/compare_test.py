@@ -140,6 +140,13 @@ class MergedMail(unittest.TestCase):
             self.assertIn("{{%s}}" % name, self.MAIL.template)
             self.assertIn(value.replace("&", "&amp;"), text)
 
+    def test_constant_body(self):
+        mail = merged_mail.MergedMail(3000, self.MAIL.recipient_of, constant_body=True)
+        texts = [mail.render(index) for index in range(100)]
+        self.assertEqual({len(text) for text in texts}, {3000})
+        self.assertEqual(len({text.partition("\r\n\r\n")[0] for text in texts}), 100)
+        self.assertEqual(len({text.partition("\r\n\r\n")[2] for text in texts}), 1)
+
     def test_variables_in_html_are_escaped(self):
         self.assertIn(" & ", merged_mail.values(0)["company"])
         self.assertIn(merged_mail.values(0)["company"].replace("&", "&amp;"), self.MAIL.render(0))
@@ -148,7 +155,7 @@ class MergedMail(unittest.TestCase):
 class Arrived(unittest.TestCase):
     """What is said of mail that has arrived, here from python3-dkim's own signer."""
 
-    CASE = systems.Case("merge", 1000, 3000, 1, False, False, compare.ALL, merge=True, signed=True)
+    CASE = systems.Case("merge", 1000, 3000, 1, False, False, compare.ALL, merge="all", signed=True)
 
     def setUp(self):
         try:
@@ -160,7 +167,7 @@ class Arrived(unittest.TestCase):
         self.folder = folder.name
         self.world = systems.World({}, self.folder, 0, 1, 0, None, 1)
         self.key = signed_mail.SigningKey(self.folder)
-        self.message = self.world.merged_mail(2500, 1).render(8).encode()
+        self.message = self.world.merged_mail(self.CASE, 2500).render(8).encode()
         with open(self.key.path, "rb") as key:
             self.field = dkim.sign(self.message, b"compare", b"bench.test", key.read(),
                                    canonicalize=(b"relaxed", b"relaxed"))
