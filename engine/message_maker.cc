@@ -40,7 +40,7 @@ bool MessageMaker::render(const Work& work, const queue::Entry& entry, bool alon
   const uint8_t flags = work.own_message ? entry.content_flags : work.batch->batch.content_flags;
   smtp::Transaction& transaction = out.transaction;
   transaction.reverse_path = out.reverse_path;
-  transaction.size = rendered_.size;
+  transaction.size = rendered_.size - rendered_.stuffing;
   transaction.eight_bit = (flags & queue::kContentEightBit) != 0 || rendered_.eight_bit;
   transaction.header_utf8 = (flags & queue::kContentHeaderUtf8) != 0 || rendered_.header_utf8;
   transaction.why_eight_bit = {};
