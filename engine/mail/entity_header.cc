@@ -38,19 +38,6 @@ bool read_type(std::string_view value, EntityHeader& header) {
   return true;
 }
 
-// RFC 2231 §4, §7.
-void append_extended_value(std::string_view text, std::string& out) {
-  out += "*=utf-8''";
-  for (const char c : text) {
-    const bool digit = c >= '0' && c <= '9', small = c >= 'a' && c <= 'z';
-    if (digit || small || (c >= 'A' && c <= 'Z') || c == '.' || c == '-' || c == '_') {
-      out += c;
-    } else {
-      append_hex_byte(c, out += '%');
-    }
-  }
-}
-
 // False: bytes over 127 stand elsewhere than in what parameters say.
 bool append_ascii_parameters(std::string_view value, std::string& out) {
   Tokens tokens(value);
@@ -105,6 +92,18 @@ bool read_entity_header(std::string_view block, EntityHeader& header) {
                        same_name(field.name, "arc-seal");
   }
   return true;
+}
+
+void append_extended_value(std::string_view text, std::string& out) {
+  out += "*=utf-8''";
+  for (const char c : text) {
+    const bool digit = c >= '0' && c <= '9', small = c >= 'a' && c <= 'z';
+    if (digit || small || (c >= 'A' && c <= 'Z') || c == '.' || c == '-' || c == '_') {
+      out += c;
+    } else {
+      append_hex_byte(c, out += '%');
+    }
+  }
 }
 
 bool append_ascii_header(std::string_view block, std::string& out) {

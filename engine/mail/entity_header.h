@@ -29,4 +29,8 @@ bool read_entity_header(std::string_view block, EntityHeader& header);
 // long; `out` may hold a part then.
 bool append_ascii_header(std::string_view block, std::string& out);
 
+// Appends what stands behind the name of a parameter whose UTF-8 value is encoded, *= among it (RFC
+// 2231 §4, §7).
+void append_extended_value(std::string_view text, std::string& out);
+
 }  // namespace veredus::mail

@@ -13,9 +13,8 @@
 namespace veredus::mail {
 namespace {
 
-constexpr size_t kColumnsMax = 76;    // characters, of lines with a blank to break them at
-constexpr size_t kListDepthMax = 8;   // lists within lists that are told apart
-constexpr size_t kSectionDepth = 64;  // more than a template may have
+constexpr size_t kColumnsMax = 76;   // characters, of lines with a blank to break them at
+constexpr size_t kListDepthMax = 8;  // lists within lists that are told apart
 
 // Elements that begin a line, and end one.
 constexpr std::array<std::string_view, 27> kLines = {
@@ -355,33 +354,10 @@ class Reader {
 
 }  // namespace
 
-bool sections_match(std::string_view text) {
-  std::vector<std::string_view> open;
-  std::string_view constant, tag;
-  while (take_to_tag(text, true, constant, tag), !tag.empty()) {
-    if (tag.starts_with("{{{")) continue;
-    std::string_view name = tag.substr(2, tag.size() - 4);
-    const char kind = name.empty() ? '\0' : name.front();
-    if (kind != '#' && kind != '^' && kind != '/') continue;
-    name.remove_prefix(1);
-    name.remove_prefix(std::min(name.find_first_not_of(' '), name.size()));
-    name = name.substr(0, name.find_last_not_of(' ') + 1);
-    if (kind != '/') {
-      if (open.size() == kSectionDepth) return false;
-      open.push_back(name);
-    } else if (open.empty() || open.back() != name) {
-      return false;
-    } else {
-      open.pop_back();
-    }
-  }
-  return open.empty();
-}
-
 bool append_html_text(std::string_view html, bool merge, std::string& out) {
   const size_t begin = out.size();
   if (!Reader(html, merge, out).run()) return false;
-  return !merge || sections_match(std::string_view(out).substr(begin));
+  return !merge || tag_fault(std::string_view(out).substr(begin)).empty();
 }
 
 }  // namespace veredus::mail

@@ -16,11 +16,9 @@ namespace veredus::mail {
 // becomes {{x}}: in a text nothing is escaped. Text does not become a tag, whatever entities stand
 // in it.
 //
-// Linear time. Appends to `out`, some times the size of `html` at most. False: tags are not closed,
-// or a section begins where text is left out and ends elsewhere; `out` may hold a part then.
+// Linear time. Appends to `out`, some times the size of `html` at most. False: tags are not
+// understood, or a section begins where text is left out and ends elsewhere; `out` may hold a part
+// then.
 bool append_html_text(std::string_view html, bool merge, std::string& out);
-
-// Whether every section of merge ends in the text in which it begins, in the right order.
-bool sections_match(std::string_view text);
 
 }  // namespace veredus::mail

@@ -26,6 +26,7 @@ int seven_bit_fuzz(const uint8_t* data, size_t size);
 int mailbox_list_fuzz(const uint8_t* data, size_t size);
 int address_fuzz(const uint8_t* data, size_t size);
 int admission_fuzz(const uint8_t* data, size_t size);
+int builder_fuzz(const uint8_t* data, size_t size);
 }
 
 namespace {
@@ -44,6 +45,7 @@ constexpr Target kTargets[] = {
     {"mailbox_list", mailbox_list_fuzz},
     {"address", address_fuzz},
     {"admission", admission_fuzz},
+    {"builder", builder_fuzz},
 };
 
 // What the targets' languages are made of.
