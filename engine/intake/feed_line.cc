@@ -1,11 +1,8 @@
 #include "engine/intake/feed_line.h"
 
 #include <algorithm>
-#include <span>
 
-#include <simdjson.h>
-
-#include "engine/intake/json_check.h"
+#include "engine/intake/feed_json.h"
 #include "engine/mail/xtext.h"
 
 namespace veredus::intake {
@@ -46,9 +43,6 @@ constexpr std::array<Key, kFields> kKeys = {{
     {"name", kRecipientLine, Type::string},
 }};
 constexpr std::array<std::string_view, 3> kDsnKeys = {"notify", "ret", "envid"};
-constexpr std::array<std::string_view, 2> kMessageKeys = {"raw", "raw_base64"};
-constexpr std::array<std::string_view, 9> kPartKeys = {
-    "from", "to", "reply_to", "subject", "text", "html", "headers", "attachments", "unsubscribe"};
 
 size_t find_key(std::string_view name) {
   for (size_t i = 0; i < kFields; ++i) {
@@ -73,6 +67,8 @@ size_t distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
+}  // namespace
+
 std::string nearest(std::string_view key, std::span<const std::string_view> known) {
   std::string_view best;
   size_t least = SIZE_MAX;
@@ -86,28 +82,20 @@ std::string nearest(std::string_view key, std::span<const std::string_view> know
   return all;
 }
 
-std::string quoted(std::string_view key) {
-  return "\"" + std::string(key.substr(0, 64)) + "\"";
-}
-
-}  // namespace
-
 std::string_view name_of(Field field) {
   return kKeys[static_cast<size_t>(field)].name;
 }
 
-class LineReader::Impl {
+class LineReader::Impl : private LineJson {
  public:
-  explicit Impl(const FeedLimits& limits) : limits_(limits) {}
+  explicit Impl(const FeedLimits& limits) : LineJson(limits) {}
 
   bool read(std::string_view line, bool batch_line, FeedLine& out, FeedError& error) {
-    line_ = line;
-    error_ = &error;
+    begin(line, error);
     out.seen = 0;
     out.vars.clear();
     out.dkim.clear();
-    out.message = {};
-    out.message_token_bytes = 0;
+    out.message.clear();
     simdjson::ondemand::document document;
     if (parser_.iterate(line.data(), line.size(), line.size() + kPadding).get(document))
       return syntax(0);
@@ -126,31 +114,6 @@ class LineReader::Impl {
   void shrink() { parser_ = simdjson::ondemand::parser(); }
 
  private:
-  bool refuse(size_t offset, std::string reason, std::string hint = {}) {
-    error_->http = 400;
-    error_->code = "malformed";
-    error_->byte = offset + 1;
-    error_->reason = std::move(reason);
-    error_->hint = std::move(hint);
-    return false;
-  }
-  bool unsupported(size_t offset, std::string what, std::string hint) {
-    refuse(offset, std::move(what) + " is not supported yet", std::move(hint));
-    error_->code = "unsupported";
-    return false;
-  }
-  // The parser stumbled: where the JSON is wrong; or if it is right, that a value is not of the
-  // type wanted.
-  bool syntax(size_t offset, std::string otherwise = "this line is not understood") {
-    JsonFault fault = find_json_fault(line_, limits_.nesting_max);
-    if (!fault.reason.empty()) return refuse(fault.offset, std::move(fault.reason));
-    return refuse(offset, std::move(otherwise));
-  }
-  bool wrong_type(size_t offset, std::string_view key, std::string_view wanted) {
-    return syntax(offset, quoted(key) + " wants " + std::string(wanted));
-  }
-  size_t offset_of(const char* at) const { return static_cast<size_t>(at - line_.data()); }
-
   bool read_field(simdjson::ondemand::field& field, bool batch_line, FeedLine& out) {
     const size_t key_at = offset_of(field.key().raw()) - 1;
     std::string_view key;
@@ -197,19 +160,13 @@ class LineReader::Impl {
       case Type::vars:
         return read_vars(what, at, out);
       case Type::message:
-        return read_message(what, at, out);
+        return read_fed_message(*this, limits_, what, at, out.message);
       case Type::dkim:
         return read_dkim(what, at, out);
       case Type::dsn:
         return read_dsn(what, at, out.dsn);
     }
     return false;
-  }
-
-  // An empty array in the eyes of the lazy parser may hold anything but elements.
-  bool whole() {
-    JsonFault fault = find_json_fault(line_, limits_.nesting_max);
-    return fault.reason.empty() || refuse(fault.offset, std::move(fault.reason));
   }
 
   // The raw text of an object, checked through and through.
@@ -389,40 +346,7 @@ class LineReader::Impl {
     return true;
   }
 
-  bool read_message(value& what, size_t at, FeedLine& out) {
-    simdjson::ondemand::object object;
-    if (what.get_object().get(object)) return wrong_type(at, "message", "an object");
-    bool found = false;
-    for (auto each : object) {
-      simdjson::ondemand::field field;
-      if (std::move(each).get(field)) return syntax(at);
-      const size_t key_at = offset_of(field.key().raw()) - 1;
-      std::string_view key;
-      if (field.unescaped_key().get(key)) return syntax(key_at);
-      if (std::find(kPartKeys.begin(), kPartKeys.end(), key) != kPartKeys.end()) {
-        return unsupported(key_at, "making a message from parts (\"" + std::string(key) + "\")",
-                           "give the whole message as \"raw\" or \"raw_base64\"");
-      }
-      if (std::find(kMessageKeys.begin(), kMessageKeys.end(), key) == kMessageKeys.end()) {
-        return refuse(key_at, "the key " + quoted(key) + " is not known",
-                      nearest(key, kMessageKeys));
-      }
-      if (found) return refuse(key_at, "a message has one of \"raw\" and \"raw_base64\", once");
-      found = true;
-      out.base64 = key == "raw_base64";
-      const std::string_view token = field.value().raw_json_token();
-      out.message_at = static_cast<uint32_t>(offset_of(token.data()));
-      out.message_token_bytes = token.size();
-      if (field.value().get_string().get(out.message))
-        return wrong_type(out.message_at, key, "a string");
-    }
-    return found || refuse(at, "a message wants \"raw\" or \"raw_base64\"");
-  }
-
-  const FeedLimits& limits_;
   simdjson::ondemand::parser parser_;
-  std::string_view line_;
-  FeedError* error_ = nullptr;
   std::string meta_, tags_;
 };
 

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/intake/feed_message.h"
 #include "engine/intake/feed_parser.h"
 
 namespace veredus::intake {
@@ -48,10 +49,7 @@ struct FeedLine {
       text;  // of fields that are strings; meta and tags: compact JSON
   std::vector<std::pair<std::string_view, std::string_view>> vars;
   std::vector<std::string_view> dkim;
-  std::string_view message;          // of raw or raw_base64
-  uint64_t message_token_bytes = 0;  // that it takes in the line, about
-  uint32_t message_at = 0;
-  bool base64 = false;
+  FedMessage message;
   bool verp = false, unique = false, merge = false;
   int64_t priority = 0;
   queue::Dsn dsn;
@@ -61,7 +59,7 @@ struct FeedLine {
   uint32_t at_of(Field field) const { return at[static_cast<size_t>(field)]; }
 };
 
-// The one place that knows simdjson.
+// Takes lines apart, with simdjson (feed_json.h).
 class LineReader {
  public:
   static constexpr size_t kPadding = 64;  // bytes that must be readable behind a line

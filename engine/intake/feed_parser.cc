@@ -4,15 +4,14 @@
 #include <cassert>
 
 #include "engine/intake/address_set.h"
+#include "engine/intake/feed_content.h"
 #include "engine/intake/feed_line.h"
 #include "engine/intake/json_writer.h"
-#include "engine/mail/content.h"
 #include "engine/mail/date.h"
 #include "engine/mail/dkim_identity.h"
 #include "engine/mail/idn.h"
 #include "engine/mail/merge_tag.h"
 #include "engine/mail/template.h"
-#include "queue/loop.h"
 #include "queue/names.h"
 
 namespace veredus::intake {
@@ -45,6 +44,7 @@ class FeedParser::Impl {
   Impl(const FeedSettings& settings, FeedHandler& handler)
       : limits_(settings.limits),
         dkim_(settings.dkim.get()),
+        feedback_sender_(settings.feedback_sender),
         handler_(handler),
         reader_(settings.limits),
         renderer_(render_) {
@@ -200,7 +200,8 @@ class FeedParser::Impl {
     batch_.tags_json = line_.has(Field::tags) ? line_.text_of(Field::tags) : std::string_view();
     batch_.meta_json = line_.has(Field::meta) ? line_.text_of(Field::meta) : std::string_view();
     if (line_.has(Field::dsn)) batch_.dsn = line_.dsn;
-    merge_ = line_.has(Field::merge) && line_.merge;
+    merge_given_ = line_.has(Field::merge);
+    merge_ = merge_given_ && line_.merge;
     if (!read_tls() || !read_dkim() || !read_vars() || !read_batch_sender()) return false;
     std::string content;
     if (line_.has(Field::message) && !read_batch_message(content)) return false;
@@ -327,56 +328,42 @@ class FeedParser::Impl {
     return true;
   }
 
-  // The bytes of a message as they were fed; base64 is decoded into `decoded`.
-  bool message_bytes(std::string& decoded, std::string_view& raw) {
-    raw = line_.message;
-    if (!line_.base64) return true;
-    size_t fault = 0;
-    decoded.clear();
-    if (!mail::append_base64_decoded(line_.message, decoded, fault)) {
-      return refuse_here(line_.message_at + 1 + fault,
-                         "\"raw_base64\" is no base64 (RFC 4648, padded, no line ends)");
-    }
-    raw = decoded;
-    return true;
+  // How the line's message is made. Messages from parts are merged, unless the batch says
+  // otherwise.
+  mail::BuildSettings build_settings() const {
+    mail::BuildSettings made;
+    made.merge = merge_given_ ? merge_ : line_.message.form == FedMessage::Form::parts;
+    made.feedback_sender = feedback_sender_;
+    made.campaign = batch_.campaign;
+    made.tenant = batch_.tenant;
+    made.batch = batch_.name;
+    return made;
   }
 
   bool read_batch_message(std::string& content) {
-    std::string decoded;
-    std::string_view raw;
-    if (!message_bytes(decoded, raw)) return false;
-    mail::Normalised normalised;
-    mail::ContentError fault;
-    if (!mail::normalise(raw, merge_, normalised, fault))
-      return bad_message(fault.reason, "bad_message");
-    if (normalised.bytes.size() > limits_.message_bytes) {
-      return over_limit(
-          1, line_.message_at + 1,
-          "the message is larger than " + std::to_string(limits_.message_bytes) + " bytes");
-    }
-    queue::LoopFinding loop =
-        queue::find_loop(normalised.bytes.substr(0, normalised.header_bytes), own_names_);
-    if (loop.loop()) return bad_message(std::move(loop.reason), "loop");
-    batch_.content_flags = normalised.flags;
+    FedContent made;
+    ContentFault fault;
+    if (!made.make(line_.message, build_settings(), limits_, own_names_, fault))
+      return bad_message(std::move(fault));
+    batch_.content_flags = made.flags();
     absl::StatusOr<mail::Template> compiled =
-        mail::Template::compile_for_check(normalised.bytes, normalised.flags);
-    if (!compiled.ok())
-      return bad_message("the message: " + std::string(compiled.status().message()), "bad_message");
+        mail::Template::compile_for_check(made.bytes(), made.flags());
+    if (!compiled.ok()) {
+      fault.offset = line_.message.at;
+      fault.reason = "the message: " + std::string(compiled.status().message());
+      return bad_message(std::move(fault));
+    }
     template_ = *std::move(compiled);
     has_content_ = true;
-    if (normalised.bytes.data() == normalised.scratch.data()) {
-      content = std::move(normalised.scratch);
-    } else if (normalised.bytes.data() == decoded.data()) {
-      content = std::move(decoded);
-    } else {
-      content.assign(normalised.bytes);
-    }
+    content = made.take();
     return true;
   }
 
-  bool bad_message(std::string reason, std::string_view code) {
-    refuse_here(line_.message_at, std::move(reason));
-    error_.code = code;
+  bool bad_message(ContentFault fault) {
+    if (fault.code == "too_large")
+      return over_limit(lines_read_, fault.offset + 1, std::move(fault.reason));
+    refuse_here(fault.offset, std::move(fault.reason), std::move(fault.hint));
+    error_.code = fault.code;
     return false;
   }
 
@@ -389,7 +376,7 @@ class FeedParser::Impl {
                         "more than " + std::to_string(limits_.recipients_max) + " recipient lines");
     }
     if (!reader_.read(text, false, line_, error_)) return fail();
-    if (text.size() - line_.message_token_bytes > limits_.recipient_line_bytes) {
+    if (text.size() - line_.message.token_bytes > limits_.recipient_line_bytes) {
       return over_limit(lines_read_, 0,
                         "the recipient line is longer than " +
                             std::to_string(limits_.recipient_line_bytes) +
@@ -459,32 +446,27 @@ class FeedParser::Impl {
   // False: the batch is refused. `good`: false when the recipient was.
   bool read_own_message(bool& good) {
     good = false;
-    const std::string_view to = entry_.to;
-    std::string_view raw;
-    if (!message_bytes(own_decoded_, raw)) return false;
-    mail::ContentError fault;
-    if (!mail::normalise(raw, merge_, own_, fault))
-      return recipient_refused(to, fault.status, fault.reason);
-    if (own_.bytes.size() > limits_.message_bytes) {
-      return recipient_refused(
-          to, "5.3.4",
-          "the message is larger than " + std::to_string(limits_.message_bytes) + " bytes");
+    mail::BuildSettings settings = build_settings();
+    settings.recipient = entry_.to;
+    settings.recipient_name = entry_.name;
+    ContentFault fault;
+    if (!own_.make(line_.message, settings, limits_, own_names_, fault)) {
+      if (fault.code == "malformed") return bad_message(std::move(fault));
+      return recipient_refused(entry_.to, fault.status, fault.reason);
     }
-    const queue::LoopFinding loop =
-        queue::find_loop(own_.bytes.substr(0, own_.header_bytes), own_names_);
-    if (loop.loop()) return recipient_refused(to, queue::kLoopStatus, loop.reason);
-    if (merge_) {
+    own_template_ = {};
+    if (settings.merge) {
       // Only looked at, not rendered: the copy for DATA is not wanted.
       absl::StatusOr<mail::Template> compiled = mail::Template::compile(
-          own_.bytes, static_cast<uint8_t>(own_.flags & ~queue::kContentDotLines));
+          own_.bytes(), static_cast<uint8_t>(own_.flags() & ~queue::kContentDotLines));
       if (!compiled.ok())
-        return recipient_refused(to, "5.6.0",
+        return recipient_refused(entry_.to, "5.6.0",
                                  "the message: " + std::string(compiled.status().message()));
       own_template_ = *std::move(compiled);
     }
     entry_.has_message = true;
-    entry_.content_flags = own_.flags;
-    entry_.message = own_.bytes;
+    entry_.content_flags = own_.flags();
+    entry_.message = own_.bytes();
     good = true;
     return true;
   }
@@ -510,6 +492,7 @@ class FeedParser::Impl {
 
   const FeedLimits& limits_;
   const mail::DkimIdentities* const dkim_;
+  const std::string& feedback_sender_;
   FeedHandler& handler_;
   LineReader reader_;
   const mail::RenderSettings render_;
@@ -520,13 +503,14 @@ class FeedParser::Impl {
   queue::Batch batch_;
   mail::Template template_;
   mail::Template own_template_;
-  mail::Normalised own_;
-  std::string own_decoded_, own_sender_, scratch_, reverse_path_, pending_;
+  FedContent own_;
+  std::string own_sender_, scratch_, reverse_path_, pending_;
   AddressSet addresses_;
   FeedError error_;
   uint64_t lines_read_ = 0, blank_line_ = 0;
   uint32_t recipients_ = 0;
-  bool merge_ = false, has_content_ = false, comparing_ = false, failed_ = false;
+  bool merge_given_ = false, merge_ = false, has_content_ = false, comparing_ = false,
+       failed_ = false;
 };
 
 FeedParser::FeedParser(const FeedSettings& settings, FeedHandler& handler)

@@ -26,6 +26,8 @@ struct FeedLimits {
   uint32_t vars_max = 256;                    // of a line
   uint32_t tags_max = 32;
   uint32_t dkim_max = 4;            // signing identities of a batch: mail::kDkimSignaturesMax
+  uint32_t headers_max = 100;       // fields in `headers` of a message
+  uint32_t attachments_max = 100;   // of a message
   uint64_t meta_bytes = 16u << 10;  // of `meta`, and of `tags`, as compact JSON
   // Source pools there are; others are refused. Empty: whatever is named is taken.
   std::vector<std::string> pools = {"default"};
@@ -35,6 +37,8 @@ struct FeedSettings {
   FeedLimits limits;
   std::vector<std::string> own_names;                // host names that are us, for loop detection
   std::shared_ptr<const mail::DkimIdentities> dkim;  // who signs; null: nobody
+  // The last field of Feedback-ID in messages from parts; empty: they get no such field.
+  std::string feedback_sender;
 };
 
 // Why a whole batch is refused; nothing of it is kept.

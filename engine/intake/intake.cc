@@ -226,7 +226,9 @@ std::string Intake::limits_json() const {
   json.field("nesting", limits.nesting_max)
       .field("vars", limits.vars_max)
       .field("tags", limits.tags_max)
-      .field("dkim", limits.dkim_max);
+      .field("dkim", limits.dkim_max)
+      .field("headers", limits.headers_max)
+      .field("attachments", limits.attachments_max);
   json.field("meta_bytes", limits.meta_bytes).field("uploads", settings_->uploads_max);
   json.field("remember_s", settings_->remember_ns / 1'000'000'000);
   json.field("batches", settings_->batches_max)

@@ -314,8 +314,6 @@ TEST(FeedParser, BadBodiesAreNamedByLineAndByte) {
       {batch_with("\"dkim\":[\"1\",\"2\",\"3\",\"4\",\"5\"]") + kTo, "malformed", 1, 0,
        "more than 4", ""},
       {batch_with("\"tls\":\"no\"") + kTo, "malformed", 1, 0, "\"tls\" is", ""},
-      {"{\"batch\":\"b1\",\"sender\":\"\",\"message\":{\"subject\":\"x\"}}\n", "unsupported", 1, 38,
-       "from parts (\"subject\")", "\"raw\""},
       {"{\"batch\":\"b1\",\"sender\":\"\",\"message\":{\"rav\":\"x\"}}\n", "malformed", 1, 38,
        "not known", "did you mean \"raw\"?"},
       {"{\"batch\":\"b1\",\"sender\":\"\",\"message\":{}}\n", "malformed", 1, 37, "wants \"raw\"",
