@@ -162,6 +162,9 @@ struct Config {
   };
   std::vector<InDoubtRule> in_doubt_rules;
 
+  // [content]
+  std::string feedback_id;  // last field of Feedback-ID; empty: messages get no such field
+
   // [limits]
   uint64_t waiting_max = 50'000'000;  // recipients in the engine
   uint64_t batch_recipients_max = 1'000'000;

@@ -24,6 +24,7 @@ class Checker {
     feed();
     networks();
     verdict();
+    content();
     tenants();
     in_doubt();
     relations();
@@ -131,6 +132,17 @@ class Checker {
         fault(where + key, quoted(text) + " is no host name, nor one with a dot in front");
       }
     }
+  }
+
+  // As Google takes it, which asked for the field first.
+  void content() {
+    const std::string& id = config_.feedback_id;
+    const bool fits = std::all_of(id.begin(), id.end(), [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+             c == '.' || c == '_' || c == '-';
+    });
+    if (!id.empty() && (!fits || id.size() < 5 || id.size() > 15))
+      fault("content.feedback_id", quoted(id) + " is none: 5–15 of A–Z a–z 0–9 . _ -");
   }
 
   void tenants() {

@@ -11,6 +11,7 @@ namespace veredus::control {
 namespace {
 
 constexpr const char* kHostName = "a host name, as in \"mail.example.org\"";
+constexpr const char* kFeedbackId = "5–15 of A–Z a–z 0–9 . _ -";
 constexpr const char* kAddress = "a numeric address, as in \"192.0.2.1\" or \"2001:db8::1\"";
 
 template <auto... Path>
@@ -156,6 +157,13 @@ void add_addresses(SettingList<Config>& out) {
              });
 }
 
+void add_content(SettingList<Config>& out) {
+  out.push_back({"content", "feedback_id", Text{in<&Config::feedback_id>, kFeedbackId},
+                 "who sends, as the last field of Feedback-ID in messages made from parts "
+                 "(campaign:tenant:batch:this); \"\": they get no such field",
+                 Applies::at_reload});
+}
+
 void add_intake(SettingList<Config>& out) {
   out.insert(
       out.end(),
@@ -227,6 +235,7 @@ SettingList<Config> make_settings() {
   add_retry<Config, &Config::fallback>(out);
   add_in_doubt(out);
   add_verdict(out);
+  add_content(out);
   add_intake(out);
   add_spool(out);
   return out;

@@ -137,6 +137,7 @@ intake::IntakeSettings intake_settings(const Config& config, const EngineSetting
   limits.message_bytes = config.message_bytes_max;
   limits.pools = pool_names(config);
   settings.feed.own_names = own_names(config);
+  settings.feed.feedback_sender = config.feedback_id;
   settings.uploads_max = config.uploads_max;
   settings.waiting_max = config.waiting_max;
   settings.remember_ns = config.remember_ns;

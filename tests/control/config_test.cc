@@ -141,6 +141,12 @@ TEST(Config, DescriptionReadsBackAsTheSameConfiguration) {
   EXPECT_EQ(again->sources[0].name, "x");
 }
 
+TEST(Config, FeedbackId) {
+  EXPECT_EQ(intake_settings(default_config()).feed.feedback_sender, "");
+  const Config config = good("[content]\nfeedback_id = \"acme-news.1\"\n");
+  EXPECT_EQ(intake_settings(config).feed.feedback_sender, "acme-news.1");
+}
+
 TEST(Config, TheSpoolHasRoomForEachJournal) {
   const std::string two = "[node]\nshards = 2\n[journal]\nsegment = \"1MiB\"\n[limits]\nspool = ";
   EXPECT_EQ(default_config().spool_bytes_max, 0u);
