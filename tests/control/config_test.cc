@@ -142,9 +142,9 @@ TEST(Config, DescriptionReadsBackAsTheSameConfiguration) {
 }
 
 TEST(Config, FeedbackId) {
-  EXPECT_EQ(intake_settings(default_config()).feed.feedback_sender, "");
+  EXPECT_EQ(intake_settings(default_config(), EngineSettings{}).feed.feedback_sender, "");
   const Config config = good("[content]\nfeedback_id = \"acme-news.1\"\n");
-  EXPECT_EQ(intake_settings(config).feed.feedback_sender, "acme-news.1");
+  EXPECT_EQ(intake_settings(config, EngineSettings{}).feed.feedback_sender, "acme-news.1");
 }
 
 TEST(Config, TheSpoolHasRoomForEachJournal) {
