@@ -74,6 +74,9 @@ class HeaderWriter {
   bool put(MessagePart part, std::string_view name, std::string_view key, std::string_view value) {
     std::string why_not;
     if (append_field(name, value, settings_.merge, out_, why_not)) return true;
+    if (part != MessagePart::subject)
+      fault_.hint =
+          "as in Ada <ada@example.org>; names with , ; : @ ( ) in quotes: \"A, Inc.\" <…>";
     return fail(part, "\"" + std::string(key) + "\" " + why_not);
   }
 

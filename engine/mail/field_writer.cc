@@ -65,7 +65,6 @@ class Words {
     }
     return word;
   }
-  bool in_section() const { return depth_ > 0; }
 
  private:
   const bool merge_;
@@ -270,6 +269,15 @@ void append_list_id(std::string_view value, size_t& column, std::string& out) {
   out += value.substr(bracket);
 }
 
+// Values go into each part of a field in its own way: sections do not reach out of one.
+bool sections_cross(FieldKind kind, std::string_view value) {
+  std::vector<FieldSpan> spans;
+  field_spans(kind, value, spans);
+  return std::any_of(spans.begin(), spans.end(), [&](const FieldSpan& span) {
+    return !tag_fault(value.substr(span.begin, span.end - span.begin)).empty();
+  });
+}
+
 bool lines_fit(std::string_view field) {
   for (size_t at = 0; at < field.size();) {
     const size_t end = std::min(field.find('\r', at), field.size());
@@ -300,10 +308,8 @@ void append_folded(std::string_view text, bool merge, size_t& column, std::strin
   bool line_stays = true;  // what is on the open line; the field's name is on the first
   while (!text.empty()) {
     const size_t blanks = std::min(text.find_first_not_of(" \t"), text.size());
-    const bool in_section = words.in_section();
     const Word word = words.next(text.substr(blanks));
-    if (blanks > 0 && column + blanks + word.bytes > kFoldedLineMax && line_stays && word.stays &&
-        !in_section) {
+    if (blanks > 0 && column + blanks + word.bytes > kFoldedLineMax && line_stays && word.stays) {
       out += "\r\n";
       column = 0;
       line_stays = false;
@@ -339,6 +345,10 @@ bool append_field(std::string_view name, std::string_view value, bool merge, std
   const bool tags = has_tag(value, merge);
   const bool high = has_high_constant(value, merge);
   const FieldKind kind = field_kind(name);
+  if (tags && sections_cross(kind, value)) {
+    why_not = "has a section that reaches over several of its addresses or URIs";
+    return false;
+  }
   if (same_name(name, "list-id") && high && !tags) {
     append_list_id(value, column, out);
   } else if (kind == FieldKind::address && !same_name(name, "list-id")) {
