@@ -61,6 +61,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const size_t cut = rest.size() * data[0] / 255;
   for (const std::string& body :
        {std::string(rest),
+        R"({"batch":"b","sender":"a@b.c","message":{"from":"a@b.c","html":"<p>{{id|x}}"}})"
+        "\n" +
+            std::string(rest),
+        R"({"batch":"b","sender":"a@b.c"})"
+        "\n"
+        R"({"to":"a@b.c","message":{"from":"a@b.c",)" +
+            std::string(rest),
         R"({"batch":"b","sender":"a@b.c","merge":true,"message":{"raw":"A: b\n\n{{id|x}}"}})"
         "\n" +
             std::string(rest)}) {
