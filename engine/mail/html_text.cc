@@ -356,6 +356,8 @@ class Reader {
 
 bool append_html_text(std::string_view html, bool merge, std::string& out) {
   const size_t begin = out.size();
+  // So nobody looks for the end of one tag after the other, in vain.
+  if (merge && !tag_fault(html).empty()) return false;
   if (!Reader(html, merge, out).run()) return false;
   return !merge || tag_fault(std::string_view(out).substr(begin)).empty();
 }

@@ -166,17 +166,17 @@ TEST(HtmlText, LinesAreBrokenAtBlanks) {
 // What takes long where something is looked for again and again.
 TEST(HtmlText, LinearTime) {
   const std::string_view pieces[] = {
-      "<",      "<a ",  "<!--",        "<style></", "</style",     "&#1",
-      "<ul>",   "<li>", "<a href=\"",  "{{",        "<a href=x>",  "{{x}}",
-      "{{#x}}", "<p>",  "<a b={{x}} ", "&a;",       "<a href=\"{{"};
+      "<",           "<a ",        "<!--",         "<style></",  "</style",     "&#1",    "<ul>",
+      "<li>",        "<a href=\"", "{{",           "<a href=x>", "{{x}}",       "{{#x}}", "<p>",
+      "<a b={{x}} ", "&a;",        "<a href=\"{{", "<a b={{>",   "{{#x}}{{/x}}"};
   for (const std::string_view piece : pieces) {
     std::string html;
-    while (html.size() < 2'000'000) html += piece;
+    while (html.size() < 500'000) html += piece;
     std::string out;
     const auto begin = std::chrono::steady_clock::now();
     append_html_text(html, true, out);
     append_html_text(html, false, out);
-    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10)) << piece;
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5)) << piece;
     EXPECT_LT(out.size(), 20 * html.size()) << piece;
   }
 }
