@@ -164,7 +164,9 @@ class FeedParser::Impl {
     } else {
       recipient_line(text);
     }
-    if (text.size() > kLargeLine) reader_.shrink();
+    if (text.size() <= kLargeLine) return;
+    reader_.shrink();
+    own_ = FedContent();
   }
 
   // ---------------------------------------------------------------------------------------------
