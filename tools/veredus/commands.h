@@ -82,6 +82,21 @@ struct ClassifyOptions {
   bool print_rules = false;    // print what is shipped instead
 };
 
+struct DkimKeygenOptions {
+  std::string domain, selector;
+  std::string algorithm = "rsa2048";  // rsa1024 to rsa4096, or ed25519
+  std::string file;                   // made; it must not exist
+};
+
+struct DkimRecordOptions {
+  std::string file, domain, selector;
+};
+
+struct DkimVerifyOptions {
+  std::string message;  // a file, or "-"
+  std::string record;   // a file or a text; empty: the DNS is asked
+};
+
 struct WhyOptions {
   std::string what;  // an address, or a batch; empty: as below
   std::string to, batch, domain, site;
@@ -124,6 +139,9 @@ int run_audit(const Common& common, const AuditOptions& options);
 int run_reload(const Common& common);
 int run_check_config(const Common& common, const CheckConfigOptions& options);
 int run_classify(const Common& common, const ClassifyOptions& options);
+int run_dkim_keygen(const Common& common, const DkimKeygenOptions& options);
+int run_dkim_record(const Common& common, const DkimRecordOptions& options);
+int run_dkim_verify(const Common& common, const DkimVerifyOptions& options);
 int run_doctor(const Common& common);
 
 // "veredus: …" on standard error.

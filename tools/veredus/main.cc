@@ -39,6 +39,41 @@ CLI::App* add_order(CLI::App& app, const std::string& name, const std::string& h
   return order;
 }
 
+struct DkimOptions {
+  CLI::App* app = nullptr;
+  DkimKeygenOptions keygen;
+  DkimRecordOptions record;
+  DkimVerifyOptions verify;
+};
+
+void add_dkim(CLI::App& app, DkimOptions& options) {
+  options.app = app.add_subcommand("dkim", "keys of signatures, and signatures");
+  options.app->require_subcommand(1);
+  CLI::App* const keygen =
+      options.app->add_subcommand("keygen", "make a key; says what to publish and to configure");
+  keygen->add_option("--domain", options.keygen.domain, "that signs (d=)")->required();
+  keygen->add_option("--selector", options.keygen.selector, "the key's name (s=)")->required();
+  keygen->add_option("--algorithm", options.keygen.algorithm,
+                     "rsa2048, another from rsa1024 to rsa4096, or ed25519");
+  keygen->add_option("-o,--out", options.keygen.file, "file to make")->required();
+  CLI::App* const record =
+      options.app->add_subcommand("record", "what to publish and to configure for a key");
+  record->add_option("FILE", options.record.file, "the private key")->required();
+  record->add_option("--domain", options.record.domain, "that signs (d=)")->required();
+  record->add_option("--selector", options.record.selector, "the key's name (s=)")->required();
+  CLI::App* const verify = options.app->add_subcommand(
+      "verify", "whether the signatures of a message hold (65: not all)");
+  verify->add_option("MESSAGE", options.verify.message, "file; - is standard input")->required();
+  verify->add_option("--record", options.verify.record,
+                     "the key's record, or a file with it (default: ask the DNS)");
+}
+
+int run_dkim(const Common& common, const DkimOptions& options) {
+  if (options.app->got_subcommand("keygen")) return run_dkim_keygen(common, options.keygen);
+  if (options.app->got_subcommand("record")) return run_dkim_record(common, options.record);
+  return run_dkim_verify(common, options.verify);
+}
+
 int run(int argc, char** argv) {
   CLI::App app("Veredus delivers batches of mail straight to the recipients' servers.", "veredus");
   app.require_subcommand(1);
@@ -178,6 +213,8 @@ int run(int argc, char** argv) {
   classify_app->add_option("--stage", classify.stage,
                            "what they answer where they do not say: rcpt, end-of-data, …");
   classify_app->add_flag("--print-rules", classify.print_rules, "print the rules shipped instead");
+  DkimOptions dkim;
+  add_dkim(app, dkim);
   CLI::App* doctor_app = app.add_subcommand("doctor", "look for what this host lacks");
 
   try {
@@ -206,6 +243,7 @@ int run(int argc, char** argv) {
   if (app.got_subcommand(reload_app)) return run_reload(common);
   if (app.got_subcommand(check_app)) return run_check_config(common, check);
   if (app.got_subcommand(classify_app)) return run_classify(common, classify);
+  if (app.got_subcommand(dkim.app)) return run_dkim(common, dkim);
   if (app.got_subcommand(doctor_app)) return run_doctor(common);
   return run_serve(common);
 }

@@ -1,0 +1,157 @@
+#include "engine/mail/dkim_verify.h"
+
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "engine/control/config.h"
+#include "engine/intake/json_writer.h"
+#include "engine/mail/content.h"
+#include "engine/mail/dkim_record.h"
+#include "tools/veredus/commands.h"
+#include "tools/veredus/input.h"
+#include "tools/veredus/txt_lookup.h"
+
+namespace veredus::tools {
+namespace {
+
+using mail::DkimKeyAnswer;
+using mail::DkimVerdict;
+
+constexpr size_t kMessageMax = 256 * 1024 * 1024;  // bytes
+
+// A record as it is, or as `veredus dkim keygen` prints it: then its strings count.
+std::string record_in(std::string_view text) {
+  std::string record;
+  size_t at = text.find('"');
+  while (at != std::string_view::npos) {
+    const size_t end = text.find('"', at + 1);
+    if (end == std::string_view::npos) break;
+    record += text.substr(at + 1, end - at - 1);
+    // What follows the record is the configuration.
+    const size_t next = text.find_first_not_of(" \t\r\n", end + 1);
+    at = next != std::string_view::npos && text[next] == '"' ? next : std::string_view::npos;
+  }
+  return record.empty() ? std::string(text) : record;
+}
+
+// Printable, whatever a stranger has written: it is shown on a terminal.
+std::string shown(std::string text) {
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < 32 || c == 127) c = '?';
+  }
+  return text;
+}
+
+void print_json(const std::vector<DkimVerdict>& verdicts, bool good) {
+  std::string out;
+  intake::JsonWriter json(out);
+  json.begin_object().field("ok", good).key("signatures").begin_array();
+  for (const DkimVerdict& verdict : verdicts) {
+    json.begin_object().field("result", mail::dkim_result_name(verdict.result));
+    json.field_if("reason", verdict.reason).field_if("domain", verdict.domain);
+    json.field_if("selector", verdict.selector).field_if("algorithm", verdict.algorithm);
+    json.field_if("canonicalization", verdict.canon);
+    json.field_if("signed_fields", verdict.signed_fields);
+    if (verdict.key_bits > 0) json.field("bits", verdict.key_bits);
+    if (verdict.partial_body) json.field("partial_body", true);
+    if (verdict.testing) json.field("testing", true);
+    json.end_object();
+  }
+  json.end_array().end_object().newline();
+  std::fputs(out.c_str(), stdout);
+}
+
+void print_text(const DkimVerdict& verdict) {
+  std::string line(mail::dkim_result_name(verdict.result));
+  line.resize(10, ' ');
+  line += "d=" + verdict.domain + " s=" + verdict.selector + " a=" + verdict.algorithm;
+  if (verdict.key_bits > 0) line += " (" + std::to_string(verdict.key_bits) + " bits)";
+  line += " c=" + verdict.canon;
+  if (!verdict.reason.empty()) line += ": " + verdict.reason;
+  std::printf("%s\n", shown(line).c_str());
+  if (verdict.partial_body)
+    std::printf("%10s-> l= covers only a part of the body: anybody can append to it\n", "");
+  if (verdict.testing)
+    std::printf("%10s-> its record says t=y: the domain only tries DKIM out\n", "");
+}
+
+int exit_status_of(const std::vector<DkimVerdict>& verdicts) {
+  int status = verdicts.empty() ? EX_DATAERR : EX_OK;
+  for (const DkimVerdict& verdict : verdicts) {
+    if (verdict.result == DkimVerdict::Result::pass || status == EX_DATAERR) continue;
+    status = verdict.result == DkimVerdict::Result::temperror ? EX_TEMPFAIL : EX_DATAERR;
+  }
+  return status;
+}
+
+// From --record; EX_OK, or the user has been told.
+int read_record(const std::string& option, std::string& record) {
+  std::string text = option;
+  if (access(option.c_str(), F_OK) == 0) {
+    const int status = read_input(option, mail::kDkimRecordMax, text);
+    if (status != EX_OK) return status;
+  }
+  record = record_in(text);
+  if (record.find('=') != std::string::npos) return EX_OK;
+  complain("--record: \"" + option + "\" is no file, and no record (v=DKIM1; k=…; p=…)");
+  return EX_USAGE;
+}
+
+int open_lookup(const Common& common, std::unique_ptr<TxtLookup>& lookup) {
+  control::Config config = control::default_config();
+  if (common.config_given || access(common.config_file.c_str(), F_OK) == 0) {
+    auto loaded = control::load_config(common.config_file);
+    if (!loaded.ok()) {
+      complain(std::string(loaded.status().message()));
+      return tools::exit_status_of(loaded.status());
+    }
+    config = *std::move(loaded);
+  }
+  lookup = std::make_unique<TxtLookup>(config);
+  const absl::Status status = lookup->open();
+  if (status.ok()) return EX_OK;
+  complain(std::string(status.message()));
+  return tools::exit_status_of(status);
+}
+
+}  // namespace
+
+int run_dkim_verify(const Common& common, const DkimVerifyOptions& options) {
+  std::string raw, record;
+  int status = read_input(options.message, kMessageMax, raw);
+  if (status != EX_OK) return status;
+  std::unique_ptr<TxtLookup> dns;
+  status = options.record.empty() ? open_lookup(common, dns) : read_record(options.record, record);
+  if (status != EX_OK) return status;
+  mail::Normalised clean;
+  mail::ContentError error;
+  if (!mail::normalise(raw, false, clean, error)) {
+    complain(options.message + ": " + error.reason);
+    return EX_DATAERR;
+  }
+  const int64_t wall_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(
+                              std::chrono::system_clock::now().time_since_epoch())
+                              .count();
+  const auto verdicts = mail::verify_dkim(clean.bytes, wall_ns, [&](const std::string& name) {
+    if (dns != nullptr) return dns->ask(name);
+    return DkimKeyAnswer{DkimKeyAnswer::Status::found, {record}, ""};
+  });
+  status = exit_status_of(verdicts);
+  if (common.json) {
+    print_json(verdicts, status == EX_OK);
+  } else {
+    for (const DkimVerdict& verdict : verdicts) print_text(verdict);
+  }
+  if (verdicts.empty()) complain(options.message + " has no DKIM-Signature");
+  return std::fflush(stdout) == 0 ? status : EX_IOERR;
+}
+
+}  // namespace veredus::tools
