@@ -186,6 +186,16 @@ void Admission::check_from() {
   report_.found = report_.found | signing_findings(author_);
 }
 
+bool Admission::aligned(std::string_view signer, std::string_view author) {
+  if (signer == author) return true;
+  if (signer != aligned_signer_) aligned_organization_ = organizational_domain(signer);
+  if (signer != aligned_signer_ || author != aligned_author_)
+    aligned_ = organizational_domain(author) == aligned_organization_;
+  aligned_signer_ = signer;
+  aligned_author_ = author;
+  return aligned_;
+}
+
 // RFC 7489 §3.1.1; RFC 8058 §4.
 Findings Admission::signing_findings(std::string_view domain) {
   Findings found;
@@ -198,11 +208,11 @@ Findings Admission::signing_findings(std::string_view domain) {
         covers(tags.headers, "list-unsubscribe") && covers(tags.headers, "list-unsubscribe-post");
     signatures_.push_back(std::move(signature));
   }
-  const auto aligned = [&](const Signature& each) { return is_aligned(each.domain, domain); };
   const auto unsubscribe = [](const Signature& each) { return each.unsubscribe; };
   if (signatures_.empty()) {
     found.add(Finding::dkim_missing);
-  } else if (std::none_of(signatures_.begin(), signatures_.end(), aligned)) {
+  } else if (std::none_of(signatures_.begin(), signatures_.end(),
+                          [&](const Signature& each) { return aligned(each.domain, domain); })) {
     found.add(Finding::dkim_alignment);
     auto& detail = report_.details[static_cast<size_t>(Finding::dkim_alignment)];
     detail = "From is of " + std::string(domain) + ", d= is " + signatures_.front().domain;
@@ -278,7 +288,10 @@ void Admission::check_mime(std::string_view clean) {
   if (has_slots(type.value) || has_slots(encoding.value)) return;
   EntityHeader header;
   if (type.count != 0) {
-    if (!read_entity_header(type.whole, header) || type.value.find('/') == kNone)
+    // Of others nothing but the type is asked for: that is by far the most.
+    const bool whole = high || same_name(without_blanks(type.value).substr(0, 10), "multipart/") ||
+                       type.value.find('(') != kNone;
+    if (type.value.find('/') == kNone || (whole && !read_entity_header(type.whole, header)))
       return find(Finding::mime_syntax, "Content-Type is no type/subtype");
   }
   const bool multipart = header.type.starts_with("multipart/");
@@ -310,8 +323,13 @@ void Admission::check_mime(std::string_view clean) {
   if (!walked) find(Finding::mime_syntax, "the header of a part, or its parts, are not understood");
 }
 
-const AdmissionReport& Admission::check(std::string_view clean, const AdmissionFacts& facts) {
+void Admission::forget_report() {
   for (std::string& detail : report_.details) detail.clear();
+  report_.found = {};
+}
+
+const AdmissionReport& Admission::check(std::string_view clean, const AdmissionFacts& facts) {
+  forget_report();
   report_.found = facts.as_fed;
   report_.author_varies = false;
   facts_ = facts;
@@ -326,19 +344,19 @@ const AdmissionReport& Admission::check(std::string_view clean, const AdmissionF
   return report_;
 }
 
-Findings Admission::check_author(std::string_view rendered) {
+const AdmissionReport& Admission::check_author(std::string_view rendered) {
   std::string_view whole;
   HeaderField field;
   Mailbox mailbox;
-  if (!take_field(rendered, whole, field) || !first_mailbox(field.value, mailbox))
-    return {Finding::from_syntax};
-  if (mailbox.domain == last_author_) return last_findings_;
-  report_.found = {};
+  const bool parsed = take_field(rendered, whole, field) && first_mailbox(field.value, mailbox);
+  if (parsed && mailbox.domain == last_author_) return report_;
+  forget_report();
+  last_author_ = mailbox.domain;
+  if (!parsed) return find(Finding::from_syntax, "no mailbox"), report_;
   check_domain(mailbox.domain);
   take_domain(mailbox.domain, author_);
-  last_findings_ = report_.found | signing_findings(author_);
-  last_author_ = mailbox.domain;
-  return last_findings_;
+  report_.found = report_.found | signing_findings(author_);
+  return report_;
 }
 
 }  // namespace veredus::mail

@@ -54,7 +54,8 @@ class Admission {
 
   // For the message that was checked last, where its author varies: what is found for a recipient
   // whose From is `rendered`, the whole field. The domain asked for last is remembered.
-  Findings check_author(std::string_view rendered);
+  // Holds until the next call.
+  const AdmissionReport& check_author(std::string_view rendered);
 
  private:
   enum Known : uint8_t {
@@ -84,6 +85,7 @@ class Admission {
   };
   static Known known(std::string_view name);
   void find(Finding finding, std::string detail = {});
+  void forget_report();
   bool has_slots(std::string_view value) const;
   void read_header(std::string_view block);
   void check_from();
@@ -93,6 +95,7 @@ class Admission {
   void check_unsubscribe();
   void check_mime(std::string_view clean);
   Findings signing_findings(std::string_view domain);
+  bool aligned(std::string_view signer, std::string_view author);
 
   AdmissionFacts facts_;
   AdmissionReport report_;
@@ -101,7 +104,9 @@ class Admission {
   std::vector<Signature> signatures_;   // that will be made
   std::vector<Mailbox> mailboxes_;
   std::string masked_, author_, last_author_;
-  Findings last_findings_;
+  // Asked for last: the list of public suffixes takes longer than all else of a check.
+  std::string aligned_signer_, aligned_organization_, aligned_author_;
+  bool aligned_ = false;
   bool one_click_ = false;  // both fields of RFC 8058 are there
 };
 

@@ -1,5 +1,7 @@
 #include "engine/mail/mailbox_list.h"
 
+#include <array>
+
 #include "engine/mail/header_field.h"
 #include "engine/mail/structured_field.h"
 
@@ -9,9 +11,16 @@ namespace {
 constexpr size_t kNone = std::string_view::npos;
 
 // RFC 5322 §3.2.3, RFC 6532 §3.2.
+constexpr std::array<bool, 256> kAtext = [] {
+  std::array<bool, 256> table{};
+  for (size_t c = 33; c < 256; ++c) table[c] = c != 127;
+  for (const char c : std::string_view("()<>[]:;@\\,.\""))
+    table[static_cast<unsigned char>(c)] = false;
+  return table;
+}();
+
 bool is_atext(char c) {
-  const auto byte = static_cast<unsigned char>(c);
-  return byte > 32 && byte != 127 && std::string_view("()<>[]:;@\\,.\"").find(c) == kNone;
+  return kAtext[static_cast<unsigned char>(c)];
 }
 
 // at_ stands at a token, or at the end, wherever a function begins.

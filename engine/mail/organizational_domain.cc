@@ -18,9 +18,4 @@ std::string_view organizational_domain(std::string_view domain) {
   return found == nullptr ? domain : domain.substr(static_cast<size_t>(found - text.data()));
 }
 
-bool is_aligned(std::string_view signer, std::string_view author) {
-  if (signer == author) return true;
-  return organizational_domain(signer) == organizational_domain(author);
-}
-
 }  // namespace veredus::mail

@@ -245,12 +245,12 @@ TEST(Admission, AnAuthorThatVariesIsCheckedForEachRecipient) {
   Admission admission;
   const std::string text = kGood.with("From", "{{from}}").text();
   EXPECT_TRUE(admission.check(text, facts).author_varies);
-  EXPECT_EQ(names_of(admission.check_author("From: a@news.example\r\n")), "");
-  EXPECT_EQ(names_of(admission.check_author("From: b@news.example\r\n")), "");
+  EXPECT_EQ(names_of(admission.check_author("From: a@news.example\r\n").found), "");
+  EXPECT_EQ(names_of(admission.check_author("From: b@news.example\r\n").found), "");
   EXPECT_EQ(signers.asked, 1u) << "the domain asked for last is remembered";
-  EXPECT_EQ(names_of(admission.check_author("From: a@other.example\r\n")), "dkim-alignment");
-  EXPECT_EQ(names_of(admission.check_author("From: nobody\r\n")), "from-syntax");
-  EXPECT_EQ(names_of(admission.check_author("From: a@localhost\r\n")),
+  EXPECT_EQ(names_of(admission.check_author("From: a@other.example\r\n").found), "dkim-alignment");
+  EXPECT_EQ(names_of(admission.check_author("From: nobody\r\n").found), "from-syntax");
+  EXPECT_EQ(names_of(admission.check_author("From: a@localhost\r\n").found),
             "from-syntax dkim-alignment");
   EXPECT_FALSE(admission.check(kGood.text(), facts).author_varies);
 }
