@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "absl/status/statusor.h"
+#include "engine/intake/admission_gate.h"
 #include "engine/policy.h"
 
 namespace veredus::control {
@@ -179,12 +180,19 @@ struct Config {
   int64_t erase_within_ns = 86400 * int64_t{1'000'000'000};
   int64_t remember_ns = 7 * 86400 * int64_t{1'000'000'000};  // idempotency, after the last outcome
 
-  // [tenants.NAME]: what holds of this one instead of limits.tenant_…, and its share
+  // [admission]: what is done about what the admission check finds of messages that are fed
+  intake::AdmissionMode admission = intake::AdmissionMode::warn;
+  std::vector<std::string> admission_ignore;  // names of findings
+
+  // [tenants.NAME]: what holds of this one instead of limits.tenant_… and [admission], and its
+  // share
   struct Tenant {
     std::string name;
     std::optional<uint64_t> waiting, bytes;
     std::optional<uint32_t> weight;  // 1 … 1000; none: 1
     std::vector<std::string> windows;
+    std::optional<intake::AdmissionMode> admission;
+    std::optional<std::vector<std::string>> admission_ignore;
   };
   std::vector<Tenant> tenants;
 

@@ -224,6 +224,16 @@ std::string describe_tenants(const Config& config) {
                           "in which its mail goes out, where the receiver's are open, too",
                           "default: always");
     }
+    if (tenant.admission) {
+      const std::string_view word = kAdmissionWords[static_cast<size_t>(*tenant.admission)];
+      out += with_comment("admission = " + toml_text(word),
+                          "what is done about what is found of its messages",
+                          "off, warn, fix, refuse; default: as admission.mode");
+    }
+    if (tenant.admission_ignore) {
+      out += with_comment("admission_ignore = " + toml_list(*tenant.admission_ignore),
+                          "what is not looked for", "default: as admission.ignore");
+    }
   }
   return out;
 }

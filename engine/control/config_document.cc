@@ -144,8 +144,16 @@ absl::Status ConfigDocument::read_tenant(const TreeEntry& tenant, const Heading&
       made.weight = static_cast<uint32_t>(weight);
     } else if (entry.key == "windows") {
       status = take_windows(reading, made.windows);
+    } else if (entry.key == "admission") {
+      size_t word = 0;
+      status = take_choice(reading, kAdmissionWords, word);
+      made.admission = static_cast<intake::AdmissionMode>(word);
+    } else if (entry.key == "admission_ignore") {
+      status = take_texts(reading, kFindingName, is_finding, made.admission_ignore.emplace());
     } else {
-      status = unknown_setting(heading, entry, {"waiting", "bytes", "weight", "windows"});
+      status = unknown_setting(
+          heading, entry,
+          {"waiting", "bytes", "weight", "windows", "admission", "admission_ignore"});
     }
     if (!status.ok()) return status;
   }

@@ -201,6 +201,25 @@ void add_intake(SettingList<Config>& out) {
       });
 }
 
+void add_admission(SettingList<Config>& out) {
+  out.insert(
+      out.end(),
+      {
+          {"admission", "mode",
+           ChoiceKind<Config>{
+               kAdmissionWords,
+               [](const Config& config) { return static_cast<size_t>(config.admission); },
+               [](Config& config, size_t word) {
+                 config.admission = static_cast<intake::AdmissionMode>(word);
+               }},
+           "what is done about messages that receivers would not like: nothing, tell, mend and "
+           "tell, refuse",
+           Applies::at_reload},
+          {"admission", "ignore", Texts{in<&Config::admission_ignore>, kFindingName, is_finding},
+           "what is not looked for, by name", Applies::at_reload},
+      });
+}
+
 void add_spool(SettingList<Config>& out) {
   out.insert(
       out.end(),
@@ -237,11 +256,16 @@ SettingList<Config> make_settings() {
   add_verdict(out);
   add_content(out);
   add_intake(out);
+  add_admission(out);
   add_spool(out);
   return out;
 }
 
 }  // namespace
+
+bool is_finding(std::string_view name) {
+  return mail::finding_named(name).has_value();
+}
 
 Settings<Config> all_settings() {
   static const SettingList<Config> all = make_settings();

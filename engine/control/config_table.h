@@ -191,6 +191,11 @@ inline constexpr int64_t kInDoubtDelayMin = kSecond;
 inline constexpr int64_t kInDoubtDelayMax = kDay;
 inline constexpr std::array<std::string_view, 3> kInDoubtWords = {
     "retry", "hold", "assume-delivered"};  // by InDoubtPolicy
+inline constexpr std::array<std::string_view, 4> kAdmissionWords = {
+    "off", "warn", "fix", "refuse"};  // by intake::AdmissionMode
+inline constexpr const char* kFindingName =
+    "the name of a finding, as in \"feedback-id-missing\": engine/intake/README.md has all";
+bool is_finding(std::string_view name);
 inline constexpr std::array<std::string_view, 4> kFamilyWords = {
     "prefer-ipv6", "prefer-ipv4", "ipv6-only", "ipv4-only"};  // by AddressFamily
 

@@ -124,6 +124,9 @@ class Comparison {
                     if (a.bytes != b.bytes) changed_.push_back(heading + ".bytes");
                     if (a.weight != b.weight) changed_.push_back(heading + ".weight");
                     if (a.windows != b.windows) changed_.push_back(heading + ".windows");
+                    if (a.admission != b.admission) changed_.push_back(heading + ".admission");
+                    if (a.admission_ignore != b.admission_ignore)
+                      changed_.push_back(heading + ".admission_ignore");
                   });
   }
 

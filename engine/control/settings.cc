@@ -78,6 +78,26 @@ absl::Status take_reply_rules(const Config& config, EngineSettings& settings) {
   return setting_fault(config, "verdict.rules", rules.status().message());
 }
 
+mail::Findings findings_of(const std::vector<std::string>& names) {
+  mail::Findings findings;
+  for (const std::string& name : names) {
+    if (const auto found = mail::finding_named(name)) findings.add(*found);
+  }
+  return findings;
+}
+
+intake::AdmissionSettings admission_settings(const Config& config) {
+  intake::AdmissionSettings settings;
+  settings.each = {config.admission, findings_of(config.admission_ignore)};
+  for (const Config::Tenant& tenant : config.tenants) {
+    if (!tenant.admission && !tenant.admission_ignore) continue;
+    intake::AdmissionRules& rules = settings.of[tenant.name];
+    rules.mode = tenant.admission.value_or(settings.each.mode);
+    rules.ignore = findings_of(tenant.admission_ignore.value_or(config.admission_ignore));
+  }
+  return settings;
+}
+
 }  // namespace
 
 absl::StatusOr<EngineSettings> engine_settings(const Config& config) {
@@ -151,6 +171,7 @@ intake::IntakeSettings intake_settings(const Config& config, const EngineSetting
     quota.own_waiting = tenant.waiting.has_value();
     quota.own_bytes = tenant.bytes.has_value();
   }
+  settings.feed.admission = admission_settings(config);
   return settings;
 }
 

@@ -6,7 +6,7 @@ namespace veredus::intake {
 
 bool FedContent::make(const FedMessage& fed, const mail::BuildSettings& settings,
                       const FeedLimits& limits, std::span<const std::string_view> own_names,
-                      ContentFault& fault) {
+                      AdmissionGate& gate, ContentFault& fault) {
   const auto fail = [&](size_t offset, std::string reason) {
     fault.offset = offset;
     fault.reason = std::move(reason);
@@ -34,7 +34,7 @@ bool FedContent::make(const FedMessage& fed, const mail::BuildSettings& settings
     origin = mail::ContentOrigin::built;
   }
   mail::ContentError error;
-  if (!mail::normalise(raw, settings.merge, clean_, error, origin)) {
+  if (!gate.normalise(raw, settings.merge, origin, clean_, error)) {
     fault.status = error.status;
     return fail(fed.at, std::move(error.reason));
   }

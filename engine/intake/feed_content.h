@@ -23,10 +23,11 @@ struct ContentFault {
 // The stored form of a message that was fed, whole or in parts: clean bytes.
 class FedContent {
  public:
-  // `own_names`: see queue/loop.h. False: `fault` says why. The code is "malformed" if what should
+  // `own_names`: see queue/loop.h. `gate` checks it, and mends it; what is found does not refuse it
+  // here. False: `fault` says why. The code is "malformed" if what should
   // be the base64 of a whole message is none.
   bool make(const FedMessage& fed, const mail::BuildSettings& settings, const FeedLimits& limits,
-            std::span<const std::string_view> own_names, ContentFault& fault);
+            std::span<const std::string_view> own_names, AdmissionGate& gate, ContentFault& fault);
 
   // Valid until make() is called again, and as long as the line is.
   std::string_view bytes() const { return clean_.bytes; }

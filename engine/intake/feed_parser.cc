@@ -47,7 +47,9 @@ class FeedParser::Impl {
         feedback_sender_(settings.feedback_sender),
         handler_(handler),
         reader_(settings.limits),
-        renderer_(render_) {
+        renderer_(render_),
+        gate_(settings.admission, dkim_, feedback_sender_),
+        own_gate_(settings.admission, dkim_, feedback_sender_) {
     for (const std::string& name : settings.own_names) own_names_.push_back(name);
   }
 
@@ -204,10 +206,13 @@ class FeedParser::Impl {
     if (line_.has(Field::dsn)) batch_.dsn = line_.dsn;
     merge_given_ = line_.has(Field::merge);
     merge_ = merge_given_ && line_.merge;
+    gate_.begin(batch_);
+    own_gate_.begin(batch_);
     if (!read_tls() || !read_dkim() || !read_vars() || !read_batch_sender()) return false;
     std::string content;
     if (line_.has(Field::message) && !read_batch_message(content)) return false;
     if (!handler_.on_batch(batch_, std::move(content), error_)) return handler_refused();
+    if (!gate_.findings().found.empty()) handler_.on_batch_findings(gate_.findings());
     return true;
   }
 
@@ -345,8 +350,11 @@ class FeedParser::Impl {
   bool read_batch_message(std::string& content) {
     FedContent made;
     ContentFault fault;
-    if (!made.make(line_.message, build_settings(), limits_, own_names_, fault))
+    if (!made.make(line_.message, build_settings(), limits_, own_names_, gate_, fault))
       return bad_message(std::move(fault));
+    if (const MessageFindings& found = gate_.findings(); gate_.refuses(found))
+      return bad_message({"admission", found.status(), line_.message.at, found.reasons(),
+                          std::string(found.hint())});
     batch_.content_flags = made.flags();
     absl::StatusOr<mail::Template> compiled =
         mail::Template::compile_for_check(made.bytes(), made.flags());
@@ -411,11 +419,28 @@ class FeedParser::Impl {
     if (!message.check(batch_, entry_, refusal))
       return recipient_refused(to, refusal.status, refusal.reason);
     if (!check_sender(refusal)) return recipient_refused(to, refusal.status, refusal.reason);
+    const MessageFindings* const found = findings_of_recipient();
+    if (found != nullptr && gate_.refuses(*found))
+      return recipient_refused(to, found->status(), "admission: " + found->reasons());
     if (batch_.unique && !addresses_.insert(entry_.to)) {
       return recipient_refused(to, "5.1.0",
                                "the batch has this address already, and is \"unique\"");
     }
-    return handler_.on_recipient(entry_, error_) || handler_refused();
+    if (!handler_.on_recipient(entry_, error_)) return handler_refused();
+    if (found != nullptr) handler_.on_recipient_findings(lines_read_, *found);
+    return true;
+  }
+
+  // Of the recipient's own message, or of From where that is his own. Null: nothing is found.
+  const MessageFindings* findings_of_recipient() {
+    AdmissionGate& gate = entry_.has_message ? own_gate_ : gate_;
+    if (gate.varies()) {
+      const MessageFindings& found = gate.check_recipient(entry_);
+      if (!entry_.has_message) return found.found.empty() ? nullptr : &found;
+      own_gate_.add(found);
+    }
+    const bool none = !entry_.has_message || own_gate_.findings().found.empty();
+    return none ? nullptr : &own_gate_.findings();
   }
 
   // What stands in the line, but for address and message.
@@ -452,7 +477,7 @@ class FeedParser::Impl {
     settings.recipient = entry_.to;
     settings.recipient_name = entry_.name;
     ContentFault fault;
-    if (!own_.make(line_.message, settings, limits_, own_names_, fault)) {
+    if (!own_.make(line_.message, settings, limits_, own_names_, own_gate_, fault)) {
       if (fault.code == "malformed") return bad_message(std::move(fault));
       return recipient_refused(entry_.to, fault.status, fault.reason);
     }
@@ -506,6 +531,7 @@ class FeedParser::Impl {
   mail::Template template_;
   mail::Template own_template_;
   FedContent own_;
+  AdmissionGate gate_, own_gate_;  // for the batch's message, and for those of recipients
   std::string own_sender_, scratch_, reverse_path_, pending_;
   AddressSet addresses_;
   FeedError error_;

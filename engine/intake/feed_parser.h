@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/intake/admission_gate.h"
 #include "queue/batch.h"
 #include "queue/extent.h"
 
@@ -39,6 +40,7 @@ struct FeedSettings {
   std::shared_ptr<const mail::DkimIdentities> dkim;  // who signs; null: nobody
   // The last field of Feedback-ID in messages from parts; empty: they get no such field.
   std::string feedback_sender;
+  AdmissionSettings admission;
 };
 
 // Why a whole batch is refused; nothing of it is kept.
@@ -46,7 +48,7 @@ struct FeedError {
   int http = 400;
   std::string_view code = "malformed";  // static; stable names: malformed, unsupported, too_large,
                                         // loop, bad_message, conflict, in_progress, unavailable,
-                                        // tenant_quota, unknown_pool
+                                        // tenant_quota, unknown_pool, admission
   uint64_t line = 0;                    // of the body, from 1; 0: not about a line
   uint64_t byte = 0;                    // in that line, from 1; 0: not about a byte
   std::string reason;
@@ -76,6 +78,10 @@ class FeedHandler {
   // A refused one. `line` = index + 2.
   virtual void on_refused(uint64_t line, std::string_view to, std::string_view status,
                           std::string_view reason) = 0;
+  // What the admission check found of the batch's message: once, behind on_batch(); of a recipient
+  // who was accepted: behind on_recipient(), in his own message, or where From is his alone.
+  virtual void on_batch_findings(const MessageFindings&) {}
+  virtual void on_recipient_findings(uint64_t /*line*/, const MessageFindings&) {}
 };
 
 // The body of POST /v1/batches: JSON lines, taken in as chunks of any size. No I/O. Every field

@@ -290,6 +290,13 @@ void Intake::Job::refuse_over_quota(bool too_large, const std::string& quota,
   }
 }
 
+void Intake::Job::on_batch_findings(const MessageFindings& findings) {
+  findings_.add_batch(findings);
+}
+void Intake::Job::on_recipient_findings(uint64_t line, const MessageFindings& findings) {
+  findings_.add_recipient(line, findings);
+}
+
 bool Intake::Job::on_recipient(const queue::Entry& entry, FeedError& error) {
   if (!has_room(error) || !tenant_has_room(error)) return false;
   ++coming_;
@@ -310,6 +317,7 @@ bool Intake::Job::on_recipient(const queue::Entry& entry, FeedError& error) {
     static_cast<void>(added);
   }
   ++accepted_;
+  if (!entry.has_message) findings_.add_sharer();
   return tenant_takes_bytes(error);
 }
 
@@ -403,7 +411,9 @@ void Intake::Job::commit() {
       .field("batch", batch_->name)
       .field("accepted", accepted_)
       .field("refused", refused_);
-  json.raw_field("refusals", "[" + refusals_json_ + "]").field("replayed", false).end_object();
+  json.raw_field("refusals", "[" + refusals_json_ + "]");
+  findings_.append(json);
+  json.field("replayed", false).end_object();
   refusals_json_ = std::string();
   queue::Commit commit;
   commit.number = batch_->number;

@@ -9,6 +9,7 @@
 
 #include <openssl/evp.h>
 
+#include "engine/intake/findings_tally.h"
 #include "engine/intake/intake.h"
 #include "queue/extent.h"
 
@@ -49,6 +50,8 @@ class Intake::Job final : public FeedHandler {
   bool on_recipient(const queue::Entry& entry, FeedError& error) override;
   void on_refused(uint64_t line, std::string_view to, std::string_view status,
                   std::string_view reason) override;
+  void on_batch_findings(const MessageFindings& findings) override;
+  void on_recipient_findings(uint64_t line, const MessageFindings& findings) override;
 
  private:
   void reply(Answer answer);
@@ -97,6 +100,7 @@ class Intake::Job final : public FeedHandler {
   uint32_t accepted_ = 0, refused_ = 0, extents_ = 0;
   std::string refusals_;       // JSON lines that are in no frame yet
   std::string refusals_json_;  // of the answer
+  FindingsTally findings_;
   std::string answer_;
   std::array<uint8_t, 32> sha256_{};
   queue::Location content_at_;

@@ -200,7 +200,9 @@ bool Admission::aligned(std::string_view signer, std::string_view author) {
 Findings Admission::signing_findings(std::string_view domain) {
   Findings found;
   signatures_.clear();
-  if (facts_.signers != nullptr) facts_.signers->of_author(domain, signatures_);
+  const bool signs =
+      facts_.signers != nullptr && (carried_.empty() || facts_.signers->sign_what_is_signed());
+  if (signs) facts_.signers->of_author(domain, signatures_);
   for (const SignatureTags& tags : carried_) {
     Signature signature;
     take_domain(tags.domain, signature.domain);
@@ -211,6 +213,8 @@ Findings Admission::signing_findings(std::string_view domain) {
   const auto unsubscribe = [](const Signature& each) { return each.unsubscribe; };
   if (signatures_.empty()) {
     found.add(Finding::dkim_missing);
+    report_.details[static_cast<size_t>(Finding::dkim_missing)] =
+        "From is of " + std::string(domain);
   } else if (std::none_of(signatures_.begin(), signatures_.end(),
                           [&](const Signature& each) { return aligned(each.domain, domain); })) {
     found.add(Finding::dkim_alignment);

@@ -22,6 +22,8 @@ class Signers {
   virtual ~Signers() = default;
   // `domain`: of From, in A-labels and small letters. Appends to `out`.
   virtual void of_author(std::string_view domain, std::vector<Signature>& out) const = 0;
+  // Whether they sign messages, too, that carry a signature already.
+  virtual bool sign_what_is_signed() const { return true; }
 };
 
 // What is known of a message beside its bytes.

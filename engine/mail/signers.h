@@ -32,7 +32,8 @@ class BatchSigners final : public Signers {
   // Those of a message with this header block, by_author() or not. False: likewise.
   bool of_message(std::string_view header_block, std::vector<const DkimIdentity*>& out,
                   std::string_view& missing) const;
-  // For the admission check of a message that nobody has signed.
+  // For the admission check.
+  bool sign_what_is_signed() const override { return !by_author(); }
   void of_author(std::string_view domain, std::vector<Signature>& out) const override;
 
  private:

@@ -105,9 +105,10 @@ TEST(ReloadPlan, WhatHasChanged) {
        {"pools.p.sources", "pools.p.sticky", "pools.q"},
        {}},
       {"[tenants.a]\nweight = 2\n[tenants.b]\nweight = 2\n",
-       "[tenants.a]\nweight = 3\nwaiting = 4\nbytes = 5\nwindows = \"Mo 08:00-20:00\"\n",
+       "[tenants.a]\nweight = 3\nwaiting = 4\nbytes = 5\nwindows = \"Mo 08:00-20:00\"\n"
+       "admission = \"off\"\nadmission_ignore = [\"bare-lf\"]\n",
        {"tenants.a.waiting", "tenants.a.bytes", "tenants.a.weight", "tenants.a.windows",
-        "tenants.b"},
+        "tenants.a.admission", "tenants.a.admission_ignore", "tenants.b"},
        {}},
   };
   for (const auto& one : kCases) {
