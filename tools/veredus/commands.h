@@ -27,6 +27,11 @@ struct SendOptions {
   bool quiet = false;
 };
 
+struct RenderOptions {
+  std::string file;  // "-": standard input
+  std::string to;    // address
+};
+
 struct StatusOptions {
   std::string batch;  // empty: all; else BATCH or TENANT/BATCH
   std::string tenant = "default";
@@ -125,6 +130,7 @@ struct TraceOptions {
 
 int run_serve(const Common& common);
 int run_send(const Common& common, const SendOptions& options);
+int run_render(const Common& common, const RenderOptions& options);
 int run_status(const Common& common, const StatusOptions& options);
 int run_events(const Common& common, const EventsOptions& options);
 int run_spool(const Common& common, const SpoolOptions& options);

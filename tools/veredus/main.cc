@@ -95,6 +95,13 @@ int run(int argc, char** argv) {
                "how long to try again when the engine is away or full (10m)");
   send_app->add_flag("-q,--quiet", send.quiet, "no progress bar");
 
+  RenderOptions render;
+  CLI::App* render_app = app.add_subcommand(
+      "render", "the message that a recipient of a batch would get, and what is found of it");
+  render_app->add_option("FILE", render.file, "batch as JSON lines; - is standard input")
+      ->required();
+  render_app->add_option("--to", render.to, "the recipient's address")->required();
+
   StatusOptions status;
   CLI::App* status_app = app.add_subcommand("status", "what became of the batches");
   status_app->add_option("BATCH", status.batch, "one batch, as NAME or TENANT/NAME");
@@ -226,6 +233,7 @@ int run(int argc, char** argv) {
   }
   common.config_given = config->count() > 0;
   if (app.got_subcommand(send_app)) return run_send(common, send);
+  if (app.got_subcommand(render_app)) return run_render(common, render);
   if (app.got_subcommand(status_app)) return run_status(common, status);
   if (app.got_subcommand(events_app)) return run_events(common, events);
   using Kind = queue::Order::Kind;

@@ -171,6 +171,23 @@ void show_refusals(simdjson::dom::element answer, int64_t refused) {
   }
 }
 
+// Of the admission check: names, each once.
+void show_findings(simdjson::dom::element answer) {
+  simdjson::dom::array list;
+  if (answer["findings"].get(list) != simdjson::SUCCESS) return;
+  for (const simdjson::dom::element item : list) {
+    bool fixed = false;
+    uint64_t recipients = 0;
+    std::string_view name, reason;
+    std::ignore = item["name"].get(name);
+    std::ignore = item["reason"].get(reason);
+    std::ignore = item["fixed"].get(fixed);
+    std::ignore = item["recipients"].get(recipients);
+    complain(std::string(name) + ": " + std::string(reason) + " (" + (fixed ? "mended; " : "") +
+             std::to_string(recipients) + (recipients == 1 ? " recipient)" : " recipients)"));
+  }
+}
+
 // Until nothing waits any more.
 int wait_for_deliveries(const std::string& socket, const std::string& tenant,
                         const std::string& batch, const Common& common,
@@ -256,6 +273,7 @@ int run_send(const Common& common, const SendOptions& options) {
   }
   std::fflush(stdout);
   show_refusals(said, refused);
+  show_findings(said);
   if (options.wait) {
     const simdjson::padded_string first(input.first_line());
     if (line_parser.parse(first).get(line) == simdjson::SUCCESS)
