@@ -292,6 +292,19 @@ TEST_F(HttpServerTest, LostPeerEndsItsHandler) {
   EXPECT_EQ(seen_.alive, 0);
 }
 
+TEST_F(HttpServerTest, AFeederThatFallsSilentIsCutOffAndOthersAreNot) {
+  options_.silence_limit_s = 1;
+  start();
+  Client slow = connect_unix();
+  slow.say("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nab");
+  while (seen_.alive == 0) std::this_thread::yield();
+  EXPECT_THAT(ask(request("GET", "/echo?word=alive", "")), HasSubstr("alive"));
+  EXPECT_EQ(slow.hear(), "");
+  for (int i = 0; i < 400 && seen_.alive != 0; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_EQ(seen_.alive, 0);
+}
+
 TEST_F(HttpServerTest, StopEndsThoseThatWait) {
   start();
   Client endless = connect_unix();
