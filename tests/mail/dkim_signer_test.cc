@@ -134,6 +134,16 @@ TEST_F(DkimSign, OtherSignaturesStayAndAreNotSigned) {
             "pass \n");
 }
 
+// Others may sign signatures; none is a part of itself (RFC 6376 §3.7).
+TEST_F(DkimSign, ASignatureOfSignaturesIsNotItsOwn) {
+  const DkimIdentity first = identity();
+  DkimIdentity second = identity();
+  second.signed_fields = {"from", "dkim-signature"};
+  second.oversigned_fields = {"dkim-signature"};
+  const std::string once = fields({&first}, kMessage) + std::string(kMessage);
+  EXPECT_EQ(verdicts(fields({&second}, once) + once), "pass \npass \n");
+}
+
 TEST_F(DkimSign, AConstantBodyIsHashedOnce) {
   DkimIdentity it = identity(), simple = identity();
   simple.relaxed_body = false;
