@@ -5,6 +5,7 @@
 
 #include "engine/intake/admission_gate.h"
 #include "engine/mail/admission.h"
+#include "tests/mail/dkim_test_keys.h"
 
 // What the admission check costs: of a batch's message once, of each message that a recipient
 // carries, and of each recipient where the address of From is his own.
@@ -28,14 +29,18 @@ std::string message_of(std::string_view from, size_t body_bytes) {
   return text;
 }
 
-class OneSigner final : public SigningView {
- public:
-  void of_author(const queue::Batch&, std::string_view,
-                 std::vector<mail::Signature>& out) const override {
-    out.push_back({"news.example", true});
-  }
-};
-const OneSigner kSigner;
+const mail::DkimIdentities& identities() {
+  static const auto made = [] {
+    mail::DkimIdentity identity;
+    identity.name = "news";
+    identity.domain = "news.example";
+    identity.selector = "s1";
+    identity.key = mail::testing::ed25519_key();
+    std::vector<mail::DkimIdentity> all = {std::move(identity)};
+    return *mail::DkimIdentities::make(std::move(all));
+  }();
+  return made;
+}
 
 AdmissionSettings settings_of(AdmissionMode mode) {
   AdmissionSettings settings;
@@ -49,12 +54,13 @@ void message(benchmark::State& state, size_t bytes) {
   const AdmissionSettings settings = settings_of(mode);
   const std::string text = message_of("The News <news@mail.news.example>", bytes);
   const queue::Batch batch;
-  AdmissionGate gate(settings, &kSigner);
+  AdmissionGate gate(settings, &identities(), "sender");
   gate.begin(batch);
   mail::Normalised normalised;
   mail::ContentError fault;
   for (auto _ : state) {
-    benchmark::DoNotOptimize(gate.normalise(text, false, false, normalised, fault));
+    benchmark::DoNotOptimize(
+        gate.normalise(text, false, mail::ContentOrigin::fed, normalised, fault));
     if (!gate.findings().found.empty()) state.SkipWithError("it is no good message");
   }
 }
@@ -71,12 +77,12 @@ BENCHMARK(BM_Message64KiB)->Arg(0)->Arg(1);
 void BM_VaryingAuthor(benchmark::State& state) {
   const AdmissionSettings settings = settings_of(AdmissionMode::warn);
   const queue::Batch batch;
-  AdmissionGate gate(settings, &kSigner);
+  AdmissionGate gate(settings, &identities(), "sender");
   gate.begin(batch);
   mail::Normalised normalised;
   mail::ContentError fault;
   const std::string text = message_of("The News <{{from}}>", 2 << 10);
-  if (!gate.normalise(text, true, false, normalised, fault) || !gate.varies())
+  if (!gate.normalise(text, true, mail::ContentOrigin::fed, normalised, fault) || !gate.varies())
     return state.SkipWithError("the author does not vary");
   std::vector<std::string> authors;
   for (int i = 0; i < state.range(0); ++i)

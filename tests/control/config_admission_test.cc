@@ -15,7 +15,7 @@ using testing::HasSubstr;
 using testing::StartsWith;
 
 intake::AdmissionSettings admission_of(std::string_view text) {
-  return intake_settings(good(text)).feed.admission;
+  return intake_settings(good(text), EngineSettings{}).feed.admission;
 }
 
 TEST(ConfigAdmission, WarnsWhereNothingIsSaid) {

@@ -14,6 +14,8 @@ import sys
 import tempfile
 import unittest
 
+import dkim
+
 VEREDUS = ""
 
 HEADER = ("From: News <news@news.example>\r\nTo: {{name|You}} <{{to}}>\r\nSubject: Hello {{first}}\r\n"
@@ -74,6 +76,21 @@ class Render(unittest.TestCase):
         self.assertIn("Subject: Hello Ada\r\n", said["message"])
         self.assertEqual({each["name"] for each in said["findings"]}, UNSIGNED)
         self.assertEqual({each["fixed"] for each in said["findings"]}, {False})
+
+    def test_signed_as_it_is_sent(self):
+        key = os.path.join(self.folder.name, "key.pem")
+        subprocess.run(["openssl", "genpkey", "-algorithm", "RSA", "-out", key], check=True, capture_output=True)
+        os.chmod(key, 0o640)
+        public = subprocess.run(["openssl", "pkey", "-in", key, "-pubout", "-outform", "DER"], check=True,
+                                capture_output=True).stdout
+        record = b"v=DKIM1; k=rsa; p=" + base64.b64encode(public)
+        config = self.write("signed.toml", "[dkim.news]\ndomain = \"news.example\"\nselector = \"s1\"\n"
+                                           "key_file = \"%s\"\n" % key)
+        text = self.batch({"to": "ada@example.org", "vars": {"first": "Ada"}})
+        status, out, errors = self.run_it(text, "ada@example.org", config=config)
+        self.assertEqual((status, errors), (0, ""))
+        self.assertTrue(out.startswith(b"DKIM-Signature: "), out[:80])
+        self.assertTrue(dkim.verify(out, dnsfunc=lambda name, timeout=5: record))
 
     def test_a_file_and_a_message_of_his_own(self):
         own = "From: a@other.example\nSubject: own\n\nlatin \xe4\n".encode("latin-1")

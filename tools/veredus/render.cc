@@ -2,6 +2,7 @@
 #include <chrono>
 #include <cstdio>
 #include <optional>
+#include <span>
 #include <system_error>
 #include <vector>
 
@@ -15,6 +16,8 @@
 #include "engine/intake/json_writer.h"
 #include "engine/mail/address.h"
 #include "engine/mail/content.h"
+#include "engine/mail/dkim_signer.h"
+#include "engine/mail/signers.h"
 #include "engine/mail/template.h"
 #include "engine/mail/utf8.h"
 #include "tools/veredus/commands.h"
@@ -39,8 +42,9 @@ std::string kept_address(std::string_view fed) {
 // his address.
 class Looker final : public intake::FeedHandler {
  public:
-  Looker(std::string wanted, const mail::RenderSettings& settings)
-      : wanted_(std::move(wanted)), renderer_(settings) {}
+  // All but the address outlive it; `dkim` may be null.
+  Looker(std::string wanted, const mail::RenderSettings& settings, const mail::DkimIdentities* dkim)
+      : wanted_(std::move(wanted)), renderer_(settings), dkim_(dkim) {}
 
   struct Message {
     std::string sender, bytes;
@@ -104,19 +108,33 @@ class Looker final : public intake::FeedHandler {
     mail::Rendered rendered;
     std::string scratch;
     Message made;
-    const absl::Status status = renderer_.render(entry.has_message ? nullptr : &shared_, request,
-                                                 made.sender, scratch, rendered);
+    absl::Status status = renderer_.render(entry.has_message ? nullptr : &shared_, request,
+                                           made.sender, scratch, rendered);
+    std::string signatures;
+    for (const mail::Piece& piece : rendered.pieces) made.bytes.append(piece.data, piece.size);
+    if (status.ok()) status = sign(made.bytes, rendered.pieces, signatures);
     if (!status.ok()) {
       fault = std::string(status.message());
       return;
     }
-    // Signatures go in front of these pieces, once there are identities to sign with.
-    for (const mail::Piece& piece : rendered.pieces) made.bytes.append(piece.data, piece.size);
+    made.bytes.insert(0, signatures);
     message = std::move(made);
+  }
+
+  // As when it is sent: by those that the batch names, else by those of the author's domain.
+  absl::Status sign(std::string_view bytes, std::span<const mail::Piece> pieces, std::string& out) {
+    std::vector<const mail::DkimIdentity*> identities;
+    std::string_view missing;
+    const mail::BatchSigners signers(dkim_, batch_);
+    if (!signers.of_message(bytes.substr(0, mail::header_end(bytes)), identities, missing))
+      return absl::NotFoundError("there is no signing identity " + std::string(missing));
+    if (identities.empty()) return absl::OkStatus();
+    return mail::DkimSigner().sign(identities, pieces, wall_ns(), nullptr, out);
   }
 
   const std::string wanted_;
   mail::Renderer renderer_;
+  const mail::DkimIdentities* const dkim_;
   queue::Batch batch_;
   std::string content_;
   mail::Template shared_;
@@ -199,12 +217,13 @@ void print_findings(const intake::MessageFindings& findings) {
 int run_render(const Common& common, const RenderOptions& options) {
   const std::optional<control::Config> config = read_config(common);
   if (!config) return EX_CONFIG;
-  const intake::IntakeSettings settings = control::intake_settings(*config);
-  mail::RenderSettings render;
-  render.hostname = config->hostname;
-  render.node = config->name;
-  render.trace = config->trace_header;
-  Looker looker(kept_address(options.to), render);
+  const auto engine = control::engine_settings(*config);
+  if (!engine.ok()) {
+    complain(std::string(engine.status().message()));
+    return EX_CONFIG;
+  }
+  const intake::IntakeSettings settings = control::intake_settings(*config, *engine);
+  Looker looker(kept_address(options.to), engine->render, settings.feed.dkim.get());
   intake::FeedParser parser(settings.feed, looker);
   const int read = read_batch(options.file, parser);
   if (read == EX_NOINPUT) return read;
