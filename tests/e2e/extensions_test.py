@@ -5,63 +5,12 @@ Usage: extensions_test.py VEREDUS SINK [unittest arguments]
 """
 
 import base64
-import logging
 import random
 import unittest
 
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP
-
 from mime_messages import Maker, headers_of, parts_of, same_types
-from walk_case import Case, testzone, walk
-
-loopback = walk.loopback
-logging.getLogger("mail.log").setLevel(logging.CRITICAL)
-
-
-class Server(SMTP):
-    """Takes what DSN adds, and writes down every MAIL and RCPT as it came."""
-
-    def without_dsn(self, arg):
-        handler = self.event_handler
-        handler.commands.append(arg)
-        words = arg.split(" ")
-        if "DSN" not in handler.offers:
-            return arg
-        return " ".join(word for word in words if word.split("=")[0] not in
-                        ("RET", "ENVID", "NOTIFY", "ORCPT"))
-
-    async def smtp_MAIL(self, arg):
-        await super().smtp_MAIL(self.without_dsn(arg))
-
-    async def smtp_RCPT(self, arg):
-        await super().smtp_RCPT(self.without_dsn(arg))
-
-
-class Receiver:
-    """Offers just these, and keeps what arrives."""
-
-    def __init__(self, offers):
-        self.offers = offers
-        self.commands, self.got = [], {}  # MAIL and RCPT behind their verbs; contents by recipient
-
-        def at(port):
-            controller = Controller(self, hostname="127.0.0.1", port=port,
-                                    enable_SMTPUTF8="SMTPUTF8" in offers)
-            controller.factory = lambda: Server(self, hostname="mx.test",
-                                                enable_SMTPUTF8="SMTPUTF8" in offers)
-            controller.start()
-            return controller, port
-        self.controller, self.port = loopback.at_free_port(at)
-
-    async def handle_EHLO(self, server, session, envelope, hostname, responses):
-        session.host_name = hostname
-        return ["250-mx.test"] + ["250-" + word for word in self.offers] + ["250 HELP"]
-
-    async def handle_DATA(self, server, session, envelope):
-        for to in envelope.rcpt_tos:
-            self.got.setdefault(to, []).append(envelope.content)
-        return "250 2.0.0 taken"
+from offering_receiver import Receiver
+from walk_case import Case, testzone
 
 
 class ExtensionsCase(Case):
