@@ -138,12 +138,12 @@ def number_after(word, default):
     return value
 
 
-def start_walk(test, smtp):
-    """An engine with these settings in [smtp]; it ends with the test, if not before."""
+def start_walk(test, smtp, more={}):
+    """An engine with these settings in [smtp], and more tables; it ends with the test, if not before."""
     directory = tempfile.mkdtemp(prefix="veredus-e2e-", dir="/var/tmp")
     test.addCleanup(shutil.rmtree, directory, True)
     started = walk.Walk(directory, VEREDUS, SINK, 1,
-                        {"smtp": smtp, "addresses": {"allow": ["127.0.0.0/8"]}})
+                        {"smtp": smtp, "addresses": {"allow": ["127.0.0.0/8"]}, **more})
     test.addCleanup(started.stop)
     started.start()
     return started
