@@ -243,7 +243,9 @@ class Rendered:
         head, _, body = message.tree.rendered(values, []).partition("\r\n\r\n")
         self.head, self.body = head.encode() + b"\r\n", body.encode()
         self.author = message.author or values.find("domain")
-        self.needs = any(kind == "mailbox" and not wanted[1].isascii() for kind, _, wanted in self.fields)
+        # A field without variables goes as it was fed.
+        self.needs = any(kind == "mailbox" and not wanted[1].isascii() for kind, _, wanted in self.fields) or \
+            any("{{" not in field.template and not field.template.isascii() for field in message.fields)
         self.has_date, self.has_id = message.has_date, message.has_id
 
     def faults(self, content, seven_bit):
@@ -256,7 +258,8 @@ class Rendered:
                 return ["%s, not %s" % (name_there, name)]
             found += field_faults(kind, name, wanted, value)
         rest = b"".join(name + b":" + value + b"\r\n" for name, value in fields[len(self.fields):])
-        if seven_bit and not self.body.isascii():
+        # Bytes over 127 in a section that is left out are reason enough to encode a message anew.
+        if seven_bit and (rest, body) != (self.head, self.body):
             whole, wanted = rest + b"\r\n" + body, self.head + b"\r\n" + self.body
             same = parts_of(whole) == parts_of(wanted) and same_types(whole, wanted)
             return found + ([] if same and body.isascii() else ["%r, not %r" % (whole, wanted)])

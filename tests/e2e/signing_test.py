@@ -129,7 +129,8 @@ class RandomShapes(unittest.TestCase):
             count += len({to.rpartition("@")[2] for to in can}) if one_for_all else len(can)
         for batch, failed in failing.items():
             tally = self.walk.wait_settled(batch, 300)
-            self.assertEqual((tally["failed"], tally["delivered"]), (failed, tally["accepted"] - failed), tally)
+            self.assertEqual((tally["failed"], tally["delivered"]), (failed, tally["accepted"] - failed),
+                             self.walk.events("type=failed&batch=" + batch))
         return expected
 
     def check_front(self, wanted, content):
