@@ -27,28 +27,32 @@ bool is_atoms(std::string_view text) {
 }  // namespace
 
 void append_html_escaped(std::string_view text, std::string& out) {
-  for (size_t at = 0; at < text.size();) {
-    const size_t next = std::min(text.find_first_of("&<>\"'", at), text.size());
-    out.append(text.substr(at, next - at));
-    if (next == text.size()) return;
-    switch (text[next]) {
+  size_t from = 0;
+  for (size_t at = 0; at < text.size(); ++at) {
+    std::string_view reference;
+    switch (text[at]) {
       case '&':
-        out += "&amp;";
+        reference = "&amp;";
         break;
       case '<':
-        out += "&lt;";
+        reference = "&lt;";
         break;
       case '>':
-        out += "&gt;";
+        reference = "&gt;";
         break;
       case '"':
-        out += "&quot;";
+        reference = "&quot;";
+        break;
+      case '\'':
+        reference = "&#39;";
         break;
       default:
-        out += "&#39;";
+        continue;
     }
-    at = next + 1;
+    out.append(text.substr(from, at - from)).append(reference);
+    from = at + 1;
   }
+  out.append(text.substr(from));
 }
 
 void append_uri_escaped(std::string_view text, std::string& out) {

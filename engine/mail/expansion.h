@@ -84,10 +84,10 @@ class Expansion {
   }
 
   // The value, once it is known that it can stand there.
-  bool find_fitting(const Slot& slot, std::string_view& value, bool& high) {
+  bool find_fitting(const Slot& slot, std::string_view& value, uint8_t& traits) {
     if (!find(slot, value))
       return refuse_value(*refusal_, slot.name, "is not defined and has no default");
-    return fits_context(slot, value, value.data() == entry_.to.data(), high, *refusal_);
+    return fits_context(slot, value, value.data() == entry_.to.data(), traits, *refusal_);
   }
 
   void constant(size_t at) {
@@ -105,19 +105,19 @@ class Expansion {
 
   bool value(const Slot& slot) {
     std::string_view value;
-    bool high = false;
-    if (!find_fitting(slot, value, high)) return false;
+    uint8_t traits = 0;
+    if (!find_fitting(slot, value, traits)) return false;
     sink_.tag(slot.context);
     const size_t begin = scratch_.size();
-    append_value(slot, value, high);
+    append_value(slot, value, traits);
     if (!is_body(slot.context)) column_ += scratch_.size() - begin;
     if (scratch_.size() > begin) sink_.dynamic(begin);
     return true;
   }
 
-  void append_value(const Slot& slot, std::string_view value, bool high) {
-    const bool escaped = is_html(slot.context) && !slot.raw &&
-                         value.find_first_of("&<>\"'") != std::string_view::npos;
+  void append_value(const Slot& slot, std::string_view value, uint8_t traits) {
+    const bool high = (traits & kHasHigh) != 0;
+    if (is_html(slot.context) && !slot.raw && (traits & kHasMarkup) != 0) value = in_html(value);
     switch (slot.context) {
       case MergeContext::uri:
         append_uri_escaped(value, scratch_);
@@ -125,11 +125,12 @@ class Expansion {
       case MergeContext::html:
       case MergeContext::body:
         eight_bit = eight_bit || high;
-        append_with_crlf(escaped ? in_html(value) : value, scratch_);
+        (traits & kHasLineEnd) != 0 ? append_with_crlf(value, scratch_)
+                                    : static_cast<void>(scratch_ += value);
         return;
       case MergeContext::html_quoted:
       case MergeContext::body_quoted:
-        append_quoted_printable(escaped ? in_html(value) : value, column_, scratch_);
+        append_quoted_printable(value, column_, scratch_);
         return;
       case MergeContext::envelope:
       case MergeContext::text:
@@ -179,10 +180,10 @@ class Expansion {
     for (size_t at = group + 1; at < from_.ops_[group].end;) {
       const Op& op = from_.ops_[at];
       high = high || op.high;
-      bool of_value = false;
+      uint8_t traits = 0;
       std::string_view value;
-      if (op.kind == Op::Kind::value && !find_fitting(slot_of(op), value, of_value)) return false;
-      high = high || of_value;
+      if (op.kind == Op::Kind::value && !find_fitting(slot_of(op), value, traits)) return false;
+      high = high || (traits & kHasHigh) != 0;
       at = op.kind == Op::Kind::section ? next_of_section(at) : at + 1;
     }
     return true;
@@ -200,9 +201,9 @@ class Expansion {
         phrase ? append_unquoted(bytes_of(op), text_) : static_cast<void>(text_ += bytes_of(op));
       } else if (op.kind == Op::Kind::value) {
         std::string_view value;
-        bool of_value = false;
-        if (!find_fitting(slot_of(op), value, of_value)) return false;
-        high = high || of_value;
+        uint8_t traits = 0;
+        if (!find_fitting(slot_of(op), value, traits)) return false;
+        high = high || (traits & kHasHigh) != 0;
         text_ += value;
       }
       at = op.kind == Op::Kind::section ? next_of_section(at) : at + 1;

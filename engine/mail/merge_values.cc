@@ -1,8 +1,29 @@
 #include "engine/mail/merge_values.h"
 
 #include <algorithm>
+#include <array>
 
 namespace veredus::mail {
+namespace {
+
+constexpr std::array<uint8_t, 256> kTraits = [] {
+  std::array<uint8_t, 256> traits{};
+  const auto mark = [&](std::string_view bytes, uint8_t trait) {
+    for (const char c : bytes) traits[static_cast<unsigned char>(c)] |= trait;
+  };
+  for (size_t byte = 0; byte < traits.size(); ++byte) {
+    if (byte > 127) traits[byte] |= kHasHigh;
+    if ((byte < 32 && byte != '\t') || byte == 127) traits[byte] |= kHasControl;
+  }
+  traits[0] |= kHasNul;
+  mark("\r\n", kHasLineEnd);
+  mark("&<>\"'", kHasMarkup);
+  mark(" \t<>,;\"()", kLeavesWord);
+  mark("\"\\", kLeavesQuote);
+  return traits;
+}();
+
+}  // namespace
 
 bool refuse_value(Refusal& refusal, std::string_view name, std::string_view what) {
   refusal.status = "5.6.0";
@@ -11,31 +32,28 @@ bool refuse_value(Refusal& refusal, std::string_view name, std::string_view what
   return false;
 }
 
-bool fits_context(const Slot& slot, std::string_view value, bool is_recipient, bool& high,
+uint8_t traits_of(std::string_view text) {
+  uint8_t traits = 0;
+  for (const char c : text) traits |= kTraits[static_cast<unsigned char>(c)];
+  return traits;
+}
+
+bool fits_context(const Slot& slot, std::string_view value, bool is_recipient, uint8_t& traits,
                   Refusal& refusal) {
-  bool over_127 = false, control = false, nul = false;
-  for (const char c : value) {
-    const auto byte = static_cast<unsigned char>(c);
-    over_127 |= byte > 127;
-    control |= (byte < 32 && byte != '\t') || byte == 127;
-    nul |= byte == 0;
-  }
-  high = over_127;
-  if (nul) return refuse_value(refusal, slot.name, "has a NUL byte");
+  traits = traits_of(value);
+  if ((traits & kHasNul) != 0) return refuse_value(refusal, slot.name, "has a NUL byte");
   if (is_body(slot.context)) return true;
-  if (control) {
+  if ((traits & kHasControl) != 0) {
     return refuse_value(refusal, slot.name,
                         slot.context == MergeContext::envelope
                             ? "has CR, LF or another control byte, and stands in an address"
                             : "has CR, LF or another control byte, and stands in the header");
   }
-  if (slot.context == MergeContext::address && !is_recipient &&
-      value.find_first_of(" \t<>,;\"()") != std::string_view::npos) {
+  if (slot.context == MergeContext::address && !is_recipient && (traits & kLeavesWord) != 0) {
     return refuse_value(refusal, slot.name,
                         "stands where an address is, and has a blank or one of < > , ; \" ( )");
   }
-  if (slot.context == MergeContext::parameter &&
-      value.find_first_of("\"\\") != std::string_view::npos) {
+  if (slot.context == MergeContext::parameter && (traits & kLeavesQuote) != 0) {
     return refuse_value(refusal, slot.name,
                         "stands in a parameter of a Content- field, and has a \" or a \\");
   }

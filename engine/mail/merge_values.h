@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -12,9 +13,21 @@ namespace veredus::mail {
 // False, with the refusal said: 5.6.0, and words that begin with the name of the variable.
 bool refuse_value(Refusal& refusal, std::string_view name, std::string_view what);
 
-// Whether a value can stand where its slot does. `high` is set when bytes over 127 are in it.
+// What kinds of bytes a text has, one bit each.
+enum TextTraits : uint8_t {
+  kHasHigh = 1,       // over 127
+  kHasControl = 2,    // under 32 but the tab, or 127
+  kHasNul = 4,        // a control, too
+  kHasLineEnd = 8,    // CR or LF, controls, too
+  kHasMarkup = 16,    // & < > " '
+  kLeavesWord = 32,   // cannot stand in an address: blanks, < > , ; " ( )
+  kLeavesQuote = 64,  // " or a backslash
+};
+uint8_t traits_of(std::string_view text);
+
+// Whether a value can stand where its slot does. `traits` is set to those of the value.
 // `is_recipient`: it is the address of the recipient, which was checked as such.
-bool fits_context(const Slot& slot, std::string_view value, bool is_recipient, bool& high,
+bool fits_context(const Slot& slot, std::string_view value, bool is_recipient, uint8_t& traits,
                   Refusal& refusal);
 
 // Appends what a constant piece of a phrase says: without quotes, without folds, and with what

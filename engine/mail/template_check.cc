@@ -93,6 +93,7 @@ class CheckSink {
 bool Template::check(const queue::Batch& batch, const queue::Entry& entry, Refusal& refusal) const {
   if (slots_.empty()) return true;
   std::string scratch, text;
+  scratch.reserve(256);
   CheckSink sink(*this, scratch);
   Expansion<CheckSink> expansion(*this, batch, entry, scratch, text, sink);
   if (!expansion.run(refusal)) return false;

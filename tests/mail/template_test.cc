@@ -161,6 +161,31 @@ TEST(Render, ConstantBytesAreNotCopied) {
   EXPECT_EQ(inside, message.size() - 5) << "without dot lines the stuffed form shares everything";
 }
 
+// Counted: what is constant points into the message, all else is what the variables say.
+TEST(Render, OnlyWhatVariablesSayIsCopied) {
+  Bench bench;
+  bench.entry.vars = {{"first", "Ada"}, {"more", "A & B"}, {"token", "t k"}};
+  const std::string rows = std::string(900, 'c') + "\r\n";
+  const std::string message =
+      "To: {{first}} <{{to}}>\r\nSubject: Dear {{first}}, {{more}}\r\n"
+      "List-Help: <https://x.y/{{token}}>\r\nContent-Type: text/html\r\n\r\n" +
+      rows + "{{#first}}<b>{{more}}</b>{{/first}}{{^first}}" + rows + "{{/first}}\r\n" + rows;
+  const std::string_view dynamic[] = {"Ada ",  "ada@example.org", "Ada",
+                                      "A & B", "t%20k",           "A &amp; B"};
+  std::string wanted;
+  for (const std::string_view part : dynamic) wanted += part;
+  for (const bool dot_stuffed : {false, true}) {
+    const std::string all = bench.render(message, kMerge, dot_stuffed);
+    EXPECT_EQ(bench.scratch, wanted);
+    size_t inside = 0;
+    for (const Piece& piece : bench.out.pieces) {
+      if (piece.data >= message.data() && piece.data < message.data() + message.size())
+        inside += piece.size;
+    }
+    EXPECT_EQ(inside + wanted.size(), all.size());
+  }
+}
+
 TEST(Render, TraceDateAndMessageId) {
   Bench bench;
   bench.settings.trace = true;
