@@ -1,33 +1,103 @@
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "engine/mail/content.h"
+#include "engine/mail/idn.h"
 #include "engine/mail/template.h"
+
+namespace {
+
+using namespace veredus;
+
+// By chance alone hardly any input has parts: the second byte says where in a fixed message the
+// rest of the input stands.
+std::string message_of(uint8_t shape, std::string_view text) {
+  const std::string given(text);
+  const std::string parts = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n";
+  switch (shape % 8) {
+    case 0:
+      return "A: {{h|x}}\r\n" + given;
+    case 1:
+      return "Content-Type: text/html\r\n\r\n" + given;
+    case 2:
+      return parts + "Content-Type: text/html\r\n\r\n" + given + "\r\n--b--\r\n";
+    case 3:
+      return parts + given + "\r\n--b--\r\n";
+    case 4:
+      return parts + "Content-Transfer-Encoding: quoted-printable\r\n\r\n" + given +
+             "\r\n--b--\r\n";
+    case 5:
+      return "To: " + given + "\r\n\r\nx\r\n";
+    case 6:
+      return "Subject: " + given + "\r\n\r\nx\r\n";
+    default:
+      return "List-Help: <" + given + ">\r\n\r\nx\r\n";
+  }
+}
+
+// Names of the header fields, in their order.
+std::vector<std::string> fields_of(std::string_view text) {
+  std::vector<std::string> names;
+  const std::string_view block = text.substr(0, mail::header_end(text));
+  for (size_t at = 0; at < block.size(); at = block.find('\n', at) + 1) {
+    if (block[at] == ' ' || block[at] == '\t') continue;
+    names.emplace_back(block.substr(at, block.find(':', at) - at));
+  }
+  return names;
+}
+
+size_t delimiters_of(std::string_view text) {
+  size_t count = text.starts_with("--b");
+  for (size_t at = 0; (at = text.find("\n--b", at)) != std::string_view::npos; ++at) ++count;
+  return count;
+}
+
+void check_lines(std::string_view text) {
+  const size_t header_bytes = mail::header_end(text);
+  size_t line = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '\0' || (c == '\r' && (i + 1 == text.size() || text[i + 1] != '\n'))) abort();
+    if (c != '\n') continue;
+    if (i == 0 || text[i - 1] != '\r' || i - 1 - line > mail::kLineBytesMax) abort();
+    line = i + 1;
+  }
+  if (line != text.size() || header_bytes == 0) abort();
+}
+
+}  // namespace
 
 // A message and a value, the first byte says where one ends and the other begins. What the door
 // lets through can be rendered; it holds no bare CR or LF, no NUL, no long line, and, stuffed, no
-// end of data; and the header keeps its lines.
+// end of data; it has the header fields and the parts of its template, and bytes over 127 are where
+// they are said to be.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace veredus;
-  if (size < 2) return 0;
-  const std::string_view all(reinterpret_cast<const char*>(data) + 1, size - 1);
+  if (size < 3) return 0;
+  const std::string_view all(reinterpret_cast<const char*>(data) + 2, size - 2);
   const size_t cut = all.size() * data[0] / 255;
   const std::string_view value = all.substr(0, cut);
   mail::Normalised content;
   mail::ContentError error;
-  const std::string raw = "A: {{h|x}}\r\n" + std::string(all.substr(cut));
-  if (!mail::normalise(raw, true, content, error)) return 0;
+  const std::string raw = message_of(data[1], all.substr(cut));
+  if (!mail::normalise(raw, true, content, error, mail::ContentOrigin::built)) return 0;
   absl::StatusOr<mail::Template> compiled = mail::Template::compile(content.bytes, content.flags);
+  absl::StatusOr<mail::Template> door =
+      mail::Template::compile_for_check(content.bytes, content.flags);
+  if (compiled.ok() != door.ok()) abort();
   if (!compiled.ok()) return 0;
   queue::Batch batch;
   batch.sender = "a@b.c";
   queue::Entry entry;
   entry.to = "ada@example.org";
-  entry.vars = {{"a", value}, {"b", value}, {"h", value}};
-  mail::Refusal refusal;
+  entry.vars = {{"a", value}, {"b", "x"}, {"h", value}};
+  mail::Refusal refusal, again;
   const bool good = compiled->check(batch, entry, refusal);
+  if (door->check(batch, entry, again) != good || again.reason != refusal.reason) abort();
+  if (!good && (refusal.reason.empty() || refusal.status.empty())) abort();
   mail::RenderSettings settings;
   settings.trace = false;
   mail::Renderer renderer(settings);
@@ -47,22 +117,27 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       if (!good) continue;
       if (!made) abort();
       for (const mail::Piece& piece : out.pieces) texts[stuffed].append(piece.data, piece.size);
+      if (out.size != texts[stuffed].size()) abort();
+      if (!stuffed && out.stuffing != 0) abort();
     }
     if (!good) continue;
+    const std::string_view made = texts[0];
     std::string wanted;
     mail::append_dot_stuffed(texts[0], true, wanted);
-    if (texts[1] != wanted) abort();
-    if (texts[1].find("\n.\r") != std::string::npos) abort();
-    size_t line = 0;
-    for (size_t i = 0; i < texts[0].size(); ++i) {
-      const char c = texts[0][i];
-      if (c == '\0' || (c == '\r' && (i + 1 == texts[0].size() || texts[0][i + 1] != '\n')))
-        abort();
-      if (c == '\n') {
-        if (i == 0 || texts[0][i - 1] != '\r' || i - 1 - line > mail::kLineBytesMax) abort();
-        line = i + 1;
-      }
-    }
+    if (texts[1] != wanted || out.stuffing != wanted.size() - texts[0].size()) abort();
+    if (texts[1].find("\n.\r") != std::string::npos || texts[1].starts_with(".\r")) abort();
+    check_lines(texts[0]);
+    if (own && fields_of(made) != fields_of(content.bytes)) abort();
+    // A section may leave out no more than the template has.
+    if (data[1] % 8 >= 2 && data[1] % 8 <= 4 && compiled->has_slots() &&
+        delimiters_of(made) > delimiters_of(content.bytes))
+      abort();
+    const bool high_said = out.eight_bit || (content.flags & queue::kContentEightBit) != 0;
+    if (mail::has_high(texts[0]) && !high_said) abort();
+    const bool utf8_said = out.header_utf8 || (content.flags & queue::kContentHeaderUtf8) != 0;
+    if (mail::has_high(std::string_view(texts[0]).substr(0, mail::header_end(texts[0]))) &&
+        !utf8_said)
+      abort();
   }
   return 0;
 }
