@@ -22,6 +22,7 @@ TEST(MergeBoundary, LinesThatWouldPartTheMessageAreRefused) {
     std::string text, value;
     bool good;
   };
+  const std::string long_lines = std::string(300, 'x') + "\r\n" + std::string(300, 'y') + "\r\n";
   const Row rows[] = {
       {"{{v}}", "--the b", false},
       {"{{v}}", "--the b--", false},
@@ -50,6 +51,9 @@ TEST(MergeBoundary, LinesThatWouldPartTheMessageAreRefused) {
       {"{{v}}", "--The b", true},
       {"x{{v}}", "--the b", true},
       {"-- {{v}}", "signature", true},
+      {long_lines + "--the {{v}}", "b", false},  // of which the door keeps the last line only
+      {long_lines + "--the {{v}}", "c", true},
+      {long_lines + "{{v}}--the b" + long_lines, "", false},
       {"{{v}}", "", true},
   };
   for (const Row& row : rows) {
