@@ -77,8 +77,10 @@ void read_leaves(std::string_view entity, bool merge, bool whole, std::vector<Le
   if (!body.starts_with("\r\n")) abort();
   body.remove_prefix(2);
   // Fields about the content, which are ASCII, are the last of the header.
-  const size_t content = block.find("Content-Type: ");
-  if (content == std::string_view::npos) abort();
+  const std::string_view type = "\r\nContent-Type: ";
+  const size_t before = block.find(type);
+  const size_t content = block.starts_with(type.substr(2)) ? 0 : before + 2;
+  if (content != 0 && before == std::string_view::npos) abort();
   EntityHeader header;
   if (!read_entity_header(block.substr(content), header)) abort();
   if (!header.type.starts_with("multipart/")) {
