@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <openssl/bio.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -159,6 +160,7 @@ int write_key_file(const std::string& file, const DkimKey& key) {
     }
     close(fd);
   }
+  if (size > 0) OPENSSL_cleanse(pem, static_cast<size_t>(size));
   BIO_free(bio);
   return status;
 }
