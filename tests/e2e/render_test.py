@@ -63,7 +63,7 @@ class Render(unittest.TestCase):
         message = email.message_from_bytes(out, policy=email.policy.SMTP)
         self.assertEqual((message["To"], message["Subject"], message["Message-ID"]),
                          ("Bob <bob@example.net>", "Hello B\u00fcb", "<1@news.example>"))
-        self.assertEqual(message.get_content(), "Dear B\u00fcb,\n.dot\n")
+        self.assertEqual(message.get_content(), "Dear B\u00fcb,\r\n.dot\r\n")
         self.assertEqual(message.defects, [])
         for name in UNSIGNED:
             self.assertIn("veredus: %s: " % name, errors)
