@@ -252,6 +252,10 @@ TEST(Admission, AnAuthorThatVariesIsCheckedForEachRecipient) {
   EXPECT_EQ(names_of(admission.check_author("From: nobody\r\n").found), "from-syntax");
   EXPECT_EQ(names_of(admission.check_author("From: a@localhost\r\n").found),
             "from-syntax dkim-alignment");
+  EXPECT_TRUE(admission.check(text, facts).author_varies);
+  EXPECT_EQ(names_of(admission.check_author("From: a@localhost\r\n").found),
+            "from-syntax dkim-alignment")
+      << "not of the message before";
   EXPECT_FALSE(admission.check(kGood.text(), facts).author_varies);
 }
 
