@@ -66,7 +66,7 @@ class Maker:
 
     def __init__(self, dice, authors):
         self.dice, self.authors = dice, authors
-        self.boundaries = 0
+        self.boundaries = []  # of all multiparts that were made
 
     # --- templates -------------------------------------------------------------------------------
 
@@ -119,8 +119,8 @@ class Maker:
     def tree(self, depth=0):
         if depth == 2 or self.dice.random() < (0.4, 0.7)[depth]:
             return self.leaf(depth > 0)
-        self.boundaries += 1
-        boundary = self.dice.choice(("frontier_%d", "=_%d_x", "b %d'()+_,./:=?")) % self.boundaries
+        boundary = self.dice.choice(("frontier_%d", "=_%d_x", "b %d'()+_,./:=?")) % len(self.boundaries)
+        self.boundaries.append(boundary)
         head = 'Content-Type: multipart/%s; boundary="%s"\r\n' % (
             self.dice.choice(("alternative", "mixed", "related")), boundary)
         return Multipart(head, boundary, [self.tree(depth + 1) for _ in range(self.dice.randint(1, 3))])
@@ -174,9 +174,8 @@ class Maker:
             made["rare"] = "rare"
         if self.dice.random() < 0.05:
             made[self.dice.choice(HEADER_NAMES)] = self.dice.choice(UNFIT_FOR_HEADERS)
-        if self.dice.random() < 0.05:
-            made["lines"] = self.dice.choice(("\n--frontier_%d\n", "\n--frontier_%d--\n\n", "\n--=_%d_x\n")) % \
-                self.dice.randint(1, 9)
+        if self.boundaries and self.dice.random() < 0.1:
+            made["lines"] = self.dice.choice(("\n--%s\n", "\n--%s--\n\n", "\n--%sx\n")) % self.dice.choice(self.boundaries[-3:])
         if self.dice.random() < 0.03:
             made["quote"] = "long" * 250
         return made
