@@ -31,6 +31,7 @@ enum Tag : uint64_t {
   kContentFlags = 18,
   kContentSum = 19,
   kDsn = 20,
+  kOrigin = 21,
   kCommitNumber = 100,
   kCommitAccepted = 101,
   kCommitRefused = 102,
@@ -145,6 +146,9 @@ bool read_batch_field(uint64_t tag, std::string_view value, Batch& batch) {
     case kContentSum:
       batch.content_sum = static_cast<uint32_t>(field_number(value, sound, UINT32_MAX));
       break;
+    case kOrigin:
+      batch.origin = value;
+      break;
     case kDsn:
       return read_dsn(value, batch.dsn);
     default:
@@ -226,6 +230,7 @@ void encode_batch(const Batch& batch, std::string& out) {
   if (batch.content != Location()) fields.text(kContent, location_bytes(batch.content));
   if (batch.content_flags != 0) fields.number(kContentFlags, batch.content_flags);
   if (batch.content_sum != 0) fields.number(kContentSum, batch.content_sum);
+  text(kOrigin, batch.origin, kDefaults.origin);
   if (batch.dsn.asked()) {
     std::string raw;
     put_number(raw, batch.dsn.notify);

@@ -66,7 +66,10 @@ struct Batch {
   int64_t accepted_wall_ns = 0;    // Unix time; when the batch line was read
   int64_t not_before_wall_ns = 0;  // 0: at once
   int64_t expires_wall_ns = 0;
-  Location content;           // the batch's message; length 0: every recipient carries its own
+  Location content;  // the batch's message; length 0: every recipient carries its own
+  // node@host, of Message-IDs that are added: as they were called then, so that they stay the same
+  // at every attempt. Empty: accepted before this was kept.
+  std::string origin;
   uint8_t content_flags = 0;  // ContentFlags
   uint32_t content_sum = 0;   // CRC-32C of the message's bytes
 };

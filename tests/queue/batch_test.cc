@@ -21,6 +21,7 @@ void expect_same(const Batch& got, const Batch& want) {
   EXPECT_EQ(got.dsn, want.dsn);
   EXPECT_EQ(got.dkim, want.dkim);
   EXPECT_EQ(got.dkim_none, want.dkim_none);
+  EXPECT_EQ(got.origin, want.origin);
   EXPECT_EQ(got.vars, want.vars);
   EXPECT_EQ(got.priority, want.priority);
   EXPECT_EQ(got.verp, want.verp);
@@ -66,6 +67,7 @@ class Source {
     made.verp = one_in(2);
     made.unique = one_in(2);
     made.dkim_none = one_in(2);
+    made.origin = text();
     made.tls_required = one_in(2);
     made.sender_has_slots = one_in(2);
     made.accepted_wall_ns = static_cast<int64_t>(number());
