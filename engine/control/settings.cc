@@ -150,6 +150,7 @@ absl::Status setting_fault(const Config& config, const std::string& setting,
 intake::IntakeSettings intake_settings(const Config& config, const EngineSettings& engine) {
   intake::IntakeSettings settings;
   settings.feed.dkim = engine.dkim;
+  settings.feed.origin = mail::message_id_origin(engine.render);
   intake::FeedLimits& limits = settings.feed.limits;
   limits.recipients_max = static_cast<uint32_t>(config.batch_recipients_max);
   limits.batch_line_bytes = config.batch_line_bytes_max;

@@ -45,6 +45,7 @@ class FeedParser::Impl {
       : limits_(settings.limits),
         dkim_(settings.dkim.get()),
         feedback_sender_(settings.feedback_sender),
+        origin_(settings.origin),
         handler_(handler),
         reader_(settings.limits),
         renderer_(render_),
@@ -195,6 +196,7 @@ class FeedParser::Impl {
         return handler_refused();
     }
     batch_.accepted_wall_ns = handler_.wall_ns();
+    batch_.origin = origin_;
     if (!read_common(batch_.priority, batch_.pool, batch_.not_before_wall_ns,
                      batch_.expires_wall_ns) ||
         !check_batch_pool())
@@ -520,6 +522,7 @@ class FeedParser::Impl {
   const FeedLimits& limits_;
   const mail::DkimIdentities* const dkim_;
   const std::string& feedback_sender_;
+  const std::string& origin_;
   FeedHandler& handler_;
   LineReader reader_;
   const mail::RenderSettings render_;

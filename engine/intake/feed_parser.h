@@ -38,6 +38,7 @@ struct FeedSettings {
   FeedLimits limits;
   std::vector<std::string> own_names;                // host names that are us, for loop detection
   std::shared_ptr<const mail::DkimIdentities> dkim;  // who signs; null: nobody
+  std::string origin;                                // queue::Batch::origin
   // The last field of Feedback-ID in messages from parts; empty: they get no such field.
   std::string feedback_sender;
   AdmissionSettings admission;

@@ -28,6 +28,10 @@ std::string atom_of(std::string_view name) {
 
 }  // namespace
 
+std::string message_id_origin(const RenderSettings& settings) {
+  return atom_of(settings.node) + "@" + settings.hostname;
+}
+
 // Makes the pieces. Bytes in scratch move while it grows: their pieces have no address before
 // finish().
 class PieceSink {
@@ -160,12 +164,15 @@ Renderer::BatchText& Renderer::text_of(const queue::Batch& batch) {
   append_number(batch.number, 10, text.trace_head);
   text.trace_tail = ";\r\n\t" + date + "\r\n";
   text.date = "Date: " + date + "\r\n";
-  text.id_head = "Message-ID: <" + node + ".";
+  std::string origin = batch.origin;
+  if (origin.find('@') == std::string::npos) origin = message_id_origin(settings_);
+  const size_t at = origin.find('@');
+  text.id_head = "Message-ID: <" + origin.substr(0, at) + ".";
   append_number(batch.number, 10, text.id_head);
   // Numbers start again in a new spool; the time of acceptance does not.
   text.id_tail = ".";
   append_number(static_cast<uint64_t>(batch.accepted_wall_ns), 36, text.id_tail);
-  text.id_tail += "@" + settings_.hostname + ">\r\n";
+  text.id_tail += origin.substr(at) + ">\r\n";
   text.sender_bytes = batch.sender;
   if (batch.sender_has_slots) {
     text.sender_status = Template::compile_ops(text.sender_bytes, queue::kContentMerge,

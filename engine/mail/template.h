@@ -30,6 +30,9 @@ struct RenderSettings {
   bool trace = true;             // whether a Received field is put in front
 };
 
+// What Message-IDs that are added have of it: a batch keeps it (queue::Batch::origin).
+std::string message_id_origin(const RenderSettings& settings);
+
 // A variable where it is used: {{name}}, {{name|text}}, {{{name}}}, or the name of a section. The
 // views point into the bytes of the template.
 struct Slot {

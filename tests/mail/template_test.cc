@@ -207,6 +207,19 @@ TEST(Render, TraceDateAndMessageId) {
                   .starts_with("Received: by mx.news.example (Veredus) id n1-dc--X-12.5;\r\n\t"));
 }
 
+// Whatever node and host are called when it is tried again.
+TEST(Render, TheMessageIdIsThatOfItsAcceptance) {
+  Bench bench;
+  bench.batch.origin = message_id_origin(bench.settings);
+  const std::string message = "A: b\r\n\r\nx\r\n";
+  const std::string first = bench.render(message, queue::kContentNoMessageId);
+  bench.settings.hostname = "other.example";
+  bench.settings.node = "n2";
+  EXPECT_EQ(bench.render(message, queue::kContentNoMessageId), first);
+  bench.batch.origin = "of no use";
+  EXPECT_NE(bench.render(message, queue::kContentNoMessageId), first);
+}
+
 TEST(Render, MessageIdOfSharedContentIsTheBatchs) {
   Bench bench;
   const std::string message = "A: b\r\n\r\nx\r\n";
