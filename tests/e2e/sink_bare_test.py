@@ -131,7 +131,9 @@ class BareTest(SinkTest):
     def test_contents_that_cannot_be_used(self):
         self.start()
         path = self.write("contents", "a: b\r\n\r\n.\r\n")
+        unlike = self.write("unlike", "a: b\r\n\r\n.\r\na: bcd\r\n\r\n.\r\n")
         for options, word in ((("--messages", "2", "--contents", path), "2 messages of one size"),
+                              (("--messages", "2", "--contents", unlike), "2 messages of one size"),
                               (("--messages", "1", "--contents", path + "?"), "1 messages of one size"),
                               (("--messages", "1", "--contents", path, "--sign", path), "no private RSA key")):
             code, found, errors = self.bare(*options)
