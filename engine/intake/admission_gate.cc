@@ -68,31 +68,33 @@ bool AdmissionGate::normalise(std::string_view raw, bool merge, mail::ContentOri
   origin_ = origin;
   const bool good = mail::normalise(raw, merge, out, fault, origin);
   if (rules_.mode == AdmissionMode::off) return good;
-  mail::Findings as_fed;
+  mail::Findings as_fed, mended;
   // Clean bytes are the ones that were given.
   if (!good || out.bytes.data() != raw.data())
     as_fed = mail::line_findings(raw).without(rules_.ignore);
   if (!good) {
     const bool mends = rules_.mode == AdmissionMode::fix && as_fed.has(Finding::line_length);
-    if (!mends || !shorten(raw, out)) return false;
+    if (!mends || !shorten(raw, out, mended)) return false;
+    as_fed = as_fed | mended;
   }
   findings_.found = check(out, as_fed);
   // What is so whatever the mode: line ends are made CRLF here, and the renderer puts a Date and a
   // Message-ID in front of messages without.
-  findings_.fixed =
-      findings_.found & mail::Findings{Finding::bare_cr, Finding::bare_lf, Finding::line_length,
-                                       Finding::date_missing, Finding::message_id_missing};
+  findings_.fixed = findings_.found &
+                    (mended | mail::Findings{Finding::bare_cr, Finding::bare_lf,
+                                             Finding::date_missing, Finding::message_id_missing});
   if (rules_.mode == AdmissionMode::fix) fix(out);
   if (varies_) take_author(out.bytes);
   return true;
 }
 
 // Values in a part that is quoted-printable would have to be encoded: a message with tags stays.
-bool AdmissionGate::shorten(std::string_view raw, mail::Normalised& out) {
+bool AdmissionGate::shorten(std::string_view raw, mail::Normalised& out, mail::Findings& mended) {
   std::string clean, made;
   mail::ContentError fault;
   mail::make_clean(raw, clean);
-  if (merge_ || !mail::shorten_lines(clean, made)) return false;
+  const bool name_charsets = !rules_.ignore.has(Finding::charset_missing);
+  if (merge_ || !mail::shorten_lines(clean, name_charsets, made, mended)) return false;
   if (!mail::normalise(made, merge_, out, fault, origin_)) return false;
   out.scratch = std::move(made);
   out.bytes = out.scratch;

@@ -85,7 +85,7 @@ class AdmissionGate {
 
  private:
   struct Author;
-  bool shorten(std::string_view raw, mail::Normalised& out);
+  bool shorten(std::string_view raw, mail::Normalised& out, mail::Findings& mended);
   mail::Findings check(const mail::Normalised& message, mail::Findings as_fed);
   void fix(mail::Normalised& message);
   std::string feedback_id() const;

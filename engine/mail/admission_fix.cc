@@ -158,9 +158,11 @@ bool fix_message(std::string_view clean, Findings found, const FixSettings& sett
   return true;
 }
 
-bool shorten_lines(std::string_view clean, std::string& out) {
+bool shorten_lines(std::string_view clean, bool name_charsets, std::string& out, Findings& mended) {
+  mended = {};
   if (is_signed(clean)) return false;
   std::vector<Edit> edits;
+  bool named = false;
   const bool walked = walk_leaves(clean, [&](const Leaf& leaf) {
     if (!has_long_line(leaf.body)) return true;
     std::string_view encoding;
@@ -169,19 +171,32 @@ bool shorten_lines(std::string_view clean, std::string& out) {
     const auto at = static_cast<size_t>(leaf.header.data() - clean.data());
     const size_t header_ends = at + leaf.header.size();
     const EntityHeader& fields = leaf.fields;
+    std::string for_header_end;
+    if (name_charsets) {
+      const size_t before = edits.size();
+      name_charset(leaf, at, for_header_end, edits);
+      named = named || edits.size() > before || !for_header_end.empty();
+    }
     std::string field = "Content-Transfer-Encoding: " + std::string(encoding) + "\r\n";
     if (leaf.message && !fields.mime_version) field += "MIME-Version: 1.0\r\n";
     if (fields.encoding_end != 0) {
       edits.push_back({at + fields.encoding_begin, at + fields.encoding_end, std::move(field)});
     } else {
-      edits.push_back({header_ends, header_ends, std::move(field)});
+      for_header_end += field;
     }
+    if (!for_header_end.empty())
+      edits.push_back({header_ends, header_ends, std::move(for_header_end)});
     const auto begin = static_cast<size_t>(leaf.body.data() - clean.data());
     edits.push_back({begin, begin + leaf.body.size(), std::move(body)});
     return true;
   });
   if (!walked || edits.empty()) return false;
+  // Of two fields of one header the later one may have been edited first.
+  std::sort(edits.begin(), edits.end(),
+            [](const Edit& a, const Edit& b) { return a.begin < b.begin; });
   append_edited(clean, edits, out);
+  mended = {Finding::line_length};
+  if (named) mended.add(Finding::charset_missing);
   return true;
 }
 

@@ -22,9 +22,11 @@ bool fix_message(std::string_view clean, Findings found, const FixSettings& sett
 
 // Gives parts with lines of more than 998 bytes an encoding that has none: texts quoted-printable,
 // others base64; base64 that was not cut into lines is. `clean`: as normalise() would leave it, but
-// for the length of its lines. Appends to `out`. False: signed; a part that is quoted-printable,
-// binary or a message has such lines; structure that is not understood. Long lines outside of
-// parts' bodies stay.
-bool shorten_lines(std::string_view clean, std::string& out);
+// for the length of its lines. With `name_charsets` utf-8 is named as the charset of such texts
+// that are UTF-8, for once they are encoded no check sees that none is named. Appends to `out`;
+// `mended` has line_length then, and charset_missing where one was named. False: signed; a part
+// that is quoted-printable, binary or a message has such lines; structure that is not understood.
+// Long lines outside of parts' bodies stay.
+bool shorten_lines(std::string_view clean, bool name_charsets, std::string& out, Findings& mended);
 
 }  // namespace veredus::mail

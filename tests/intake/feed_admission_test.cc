@@ -160,6 +160,19 @@ TEST(FeedAdmission, FixShortensLines) {
               HasSubstr("1200 bytes"));
 }
 
+TEST(FeedAdmission, FixNamesTheCharsetOfLinesThatItShortens) {
+  const std::string text = kGood.with("Content-Type", "text/html")
+                               .of_body(std::string(1200, 'x') + "\xc3\xbc\r\n")
+                               .text();
+  Taker taker, ignoring;
+  EXPECT_EQ(feed(AdmissionMode::fix, {text}, taker), "");
+  EXPECT_EQ(taker.of_batch, "charset-missing line-length|charset-missing line-length");
+  EXPECT_THAT(taker.content, HasSubstr("Content-Type: text/html; charset=utf-8\r\n"));
+  EXPECT_EQ(feed(AdmissionMode::fix, {text}, ignoring, {Finding::charset_missing}), "");
+  EXPECT_EQ(ignoring.of_batch, "line-length|line-length");
+  EXPECT_THAT(ignoring.content, HasSubstr("Content-Type: text/html\r\n"));
+}
+
 TEST(FeedAdmission, FixMendsWhatRecipientsCarry) {
   Taker taker;
   const mail::TestMessage html = kGood.with("Content-Type", "text/html").of_body("\xc3\xbc\n");

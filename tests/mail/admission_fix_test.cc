@@ -1,11 +1,15 @@
 #include "engine/mail/admission_fix.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "tests/mail/admission_message.h"
 
 namespace veredus::mail {
 namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 const TestMessage kGood;
 
@@ -18,9 +22,13 @@ std::string mended(const std::string& message, Findings found,
   return fix_message(message, found, settings, out) ? out : "";
 }
 
-std::string shortened(const std::string& message) {
+std::string shortened(const std::string& message, bool name_charsets = true,
+                      Findings expected = {Finding::line_length}) {
   std::string out;
-  return shorten_lines(message, out) ? out : "";
+  Findings mended;
+  if (!shorten_lines(message, name_charsets, out, mended)) return "";
+  EXPECT_EQ(mended, expected);
+  return out;
 }
 
 TEST(AdmissionFix, AddsFieldsAtTheEndOfTheHeader) {
@@ -121,6 +129,30 @@ TEST(ShortenLines, OnlyPartsThatHaveLongOnesAreChanged) {
   EXPECT_EQ(line_findings(made), Findings());
   const TestSigners signers;
   EXPECT_EQ(found_in(made, &signers), "");
+}
+
+TEST(ShortenLines, NamesTheCharsetOfWhatItEncodes) {
+  const std::string line(1000, 'x'), text = line + "\xc3\xbc\r\n";
+  const Findings both = {Finding::line_length, Finding::charset_missing};
+  const TestMessage bare = kGood.without("Content-Type").without("Content-Transfer-Encoding");
+  EXPECT_THAT(shortened(bare.of_body(text).text(), true, both),
+              HasSubstr("Content-Type: text/plain; charset=utf-8\r\n"
+                        "Content-Transfer-Encoding: quoted-printable\r\n\r\nxxx"));
+  EXPECT_THAT(shortened(bare.of_body(text).text(), false), Not(HasSubstr("charset")));
+  EXPECT_THAT(shortened(bare.of_body(line + "\xe4\r\n").text()), Not(HasSubstr("charset")));
+  EXPECT_THAT(shortened(bare.of_body(line + "\r\n").text()), Not(HasSubstr("charset")));
+  // Whichever field comes first.
+  const std::string type = "Content-Type: text/html", encoding = "Content-Transfer-Encoding: 8bit";
+  const TestMessage mixed = kGood.with("Content-Type", "multipart/mixed; boundary=b");
+  for (const std::string& head :
+       {type + "\r\n" + encoding + "\r\n\r\n", encoding + "\r\n" + type + "\r\n\r\n"}) {
+    const std::string made =
+        shortened(mixed.of_body("--b\r\n" + head + text + "--b--\r\n").text(), true, both);
+    EXPECT_THAT(made, HasSubstr("\r\nContent-Type: text/html; charset=utf-8\r\n"));
+    EXPECT_THAT(made, HasSubstr("\r\nContent-Transfer-Encoding: quoted-printable\r\n"));
+    EXPECT_THAT(made, Not(HasSubstr("8bit")));
+    EXPECT_EQ(line_findings(made), Findings());
+  }
 }
 
 TEST(ShortenLines, WhatCannotBe) {
