@@ -87,14 +87,15 @@ def tags_of(value):
     return dict(part.split("=", 1) for part in plain.split(";") if part)
 
 
+def signatures_of(content):
+    """Their tags, from the first field on."""
+    return [tags_of(value) for name, value in fields_of(content)[0] if name.lower() == b"dkim-signature"]
+
+
 def marks_of(content):
-    """Who signed it, from the first field on: (domain, selector, algorithm, canonicalization) each."""
-    made = []
-    for name, value in fields_of(content)[0]:
-        if name.lower() == b"dkim-signature":
-            tags = tags_of(value)
-            made.append((tags["d"], tags["s"], tags["a"], tags.get("c", "simple/simple")))
-    return made
+    """Who signed it, likewise: (domain, selector, algorithm, canonicalization) each."""
+    return [(tags["d"], tags["s"], tags["a"], tags.get("c", "simple/simple"))
+            for tags in signatures_of(content)]
 
 
 class Judges:

@@ -2,6 +2,8 @@
 
 import base64
 import collections
+import email
+import email.policy
 import random
 
 import merge_rules
@@ -17,7 +19,7 @@ from signature_judges import dkim, fields_of
 # SMTPUTF8.
 Wanted = collections.namedtuple("Wanted", "batch ours theirs added judge needs")
 FORMS = ("plain", "unclean", "mime", "utf8", "fed_signed", "merged", "merged", "merged", "merged_own", "own", "parts",
-         "parts", "parts_own")
+         "parts", "parts_own", "mended")
 VARIED = (varied_mail.plain, varied_mail.plain, varied_mail.eight_bit, varied_mail.dots, varied_mail.long_lines,
           varied_mail.only_header, varied_mail.without_body, varied_mail.only_empty_lines, varied_mail.long_header)
 
@@ -37,6 +39,28 @@ class Fixed:
         else:
             same = content == self.content
         return [] if same else ["%r, not %r" % (content[:2000], self.content[:2000])]
+
+
+class Mended:
+    """A message that the admission check mends: long lines, no charset, no MIME-Version, no one click."""
+    author, marks, needs = "walk.test", [], False
+
+    def __init__(self, dice, name):
+        self.has_date, self.has_id = True, True
+        lines = ["Gr\u00fc\u00dfe " * dice.choice((1, 20)), ".", "x" * dice.choice((10, 999, 3000)), ". ", "=20"]
+        dice.shuffle(lines)
+        self.text = "".join(line + "\r\n" for line in lines)
+        self.fed = varied_mail.header(name, "List-Unsubscribe: <https://walk.test/u>") + self.text.encode()
+
+    def faults(self, content, seven_bit):
+        message = email.message_from_bytes(content, policy=email.policy.default)
+        wanted = {"MIME-Version": "1.0", "List-Unsubscribe": "<https://walk.test/u>",
+                  "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
+        found = ["%s: %r" % (name, message.get_all(name)) for name, value in wanted.items()
+                 if message.get_all(name) != [value]]
+        charset, text = message.get_content_charset(), message.get_payload(decode=True)
+        return found if (charset, text) == ("utf-8", self.text.encode()) else \
+            found + ["%s: %r, not %r" % (charset, content[:600], self.text[:300])]
 
 
 class Batches:
@@ -62,7 +86,7 @@ class Batches:
     # --- messages --------------------------------------------------------------------------------
 
     def fixed(self, form, name):
-        """A Fixed, and the bytes to feed."""
+        """What must arrive, and the bytes to feed."""
         dice = self.dice
         if form == "mime":
             front = dice.choice((b"Date: Thu, 1 Jan 2026 00:00:00 +0000\r\n", b"")) + \
@@ -78,6 +102,9 @@ class Batches:
                                   self.feeder.key(), canonicalize=(b"relaxed", b"relaxed"))
             # An author whom nobody here signs for, but by name.
             return Fixed(signature + content, "elsewhere.test", [self.feeder.mark()]), signature + content
+        if form == "mended":
+            made = Mended(dice, name)
+            return made, made.fed
         content = dice.choice(VARIED)(dice, name)
         if form == "unclean" and content.isascii():
             end = dice.choice((b"\n", b"\r"))
@@ -135,6 +162,8 @@ class Batches:
         head = {"batch": name, "sender": "bounce@walk.test", "vars": {"more": "of the batch", "empty": "x"}}
         if named is not None:
             head["dkim"] = named
+        if form == "mended":
+            head["tenant"] = "mended"
         merged, own = form.startswith(("merged", "parts")), form.endswith("own")
         if not form.startswith("parts"):  # which are merged unless the batch says otherwise
             head["merge"] = merged

@@ -5,6 +5,7 @@ identities that go and come back.
 Usage: signing_keys_test.py VEREDUS SINK [unittest arguments]
 """
 
+import json
 import os
 import re
 import tempfile
@@ -95,21 +96,36 @@ class Attempts(KeysCase):
     count = 40
 
     def test_the_same_at_each_but_for_trace_and_signatures(self):
+        self.check_attempts(lambda: None)
+
+    def test_so_over_a_restart(self):
+        def restart():
+            self.assertEqual(self.walk.stop_engine(), 0)
+            self.walk.start_engine()
+        self.check_attempts(restart)
+
+    def check_attempts(self, between):
         merged = self.feed("merged", self.count)
         raw = "From: news@walk.test\r\n\r\nfor all\r\n.\r\n"
         alike = self.feed("alike", self.count, merge=False, message={"raw": raw})
-        for batch in ("merged", "alike"):
+        parts = self.feed("parts", self.count, message={
+            "from": "News <news@walk.test>", "subject": "Gr\u00fc\u00dfe, {{first}}", "html": "<p>{{first}}</p>\n{{{more|}}}",
+            "attachments": [{"name": "a.bin", "type": "application/octet-stream", "base64": "AAEC/w=="}]})
+        self.wait_until("all were tried", lambda: all(to in self.receiver.got for to in merged + alike + parts))
+        between()
+        for batch in ("merged", "alike", "parts"):
             tally = self.walk.wait_settled(batch)
             self.assertEqual(tally["delivered"], self.count, tally)
         contents = []
-        for to in merged + alike:
+        for to in merged + alike + parts:
             first, second = self.receiver.got[to]
             self.assertEqual(self.without_trace(first), self.without_trace(second))
             for name in (b"Date", b"Message-ID"):
                 self.assertEqual([name for name, _ in fields_of(second)[0]].count(name), 1)
             contents += [first, second]
         self.check_valid(contents, self.both())
-        self.assertEqual(len({self.message_id(self.receiver.got[to][1]) for to in merged}), self.count)
+        for batch in (merged, parts):
+            self.assertEqual(len({self.message_id(self.receiver.got[to][1]) for to in batch}), self.count)
         times = [{t for t in re.findall(rb"\bt=(\d+);", content)} for content in contents]
         self.assertTrue(any(times[i] != times[i + 1] for i in range(0, len(times), 2)), "signed anew")
 
@@ -224,6 +240,23 @@ class Reloaded(KeysCase):
         self.assertIn("dkim.rsa", self.reload_with(self.identities))
         self.assertEqual(self.walk.wait_settled("b")["delivered"], 1)
         self.check_valid(self.receiver.got[to], [self.identities[0].mark()])
+
+    def test_what_keygen_says_is_all_that_is_needed(self):
+        records, marks = {}, []
+        for algorithm, signs in (("rsa2048", "rsa-sha256"), ("ed25519", "ed25519-sha256")):
+            path = os.path.join(self.directory, algorithm + ".pem")
+            done = self.run_veredus("--json", "dkim", "keygen", "--domain", "made.test", "--selector", algorithm,
+                                    "--algorithm", algorithm, "--out", path)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            made = json.loads(done.stdout)
+            with open(self.walk.config, "a") as file:
+                file.write(made["config"])
+            records[made["dns_name"]] = made["record"]
+            marks.append(("made.test", algorithm, signs, "relaxed/relaxed"))
+        self.assertEqual(self.run_veredus("reload").returncode, 0)
+        content = self.deliver("made", message={"raw": RAW.replace("news@walk.test", "x@mail.made.test")})
+        self.assertEqual(sorted(marks_of(content)), sorted(marks))
+        self.assertEqual(Judges(records).faults([content])[0], [])
 
     def test_nobody_and_others_than_the_authors(self):
         self.assertEqual(marks_of(self.deliver("none", dkim=[])), [])

@@ -17,10 +17,16 @@ import postfix_receiver
 import signature_judges
 import varied_mail
 from offering_receiver import Receiver
-from signature_judges import Identity, Judges, fields_of, marks_of, tables_of
+from signature_judges import Identity, Judges, fields_of, marks_of, signatures_of, tables_of
 from signed_batches import Batches
 from walk_case import Case, walk
 
+LIFETIME_S = 7200
+# What a reader or a receiver goes by must be covered where it is there (RFC 6376 section 5.4.1, RFC 8058
+# section 4); nobody may add one of these.
+COVERED = {"from", "to", "subject", "date", "message-id", "reply-to", "mime-version", "content-type",
+           "content-transfer-encoding", "list-unsubscribe", "list-unsubscribe-post"}
+GUARDED = {"from", "to", "subject", "date", "message-id"}
 MESSAGES = varied_mail.number_after("--messages", 300)
 SEED = varied_mail.number_after("--seed", 1)
 
@@ -101,14 +107,15 @@ class RandomShapes(unittest.TestCase):
         self.identities = [
             Identity(scratch.name, "walk-rsa", "walk.test"),
             Identity(scratch.name, "walk-ed", "walk.test", "ed25519"),
-            Identity(scratch.name, "shop", "shop.test", canonicalization="simple/simple", lifetime="2h",
+            Identity(scratch.name, "shop", "shop.test", canonicalization="simple/simple", lifetime="%ds" % LIFETIME_S,
                      also_sign=["X-Campaign"]),
             Identity(scratch.name, "mixed-rsa", "mixed.test", canonicalization="relaxed/simple"),
             Identity(scratch.name, "mixed-ed", "mixed.test", "ed25519", canonicalization="simple/relaxed")]
         self.feeder = Identity(scratch.name, "feeder", "walk.test")
         routes = {"routes.r%d" % i: {"domains": [domain], "hosts": ["127.0.0.1:%d" % receiver.port]}
                   for i, (domain, receiver) in enumerate(self.receivers.items())}
-        self.walk = varied_mail.start_walk(self, {}, {**routes, **tables_of(self.identities)})
+        self.walk = varied_mail.start_walk(self, {}, {
+            **routes, **tables_of(self.identities), "tenants.mended": {"admission": "fix"}})
 
     def feed_all(self):
         """{recipient: Wanted} of who must get something; at least MESSAGES messages."""
@@ -128,7 +135,7 @@ class RandomShapes(unittest.TestCase):
             one_for_all = "message" in lines[0] and not lines[0].get("merge", True)
             count += len({to.rpartition("@")[2] for to in can}) if one_for_all else len(can)
         for batch, failed in failing.items():
-            tally = self.walk.wait_settled(batch, 300)
+            tally = self.walk.wait_settled(batch, 300, "mended" if batch.startswith("mended") else "default")
             self.assertEqual((tally["failed"], tally["delivered"]), (failed, tally["accepted"] - failed),
                              self.walk.events("type=failed&batch=" + batch))
         return expected
@@ -146,6 +153,19 @@ class RandomShapes(unittest.TestCase):
         for name, value in fields[:len(front)]:
             rest = rest[len(name) + 1 + len(value) + 2:]
         return rest, found
+
+    def check_signatures(self, wanted, content):
+        """What ours say of themselves."""
+        names = collections.Counter(name.decode().lower() for name, _ in fields_of(content)[0])
+        found = []
+        for tags in signatures_of(content)[:len(wanted.ours)]:
+            signed = collections.Counter(tags["h"].lower().split(":"))
+            found += ["%s is not signed: %s" % (name, tags["h"]) for name in COVERED
+                      if signed[name] < names[name] + (name in GUARDED)]
+            if "l" in tags or ("x" in tags) != (tags["d"] == "shop.test") or \
+                    int(tags.get("x", 0)) not in (0, int(tags["t"]) + LIFETIME_S):
+                found.append("a signature that says %s" % tags)
+        return found
 
     def check_parsed(self, content):
         """What Python's email says of its structure."""
@@ -176,8 +196,9 @@ class RandomShapes(unittest.TestCase):
             return ["a message for nobody, or for several that have none in common"]
         domain = tos[0].rpartition("@")[2]
         rest, found = self.check_front(wanted[0], content)
+        found += self.check_signatures(wanted[0], content)
         found += wanted[0].judge(rest, not self.receivers[domain].takes_8bit)
-        if wanted[0].batch.startswith("merged"):
+        if wanted[0].batch.startswith(("merged", "parts", "mended")):
             found += self.check_parsed(content)
         return found
 
