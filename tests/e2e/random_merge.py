@@ -40,9 +40,13 @@ class Part:
         return self.head + "\r\n" + self.template
 
     def rendered(self, values, boundaries):
+        """boundaries: of all multiparts of the message, for no line that a value makes may look like one."""
         text = merge_rules.in_body(self.template, values, self.html)
         merge_rules.check_lines(text, boundaries)
         return self.head + "\r\n" + text
+
+    def boundaries(self):
+        return []
 
 
 class Multipart:
@@ -57,8 +61,10 @@ class Multipart:
         return self._joined([part.fed() for part in self.parts])
 
     def rendered(self, values, boundaries):
-        inner = boundaries + [self.boundary]
-        return self._joined([part.rendered(values, inner) for part in self.parts])
+        return self._joined([part.rendered(values, boundaries) for part in self.parts])
+
+    def boundaries(self):
+        return [self.boundary] + [each for part in self.parts for each in part.boundaries()]
 
 
 class Maker:
@@ -239,7 +245,7 @@ class Rendered:
 
     def __init__(self, message, values):
         self.fields = [wanted_field(field, values) for field in message.fields]
-        head, _, body = message.tree.rendered(values, []).partition("\r\n\r\n")
+        head, _, body = message.tree.rendered(values, message.tree.boundaries()).partition("\r\n\r\n")
         self.head, self.body = head.encode() + b"\r\n", body.encode()
         self.author = message.author or values.find("domain")
         # A field without variables goes as it was fed.
