@@ -191,8 +191,8 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   // It has been read: its memory is used again.
   void recycle(std::unique_ptr<ReturnedMessage> read) { spare_returned_ = std::move(read); }
   bool more_to_do() const {
-    return more_to_do_ || !to_pump_.empty() || !spent_.empty() || limits_.any_changed() ||
-           taking_up_ != kNotTakingUp || told_left_ > 0 || relieves_;
+    return more_to_do_ || !to_pump_.empty() || !to_sign_.empty() || !spent_.empty() ||
+           limits_.any_changed() || taking_up_ != kNotTakingUp || told_left_ > 0 || relieves_;
   }
   int64_t next_due_mono_ns() const;
 
@@ -312,6 +312,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   bool no_place_for(Lane& lane);
 
   // lane_dial.cc
+  void pump_next(std::deque<Lane*>& lanes);
   void pump(Lane& lane);
   double sessions_of_use(const Lane& lane) const;
   uint32_t sessions_wanted(const Lane& lane) const;
@@ -323,6 +324,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   void tell_windows(Lane& lane);
   void tell_window(Lane& lane, uint16_t home, uint32_t window);
   void close_idle();
+  static bool comes_next(const smtp::Session& session);
   void send_away(smtp::Session& session);
 
   // lane_forget.cc
@@ -514,6 +516,7 @@ class Lanes final : public Store::Owner, public smtp::SessionOwner {
   std::deque<uint32_t> batches_in_turn_;  // the same numbers: whose turn it is to be looked at
   std::deque<queue::Ticket> early_;       // came before what they name was announced
   std::deque<Lane*> to_pump_;
+  std::deque<Lane*> to_sign_;  // listed, too: this turn can make no further signature
   absl::btree_multimap<int64_t, Lane*> again_;  // monotonic time, lane
   // Monotonic time at which somebody's time ends who waits, and the site number and source of his
   // lane.

@@ -29,18 +29,21 @@ void Lanes::deliver() {
   end_keeping();
   call_from_lines();
   maker_.begin_turn();
-  for (size_t lanes = to_pump_.size(); lanes > 0 && maker_.may_sign(); --lanes) {
-    Lane& lane = *to_pump_.front();
-    to_pump_.pop_front();
-    lane.listed = false;
-    pump(lane);
-  }
+  while (!to_sign_.empty() && maker_.may_sign()) pump_next(to_sign_);
+  for (size_t lanes = to_pump_.size(); lanes > 0; --lanes) pump_next(to_pump_);
   end_of_calls();
   // Only now: what idled before may have been given something to carry.
   relieve_scopes();
   close_idle();
   forget_finished();
   forget_idle();
+}
+
+void Lanes::pump_next(std::deque<Lane*>& lanes) {
+  Lane& lane = *lanes.front();
+  lanes.pop_front();
+  lane.listed = false;
+  pump(lane);
 }
 
 // The session goes as soon as nothing is under way.
@@ -245,10 +248,18 @@ void Lanes::tell_window(Lane& lane, uint16_t home, uint32_t window) {
 // Sessions nobody needs: oldest first, so each turn looks at those that go and one more.
 void Lanes::close_idle() {
   for (auto& [may_idle_ns, list] : idle_lists_) {
+    // Those behind one that is about to be of use wait with it: its turn is near.
     while (list.oldest != nullptr &&
-           (draining_ || shard_.mono_ns - list.oldest->ready_since_mono_ns() >= may_idle_ns))
+           (draining_ || (shard_.mono_ns - list.oldest->ready_since_mono_ns() >= may_idle_ns &&
+                          !comes_next(*list.oldest))))
       send_away(*list.oldest);
   }
+}
+
+// Whether its lane has mail for it, and only waits for its turn.
+bool Lanes::comes_next(const smtp::Session& session) {
+  const Lane& lane = *static_cast<const Lane*>(session.place);
+  return lane.listed && !lane.waiting.empty();
 }
 
 int64_t Lanes::next_due_mono_ns() const {

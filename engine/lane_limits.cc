@@ -312,7 +312,8 @@ void Lanes::relieve_scopes() {
   for (size_t left = std::min(kLookedAt, idle_); left > 0; --left) {
     smtp::Session& session = *next_idle();
     Lane& lane = *static_cast<Lane*>(session.place);
-    if (is_pressed(lane) && !awaits_tokens(lane, session)) send_away(session);
+    if (is_pressed(lane) && !awaits_tokens(lane, session) && !comes_next(session))
+      send_away(session);
   }
   idle_left_ -= std::min(idle_left_, kLookedAt);
   relieves_ = idle_left_ > 0;

@@ -50,7 +50,7 @@ void Lanes::expire(Work& work) {
 // an idle session. False: nothing may go now, the session goes on idling.
 bool Lanes::offer_next(Lane& lane, smtp::Session& session) {
   while (LaneQueue::Tenant* const tenant = lane.waiting.choose()) {
-    if (held_back_left_ == 0 || !maker_.may_sign()) {
+    if (held_back_left_ == 0) {
       list(lane);
       break;
     }
@@ -86,6 +86,11 @@ bool Lanes::offer_next(Lane& lane, smtp::Session& session) {
       lane.waiting.charge(*tenant, 0);
       put_off_for_tls(*work, session);
       continue;
+    }
+    if (!maker_.may_sign() && maker_.signs(*work)) {
+      lane.waiting.push_front(work, work->batch->tenant, weight_of(*work->batch));
+      if (!std::exchange(lane.listed, true)) to_sign_.push_back(&lane);
+      break;
     }
     Load& load = *new_load();
     load.lane = &lane;

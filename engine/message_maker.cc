@@ -103,16 +103,15 @@ bool MessageMaker::sign(const Work& work, std::span<const mail::Piece> message, 
   ContentSigning* const common = as_stored ? signing_of(work) : nullptr;
   const bool the_same = common != nullptr && !work.content->compiled.has_slots();
   out.signature.clear();
-  if (the_same && common->signed_under == shard_.policy->dkim &&
-      shard_.wall_ns >= common->signed_wall_ns &&
-      shard_.wall_ns - common->signed_wall_ns < kSignatureKeptNs) {
+  if (the_same && has_signature(*common)) {
     out.signature = common->signature;
   } else {
     const bool same_body = common != nullptr && !work.content->compiled.has_body_slots();
     const absl::Status made = signer_.sign(identities, message, shard_.wall_ns,
                                            same_body ? &common->body : nullptr, out.signature);
     for (const mail::DkimIdentity* identity : identities) signing_left_us_ -= cost_us(*identity);
-    if (!made.ok()) return refuse("dkim", made);
+    signing_left_us_ -= static_cast<int64_t>(out.transaction.size >> 10);  // hashed, a KiB in 1 us
+    if (!made.ok()) return absl::IsInternal(made) ? cannot_sign(made) : refuse("dkim", made);
     Counters::add(shard_.counters.signatures, identities.size());
     if (the_same) {
       common->signature = out.signature;
@@ -165,16 +164,44 @@ void MessageMaker::choose_for_all(const StoredContent& content, ContentSigning& 
 // It was there when the batch was accepted, and may come back: unsigned the mail would be taken for
 // forged.
 bool MessageMaker::wait_for(std::string_view identity) {
+  const std::string name(identity);
+  return put_off("dkim-identity",
+                 "the signing identity \"" + name +
+                     "\" that the batch asks for is not configured any more: [dkim." + name + "]");
+}
+
+// Nothing is wrong with the message: there is no memory, or something is wrong with a key.
+bool MessageMaker::cannot_sign(const absl::Status& status) {
+  return put_off("dkim-key", "it cannot be signed now: " + std::string(status.message()));
+}
+
+bool MessageMaker::put_off(std::string_view rule, std::string reason) {
   fault_ = {};
   fault_.result = smtp::Result::later;
   fault_.kind = smtp::Kind::other;
   fault_.bounce_class = smtp::BounceClass::bad_configuration;
-  fault_.rule = "dkim-identity";
+  fault_.rule = rule;
   fault_.enhanced = {4, 3, 5};
-  const std::string name(identity);
-  fault_.reason = "the signing identity \"" + name +
-                  "\" that the batch asks for is not configured any more: [dkim." + name + "]";
+  fault_.reason = std::move(reason);
   return false;
+}
+
+bool MessageMaker::signs(const Work& work) const {
+  const queue::Batch& batch = work.batch->batch;
+  const auto& identities = shard_.policy->dkim;
+  if (identities == nullptr || batch.dkim_none) return false;
+  const ContentSigning* const common =
+      work.content == nullptr ? nullptr : work.content->signing.get();
+  if (common == nullptr) return true;
+  if (!work.content->compiled.has_slots() && has_signature(*common)) return false;
+  const bool chosen = common->by == identities && !common->by_each_author;
+  return !batch.dkim.empty() || !chosen || !common->identities.empty();
+}
+
+bool MessageMaker::has_signature(const ContentSigning& common) const {
+  return common.signed_under != nullptr && common.signed_under == shard_.policy->dkim &&
+         shard_.wall_ns >= common.signed_wall_ns &&
+         shard_.wall_ns - common.signed_wall_ns < kSignatureKeptNs;
 }
 
 // Null: the recipient carries its own message.
@@ -204,7 +231,7 @@ std::string_view MessageMaker::header_of(std::span<const mail::Piece> message) {
 int64_t MessageMaker::cost_us(const mail::DkimIdentity& identity) {
   if (identity.key->algorithm() == mail::DkimAlgorithm::ed25519_sha256) return 60;
   const unsigned bits = identity.key->bits();
-  return bits <= 1024 ? 120 : bits <= 2048 ? 400 : bits <= 3072 ? 1000 : 2000;
+  return bits <= 1024 ? 120 : bits <= 2048 ? 400 : bits <= 3072 ? 1800 : 4200;
 }
 
 }  // namespace veredus

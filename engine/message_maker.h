@@ -61,9 +61,12 @@ class MessageMaker {
   bool finish(const Work& work, const queue::Entry& entry, Form form, smtp::Outgoing& out);
   const Fault& fault() const { return fault_; }
 
-  // A signature takes long: so many are made in a turn, then the loop goes round.
+  // A signature takes long: so many are made in a turn, then what is to be signed waits for the
+  // next. What one message takes, a large one or one with several signatures, is not cut.
   void begin_turn() { signing_left_us_ = kSigningPerTurnUs; }
   bool may_sign() const { return signing_left_us_ > 0; }
+  // Whether a signature has to be made for it, or may have to be.
+  bool signs(const Work& work) const;
 
  private:
   using Identities = std::span<const mail::DkimIdentity* const>;
@@ -79,8 +82,11 @@ class MessageMaker {
   bool choose(const Work& work, std::span<const mail::Piece> message, Identities& chosen);
   void choose_for_all(const StoredContent& content, ContentSigning& common);
   bool wait_for(std::string_view identity);
+  bool cannot_sign(const absl::Status& status);
+  bool put_off(std::string_view rule, std::string reason);
   ContentSigning* signing_of(const Work& work);
   std::string_view header_of(std::span<const mail::Piece> message);
+  bool has_signature(const ContentSigning& common) const;
   static int64_t cost_us(const mail::DkimIdentity& identity);
 
   ShardContext& shard_;

@@ -202,6 +202,49 @@ TEST(Signing, OnceWhereAllHaveTheSameMessage) {
   EXPECT_EQ(test.signatures(), 22u);
 }
 
+// What a batch's message was signed by, and when, holds no longer than it may.
+TEST(Signing, WhatIsKeptOfOneBatchIsUsedWhileItHolds) {
+  Signing test(signs({"a.sim"}));
+  test.engine.internet.faults.latency_max_ns = 1'000'000;
+  std::string body =
+      "{\"batch\":\"1\",\"tenant\":\"t\",\"sender\":\"b@b.sim\",\"message\":{\"raw\":\"" +
+      json_of(kMessage) + "\"}}\n";
+  const auto add = [&](const std::string& name, const std::string& when) {
+    body += "{\"to\":\"" + name + "@d0.sim\",\"not_before\":\"" + when + "\"}\n";
+  };
+  add("first", "1s");
+  add("kept", "30s");
+  add("anew", "90s");
+  add("other", "120s");
+  add("nobody", "150s");
+  test.engine.feed_body(body);
+  const int64_t begin = test.engine.clock.mono;
+  const auto signature = [&](const std::string& name) {
+    EXPECT_TRUE(
+        test.engine.run_until([&] { return test.engine.taken(name + "@d0.sim"); }, 600 * kSecond));
+    const std::string& got = test.engine.internet.ledger[name + "@d0.sim"].back().content;
+    const size_t at = got.find("DKIM-Signature:");
+    return at == std::string::npos ? "" : got.substr(at, got.find("\r\nReceived", at) - at);
+  };
+  const auto reload = [&](const std::vector<std::string>& names) {
+    EngineSettings settings = test.engine.settings;
+    settings.dkim = identities(names);
+    test.engine.core().reload(settings);
+  };
+  const std::string first = signature("first");
+  EXPECT_THAT(first, HasSubstr(" s=s1;"));
+  EXPECT_EQ(signature("kept"), first);
+  const std::string anew = signature("anew");
+  EXPECT_NE(anew, first);
+  EXPECT_THAT(anew, HasSubstr(" s=s1;"));
+  EXPECT_EQ(test.signatures(), 2u);
+  reload({"other.sim", "a.sim"});
+  EXPECT_THAT(signature("other"), HasSubstr(" s=s2;"));
+  reload({"other.sim"});
+  EXPECT_EQ(signature("nobody"), "");
+  EXPECT_GT(test.engine.clock.mono - begin, 149 * kSecond);
+}
+
 TEST(Signing, AnIdentityThatIsGoneIsWaitedFor) {
   Signing test(signs({"a.sim"}));
   test.engine.internet.faults.connect_refused = 1;
@@ -255,6 +298,21 @@ TEST(Signing, ATurnMakesFew) {
   EXPECT_EQ(before, to.size());
   EXPECT_GE(most, 10u) << "the world is too slow to show it";
   EXPECT_LE(most, 2000u / 60 + 1);
+}
+
+// Sessions whose lanes wait for a turn to sign in are not idle, and others are not held up.
+TEST(Signing, WhoWaitsForHisSignatureKeepsHisSession) {
+  Signing test([](EngineSettings& settings, Faults& faults) {
+    signs({"a.sim"})(settings, faults);
+    faults.latency_min_ns = 1'000'000;  // all at the same time
+    faults.latency_max_ns = 1;
+    settings.idle_close_ns = 1;
+  });
+  std::vector<std::string> to;
+  for (unsigned domain = 0; domain < 200; ++domain)
+    to.push_back("r@d" + std::to_string(domain) + ".sim");
+  test.send("1", "From: us@a.sim\r\nTo: {{to}}\r\n\r\nHello\r\n", to, ",\"merge\":true");
+  EXPECT_EQ(test.engine.internet.connections, to.size());
 }
 
 }  // namespace
