@@ -9,6 +9,7 @@
 #include <openssl/rsa.h>
 
 #include "engine/mail/content.h"
+#include "engine/mail/header_field.h"
 
 namespace veredus::mail {
 namespace {
@@ -103,6 +104,34 @@ std::string_view bytes_of(const Sha256Digest& digest) {
   return {reinterpret_cast<const char*>(digest.data()), digest.size()};
 }
 
+bool is_among(std::string_view name, const std::vector<std::string>& fields) {
+  return std::any_of(fields.begin(), fields.end(),
+                     [&](const std::string& field) { return same_name(name, field); });
+}
+
+// How many fields choose_fields() takes, those included that are added when the message is sent.
+size_t count_signed_fields(std::string_view header_block, const std::vector<std::string>& fields,
+                           const std::vector<std::string>& oversigned) {
+  size_t count = 0;
+  bool date = false, message_id = false;
+  HeaderField field;
+  for (std::string_view whole; !header_block.empty();) {
+    if (!take_field(header_block, whole, field)) continue;
+    date = date || same_name(field.name, "date");
+    message_id = message_id || same_name(field.name, "message-id");
+    if (is_among(field.name, fields) || is_among(field.name, oversigned)) ++count;
+  }
+  return count + (date ? 0 : 1) + (message_id ? 0 : 1);
+}
+
+bool has_from(std::string_view header_block) {
+  HeaderField field;
+  for (std::string_view whole; !header_block.empty();) {
+    if (take_field(header_block, whole, field) && same_name(field.name, "from")) return true;
+  }
+  return false;
+}
+
 absl::Status library_failed(std::string_view what) {
   std::array<char, 256> text{};
   ERR_error_string_n(ERR_get_error(), text.data(), text.size());
@@ -111,6 +140,27 @@ absl::Status library_failed(std::string_view what) {
 }
 
 }  // namespace
+
+bool can_be_signed(std::string_view header_block, std::string_view& why_not,
+                   std::span<const DkimIdentity* const> by) {
+  if (!has_from(header_block)) return why_not = "has no From field, which must be signed", false;
+  // With so few lines the fields need not be counted.
+  constexpr size_t kAdded = 2;  // Date, Message-ID
+  const auto lines = std::count(header_block.begin(), header_block.end(), '\n');
+  if (static_cast<size_t>(lines) + kAdded < kDkimHashedFieldsMax) return true;
+  const auto fit = [&](const std::vector<std::string>& fields,
+                       const std::vector<std::string>& oversigned) {
+    return count_signed_fields(header_block, fields, oversigned) <= kDkimHashedFieldsMax;
+  };
+  const bool all_fit = by.empty()
+                           ? fit(default_signed_fields(), default_oversigned_fields())
+                           : std::all_of(by.begin(), by.end(), [&](const DkimIdentity* identity) {
+                               return fit(identity->signed_fields, identity->oversigned_fields);
+                             });
+  static_assert(kDkimHashedFieldsMax == 1000, "the reason says so");
+  if (!all_fit) why_not = "has more than 1000 fields to be signed";
+  return all_fit;
+}
 
 struct DkimSigner::KeyCopy {
   std::shared_ptr<const DkimKey> key;

@@ -20,6 +20,15 @@ namespace veredus::mail {
 // Of a header with more fields than this among those to be signed no signature is made.
 inline constexpr size_t kDkimHashedFieldsMax = 1000;
 
+// Whether DkimSigner::sign() will find in the message what it needs, so that one that cannot be
+// signed is refused before it is taken: a From field, and not more than kDkimHashedFieldsMax fields
+// of those that `by` sign, or of the default ones when there are none. Date and Message-ID count
+// also where they are not there, for they are added when the message is sent. `header_block`: clean
+// lines up to the empty one; {{…}} may be in it. False: `why_not` (static) goes behind "the
+// message".
+bool can_be_signed(std::string_view header_block, std::string_view& why_not,
+                   std::span<const DkimIdentity* const> by = {});
+
 // What has been hashed of a body that is the same in many messages, by canonicalization. Filled as
 // it is needed.
 struct DkimBodyHashes {

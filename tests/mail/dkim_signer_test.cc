@@ -167,6 +167,56 @@ TEST_F(DkimSign, WhatCannotBeSigned) {
   EXPECT_EQ(fields({}, kMessage), "");
 }
 
+// What the door says is what the signer does.
+TEST_F(DkimSign, WhatCanBeSignedIsKnownBefore) {
+  const auto times = [](size_t count, std::string_view field) {
+    std::string text;
+    for (size_t i = 0; i < count; ++i) text += field;
+    return text;
+  };
+  DkimIdentity more = identity();
+  more.signed_fields.push_back("x-campaign");
+  more.oversigned_fields.push_back("x-tag");
+  const std::string begin = "FROM : {{a}}\r\n b\r\nDate: d\r\nMessage-ID: <i>\r\n";
+  const std::string no_from = "has no From field, which must be signed";
+  const std::string too_many = "has more than 1000 fields to be signed";
+  const struct {
+    std::string block, told, told_of_more;
+  } rows[] = {
+      {begin, "", ""},
+      {"", no_from, no_from},
+      {"To: a\r\n From: b\r\n", no_from, no_from},
+      {"To: a\r\nFromage: b\r\n", no_from, no_from},
+      {begin + times(kDkimHashedFieldsMax - 3, "To: b\r\n"), "", ""},
+      {begin + times(kDkimHashedFieldsMax - 2, "to: b\r\n"), too_many, too_many},
+      {begin + times(kDkimHashedFieldsMax, "Received: b\r\n"), "", ""},
+      {begin + times(kDkimHashedFieldsMax, "Subject: b\r\n c\r\n"), too_many, too_many},
+      {begin + "To: b\r\n" + times(kDkimHashedFieldsMax, " c\r\n"), "", ""},
+      {begin + times(kDkimHashedFieldsMax, "X-Campaign: b\r\n"), "", too_many},
+      {begin + times(kDkimHashedFieldsMax, "X-Tag: b\r\n"), "", too_many},
+  };
+  const DkimIdentity usual = identity();
+  for (const auto& row : rows) {
+    const std::string shown = row.block.substr(0, 100);
+    for (const bool with_more : {false, true}) {
+      const DkimIdentity* const by = with_more ? &more : &usual;
+      const std::string& told = with_more ? row.told_of_more : row.told;
+      std::string_view why_not;
+      EXPECT_EQ(can_be_signed(row.block, why_not, {&by, 1}), told.empty()) << shown;
+      EXPECT_EQ(why_not, told) << shown;
+      const std::string made = fields({by}, row.block + "\r\n");
+      EXPECT_EQ(made.starts_with("DKIM-Signature: "), told.empty()) << shown << made;
+    }
+    std::string_view why_not;
+    EXPECT_EQ(can_be_signed(row.block, why_not), row.told.empty()) << shown;
+  }
+  // Two fields are still to come.
+  const std::string unfinished = "From: a\r\n" + times(kDkimHashedFieldsMax - 2, "To: b\r\n");
+  std::string_view why_not;
+  EXPECT_FALSE(can_be_signed(unfinished, why_not));
+  EXPECT_TRUE(can_be_signed(unfinished.substr(0, unfinished.size() - 7), why_not));
+}
+
 TEST_F(DkimSign, KeysThatNobodyHoldsAreForgotten) {
   std::weak_ptr<const DkimKey> first;
   for (int i = 0; i < 3; ++i) {
