@@ -28,6 +28,7 @@ inline constexpr size_t kDkimKeyFileMax = 64 * 1024;  // bytes of PEM text
 class DkimKey {
  public:
   // Of PEM text (PKCS#8, or RSA's own PKCS#1), without a passphrase; the first private key in it.
+  // It is whole: it has signed, and its public part has verified that.
   // The error says what is wrong with it and what to do: it goes behind the name of its file.
   static absl::StatusOr<std::shared_ptr<const DkimKey>> parse(std::string_view pem);
 

@@ -1,5 +1,6 @@
 #include "engine/mail/dkim_identity.h"
 
+#include <array>
 #include <memory>
 #include <span>
 #include <string>
@@ -13,6 +14,7 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 
+#include "engine/mail/content.h"
 #include "engine/mail/dkim_record.h"
 #include "tests/mail/dkim_test_keys.h"
 
@@ -93,6 +95,47 @@ TEST(DkimKey, WhatIsNoKeyForDkimIsRefused) {
   EVP_PKEY* const curve = EVP_EC_gen("P-256");
   EXPECT_THAT(refused(pem_of(curve)), HasSubstr("has a key of type EC; DKIM takes"));
   EVP_PKEY_free(curve);
+}
+
+std::string der_of(EVP_PKEY* key) {
+  unsigned char* bytes = nullptr;
+  const int size = i2d_PrivateKey(key, &bytes);
+  std::string der(reinterpret_cast<const char*>(bytes), static_cast<size_t>(size));
+  OPENSSL_free(bytes);
+  return der;
+}
+
+// PKCS#1: the numbers of the key, and little else.
+std::string rsa_pem_of(const std::string& der) {
+  std::string text = "-----BEGIN RSA PRIVATE KEY-----\n", base64;
+  append_base64(der, base64);
+  for (size_t at = 0; at < base64.size(); at += 64) text += base64.substr(at, 64) + "\n";
+  return text + "-----END RSA PRIVATE KEY-----\n";
+}
+
+// A file whose bits have changed on the disk, or by hand, often is a key still.
+TEST(DkimKey, ADamagedOneIsRefused) {
+  const std::string der = der_of(testing::rsa_key(1024)->native());
+  ASSERT_EQ(refused(rsa_pem_of(der)), "taken");
+  constexpr size_t kNumbersBegin = 8;  // behind the type, length and version
+  size_t damaged = 0;
+  for (size_t bit = kNumbersBegin * 8; bit < der.size() * 8; bit += 13) {
+    std::string changed = der;
+    changed[bit / 8] = static_cast<char>(changed[bit / 8] ^ (1 << bit % 8));
+    const std::string told = refused(rsa_pem_of(changed));
+    EXPECT_NE(told, "taken") << bit;
+    damaged += told.starts_with("has a damaged key") ? 1 : 0;
+  }
+  EXPECT_GT(damaged, 300u);
+}
+
+// Of a public key alone nobody can sign.
+TEST(DkimKey, WithoutThePrivatePartItIsRefused) {
+  std::array<unsigned char, 32> raw{};
+  size_t size = raw.size();
+  ASSERT_EQ(EVP_PKEY_get_raw_public_key(a_key()->native(), raw.data(), &size), 1);
+  EVP_PKEY* const half = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, raw.data(), size);
+  EXPECT_THAT(DkimKey::of(half).status().message(), HasSubstr("damaged"));
 }
 
 TEST(DkimIdentities, OfAnAuthor) {
