@@ -163,7 +163,7 @@ bool can_be_signed(std::string_view header_block, std::string_view& why_not,
 }
 
 struct DkimSigner::KeyCopy {
-  std::shared_ptr<const DkimKey> key;
+  std::weak_ptr<const DkimKey> of;
   EVP_PKEY* own = nullptr;
   EVP_PKEY_CTX* rsa = nullptr;    // of an RSA key
   EVP_MD_CTX* ed25519 = nullptr;  // of an Ed25519 key
@@ -173,7 +173,8 @@ struct DkimSigner::KeyCopy {
     EVP_MD_CTX_free(ed25519);
     EVP_PKEY_free(own);
   }
-  bool make() {
+  bool make(const std::shared_ptr<const DkimKey>& key) {
+    of = key;
     own = EVP_PKEY_dup(key->native());
     if (own == nullptr) return false;
     if (key->algorithm() == DkimAlgorithm::ed25519_sha256) {
@@ -194,6 +195,7 @@ absl::Status DkimSigner::sign(std::span<const DkimIdentity* const> identities,
                               std::span<const Piece> message, int64_t wall_ns,
                               DkimBodyHashes* constant_body, std::string& out) {
   if (identities.empty()) return absl::OkStatus();
+  if (--calls_until_look_ == 0) forget_gone_keys();
   header_.read(message);
   DkimBodyHashes of_this;
   DkimBodyHashes& hashes = constant_body != nullptr ? *constant_body : of_this;
@@ -335,12 +337,18 @@ bool DkimSigner::append_raw_signature(KeyCopy& key, std::string_view data, std::
 
 absl::StatusOr<DkimSigner::KeyCopy*> DkimSigner::copy_of(
     const std::shared_ptr<const DkimKey>& key) {
-  if (const auto found = keys_.find(key.get()); found != keys_.end()) return found->second.get();
-  absl::erase_if(keys_, [](const auto& kept) { return kept.second->key.use_count() == 1; });
+  const auto found = keys_.find(key.get());
+  // Another key may have lain at the same address, until it went.
+  if (found != keys_.end() && !found->second->of.expired()) return found->second.get();
+  forget_gone_keys();
   auto copy = std::make_unique<KeyCopy>();
-  copy->key = key;
-  if (!copy->make()) return library_failed("copying a key");
+  if (!copy->make(key)) return library_failed("copying a key");
   return keys_.emplace(key.get(), std::move(copy)).first->second.get();
+}
+
+void DkimSigner::forget_gone_keys() {
+  calls_until_look_ = kCallsBetweenLooks;
+  absl::erase_if(keys_, [](const auto& kept) { return kept.second->of.expired(); });
 }
 
 }  // namespace veredus::mail

@@ -41,7 +41,8 @@ struct DkimBodyHashes {
 
 // Makes DKIM-Signature fields (RFC 6376 §5). One per shard, not thread-safe: it has copies of its
 // own of the keys, so that threads share none of the locks that OpenSSL has in them, and makes
-// contexts once per key. Keys that nobody else holds any more go when a new one comes.
+// contexts once per key. It keeps no key alive: the copy of one that is gone goes when a new key
+// comes, with one of the next thousand calls of sign(), or when it is told to.
 class DkimSigner {
  public:
   DkimSigner();
@@ -58,8 +59,13 @@ class DkimSigner {
   absl::Status sign(std::span<const DkimIdentity* const> identities, std::span<const Piece> message,
                     int64_t wall_ns, DkimBodyHashes* constant_body, std::string& out);
 
+  // To be called when identities have changed and nothing may be signed for a while.
+  void forget_gone_keys();
+  size_t copies() const { return keys_.size(); }  // of keys
+
  private:
   struct KeyCopy;
+  static constexpr uint32_t kCallsBetweenLooks = 1'000;
   absl::Status append_signature(const DkimIdentity& identity, const Sha256Digest& body_hash,
                                 int64_t wall_ns, std::string& out);
   absl::Status hash_body(DkimCanon canon, std::span<const Piece> message, Sha256Digest& out);
@@ -74,6 +80,7 @@ class DkimSigner {
   std::string signature_;  // bytes, then base64
   std::string base64_;
   absl::flat_hash_map<const DkimKey*, std::unique_ptr<KeyCopy>> keys_;
+  uint32_t calls_until_look_ = kCallsBetweenLooks;  // for keys that are gone
 };
 
 }  // namespace veredus::mail

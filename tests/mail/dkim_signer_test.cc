@@ -217,15 +217,63 @@ TEST_F(DkimSign, WhatCanBeSignedIsKnownBefore) {
   EXPECT_TRUE(can_be_signed(unfinished.substr(0, unfinished.size() - 7), why_not));
 }
 
+// Each shard has a signer, and none holds a key for another one's sake.
 TEST_F(DkimSign, KeysThatNobodyHoldsAreForgotten) {
+  DkimSigner other;
+  const auto sign_with = [&](const DkimIdentity& it) {
+    EXPECT_THAT(fields({&it}, kMessage), HasSubstr("b="));
+    const DkimIdentity* const by = &it;
+    const Piece piece{kMessage.data(), kMessage.size()};
+    std::string out;
+    EXPECT_TRUE(other.sign({&by, 1}, {&piece, 1}, kWall, nullptr, out).ok());
+  };
   std::weak_ptr<const DkimKey> first;
   for (int i = 0; i < 3; ++i) {
     DkimIdentity it = identity();
     it.key = testing::ed25519_key();
     if (i == 0) first = it.key;
-    EXPECT_THAT(fields({&it}, kMessage), HasSubstr("b="));
+    sign_with(it);
+    EXPECT_EQ(signer.copies(), 1u);
+    EXPECT_EQ(other.copies(), 1u);
   }
   EXPECT_TRUE(first.expired());
+  signer.forget_gone_keys();
+  EXPECT_EQ(signer.copies(), 0u);
+  const DkimIdentity kept = identity();
+  for (int i = 0; i < 2'000; ++i) {
+    std::string out;
+    const DkimIdentity* const by = &kept;
+    const Piece piece{kMessage.data(), kMessage.size()};
+    ASSERT_TRUE(other.sign({&by, 1}, {&piece, 1}, kWall, nullptr, out).ok());
+  }
+  other.forget_gone_keys();
+  EXPECT_EQ(other.copies(), 1u) << "one that is held stays";
+}
+
+// Without a new one, too: also when the one that is gone was still held when the last came.
+TEST_F(DkimSign, KeysAreForgottenWhileOthersSign) {
+  DkimIdentity gone = identity();
+  gone.key = testing::ed25519_key();
+  const DkimIdentity stays = identity();
+  fields({&gone, &stays}, kMessage);
+  gone.key = nullptr;
+  EXPECT_EQ(signer.copies(), 2u);
+  for (int i = 0; i < 1'024; ++i) fields({&stays}, kMessage);
+  EXPECT_EQ(signer.copies(), 1u);
+}
+
+// A new key may lie where one that is gone has lain.
+TEST_F(DkimSign, AKeyAtTheSamePlaceIsAnotherKey) {
+  for (int i = 0; i < 50; ++i) {
+    DkimIdentity it = identity();
+    it.key = testing::ed25519_key();
+    const std::string message = fields({&it}, kMessage) + std::string(kMessage);
+    const auto found = verify_dkim(message, kWall, [&](const std::string&) {
+      return DkimKeyAnswer{DkimKeyAnswer::Status::found, {it.key->public_record()}, ""};
+    });
+    ASSERT_EQ(found.size(), 1u);
+    EXPECT_EQ(found[0].reason, "");
+  }
 }
 
 // Random messages in random pieces, by all kinds of identities: valid as they are, and with any one
