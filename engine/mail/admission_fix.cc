@@ -55,7 +55,8 @@ bool is_identity(std::string_view encoding) {
 // Content-Type one is put at the end of its header.
 void name_charset(const Leaf& leaf, size_t at, std::string& for_header_end,
                   std::vector<Edit>& edits) {
-  if (!is_text(leaf) || leaf.fields.charset || !is_identity(leaf.fields.encoding)) return;
+  if (leaf.sealed || !is_text(leaf) || leaf.fields.charset || !is_identity(leaf.fields.encoding))
+    return;
   if (!has_high(leaf.body) || !is_utf8(leaf.body)) return;
   std::string_view value;
   const size_t end = end_of_field(leaf.header, "content-type", value);
@@ -167,7 +168,7 @@ bool shorten_lines(std::string_view clean, bool name_charsets, std::string& out,
     if (!has_long_line(leaf.body)) return true;
     std::string_view encoding;
     std::string body;
-    if (!short_body(leaf, encoding, body)) return false;
+    if (leaf.sealed || !short_body(leaf, encoding, body)) return false;
     const auto at = static_cast<size_t>(leaf.header.data() - clean.data());
     const size_t header_ends = at + leaf.header.size();
     const EntityHeader& fields = leaf.fields;

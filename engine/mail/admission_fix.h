@@ -16,7 +16,9 @@ struct FixSettings {
 // adds MIME-Version, Feedback-ID, and List-Unsubscribe-Post where List-Unsubscribe has an https
 // URI; names utf-8 as the charset of texts that are UTF-8. Appends to `out`. False: nothing of it
 // can be, and `out` is as it was; so, too, of a message that is signed already (DKIM, ARC), which
-// changes would break. What was mended shows when the result is checked again.
+// changes would break. Parts that are signed or encrypted by themselves (multipart/signed,
+// multipart/encrypted, application/pkcs7-mime) stay as they are. What was mended shows when the
+// result is checked again.
 bool fix_message(std::string_view clean, Findings found, const FixSettings& settings,
                  std::string& out);
 
@@ -25,8 +27,8 @@ bool fix_message(std::string_view clean, Findings found, const FixSettings& sett
 // for the length of its lines. With `name_charsets` utf-8 is named as the charset of such texts
 // that are UTF-8, for once they are encoded no check sees that none is named. Appends to `out`;
 // `mended` has line_length then, and charset_missing where one was named. False: signed; a part
-// that is quoted-printable, binary or a message has such lines; structure that is not understood.
-// Long lines outside of parts' bodies stay.
+// that is quoted-printable, binary, a message, signed or encrypted has such lines; structure that
+// is not understood. Long lines outside of parts' bodies stay.
 bool shorten_lines(std::string_view clean, bool name_charsets, std::string& out, Findings& mended);
 
 }  // namespace veredus::mail

@@ -8,11 +8,17 @@
 namespace veredus::mail {
 namespace {
 
+// Types that somebody else's signature or encryption goes over all of (RFC 1847 §2, RFC 8551 §3.2).
+bool seals(std::string_view type) {
+  return type == "multipart/signed" || type == "multipart/encrypted" ||
+         type == "application/pkcs7-mime" || type == "application/x-pkcs7-mime";
+}
+
 class Walk {
  public:
   explicit Walk(const std::function<bool(const Leaf&)>& visit) : visit_(visit) {}
 
-  bool entity(std::string_view text, unsigned depth, bool of_digest) {
+  bool entity(std::string_view text, unsigned depth, bool of_digest, bool sealed) {
     if (depth > kPartDepthMax || (depth > 0 && ++parts_ > kPartsMax)) return false;
     Leaf leaf;
     const size_t end = header_end(text);
@@ -22,6 +28,7 @@ class Walk {
     leaf.message = depth == 0;
     if (!read_entity_header(leaf.header, leaf.fields)) return false;
     if (leaf.fields.type.empty() && of_digest) leaf.fields.type = "message/rfc822";
+    leaf.sealed = sealed || seals(leaf.fields.type);
     return leaf.fields.type.starts_with("multipart/") ? multipart(leaf, depth) : visit_(leaf);
   }
 
@@ -43,7 +50,7 @@ class Walk {
         const bool closes = line.size() == delimiter.size() + 2 && line.ends_with("--");
         if (closes || line.size() == delimiter.size()) {
           if (part != std::string_view::npos && at != part &&
-              !entity(body.substr(part, at - 2 - part), depth + 1, digest))
+              !entity(body.substr(part, at - 2 - part), depth + 1, digest, entire.sealed))
             return false;
           if (closes) return part != std::string_view::npos;
           part = end;
@@ -51,7 +58,8 @@ class Walk {
       }
       at = end;
     }
-    return part != std::string_view::npos && entity(body.substr(part), depth + 1, digest);
+    return part != std::string_view::npos &&
+           entity(body.substr(part), depth + 1, digest, entire.sealed);
   }
 
   const std::function<bool(const Leaf&)>& visit_;
@@ -61,7 +69,7 @@ class Walk {
 }  // namespace
 
 bool walk_leaves(std::string_view clean, const std::function<bool(const Leaf&)>& visit) {
-  return Walk(visit).entity(clean, 0, false);
+  return Walk(visit).entity(clean, 0, false, false);
 }
 
 }  // namespace veredus::mail

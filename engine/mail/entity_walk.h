@@ -13,6 +13,9 @@ struct Leaf {
   std::string_view body;    // without the line end that belongs to the delimiter behind it
   EntityHeader fields;
   bool message = false;  // the header is that of the message itself
+  // Somebody signed it or encrypted it (RFC 1847, RFC 8551), or what it stands in: changes would
+  // break that.
+  bool sealed = false;
 };
 
 // Visits the leaves of a message (RFC 2046 §5.1), as normalise() leaves it, in their order;

@@ -95,6 +95,44 @@ TEST(AdmissionFix, SignedMessagesStayAsTheyAre) {
   }
 }
 
+// RFC 1847 §2: what is signed or encrypted is not to change; what stands beside it may.
+TEST(AdmissionFix, WhatIsSealedStaysAsItIs) {
+  const std::string text = "Content-Type: text/plain\r\n\r\n\xc3\xbc\r\n";
+  const std::string nested =
+      "Content-Type: multipart/mixed; boundary=i\r\n\r\n--i\r\n" + text + "\r\n--i--\r\n";
+  for (const std::string_view type : {"multipart/signed", "multipart/encrypted"}) {
+    const std::string sealing = std::string(type) + "; boundary=b";
+    const TestMessage message = kGood.with("Content-Type", sealing);
+    for (const std::string& part : {text, nested}) {
+      const std::string body = "--b\r\n" + part + "\r\n--b--\r\n";
+      EXPECT_EQ(mended(message.of_body(body).text(), {Finding::charset_missing}), "") << type;
+      const std::string beside = "--o\r\n" + text + "\r\n--o\r\nContent-Type: " + sealing +
+                                 "\r\n\r\n" + body + "\r\n--o--\r\n";
+      const TestMessage outer = kGood.with("Content-Type", "multipart/mixed; boundary=o");
+      const std::string made = mended(outer.of_body(beside).text(), {Finding::charset_missing});
+      EXPECT_THAT(made, HasSubstr("--o\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"));
+      EXPECT_THAT(made, HasSubstr(sealing + "\r\n\r\n" + body)) << type;
+    }
+  }
+}
+
+TEST(ShortenLines, WhatIsSealedStaysAsItIs) {
+  const std::string line(1000, 'x'), digits(1000, 'A');
+  const std::string part = "--b\r\nContent-Type: text/plain\r\n\r\n" + line + "\r\n--b--\r\n";
+  for (const std::string_view type : {"multipart/signed", "multipart/encrypted"}) {
+    const TestMessage message = kGood.with("Content-Type", std::string(type) + "; boundary=\"b\"");
+    EXPECT_EQ(shortened(message.of_body(part).text()), "") << type;
+  }
+  for (const std::string_view type : {"application/pkcs7-mime", "Application/X-PKCS7-Mime"}) {
+    const TestMessage message = kGood.with("Content-Type", type);
+    EXPECT_EQ(shortened(message.and_also("Content-Transfer-Encoding", "base64")
+                            .of_body(digits + "\r\n")
+                            .text()),
+              "")
+        << type;
+  }
+}
+
 TEST(ShortenLines, TextsBecomeQuotedPrintable) {
   const std::string line(1000, 'x');
   const std::string made = shortened(kGood.of_body(line + "\r\nb = c\r\n").text());
