@@ -67,7 +67,7 @@ bool AdmissionGate::normalise(std::string_view raw, bool merge, mail::ContentOri
   merge_ = merge;
   origin_ = origin;
   const bool good = mail::normalise(raw, merge, out, fault, origin);
-  if (rules_.mode == AdmissionMode::off) return good;
+  if (rules_.mode == AdmissionMode::off) return good && can_be_signed(out, fault);
   mail::Findings as_fed, mended;
   // Clean bytes are the ones that were given.
   if (!good || out.bytes.data() != raw.data())
@@ -85,7 +85,20 @@ bool AdmissionGate::normalise(std::string_view raw, bool merge, mail::ContentOri
                                              Finding::date_missing, Finding::message_id_missing});
   if (rules_.mode == AdmissionMode::fix) fix(out);
   if (varies_) take_author(out.bytes);
-  return true;
+  return can_be_signed(out, fault);
+}
+
+// Whoever is to sign it could: else its recipients would fail when it is sent.
+bool AdmissionGate::can_be_signed(const mail::Normalised& message, mail::ContentError& fault) {
+  if (dkim_ == nullptr) return true;
+  const std::string_view header = message.bytes.substr(0, message.header_bytes);
+  std::string_view missing, why_not;
+  identities_.clear();
+  signers_->of_message(header, identities_, missing);
+  if (identities_.empty() || mail::can_be_signed(header, why_not, identities_)) return true;
+  fault = {};
+  fault.reason = "the message " + std::string(why_not) + ", so it cannot be signed";
+  return false;
 }
 
 // Values in a part that is quoted-printable would have to be encoded: a message with tags stays.

@@ -11,6 +11,7 @@
 #include "engine/mail/admission.h"
 #include "engine/mail/admission_fix.h"
 #include "engine/mail/content.h"
+#include "engine/mail/dkim_signer.h"
 #include "engine/mail/signers.h"
 #include "engine/mail/template.h"
 #include "queue/batch.h"
@@ -85,6 +86,7 @@ class AdmissionGate {
 
  private:
   struct Author;
+  bool can_be_signed(const mail::Normalised& message, mail::ContentError& fault);
   bool shorten(std::string_view raw, mail::Normalised& out, mail::Findings& mended);
   mail::Findings check(const mail::Normalised& message, mail::Findings as_fed);
   void fix(mail::Normalised& message);
@@ -100,6 +102,7 @@ class AdmissionGate {
   std::unique_ptr<mail::BatchSigners> signers_;
   std::unique_ptr<Author> author_;
   mail::Admission admission_;
+  std::vector<const mail::DkimIdentity*> identities_;  // scratch
   MessageFindings findings_, of_recipient_;
   bool varies_ = false, merge_ = false;  // of the last message
   mail::ContentOrigin origin_ = mail::ContentOrigin::fed;

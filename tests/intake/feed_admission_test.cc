@@ -232,6 +232,23 @@ TEST(FeedAdmission, TheBatchSaysWhoSigns) {
   EXPECT_EQ(named.of_batch, "dkim-alignment|");
 }
 
+// Whatever the mode: else all its recipients would fail later.
+TEST(FeedAdmission, WhatCannotBeSignedIsRefused) {
+  for (const AdmissionMode mode : {AdmissionMode::off, AdmissionMode::warn, AdmissionMode::fix}) {
+    Taker taker, own;
+    Body body{kGood.without("From").text()};
+    EXPECT_EQ(feed(mode, body, taker), "") << "nobody signs it";
+    body.more = ",\"dkim\":[\"news\"]";
+    EXPECT_THAT(feed(mode, body, taker),
+                AllOf(HasSubstr("bad_message 1:"), HasSubstr("has no From field")));
+    body.own = {body.message};
+    body.message.clear();
+    EXPECT_EQ(feed(mode, body, own), "");
+    EXPECT_THAT(own.refused,
+                testing::ElementsAre(AllOf(HasSubstr("2 5.6.0 the message has no From"))));
+  }
+}
+
 // A message that is signed already is not signed again, unless the batch says by whom.
 TEST(FeedAdmission, WhatIsSignedIsJudgedByItsSignature) {
   const std::string text =
