@@ -1,27 +1,24 @@
 #include <map>
 
 #include "absl/strings/ascii.h"
+#include "engine/control/config_checker.h"
 #include "engine/control/config_syntax.h"
-#include "engine/control/config_table.h"
 #include "engine/mail/dkim_identity.h"
 #include "engine/mail/idn.h"
-#include "queue/names.h"
 
 // What the types alone do not say of signing identities.
 
 namespace veredus::control {
 namespace {
 
-class DkimChecker {
+class DkimChecker : NamedChecker {
  public:
   DkimChecker(const Config& config, std::vector<ConfigFault>& faults)
-      : config_(config), faults_(faults) {}
+      : NamedChecker(config, faults) {}
 
   void run() {
     for (const Config::Dkim& identity : config_.dkim) {
-      where_ = "dkim." + identity.name;
-      if (!queue::is_name(identity.name))
-        fault("", quoted(identity.name) + " is no name: 1–128 of A–Z a–z 0–9 . _ : @ -");
+      begin("dkim", identity.name);
       names(identity);
       if (identity.lifetime_ns != 0 && identity.lifetime_ns < mail::kDkimLifetimeMin)
         fault(".lifetime", "is too short for mail that has to wait: 1h at least, or 0s: no end");
@@ -34,15 +31,6 @@ class DkimChecker {
   }
 
  private:
-  // `setting`: ".domain", or "" for all of it.
-  void fault(const std::string& setting, std::string what) {
-    faults_.push_back({where_ + setting, std::move(what)});
-  }
-  bool is_set(const std::string& setting) const {
-    return config_.places.contains(where_ + setting);
-  }
-  static std::string quoted(const std::string& text) { return "\"" + text + "\""; }
-
   void names(const Config::Dkim& identity) {
     if (!is_set(".domain")) {
       fault("", "say whose mail it signs: domain, as in \"example.org\"");
@@ -63,9 +51,6 @@ class DkimChecker {
     if (!fresh) fault(".selector", "is that of dkim." + known->second + ", too, for this domain");
   }
 
-  const Config& config_;
-  std::vector<ConfigFault>& faults_;
-  std::string where_;
   std::map<std::string, std::string> published_;  // by name in the DNS
 };
 

@@ -3,8 +3,7 @@
 
 #include "absl/strings/ascii.h"
 #include "dns/address_policy.h"
-#include "engine/control/config_table.h"
-#include "queue/names.h"
+#include "engine/control/config_checker.h"
 
 // What the types alone do not say of static routes: who has which domain, hosts that are others
 // than we, and credentials that could be used as they stand.
@@ -15,16 +14,14 @@ namespace {
 constexpr size_t kHopsMax = 16;
 constexpr size_t kCredentialMax = 1024;  // bytes
 
-class RoutesChecker {
+class RoutesChecker : NamedChecker {
  public:
   RoutesChecker(const Config& config, std::vector<ConfigFault>& faults)
-      : config_(config), faults_(faults) {}
+      : NamedChecker(config, faults) {}
 
   void run() {
     for (const Config::Route& route : config_.routes) {
-      where_ = "routes." + route.name;
-      if (!queue::is_name(route.name))
-        fault("", quoted(route.name) + " is no name: 1–128 of A–Z a–z 0–9 . _ : @ -");
+      begin("routes", route.name);
       domains(route);
       hosts(route);
       credentials(route);
@@ -33,15 +30,6 @@ class RoutesChecker {
   }
 
  private:
-  // `setting`: ".hosts", or "" for all of it.
-  void fault(const std::string& setting, std::string what) {
-    faults_.push_back({where_ + setting, std::move(what)});
-  }
-  bool is_set(const std::string& setting) const {
-    return config_.places.contains(where_ + setting);
-  }
-  static std::string quoted(const std::string& text) { return "\"" + text + "\""; }
-
   // One route has each: which one would else depend on where it stands.
   void domains(const Config::Route& route) {
     if (!is_set(".domains")) {
@@ -139,9 +127,6 @@ class RoutesChecker {
                        " bytes, without NUL and ends of lines");
   }
 
-  const Config& config_;
-  std::vector<ConfigFault>& faults_;
-  std::string where_;
   std::map<std::string, std::string> owners_;  // by pattern
 };
 
