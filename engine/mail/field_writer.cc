@@ -36,6 +36,10 @@ bool has_high_constant(std::string_view text, bool merge) {
   return false;
 }
 
+// Lines with encoded words are shorter (RFC 2047 §2), and a comma may follow what is on one.
+constexpr size_t kWordLineMax = 76;
+constexpr size_t kAddressLineMax = kWordLineMax - 1;
+
 // A text's next word: all up to a blank, tags whole.
 struct Word {
   size_t bytes = 0;
@@ -70,6 +74,18 @@ class Words {
   const bool merge_;
   unsigned depth_ = 0;
 };
+
+// Whether something of a text is there whatever is merged.
+bool stays(std::string_view text, bool merge) {
+  Words words(merge);
+  for (;;) {
+    text.remove_prefix(std::min(text.find_first_not_of(" \t"), text.size()));
+    if (text.empty()) return false;
+    const Word word = words.next(text);
+    if (word.stays) return true;
+    text.remove_prefix(word.bytes);
+  }
+}
 
 // What an address field is made of, one after the other.
 class AddressWriter {
@@ -145,18 +161,30 @@ class AddressWriter {
     };
     const std::string_view domain = value_.substr(place(mailbox.domain), mailbox.domain.size());
     const std::string_view local = value_.substr(place(mailbox.local), mailbox.local.size());
-    const bool tags = has_tag(piece, merge_);
+    std::string_view phrase;
+    if (!mailbox.display_name.empty())
+      phrase = value_.substr(place(mailbox.display_name), mailbox.display_name.size());
+    const std::string name = spoken(phrase);
+    const bool as_given = has_comment(read) || (!has_high(name) && has_encoded_word(name));
+    if (as_given && has_high_constant(piece, merge_))
+      return fail("has a comment, or an encoded word, beside what is not ASCII");
     std::string made;
-    size_t column = 1;
-    if (tags) {
-      return with_tags(piece, domain, place(mailbox.domain) - mailbox.begin, made) && add(made);
+    // Only the first mailbox cannot go onto a line of its own.
+    size_t column = comma_ || blank_ ? 1 : column_;
+    if (has_tag(piece, merge_)) {
+      const size_t domain_at = place(mailbox.domain) - mailbox.begin;
+      if (!with_tags(piece, domain, domain_at, made)) return false;
+      // The renderer encodes a name with tags, and leaves one without as it is.
+      if (!as_given && !name.empty() && !has_tag(phrase, merge_)) {
+        const std::string address = made.substr(made.find('<', phrase.size()) + 1);
+        made.clear();
+        append_mailbox(name, std::string_view(address).substr(0, address.size() - 1), column, made);
+      }
+      return add(made);
     }
     std::string address;
     if (!address_of(local, domain, address)) return false;
-    const std::string name = spoken(mailbox.display_name);
-    if (has_comment(read) || (!has_high(name) && has_encoded_word(name))) {
-      if (has_high(piece))
-        return fail("has a comment, or an encoded word, beside what is not ASCII");
+    if (as_given) {
       made = piece;
     } else if (name.empty()) {
       made = piece.starts_with('<') ? "<" + address + ">" : address;
@@ -239,7 +267,8 @@ class AddressWriter {
   // `separator` ends with the blank at which the line may be folded; empty: nowhere.
   void put_piece(std::string_view separator, std::string_view piece) {
     const size_t first_line = std::min(piece.find('\r'), piece.size());
-    if (separator.ends_with(' ') && column_ + separator.size() + first_line > kFoldedLineMax) {
+    const bool fits = column_ + separator.size() + first_line <= kAddressLineMax;
+    if (separator.ends_with(' ') && !fits && stays(piece, merge_)) {
       out_ += separator.substr(0, separator.size() - 1);
       out_ += "\r\n ";
       column_ = 1;
@@ -265,7 +294,8 @@ void append_list_id(std::string_view value, size_t& column, std::string& out) {
   const size_t bracket = std::min(value.rfind('<'), value.size());
   const std::string_view name = trimmed(value.substr(0, bracket));
   append_phrase(name, column, out);
-  if (!name.empty()) out += ' ';
+  if (!name.empty() && bracket < value.size())
+    out += column + 1 + value.size() - bracket > kWordLineMax ? "\r\n " : " ";
   out += value.substr(bracket);
 }
 
@@ -325,7 +355,7 @@ void append_mailbox(std::string_view display_name, std::string_view address, siz
                     std::string& out) {
   if (!display_name.empty()) append_phrase(display_name, column, out);
   const size_t bytes = address.size() + 3;
-  if (column + bytes > kFoldedLineMax && !display_name.empty()) {
+  if (column + bytes > kAddressLineMax && !display_name.empty()) {
     out += "\r\n";
     column = 0;
   }
@@ -337,6 +367,10 @@ void append_mailbox(std::string_view display_name, std::string_view address, siz
 bool append_field(std::string_view name, std::string_view value, bool merge, std::string& out,
                   std::string& why_not) {
   value = trimmed(value);
+  if (value.size() > kFieldBytesMax) {
+    why_not = "is longer than 65536 bytes";
+    return false;
+  }
   why_not = text_fault(value, merge);
   if (!why_not.empty()) return false;
   const size_t begin = out.size();
@@ -349,9 +383,15 @@ bool append_field(std::string_view name, std::string_view value, bool merge, std
     why_not = "has a section that reaches over several of its addresses or URIs";
     return false;
   }
-  if (same_name(name, "list-id") && high && !tags) {
+  const bool list_id = same_name(name, "list-id");
+  const size_t bracket = std::min(value.rfind('<'), value.size());
+  if (list_id && high && has_high_constant(value.substr(bracket), merge)) {
+    why_not = "is not ASCII between < and >: write domains in A-labels (xn--…)";
+    return false;
+  }
+  if (list_id && high && !has_tag(value.substr(0, bracket), merge)) {
     append_list_id(value, column, out);
-  } else if (kind == FieldKind::address && !same_name(name, "list-id")) {
+  } else if (kind == FieldKind::address && !list_id) {
     AddressWriter writer(value, merge, column, out);
     if (!writer.run()) {
       why_not = std::move(writer.why_not);
@@ -359,7 +399,7 @@ bool append_field(std::string_view name, std::string_view value, bool merge, std
     }
   } else if (kind == FieldKind::unstructured && high && !tags) {
     append_encoded_text(value, column, out);
-  } else if (high && kind != FieldKind::unstructured && !same_name(name, "list-id")) {
+  } else if (high && kind != FieldKind::unstructured && !list_id) {
     why_not = kind == FieldKind::uri_list
                   ? "is not ASCII: percent-encode it, and write domains in A-labels (xn--…)"
                   : "is not ASCII, and text stands elsewhere than in this field";

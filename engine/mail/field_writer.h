@@ -10,6 +10,9 @@ namespace veredus::mail {
 // 5322 §2.1.1).
 inline constexpr size_t kFoldedLineMax = 78;
 
+// The longest value of a field, in bytes, as it is given.
+inline constexpr size_t kFieldBytesMax = 64u << 10;
+
 // Whether `name` may be the name of a header field (RFC 5322 §3.6.8).
 bool is_field_name(std::string_view name);
 
@@ -23,11 +26,11 @@ std::string text_fault(std::string_view value, bool merge);
 // By the kind of the field (header_groups.h): text that is not ASCII becomes encoded words (RFC
 // 2047), those in it stay. Display names of mailboxes become atoms, quoted strings or encoded
 // words, their domains A-labels; a local part that is not ASCII stays so (RFC 6532). Other fields
-// are ASCII. Folded at blanks, to lines of 78 bytes where that can be.
+// are ASCII. Folded at blanks, to lines of 78 bytes where that can be, of 76 with encoded words.
 //
-// With `merge`, {{…}} are tags: never cut, and text and display names with them stay as they are,
-// UTF-8 among it, for what they become is encoded when they are rendered. Folds are where merging
-// leaves no line empty.
+// With `merge`, {{…}} are tags: never cut, and texts and display names with tags in them stay as
+// they are, UTF-8 among it, for what they become is encoded when they are rendered. Folds are where
+// merging leaves no line empty.
 //
 // False: `why_not` says what is wrong with the value ("has a line end"); `out` may hold a part.
 bool append_field(std::string_view name, std::string_view value, bool merge, std::string& out,

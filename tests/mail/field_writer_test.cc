@@ -43,6 +43,8 @@ TEST(FieldWriter, Text) {
        "! is not ASCII: percent-encode it, and write domains in A-labels (xn--…)"},
       {"List-Id", "Gr\u00fc\u00dfe <a.b.example>",
        "List-Id: =?UTF-8?B?R3LDvMOfZQ==?= <a.b.example>\r\n"},
+      {"List-Id", "x <\u00e4.example>",
+       "! is not ASCII between < and >: write domains in A-labels (xn--…)"},
   };
   for (const Row& row : rows) EXPECT_EQ(field(row.name, row.value), row.written) << row.value;
   const std::string words =
@@ -92,6 +94,36 @@ TEST(FieldWriter, Addresses) {
             " Ada <ada@example.org>, Ada <ada@example.org>, Ada <ada@example.org>\r\n");
 }
 
+// RFC 2047 §2: lines with encoded words have 76 bytes at most.
+TEST(FieldWriter, LinesWithEncodedWords) {
+  for (size_t length = 1; length < 150; ++length) {
+    std::string name;
+    for (size_t i = 0; i < length; ++i) name += i % 3 == 0 ? "\u00e4" : "x";
+    const std::string address = " <" + std::string(length % 64 + 1, 'l') + "@x.example>";
+    std::string many;
+    for (int i = 0; i < 4; ++i) many += (i == 0 ? "" : ", ") + name + address + ", ada@example.org";
+    for (const std::string& written :
+         {field("From", name + address), field("Disposition-Notification-To", many),
+          field("Reply-To", name + " <{{to}}>", true), field("X-A", name),
+          field("List-Id", name + " <" + std::string(length % 64 + 1, 'l') + ".example>"),
+          field("From", many)}) {
+      ASSERT_FALSE(written.starts_with("!")) << written;
+      for (size_t at = 0, end; (end = written.find('\n', at)) != std::string::npos; at = end + 1) {
+        const std::string line = written.substr(at, end - 1 - at);
+        EXPECT_TRUE(line.size() <= 76 || line.find("=?") == std::string::npos) << line;
+        EXPECT_FALSE(line.ends_with(' ')) << line;
+      }
+    }
+  }
+}
+
+TEST(FieldWriter, LongValues) {
+  std::string words;
+  while (words.size() < kFieldBytesMax) words += "x ";
+  EXPECT_THAT(field("X-A", words.substr(2) + "xx"), testing::StartsWith("X-A: x x"));
+  EXPECT_EQ(field("X-A", words + "x"), "! is longer than 65536 bytes");
+}
+
 TEST(FieldWriter, Tags) {
   const std::string word(30, 'x'), tag = "{{a|" + std::string(40, 'b') + " c}}";
   const Row rows[] = {
@@ -110,6 +142,24 @@ TEST(FieldWriter, Tags) {
        "is not the open one"},
       {"To", "{{name}} <{{to}}>", "To: {{name}} <{{to}}>\r\n"},
       {"To", "{{to}}", "To: {{to}}\r\n"},
+      // A name without tags of its own is encoded here.
+      {"To", "Gr\u00fc\u00dfe <{{to}}>", "To: =?UTF-8?B?R3LDvMOfZQ==?= <{{to}}>\r\n"},
+      {"Cc", "a@b.c, \"M\u00fcller, A\"  <n+{{id}}@b\u00fccher.example>",
+       "Cc: a@b.c, =?UTF-8?B?TcO8bGxlciwgQQ==?= <n+{{id}}@xn--bcher-kva.example>\r\n"},
+      {"Reply-To", "A. B <{{to}}>", "Reply-To: \"A. B\" <{{to}}>\r\n"},
+      {"From", "=?utf-8?q?=C3=A4?= <{{to}}>", "From: =?utf-8?q?=C3=A4?= <{{to}}>\r\n"},
+      {"From", "\u00e4 (x) <{{to}}>", "! has a comment, or an encoded word, beside"},
+      {"From", "{{to}} (\u00e4)", "! has a comment, or"},
+      {"List-ID", "Gr\u00fc\u00dfe <{{x}}.b.example>",
+       "List-ID: =?UTF-8?B?R3LDvMOfZQ==?= <{{x}}.b.example>\r\n"},
+      {"List-ID", "Gr\u00fc\u00dfe {{y}} <{{x}}.b.example>",
+       "List-ID: Gr\u00fc\u00dfe {{y}} <{{x}}.b.example>\r\n"},
+      {"List-ID", "x <{{x}}.\u00e4>", "! is not ASCII between < and >"},
+      // What may be nothing at all gets no line of its own.
+      {"To", word + "@" + word + ".example, {{cc|" + word + "}}",
+       "To: " + word + "@" + word + ".example, {{cc|" + word + "}}\r\n"},
+      {"To", word + "@" + word + ".example, {{#a}}x@y.z{{/a}}",
+       "To: " + word + "@" + word + ".example, {{#a}}x@y.z{{/a}}\r\n"},
       {"To", "\"{{name}}\" <{{to}}>, {{other}}", "To: \"{{name}}\" <{{to}}>, {{other}}\r\n"},
       {"To", "{{local}}@{{domain}}", "To: {{local}}@{{domain}}\r\n"},
       {"To", "{{#name}}Dear {{name}} {{/name}}<{{to}}>",
