@@ -57,7 +57,9 @@ std::string type_fault(std::string_view type) {
     const std::string_view name = take_token(type);
     if (name.empty() || !take(type, '=') || (take_token(type).empty() && !take_quoted(type)))
       return "the type has a parameter that is not as in charset=utf-8 (RFC 2045 section 5.1)";
-    if (same_name(name, "name") || same_name(name, "boundary"))
+    // "name*" and "name*0" are "name", too (RFC 2231 §3, §4).
+    const bool extended = name.find('*') != std::string_view::npos;
+    if (extended || same_name(name, "name") || same_name(name, "boundary"))
       return "the type has a parameter \"" + std::string(name) + "\", which is not to be given";
   }
   return "";
@@ -71,10 +73,12 @@ std::string cid_fault(std::string_view cid) {
   return "";
 }
 
-// RFC 2183 §2.3; RFC 2231 §4 for what is not ASCII. On a line of its own, for it may be long.
+// RFC 2183 §2.3; RFC 2231 §4 for what is not ASCII, and for what looks like an encoded word, which
+// many readers decode in a quoted string, too. On a line of its own, for it may be long.
 void append_file_name(std::string_view name, std::string& out) {
   out += ";\r\n filename";
-  if (has_high(name)) return append_extended_value(name, out);
+  if (has_high(name) || name.find("=?") != std::string_view::npos)
+    return append_extended_value(name, out);
   out += "=\"";
   for (const char c : name) {
     if (c == '"' || c == '\\') out += '\\';

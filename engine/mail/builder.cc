@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "engine/mail/builder_header.h"
+#include "engine/mail/cid_shown.h"
 #include "engine/mail/hex.h"
 #include "engine/mail/html_text.h"
 #include "engine/mail/part_text.h"
@@ -37,19 +38,22 @@ class Builder {
 
   bool run() {
     if (!check_texts() || !check_attachments()) return false;
-    choose_text();
+    if (!choose_text()) return false;
     sort_attachments();
     if (!has_text_ && parts_.html.empty() && parts_.attachments.empty()) {
       fault_.hint = "\"text\":\"\" makes an empty message";
       return fail(MessagePart::whole, "the message has neither \"text\" nor \"html\"");
     }
     if (!make_boundary()) return false;
-    out_.reserve(out_.size() + bytes_about());
+    // Soft breaks, line ends of base64 and what stands around the parts are not in it.
+    const size_t least = bytes_least();
+    if (least > settings_.bytes_max) return too_large();
+    out_.reserve(4096 + least + least / 16);
     if (!append_header_fields(parts_, settings_, out_, fault_)) return false;
     out_ += "MIME-Version: 1.0\r\n";
     if (!(beside_.empty() ? put_body() : put_mixed())) return false;
     if (!out_.ends_with("\r\n")) out_ += "\r\n";
-    return true;
+    return out_.size() <= settings_.bytes_max || too_large();
   }
 
  private:
@@ -59,7 +63,17 @@ class Builder {
     return false;
   }
 
+  bool too_large() {
+    fault_.too_large = true;
+    return fail(MessagePart::whole, "the message made from the parts is larger than " +
+                                        std::to_string(settings_.bytes_max) + " bytes");
+  }
+
   bool check_texts() {
+    // No part is written with fewer bytes than it has.
+    size_t bytes = parts_.text.size() + parts_.html.size();
+    for (const Attachment& attachment : parts_.attachments) bytes += attachment.base64.size();
+    if (bytes > settings_.bytes_max) return too_large();
     for (const auto& [part, name, text] :
          {std::tuple{MessagePart::text, "\"text\" ", parts_.text},
           std::tuple{MessagePart::html, "\"html\" ", parts_.html}}) {
@@ -85,19 +99,26 @@ class Builder {
     return true;
   }
 
-  void choose_text() {
+  bool choose_text() {
     has_text_ = parts_.has_text && (!parts_.text.empty() || parts_.html.empty());
-    if (parts_.has_text || parts_.html.empty()) return;
-    // HTML without text, or with tags that cannot be told in one, goes alone.
-    has_text_ = append_html_text(parts_.html, settings_.merge, derived_) && !derived_.empty();
+    if (parts_.has_text || parts_.html.empty() || parts_.html.size() > kDerivedFromMax) return true;
+    if (!append_html_text(parts_.html, settings_.merge, derived_)) {
+      fault_.hint = "give a \"text\", or an empty one, and HTML goes alone";
+      return fail(MessagePart::html,
+                  "\"html\" has a section that begins in what a text leaves out (a style, an "
+                  "attribute) and ends elsewhere, so no text can be made of it");
+    }
+    // HTML that says nothing goes alone.
+    has_text_ = !derived_.empty();
     text_ = derived_;
+    return true;
   }
 
   void sort_attachments() {
-    for (size_t i = 0; i < parts_.attachments.size(); ++i) {
-      const bool shown = !parts_.attachments[i].cid.empty() && !parts_.html.empty();
-      (shown ? shown_ : beside_).push_back(i);
-    }
+    std::vector<std::string_view> cids;
+    for (const Attachment& attachment : parts_.attachments) cids.push_back(attachment.cid);
+    const std::vector<bool> shows = cids_shown(parts_.html, settings_.merge, cids);
+    for (size_t i = 0; i < cids.size(); ++i) (shows[i] ? shown_ : beside_).push_back(i);
     text_encoding_ = text_encoding(text_, settings_.merge);
     html_encoding_ = text_encoding(parts_.html, settings_.merge);
   }
@@ -127,10 +148,10 @@ class Builder {
     }
   }
 
-  size_t bytes_about() const {
-    size_t bytes = 4096 + 2 * (text_.size() + parts_.html.size());
-    for (const Attachment& attachment : parts_.attachments)
-      bytes += attachment.base64.size() + attachment.base64.size() / 32 + 512;
+  size_t bytes_least() const {
+    size_t bytes = text_bytes_least(text_, settings_.merge, text_encoding_) +
+                   text_bytes_least(parts_.html, settings_.merge, html_encoding_);
+    for (const Attachment& attachment : parts_.attachments) bytes += attachment.base64.size();
     return bytes;
   }
 

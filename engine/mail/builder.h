@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -11,7 +12,9 @@
 
 namespace veredus::mail {
 
-inline constexpr size_t kFieldNameMax = 255;  // bytes, of a field among `headers`
+inline constexpr size_t kFieldNameMax = 255;           // bytes, of a field among `headers`
+inline constexpr size_t kHeaderBytesMax = 256u << 10;  // of all fields but those about the content
+inline constexpr size_t kDerivedFromMax = 1u << 20;    // HTML beyond that gets no text
 
 // A message as its parts, all in UTF-8: lines of text end with CRLF, LF or CR, all else has none.
 struct MessageParts {
@@ -27,6 +30,7 @@ struct MessageParts {
   // Where somebody unsubscribes (RFC 2369, RFC 8058): a URI of http or https, and one of mailto, or
   // an address.
   bool has_unsubscribe = false;
+  bool has_unsubscribe_url = false, has_unsubscribe_mailto = false;  // even if they are empty
   std::string_view unsubscribe_url, unsubscribe_mailto;
 };
 
@@ -50,6 +54,7 @@ struct BuildSettings {
   // Who the message is for, if it is made for one: the To of a message that says none and is not
   // merged. His name may be empty, or any UTF-8.
   std::string_view recipient, recipient_name;
+  size_t bytes_max = std::numeric_limits<size_t>::max();  // of the message
 };
 
 // What is wrong with the parts, and where.
@@ -58,6 +63,7 @@ struct BuildFault {
   size_t index = 0;        // of headers and attachments
   bool in_base64 = false;  // of an attachment
   size_t offset = 0;       // in it, from 0
+  bool too_large = false;  // the message would have more than settings.bytes_max
   std::string reason;      // names the part
   std::string_view hint;   // what to do; static; may be empty
 };
@@ -66,15 +72,17 @@ struct BuildFault {
 // line over 998 bytes. What is the same every time makes the same message.
 //
 // - text and HTML are multipart/alternative; without a text one is derived from HTML
-//   (html_text.h). Attachments with a cid are multipart/related with the HTML (RFC 2387); all
-//   others are multipart/mixed with all that. Nothing is wrapped in a multipart that needs none.
+//   (html_text.h), unless that has more than kDerivedFromMax bytes. Attachments that the HTML shows
+//   by their cid are multipart/related with it (RFC 2387); all others are multipart/mixed with all
+//   that. Nothing is wrapped in a multipart that needs none.
 // - Without `to` a merged message goes `To: {{name}} <{{to}}>`, any other to settings.recipient, or
 //   to undisclosed recipients.
 // - No Date and no Message-ID but those among `headers`: the renderer adds them.
 // - Boundaries are made of a digest of the parts, and are in none of them.
 //
-// Appends to `out`, at most some times the size of the parts. False: `fault` says why, and `out`
-// may hold a part.
+// Appends to `out`, which is empty, settings.bytes_max at most, or little more where it fails:
+// what is too large is refused before texts are encoded. False: `fault` says why, and `out` may
+// hold a part.
 bool build_message(const MessageParts& parts, const BuildSettings& settings, std::string& out,
                    BuildFault& fault);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <tuple>
 
 #include "engine/mail/field_writer.h"
 #include "engine/mail/header_field.h"
@@ -17,10 +18,13 @@ bool is_among(const std::array<std::string_view, N>& names, std::string_view nam
                      [&](std::string_view small) { return same_name(name, small); });
 }
 
-// With a key of their own, or made here.
+// With a key of their own, or made here, or by hosts on the way, who trace and sign.
 constexpr std::array<std::string_view, 4> kOwnKeys = {"from", "to", "reply-to", "subject"};
-constexpr std::array<std::string_view, 6> kMadeHere = {
-    "mime-version", "dkim-signature", "received", "return-path", "bcc", "resent-bcc"};
+constexpr std::array<std::string_view, 9> kMadeHere = {
+    "mime-version", "dkim-signature",         "domainkey-signature", "received",
+    "received-spf", "authentication-results", "return-path",         "bcc",
+    "resent-bcc"};
+constexpr std::array<std::string_view, 2> kPrefixesMadeHere = {"content-", "arc-"};
 // There once at most: RFC 5322 §3.6, RFC 2369 §3, RFC 8058 §3.1, RFC 2919 §3.
 constexpr std::array<std::string_view, 15> kOnce = {"date",
                                                     "sender",
@@ -73,11 +77,16 @@ class HeaderWriter {
 
   bool put(MessagePart part, std::string_view name, std::string_view key, std::string_view value) {
     std::string why_not;
-    if (append_field(name, value, settings_.merge, out_, why_not)) return true;
+    if (append_field(name, value, settings_.merge, out_, why_not)) return fits(part);
     if (part != MessagePart::subject)
       fault_.hint =
           "as in Ada <ada@example.org>; names with , ; : @ ( ) in quotes: \"A, Inc.\" <…>";
     return fail(part, "\"" + std::string(key) + "\" " + why_not);
+  }
+
+  bool fits(MessagePart part) {
+    return out_.size() <= kHeaderBytesMax ||
+           fail(part, "the header fields have more than 262144 bytes together");
   }
 
   bool put_to() {
@@ -107,6 +116,7 @@ class HeaderWriter {
       if (value.empty() && kind != FieldKind::unstructured) why_not = "is empty";
       if (!why_not.empty() || !append_field(name, value, settings_.merge, out_, why_not))
         return fail(MessagePart::headers, "\"headers\": " + std::string(name) + " " + why_not);
+      if (!fits(MessagePart::headers)) return false;
     }
     fault_.index = 0;
     return true;
@@ -124,8 +134,10 @@ class HeaderWriter {
       fault_.hint = "\"from\", \"to\", \"reply_to\" and \"subject\" are keys of the message";
       return fail(MessagePart::headers, field + " has a key of its own");
     }
-    const bool content = name.size() >= 8 && same_name(name.substr(0, 8), "content-");
-    if (content || is_among(kMadeHere, name)) {
+    const bool prefixed = std::any_of(
+        kPrefixesMadeHere.begin(), kPrefixesMadeHere.end(),
+        [&](std::string_view small) { return same_name(name.substr(0, small.size()), small); });
+    if (prefixed || is_among(kMadeHere, name)) {
       fault_.hint = "leave it out";
       return fail(MessagePart::headers, field + " is made by the engine, or by nobody");
     }
@@ -154,12 +166,21 @@ class HeaderWriter {
     std::string mailto(parts_.unsubscribe_mailto);
     if (url.empty() && mailto.empty())
       return fail(MessagePart::unsubscribe, "\"unsubscribe\" wants \"url\", \"mailto\" or both");
-    // Who gives a variable for all of it is believed to give https.
-    const bool variable = settings_.merge && url.starts_with("{{");
+    for (const auto& [given, key, uri] :
+         {std::tuple{parts_.has_unsubscribe_url, "url", url},
+          std::tuple{parts_.has_unsubscribe_mailto, "mailto", parts_.unsubscribe_mailto}}) {
+      if (given && uri.empty())
+        return fail(MessagePart::unsubscribe,
+                    "\"unsubscribe\": \"" + std::string(key) + "\" is empty");
+    }
+    // Who gives a variable for the beginning is believed to give https; a section may be left out.
+    const bool variable =
+        settings_.merge && url.starts_with("{{") &&
+        std::string_view("#^/\"").find(url.substr(2, 1)) == std::string_view::npos;
     const bool https = variable || starts_with_scheme(url, "https://");
     if (!url.empty() && !https && !starts_with_scheme(url, "http://"))
       return fail(MessagePart::unsubscribe,
-                  "\"unsubscribe\": \"url\" begins with neither https:// nor http://");
+                  "\"unsubscribe\": \"url\" begins with neither https://, http:// nor a variable");
     if (!mailto.empty() && !starts_with_scheme(mailto, "mailto:")) mailto.insert(0, "mailto:");
     if (!mailto.empty() && mailto.find('@') == std::string::npos &&
         !(settings_.merge && mailto.find("{{") != std::string::npos))

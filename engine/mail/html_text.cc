@@ -60,6 +60,7 @@ class Lines {
   void add_exact_blank() {
     start();
     out_ += ' ';
+    brace_ = false;
     ++column_;
   }
   void set_marker(std::string marker) {
@@ -94,7 +95,6 @@ class Lines {
       return;
     }
     start();
-    if (tag.starts_with("{{{")) tag = tag.substr(1, tag.size() - 2);
     out_ += tag;
     column_ += tag.size();
     wrap();

@@ -12,9 +12,8 @@ namespace veredus::mail {
 // style, script, comments) is left out. Lines are broken at blanks to 76 characters where there are
 // blanks, and end with LF. What is no HTML is passed over as readers do; never fails for it.
 //
-// `merge`: {{…}} are tags of merge and stay as they are, in text and in addresses, but {{{x}}}
-// becomes {{x}}: in a text nothing is escaped. Text does not become a tag, whatever entities stand
-// in it.
+// `merge`: {{…}} and {{{…}}} are tags of merge and stay as they are, in text and in addresses. Text
+// does not become a tag, whatever entities stand in it.
 //
 // Linear time. Appends to `out`, some times the size of `html` at most. False: tags are not
 // understood, or a section begins where text is left out and ends elsewhere; `out` may hold a part

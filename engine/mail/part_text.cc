@@ -27,29 +27,30 @@ class QuotedWriter {
   explicit QuotedWriter(std::string& out) : out_(out) {}
 
   void constant(std::string_view text) {
-    std::string made;
+    const size_t begin = out_.size();
     size_t column = 0;
-    append_quoted_printable(text, column, made);
-    const size_t first = std::min(made.find('\r'), made.size());
-    make_room(first);
-    out_ += made;
-    const size_t last = made.rfind('\n');
-    line_ = last == std::string::npos ? line_ + made.size() : made.size() - last - 1;
+    append_quoted_printable(text, column, out_);
+    const size_t end = out_.find('\r', begin);
+    const bool one_line = end == std::string::npos;
+    const size_t first = (one_line ? out_.size() : end) - begin;
+    if (line_ + first >= kLineBytesMax) {
+      out_.insert(begin, kSoftBreak);
+      line_ = 0;
+    }
+    line_ = one_line ? line_ + first : column;
   }
   void tag(std::string_view text) {
-    make_room(text.size());
+    if (line_ + text.size() >= kLineBytesMax) {  // a soft break takes one more
+      out_ += kSoftBreak;
+      line_ = 0;
+    }
     out_ += text;
     line_ += text.size();
   }
 
  private:
   static_assert(kTagBytesMax < kLineBytesMax);
-
-  void make_room(size_t bytes) {
-    if (line_ + bytes < kLineBytesMax) return;  // a soft break takes one more
-    out_ += "=\r\n";
-    line_ = 0;
-  }
+  static constexpr std::string_view kSoftBreak = "=\r\n";
 
   std::string& out_;
   size_t line_ = 0;  // bytes of the open line
@@ -70,10 +71,31 @@ std::string_view name_of(TextEncoding encoding) {
 }
 
 TextEncoding text_encoding(std::string_view text, bool merge) {
+  if (merge && text.find("{{{") != std::string_view::npos) return TextEncoding::quoted_printable;
   const bool tags = merge && text.find("{{") != std::string_view::npos;
   if (longest_line(text) > (tags ? kLineWithTagsMax : kLineBytesMax))
     return TextEncoding::quoted_printable;
   return tags || has_high(text) ? TextEncoding::eight_bit : TextEncoding::seven_bit;
+}
+
+size_t text_bytes_least(std::string_view text, bool merge, TextEncoding encoding) {
+  size_t bytes = 0;
+  std::string_view constant, tag;
+  do {
+    take_to_tag(text, merge, constant, tag);
+    bytes += constant.size() + tag.size();
+    for (size_t at = 0; at < constant.size(); ++at) {
+      const char c = constant[at];
+      if (c == '\r' || c == '\n') {
+        const bool both = c == '\r' && at + 1 < constant.size() && constant[at + 1] == '\n';
+        both ? ++at : ++bytes;
+      } else if (encoding == TextEncoding::quoted_printable) {
+        const bool plain = (c >= 32 && c <= 126 && c != '=') || c == '\t';
+        bytes += plain ? 0 : 2;
+      }
+    }
+  } while (!tag.empty());
+  return bytes;
 }
 
 void append_text(std::string_view text, bool merge, TextEncoding encoding, std::string& out) {

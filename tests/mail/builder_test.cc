@@ -153,11 +153,15 @@ TEST(Builder, OnlyTheMultipartsThatAreNeeded) {
       {"", "<img src=x>", {}, "text/html"},
       {"t", "", {file}, "multipart/mixed text/plain a/b"},
       {"t", "", {image}, "multipart/mixed text/plain image/png"},
+      {"t", "h", {image}, "multipart/mixed multipart/alternative text/plain text/html image/png"},
       {"", "", {file}, "multipart/mixed a/b"},
-      {"", "<img src=x>", {image}, "multipart/related text/html image/png"},
-      {"t", "h", {image}, "multipart/alternative text/plain multipart/related text/html image/png"},
+      {"", "<img src=cid:x>", {image}, "multipart/related text/html image/png"},
       {"t",
-       "h",
+       "<img src=cid:x>",
+       {image},
+       "multipart/alternative text/plain multipart/related text/html image/png"},
+      {"t",
+       "<img src=cid:x>",
        {file, image, file},
        "multipart/mixed multipart/alternative text/plain multipart/related text/html image/png "
        "a/b a/b"},
@@ -171,15 +175,22 @@ TEST(Builder, OnlyTheMultipartsThatAreNeeded) {
   MessageParts no_text = parts_of("", "h");
   no_text.has_text = true;
   EXPECT_EQ(shape_of(built(no_text)), "text/html");
-  // One of whose tags no text can be made goes without.
-  EXPECT_EQ(shape_of(built(parts_of("", "<style>{{#a}}</style>x{{/a}}"), BuildSettings())),
-            "text/html");
+  // One of whose tags no text can be made must say what is wanted.
+  const std::string crossed = "<style>{{#a}}</style>x{{/a}}";
+  EXPECT_THAT(built(parts_of("", crossed), BuildSettings()),
+              testing::StartsWith("fault: \"html\" has a section that begins in what a text"));
+  no_text.html = crossed;
+  EXPECT_EQ(shape_of(built(no_text, BuildSettings())), "text/html");
+  const std::string large = "<p>" + std::string(kDerivedFromMax - 3, 'x');
+  EXPECT_EQ(shape_of(built(parts_of("", large))), "multipart/alternative text/plain text/html");
+  EXPECT_EQ(shape_of(built(parts_of("", large + "x"))), "text/html");
 }
 
 TEST(Builder, TextIsDerivedFromHtml) {
   EXPECT_THAT(built(parts_of("", "<p>a&auml;<p>b"), unmerged()),
               HasSubstr("8bit\r\n\r\na\u00e4\r\n\r\nb\r\n\r\n--"));
-  EXPECT_THAT(built(parts_of("", "<p>Dear {{{x}}}"), BuildSettings()), HasSubstr("Dear {{x}}\r\n"));
+  EXPECT_THAT(built(parts_of("", "<p>Dear {{{x}}}"), BuildSettings()),
+              HasSubstr("Dear=20{{{x}}}\r\n"));
 }
 
 TEST(Builder, ToOfMessagesThatSayNone) {
@@ -212,8 +223,24 @@ TEST(Builder, UnsubscribeAndFeedback) {
   EXPECT_THAT(built(parts),
               testing::AllOf(HasSubstr("Unsubscribe: <mailto:u@x.example?subject=off>\r\n"),
                              Not(HasSubstr(post))));
+  parts.has_unsubscribe_url = true;
+  EXPECT_EQ(built(parts), "fault: \"unsubscribe\": \"url\" is empty");
+  parts.has_unsubscribe_url = false;
   parts.unsubscribe_mailto = "";
   EXPECT_EQ(built(parts), "fault: \"unsubscribe\" wants \"url\", \"mailto\" or both");
+  parts.unsubscribe_url = "https://x.example/";
+  parts.has_unsubscribe_mailto = true;
+  EXPECT_EQ(built(parts), "fault: \"unsubscribe\": \"mailto\" is empty");
+  parts.has_unsubscribe_mailto = false;
+  parts.unsubscribe_url = "http://{{x}}/";
+  EXPECT_THAT(built(parts, BuildSettings()), Not(HasSubstr(post)));
+  parts.unsubscribe_url = "{{{x}}}/";
+  EXPECT_THAT(built(parts, BuildSettings()), HasSubstr(post));
+  // What may be left out, and a {{ that is text, begin no URI.
+  for (const std::string_view url : {"{{#x}}https://x.example/{{/x}}", "{{\"{{\"}}x"}) {
+    parts.unsubscribe_url = url;
+    EXPECT_THAT(built(parts, BuildSettings()), HasSubstr("\"url\" begins with neither"));
+  }
 
   BuildSettings settings = unmerged();
   settings.feedback_sender = "acme1";
@@ -252,6 +279,9 @@ TEST(Builder, EncodingsOfText) {
       {"{{a}}", false, "7bit", "{{a}}\r\n"},
       {"{{a}}", true, "8bit", "{{a}}\r\n"},
       {tags, true, "quoted-printable", "{{a}} xxx"},
+      // A value that goes in as it is may have lines of any length.
+      {"a = {{{b}}}\n", true, "quoted-printable", "a =3D=20{{{b}}}\r\n"},
+      {"a = {{{b}}}\n", false, "7bit", "a = {{{b}}}\r\n"},
       {tags, false, "7bit", ""},
       {"a=b {{a}} {{b}}\n --" + long_line, true, "quoted-printable",
        "a=3Db=20{{a}}=20{{b}}\r\n --xx"},
@@ -350,6 +380,14 @@ TEST(Builder, Faults) {
        },
        "Content-Foo is made", MessagePart::headers},
       {[](MessageParts& p) {
+         p.headers = {{"ARC-Seal", "b"}};
+       },
+       "ARC-Seal is made by the engine, or by nobody", MessagePart::headers},
+      {[](MessageParts& p) {
+         p.headers = {{"Authentication-Results", "b"}};
+       },
+       "Authentication-Results is made", MessagePart::headers},
+      {[](MessageParts& p) {
          p.headers = {{"Date", "a"}, {"DATE", "b"}};
        },
        "DATE is there twice", MessagePart::headers},
@@ -370,7 +408,7 @@ TEST(Builder, Faults) {
          p.has_unsubscribe = true;
          p.unsubscribe_url = "ftp://x";
        },
-       "neither https:// nor http://", MessagePart::unsubscribe},
+       "begins with neither https://, http:// nor a variable", MessagePart::unsubscribe},
       {[](MessageParts& p) {
          p.has_unsubscribe = true;
          p.unsubscribe_url = "https://x/\r\nX: y";
@@ -401,6 +439,10 @@ TEST(Builder, Faults) {
          p.attachments = {{"", "a/b; boundary=c", "", ""}};
        },
        "attachment 1: the type has a parameter \"boundary\"", MessagePart::attachments},
+      {[](MessageParts& p) {
+         p.attachments = {{"", "a/b; name*0=c", "", ""}};
+       },
+       "attachment 1: the type has a parameter \"name*0\"", MessagePart::attachments},
       {[](MessageParts& p) {
          p.attachments = {{"", "message/rfc822", "", ""}};
        },
@@ -435,24 +477,6 @@ TEST(Builder, Faults) {
   EXPECT_FALSE(build_message(parts, BuildSettings(), out, fault));
   EXPECT_EQ(fault.index, 1u);
   EXPECT_EQ(fault.offset, 3u);
-}
-
-TEST(Builder, TypesOfAttachments) {
-  for (const std::string_view type :
-       {"text/plain; charset=utf-8", "text/calendar;method=REQUEST ; x=\"a\\\"b;\"", "a/b",
-        "application/vnd.x+json"}) {
-    MessageParts parts = parts_of("t");
-    parts.attachments = {{"a", type, "QQ==", ""}};
-    EXPECT_THAT(built(parts), HasSubstr("\r\nContent-Type: " + std::string(type) + "\r\n"));
-  }
-}
-
-TEST(Builder, LinesOfAttachments) {
-  MessageParts parts = parts_of("t");
-  const std::string digits(76 * 2 + 4, 'A');
-  parts.attachments = {{"a", "", digits, ""}};
-  const std::string line(76, 'A');
-  EXPECT_THAT(built(parts), HasSubstr("\r\n\r\n" + line + "\r\n" + line + "\r\nAAAA\r\n--"));
 }
 
 // Whoever knows how boundaries are made could write one into a text.

@@ -111,7 +111,12 @@ TEST(HtmlText, Entities) {
 
 TEST(HtmlText, TagsOfMergeStay) {
   const Row rows[] = {
-      {"<p>Dear {{name|<friend>}},</p>{{{x}}}", "Dear {{name|<friend>}},\n\n{{x}}\n"},
+      {"<p>Dear {{name|<friend>}},</p>{{{x}}}", "Dear {{name|<friend>}},\n\n{{{x}}}\n"},
+      // Of what is not raw this would be the end.
+      {"{{{x|a}}b}}}", "{{{x|a}}b}}}\n"},
+      {"{<b>{{{x}}}</b>", "{ {{{x}}}\n"},
+      {"<pre>{ {</pre>x", "{ {\n\nx\n"},
+      {"<pre>{\t{{{x}}}</pre>", "{ {{{x}}}\n"},
       {"<a href=\"{{url|\"a>b\"}}?x={{id}}&amp;y\">Go</a>", "Go ({{url|\"a>b\"}}?x={{id}}&y)\n"},
       {"<a href={{url}}>{{url}}</a>", "{{url}}\n"},
       {"<img alt=\"{{what}} here\">", "{{what}} here\n"},
