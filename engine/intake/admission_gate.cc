@@ -105,6 +105,7 @@ bool AdmissionGate::can_be_signed(const mail::Normalised& message, mail::Content
 bool AdmissionGate::shorten(std::string_view raw, mail::Normalised& out, mail::Findings& mended) {
   std::string clean, made;
   mail::ContentError fault;
+  if (!mail::check_header_line_ends(raw, fault)) return false;
   mail::make_clean(raw, clean);
   const bool name_charsets = !rules_.ignore.has(Finding::charset_missing);
   if (merge_ || !mail::shorten_lines(clean, name_charsets, made, mended)) return false;

@@ -211,6 +211,23 @@ bool check_mergeable(std::string_view clean, size_t end, const Header& header, C
 
 }  // namespace
 
+bool check_header_line_ends(std::string_view raw, ContentError& error) {
+  uint64_t line = 1;
+  for (size_t at = 0, start = 0; at < raw.size(); ++at) {
+    if (raw[at] == '\n') {
+      const size_t size = at - start - (at > start && raw[at - 1] == '\r' ? 1 : 0);
+      if (size == 0) return true;
+      start = at + 1;
+      ++line;
+    } else if (raw[at] == '\r' && !raw.substr(at + 1).starts_with('\n')) {
+      return refuse(
+          error, line, at,
+          "has a CR without LF in its header: end lines with CRLF (RFC 5322 section 2.2)");
+    }
+  }
+  return true;
+}
+
 void make_clean(std::string_view raw, std::string& out) {
   out.clear();
   out.reserve(raw.size() + raw.size() / 32 + 2);
@@ -236,6 +253,7 @@ bool normalise(std::string_view raw, bool merge, Normalised& out, ContentError& 
                ContentOrigin origin) {
   out.flags = 0;
   const Survey found = survey(raw);
+  if (!found.clean_ends && !check_header_line_ends(raw, error)) return false;
   if (found.nul || found.long_line || !found.clean_ends) {
     if (!refuse_bad_line(raw, error)) return false;
   }

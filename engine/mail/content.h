@@ -32,8 +32,8 @@ struct Normalised {
 
 // Makes a message fit to be stored and sent: every line ends with CRLF, the last one too; bare CR
 // and bare LF become CRLF (so that no server sees an end of data where there is none); NUL, lines
-// over 998 bytes, bytes over 127 in the header that are no UTF-8 (RFC 6532 §3) and a header block
-// that is none are refused (5.6.0). Clean input costs one pass and no copy.
+// over 998 bytes, a bare CR in the header, bytes over 127 in the header that are no UTF-8 (RFC 6532
+// §3) and a header block that is none are refused (5.6.0). Clean input costs one pass and no copy.
 // With `merge`, {{…}} is to be replaced later: refused (5.6.0) for messages that carry a DKIM
 // signature, and, unless they were built here, for base64 or quoted-printable parts: where lines
 // may be cut, a tag may be, too. UTF-8 that merging encodes (in the text of a field with {{…}}, see
@@ -41,6 +41,12 @@ struct Normalised {
 // False: `error` says why.
 bool normalise(std::string_view raw, bool merge, Normalised& out, ContentError& error,
                ContentOrigin origin = ContentOrigin::fed);
+
+// Whether no CR in the header of bytes as they were given lacks its LF. One is no line end to most
+// readers, and one to some: made CRLF, what stands behind it would become a field of its own. The
+// header ends at the first empty line; LF ends lines, with a CR in front of it or without. False:
+// `error` names the line.
+bool check_header_line_ends(std::string_view raw, ContentError& error);
 
 // Makes line ends CRLF, the last one too, and nothing else of it. `out` is overwritten.
 void make_clean(std::string_view raw, std::string& out);

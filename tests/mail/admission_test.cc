@@ -165,9 +165,8 @@ TEST(Admission, FeedbackIdDateAndMessageId) {
 }
 
 TEST(Admission, HeaderAndLines) {
-  std::string bare_lf = kGood.text(), bare_cr = kGood.text();
+  std::string bare_lf = kGood.text(), bare_cr = kGood.text() + "x\ry\r\n";
   std::erase(bare_lf, '\r');
-  std::erase(bare_cr, '\n');
   expect_found({
       {"Subject twice", kGood.and_also("subject", "again").text(), "header-syntax"},
       {"To twice", kGood.and_also("To", "bob@example.org").text(), "header-syntax"},

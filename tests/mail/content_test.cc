@@ -47,9 +47,10 @@ TEST(Content, LineEnds) {
   const std::string head = "A: b\r\n\r\n";
   const std::pair<std::string, std::string> rows[] = {
       {"A: b\n\nx\n", head + "x\r\n"},
-      {"A: b\r\rx\r", head + "x\r\n"},
+      {"A: b\n\nx\r", head + "x\r\n"},
       {"A: b\r\n\r\nx", head + "x\r\n"},
-      {"A: b\n\rx\r\ny", head + "x\r\ny\r\n"},
+      {"A: b\n\r\nx\r\ny", head + "x\r\ny\r\n"},
+      {"A: b\n\n\rx\r\r\n\ry", head + "\r\nx\r\n\r\n\r\ny\r\n"},
       {"A: b", "A: b\r\n"},
       {"A: b\r\n\r\nx\r", head + "x\r\n"},
       // The look-alikes of an end of data: only one form may be left, and it is stuffed when it is
@@ -67,6 +68,28 @@ TEST(Content, LineEnds) {
     EXPECT_EQ((result.flags & queue::kContentDotLines) != 0, clean.find("\n.") != std::string::npos)
         << clean;
   }
+}
+
+// To some readers a CR ends a line: what follows it must not become a field here.
+TEST(Content, HeadersHaveNoCrWithoutLf) {
+  const std::pair<std::string, uint64_t> rows[] = {
+      {"Subject: hi\rBcc: v@x\r\n\r\nx\r\n", 1},
+      {"A: b\r\nSubject: hi\rBcc: v@x\n\nx\n", 2},
+      {"A: b\r\r\nB: c\r\n\r\nx\r\n", 1},
+      {"A: b\r\rx\r", 1},
+      {"A: b\n\rx\r\ny", 2},
+      {"A: b\r", 1},
+      {"A: b\r\n\r\r\nx\r\n", 2},
+  };
+  for (const auto& [raw, line] : rows) {
+    const Result result = run(raw);
+    EXPECT_FALSE(result.good) << raw;
+    EXPECT_EQ(result.error.line, line) << raw;
+    EXPECT_EQ(result.error.status, "5.6.0");
+    EXPECT_NE(result.error.reason.find("has a CR without LF in its header"), std::string::npos);
+  }
+  EXPECT_TRUE(run("A: b\nB: c\n\nx\ry\r\r\n").good);
+  EXPECT_TRUE(run("A: b\nB: c").good);
 }
 
 TEST(Content, Flags) {
