@@ -170,9 +170,11 @@ void Admission::check_from() {
   const bool parsed = parse_mailbox_list(value, mailboxes_, why_not) && !mailboxes_.empty();
   if (slots) {
     const auto varies = [&] {
-      const std::string_view domain = mailboxes_.front().domain;
-      const auto at = static_cast<size_t>(domain.data() - value.data());
-      return from.value.substr(at, domain.size()).find("{{") != kNone;
+      // A value in the local part could bring an @.
+      return std::any_of(mailboxes_.begin(), mailboxes_.end(), [&](const Mailbox& each) {
+        const auto begin = static_cast<size_t>(each.local.data() - value.data());
+        return from.value.substr(begin, each.end - begin).find("{{") != kNone;
+      });
     };
     report_.author_varies = report_.author_varies || !parsed || varies();
     if (report_.author_varies) return;
@@ -351,14 +353,21 @@ const AdmissionReport& Admission::check(std::string_view clean, const AdmissionF
 const AdmissionReport& Admission::check_author(std::string_view rendered) {
   std::string_view whole;
   HeaderField field;
-  Mailbox mailbox;
-  const bool parsed = take_field(rendered, whole, field) && first_mailbox(field.value, mailbox);
-  if (parsed && mailbox.domain == last_author_) return report_;
+  std::string_view why_not = "no mailbox";
+  const bool parsed = take_field(rendered, whole, field) &&
+                      parse_mailbox_list(field.value, mailboxes_, why_not) && !mailboxes_.empty();
+  const bool one = parsed && mailboxes_.size() == 1;
+  const std::string_view domain = parsed ? mailboxes_.front().domain : std::string_view();
+  if (one && domain == last_author_) return report_;
   forget_report();
-  last_author_ = mailbox.domain;
-  if (!parsed) return find(Finding::from_syntax, "no mailbox"), report_;
-  check_domain(mailbox.domain);
-  take_domain(mailbox.domain, author_);
+  last_author_ = one ? domain : std::string_view();
+  if (!parsed)
+    return find(Finding::from_syntax, std::string(why_not.empty() ? "no mailbox" : why_not)),
+           report_;
+  if (!one && seen_[kSender].count == 0)
+    find(Finding::from_multiple, "several mailboxes, and no Sender");
+  check_domain(domain);
+  take_domain(domain, author_);
   report_.found = report_.found | signing_findings(author_);
   return report_;
 }

@@ -40,7 +40,7 @@ struct AdmissionReport {
   Findings found;
   // More about some of them: "To: an address has no @". Empty: text_of() says all.
   std::array<std::string, kFindings> details;
-  // The domain of From depends on variables: check_author() is to be asked for each recipient.
+  // The address in From depends on variables: check_author() is to be asked for each recipient.
   bool author_varies = false;
 };
 

@@ -178,16 +178,16 @@ bool parse_mailbox_list(std::string_view value, std::vector<Mailbox>& out,
   return why_not.empty();
 }
 
-bool first_mailbox(std::string_view value, Mailbox& out) {
-  return ListParser(value).next(out);
-}
-
 std::string_view author_domain(std::string_view header_block) {
   HeaderField field;
   for (std::string_view whole; !header_block.empty();) {
     if (!take_field(header_block, whole, field) || !same_name(field.name, "from")) continue;
-    Mailbox mailbox;
-    return first_mailbox(field.value, mailbox) ? mailbox.domain : std::string_view();
+    ListParser parser(field.value);
+    std::string_view domain;
+    for (Mailbox mailbox; parser.next(mailbox);) {
+      if (domain.empty()) domain = mailbox.domain;
+    }
+    return parser.why_not.empty() ? domain : std::string_view();
   }
   return {};
 }

@@ -25,11 +25,9 @@ struct Mailbox {
 bool parse_mailbox_list(std::string_view value, std::vector<Mailbox>& out,
                         std::string_view& why_not);
 
-// The first of them alone; what is behind it is not looked at. Allocates nothing.
-bool first_mailbox(std::string_view value, Mailbox& out);
-
-// Domain of the first mailbox of the first From field of a header block; empty: there is none. It
-// is as it stands: letter case, U-labels. Allocates nothing.
+// Domain of the first mailbox of the first From field of a header block; empty: there is none, or
+// the field is no list of mailboxes: readers would disagree on whose it is. It is as it stands:
+// letter case, U-labels. Allocates nothing.
 std::string_view author_domain(std::string_view header_block);
 
 }  // namespace veredus::mail

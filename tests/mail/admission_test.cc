@@ -225,7 +225,7 @@ TEST(Admission, VariablesAreNotJudgedByTheirNames) {
           {"a name", kGood.with("From", "{{name|Dear, friend}} <news@news.example>").text(), ""},
           {"the address", kGood.with("From", "{{from}}").text(), ""},
           {"the domain", kGood.with("From", "News <news@{{brand}}.example>").text(), ""},
-          {"a local part", kGood.with("From", "{{{who}}}@other.example").text(), "dkim-alignment"},
+          {"a local part", kGood.with("From", "{{{who}}}@other.example").text(), ""},
           {"To", kGood.with("To", "{{name}} <{{to}}>").text(), ""},
           {"dates", kGood.with("Date", "{{date}}").with("Message-ID", "<{{id}}>").text(), ""},
           {"the URI", kGood.with("List-Unsubscribe", "<{{url}}>").text(), ""},
@@ -256,6 +256,17 @@ TEST(Admission, AnAuthorThatVariesIsCheckedForEachRecipient) {
             "from-syntax dkim-alignment")
       << "not of the message before";
   EXPECT_FALSE(admission.check(kGood.text(), facts).author_varies);
+  // A value in a local part may bring an @, one in a name brings nothing.
+  for (const char* varies : {"{{a}}@news.example", "x <a{{b}}@news.example>",
+                             "a@news.example, {{b}}@news.example", "{{#a}}a@news.example{{/a}}"})
+    EXPECT_TRUE(admission.check(kGood.with("From", varies).text(), facts).author_varies) << varies;
+  EXPECT_FALSE(
+      admission.check(kGood.with("From", "{{a}} <a@news.example>").text(), facts).author_varies);
+  EXPECT_TRUE(admission.check(text, facts).author_varies);
+  EXPECT_EQ(names_of(admission.check_author("From: a@news.example, <b\r\n").found), "from-syntax");
+  EXPECT_EQ(names_of(admission.check_author("From: a@news.example, b@x.example\r\n").found),
+            "from-multiple");
+  EXPECT_EQ(names_of(admission.check_author("From: a@news.example\r\n").found), "");
 }
 
 TEST(Admission, DetailsSayWhatAndAreForgottenWithTheNextMessage) {

@@ -109,7 +109,11 @@ TEST(MailboxList, TheAuthorsDomainIsThatOfTheFirstMailboxOfTheFirstFrom) {
   EXPECT_EQ(author_domain("Subject: x\r\nFROM: A\r\n <a@News.Example>, b@y.example\r\n"
                           "From: c@z.example\r\n"),
             "News.Example");
-  EXPECT_EQ(author_domain("From : a@x.example, <broken\r\n"), "x.example");
+  EXPECT_EQ(author_domain("From : a@x.example, <b@x.example>,\r\n"), "x.example");
+  for (const char* broken :
+       {"a@x.example, <broken", "a@x.example@y.example", "a@x.example (", "a@x.example b@y.example",
+        "x: a@x.example", "<@y.example:a@x.example>"})
+    EXPECT_EQ(author_domain(std::string("From: ") + broken + "\r\n"), "") << broken;
   EXPECT_EQ(author_domain("From: broken\r\nFrom: a@x.example\r\n"), "");
   EXPECT_EQ(author_domain("X-From: a@x.example\r\nTo: b@y.example\r\n"), "");
   EXPECT_EQ(author_domain(""), "");
