@@ -64,8 +64,21 @@ void append_uri_escaped(std::string_view text, std::string& out) {
   }
 }
 
-bool append_phrase(std::string_view text, size_t& column, std::string& out) {
+void append_uri_component(std::string_view text, std::string& out) {
+  for (const char c : text) {
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    const bool stays =
+        letter || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
+    stays ? static_cast<void>(out += c) : append_hex_byte(c, out += '%');
+  }
+}
+
+bool append_phrase(std::string_view text, size_t& column, std::string& out, bool as_words) {
   const size_t begin = out.size();
+  if (as_words) {
+    append_encoded_words(text, column, out);
+    return true;
+  }
   if (has_high(text)) {
     append_encoded_text(text, column, out);
     return true;

@@ -30,7 +30,7 @@ constexpr KnownField kKnown[] = {
     {"disposition-notification-to", FieldKind::address},
     {"return-receipt-to", FieldKind::address},
     {"errors-to", FieldKind::address},
-    {"list-id", FieldKind::address},
+    {"list-id", FieldKind::list_id},
     {"list-help", FieldKind::uri_list},
     {"list-unsubscribe", FieldKind::uri_list},
     {"list-subscribe", FieldKind::uri_list},
@@ -39,8 +39,12 @@ constexpr KnownField kKnown[] = {
     {"list-archive", FieldKind::uri_list},
     {"list-unsubscribe-post", FieldKind::structured},
     {"content-description", FieldKind::unstructured},
-    {"message-id", FieldKind::structured},
-    {"resent-message-id", FieldKind::structured},
+    {"content-type", FieldKind::parameters},
+    {"content-disposition", FieldKind::parameters},
+    {"content-transfer-encoding", FieldKind::parameters},
+    {"content-id", FieldKind::message_id},
+    {"message-id", FieldKind::message_id},
+    {"resent-message-id", FieldKind::message_id},
     {"in-reply-to", FieldKind::structured},
     {"references", FieldKind::structured},
     {"date", FieldKind::structured},
@@ -66,13 +70,12 @@ class Cutter {
     while (at_ < value_.size()) {
       const char c = value_[at_];
       if (c == '<') {
-        put(has_tag() ? FieldSpan::Kind::phrase : FieldSpan::Kind::verbatim);
+        display_name();
         angle();
         put(FieldSpan::Kind::address);
       } else if (c == ',' || c == ';' || c == ':') {
         put(FieldSpan::Kind::address);
         ++at_;
-        while (at_ < value_.size() && is_blank(value_[at_])) ++at_;
         put(FieldSpan::Kind::verbatim);
       } else {
         step();
@@ -81,7 +84,7 @@ class Cutter {
     put(FieldSpan::Kind::address);
   }
 
-  void uris() {
+  void brackets() {
     while (at_ < value_.size()) {
       if (value_[at_] != '<') {
         step();
@@ -89,7 +92,20 @@ class Cutter {
       }
       put(FieldSpan::Kind::verbatim);
       angle();
-      put(FieldSpan::Kind::uri);
+      put(FieldSpan::Kind::bracket);
+    }
+    put(FieldSpan::Kind::verbatim);
+  }
+
+  void quotes() {
+    while (at_ < value_.size()) {
+      if (value_[at_] != '"') {
+        step();
+        continue;
+      }
+      put(FieldSpan::Kind::verbatim);
+      quoted();
+      put(FieldSpan::Kind::quoted);
     }
     put(FieldSpan::Kind::verbatim);
   }
@@ -107,6 +123,15 @@ class Cutter {
   void put(FieldSpan::Kind kind) {
     if (at_ > from_) spans_.push_back({kind, from_, at_});
     from_ = at_;
+  }
+  // What stands in front of a <: blanks and folds of it stay.
+  void display_name() {
+    if (!has_tag()) return put(FieldSpan::Kind::verbatim);
+    const size_t end = at_;
+    at_ = from_;
+    skip_blanks();
+    at_ = end;
+    put(FieldSpan::Kind::phrase);
   }
   // Over <…>, the brackets included.
   void angle() {
@@ -175,7 +200,7 @@ FieldKind field_kind(std::string_view name) {
   const auto known = std::find_if(std::begin(kKnown), std::end(kKnown),
                                   [&](const KnownField& f) { return same_name(name, f.name); });
   if (known != std::end(kKnown)) return known->kind;
-  if (name.size() > 8 && same_name(name.substr(0, 8), "content-")) return FieldKind::parameters;
+  if (name.size() > 8 && same_name(name.substr(0, 8), "content-")) return FieldKind::structured;
   if (name.size() > 4 && same_name(name.substr(0, 4), "arc-")) return FieldKind::structured;
   return FieldKind::unstructured;
 }
@@ -186,12 +211,15 @@ void field_spans(FieldKind kind, std::string_view value, std::vector<FieldSpan>&
   const size_t end = value.find_last_not_of("\r\n") + 1;
   const std::string_view text = value.substr(0, end);
   Cutter cutter(text, spans);
-  if (kind == FieldKind::address || kind == FieldKind::unstructured) cutter.skip_blanks();
+  const bool mailboxes = kind == FieldKind::address || kind == FieldKind::list_id;
+  if (mailboxes || kind == FieldKind::unstructured) cutter.skip_blanks();
   const size_t begin = spans.empty() ? 0 : spans.back().end;
-  if (kind == FieldKind::address) {
+  if (mailboxes) {
     cutter.addresses();
-  } else if (kind == FieldKind::uri_list) {
-    cutter.uris();
+  } else if (kind == FieldKind::uri_list || kind == FieldKind::message_id) {
+    cutter.brackets();
+  } else if (kind == FieldKind::parameters) {
+    cutter.quotes();
   } else if (begin < end) {
     const bool text_only = kind == FieldKind::unstructured;
     spans.push_back({text_only ? FieldSpan::Kind::text : FieldSpan::Kind::verbatim, begin, end});

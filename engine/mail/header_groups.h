@@ -10,10 +10,12 @@ namespace veredus::mail {
 // How the text of a header field is to be read, and so how a value goes into it.
 enum class FieldKind : uint8_t {
   unstructured,  // Subject, Comments, and all that is not known: text (RFC 5322 §2.2.1)
-  address,  // From, To …: mailboxes (RFC 5322 §3.4); List-ID, which has the same form (RFC 2919)
-  uri_list,    // List-Unsubscribe and its like: URIs in <…> (RFC 2369)
-  parameters,  // Content-Type, Content-Disposition …: tokens and parameters (RFC 2045 §5.1)
-  structured,  // Message-ID, Date, Received …: taken as it is
+  address,       // From, To …: mailboxes (RFC 5322 §3.4)
+  list_id,       // List-ID, which has the same form (RFC 2919)
+  uri_list,      // List-Unsubscribe and its like: URIs in <…> (RFC 2369)
+  parameters,    // Content-Type, Content-Disposition: tokens and parameters (RFC 2045 §5.1)
+  message_id,    // Message-ID, Content-ID: one identifier in <…> (RFC 5322 §3.6.4)
+  structured,    // Date, Received, References …: taken as it is
 };
 FieldKind field_kind(std::string_view name);
 
@@ -21,9 +23,10 @@ FieldKind field_kind(std::string_view name);
 struct FieldSpan {
   enum class Kind : uint8_t {
     text,      // of an unstructured field: encoded as a whole where it is not ASCII (RFC 2047)
-    phrase,    // the display name in front of <…>, with the blanks around it (RFC 5322 §3.4)
-    address,   // within <…>, or in a field of addresses without these
-    uri,       // within <…> of a uri_list
+    phrase,    // the display name in front of <…>, with the blanks behind it (RFC 5322 §3.4)
+    address,   // <…>, or an address without these, with the blanks around it
+    bracket,   // <…> of a uri_list or a message_id
+    quoted,    // a quoted string of parameters
     verbatim,  // all else
   };
   Kind kind = Kind::verbatim;

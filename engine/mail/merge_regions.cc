@@ -6,6 +6,7 @@
 #include "engine/mail/entity_header.h"
 #include "engine/mail/header_field.h"
 #include "engine/mail/header_groups.h"
+#include "engine/mail/merge_tag.h"
 #include "engine/mail/seven_bit.h"
 
 namespace veredus::mail {
@@ -24,6 +25,47 @@ bool is_markup(std::string_view type) {
 
 bool is_identity(std::string_view encoding) {
   return encoding.empty() || encoding == "7bit" || encoding == "8bit" || encoding == "binary";
+}
+
+// Whether a value says nothing but by its variables: without {{…}}, and what sections hold, only
+// blanks are left, and commas.
+bool is_of_variables(std::string_view value) {
+  size_t depth = 0;
+  MergeTag tag;
+  std::string_view why_not;
+  for (size_t at = 0; at < value.size();) {
+    if (value.substr(at).starts_with("{{") && read_merge_tag(value, at, tag, why_not)) {
+      if (tag.kind == MergeTag::Kind::literal) return false;
+      depth += tag.kind == MergeTag::Kind::open || tag.kind == MergeTag::Kind::inverted ? 1 : 0;
+      depth -= tag.kind == MergeTag::Kind::close && depth > 0 ? 1 : 0;
+      at = tag.end;
+    } else if (depth == 0 &&
+               std::string_view(" \t\r\n,").find(value[at]) == std::string_view::npos) {
+      return false;
+    } else {
+      ++at;
+    }
+  }
+  return true;
+}
+
+MergeContext context_of(FieldKind field, FieldSpan::Kind span) {
+  switch (span) {
+    case FieldSpan::Kind::text:
+      return MergeContext::text;
+    case FieldSpan::Kind::phrase:
+      return MergeContext::phrase;
+    case FieldSpan::Kind::address:
+      return field == FieldKind::list_id ? MergeContext::list_id : MergeContext::address;
+    case FieldSpan::Kind::bracket:
+      return field == FieldKind::uri_list ? MergeContext::uri : MergeContext::message_id_part;
+    case FieldSpan::Kind::quoted:
+      return MergeContext::quoted_parameter;
+    case FieldSpan::Kind::verbatim:
+      break;
+  }
+  if (field == FieldKind::message_id) return MergeContext::message_id;
+  return field == FieldKind::parameters ? MergeContext::parameter : MergeContext::verbatim;
 }
 
 class Reader {
@@ -135,14 +177,13 @@ class Reader {
                  "what type, encoding and parts a part has cannot be a variable");
     }
     field_spans(kind, field.value, spans_);
-    for (const FieldSpan& span : spans_) {
-      const MergeContext context = kind == FieldKind::parameters           ? MergeContext::parameter
-                                   : span.kind == FieldSpan::Kind::text    ? MergeContext::text
-                                   : span.kind == FieldSpan::Kind::phrase  ? MergeContext::phrase
-                                   : span.kind == FieldSpan::Kind::address ? MergeContext::address
-                                   : span.kind == FieldSpan::Kind::uri     ? MergeContext::uri
-                                                                           : MergeContext::verbatim;
-      add(at + span.begin, at + span.end, context, of_message);
+    const size_t first = out_.regions.size();
+    for (const FieldSpan& span : spans_)
+      add(at + span.begin, at + span.end, context_of(kind, span.kind), of_message);
+    if (kind == FieldKind::unstructured || !is_of_variables(field.value)) return;
+    for (size_t i = first; i < out_.regions.size(); ++i) {
+      out_.regions[i].name = static_cast<size_t>(field.name.data() - clean_.data());
+      out_.regions[i].name_size = field.name.size();
     }
   }
 

@@ -10,16 +10,20 @@ namespace veredus::mail {
 
 // Where in a message a {{…}} stands, and so how a value goes in there.
 enum class MergeContext : uint8_t {
-  envelope,     // in a reverse-path: as it is
-  text,         // the text of an unstructured header field
-  phrase,       // a display name in front of <…>
-  address,      // within <…>, or a bare address
-  uri,          // within <…> of a List- field
-  parameter,    // Content-Type and its like
-  verbatim,     // elsewhere in the header
-  body,         // a part that is no HTML, or between parts
-  html,         // a part that is HTML or another kind of XML
-  body_quoted,  // the same two under quoted-printable
+  envelope,          // in a reverse-path: as it is
+  text,              // the text of an unstructured header field
+  phrase,            // a display name in front of <…>
+  address,           // a mailbox in <…>, the brackets included, or a bare one
+  list_id,           // the identifier of List-ID
+  message_id,        // a Message-ID, brackets and all
+  message_id_part,   // within <…> of a Message-ID
+  uri,               // within <…> of a List- field
+  parameter,         // Content-Type and Content-Disposition, outside of quotes
+  quoted_parameter,  // … within them
+  verbatim,          // elsewhere in the header
+  body,              // a part that is no HTML, or between parts
+  html,              // a part that is HTML or another kind of XML
+  body_quoted,       // the same two under quoted-printable
   html_quoted,
 };
 inline bool is_body(MergeContext context) {
@@ -38,6 +42,9 @@ struct MergeRegion {
   MergeContext context = MergeContext::body;
   bool of_message = false;  // in the message's own header, not in that of a part
   std::string_view fault;   // not empty: no {{…}} can stand here, and why (static)
+  // Of a header field that must say something, and has nothing but variables to say it: where its
+  // name stands. Regions of one field have one.
+  size_t name = 0, name_size = 0;
 };
 
 struct MergeRegions {

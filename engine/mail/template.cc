@@ -113,6 +113,10 @@ class TemplateCompiler {
     op.soft = soft;
     op.in_group = in_group_;
     op.high = in_group_ && has_high(text);
+    op.word = in_group_ && text.find("=?") != std::string_view::npos;
+    op.blank = in_field_ && text.find_first_not_of(" \t\r\n,") == std::string_view::npos;
+    const size_t mark = text.find_last_not_of(" \t\r\n");
+    op.opens_uri = mark != std::string_view::npos && text[mark] == '<';
     if (in_group_) out_.ops_[group_].folded = out_.ops_[group_].folded || op.newline;
     out_.ops_.push_back(op);
   }
@@ -124,10 +128,17 @@ class TemplateCompiler {
     while (out_.regions_.regions[next_].end <= at) ++next_;
     region_ = &out_.regions_.regions[next_];
     assert(region_->begin <= at && "every tag has its region");
-    if (region_->context != MergeContext::text && region_->context != MergeContext::phrase)
-      return absl::OkStatus();
-    constant(region_->begin);
+    const bool groups = region_->context == MergeContext::text ||
+                        region_->context == MergeContext::phrase ||
+                        region_->context == MergeContext::address;
+    constant(groups ? region_->begin : at);
     Op op;
+    if (region_->name_size > 0 && !in_field_) {
+      op.kind = Op::Kind::field;
+      in_field_ = true;
+      out_.ops_.push_back(op);
+    }
+    if (!groups) return absl::OkStatus();
     op.kind = Op::Kind::group;
     op.context = region_->context;
     in_group_ = true;
@@ -150,6 +161,17 @@ class TemplateCompiler {
       constant(region_->end);
       end_op(Op::Kind::group_end, group_);
       in_group_ = false;
+    }
+    const bool goes_on = next_ + 1 < out_.regions_.regions.size() &&
+                         out_.regions_.regions[next_ + 1].name_size > 0 &&
+                         out_.regions_.regions[next_ + 1].name == region_->name;
+    if (in_field_ && !goes_on) {
+      in_field_ = false;
+      Op op;
+      op.kind = Op::Kind::field_end;
+      op.offset = static_cast<uint32_t>(region_->name);
+      op.length = static_cast<uint32_t>(region_->name_size);
+      out_.ops_.push_back(op);
     }
     region_ = nullptr;
     return absl::OkStatus();
@@ -226,6 +248,7 @@ class TemplateCompiler {
   size_t from_ = 0;                      // where the constant begins that is not added yet
   size_t group_ = 0;                     // the open one's op, with in_group_
   bool in_group_ = false;
+  bool in_field_ = false;
   bool after_quoted_ = false;  // the last tag stands in a quoted-printable part
   size_t depth_ = 0;
   std::array<Section, kSectionDepthMax> sections_;
@@ -298,6 +321,8 @@ void Template::keep_for_check() {
   };
   if (slots_.empty()) ops_.clear();  // nothing is checked
   for (Op& op : ops_) {
+    if (op.kind == Op::Kind::field_end)
+      op.offset = static_cast<uint32_t>(keep(bytes_.substr(op.offset, op.length)));
     if (op.kind != Op::Kind::constant) continue;
     const std::string_view text = bytes_.substr(op.offset, op.length);
     op.cut = !op.in_group && op.newline && op.length > 2 * kLineStart;

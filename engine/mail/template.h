@@ -93,7 +93,16 @@ class Template {
   friend class TextSink;
   friend class TemplateCompiler;
   struct Op {
-    enum class Kind : uint8_t { constant, value, section, section_end, group, group_end };
+    enum class Kind : uint8_t {
+      constant,
+      value,
+      section,
+      section_end,
+      group,
+      group_end,
+      field,  // from here to its end variables have to say something
+      field_end
+    };
     Kind kind = Kind::constant;
     // Of a constant:
     bool newline = false;  // has a line end
@@ -102,13 +111,17 @@ class Template {
     bool high = false;  // has bytes over 127; only said within a group
     bool cut = false;   // of its bytes those that keep_for_check() leaves
     bool in_group = false;
-    bool soft = false;  // a soft break may be put in front (RFC 2045 §6.7)
+    bool soft = false;       // a soft break may be put in front (RFC 2045 §6.7)
+    bool word = false;       // has =? in it; only said within a group
+    bool blank = false;      // has nothing but blanks and commas; only said within a field
+    bool opens_uri = false;  // ends with <, blanks not counted: a URI begins behind it
     // Of a section:
     bool inverted = false;
-    // Of a group, a text or a phrase of a header field, whose text is looked at as a whole:
+    // Of a group, a text, a phrase or an address of a header field, whose text is looked at as a
+    // whole:
     bool folded = false;  // goes over more lines than one
     MergeContext context = MergeContext::body;
-    uint32_t offset = 0;  // of the constant bytes, in bytes_ or stuffed_
+    uint32_t offset = 0;  // of the constant bytes, in bytes_ or stuffed_; of a field_end its name
     uint32_t length = 0;
     uint32_t head = 0;  // bytes before the first line end; length if there is none
     uint32_t tail = 0;  // bytes behind the last line end

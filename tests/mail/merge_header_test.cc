@@ -142,18 +142,148 @@ TEST(MergeHeader, AnAddressThatDoesNotFitBehindEncodedWordsGoesOnTheNextLine) {
 TEST(MergeHeader, AddressesHoldNothingElse) {
   for (const std::string& text :
        {std::string("To: <{{a}}>"), std::string("To: {{a}}"), std::string("Cc: b@c.d, {{a}}"),
-        std::string("From: x <{{a}}@y.z>"), std::string("List-Id: x <{{a}}.y.z>")}) {
-    EXPECT_FALSE(field(text, "ada").starts_with("REFUSED")) << text;
+        std::string("From: x <{{a}}@y.z>"), std::string("From: {{a}}@y.z"),
+        std::string("From: x@{{a}}"), std::string("From: <x{{b|}}@{{a}}>")}) {
+    const bool whole =
+        text.find("@y.z") == std::string::npos && text.find("x") == std::string::npos;
+    EXPECT_FALSE(field(text, whole ? "ada@b.c" : "ada").starts_with("REFUSED")) << text;
     for (const char* bad : {"a b", "a\tb", "a>", "<a", "a,b@c", "a;b", "\"a\"", "a(b)"})
       EXPECT_TRUE(
           field(text, bad).starts_with("REFUSED the variable \"a\" stands where an address"))
           << text << bad;
+    // A second @, a source route, a group, a literal, none.
+    for (const char* bad : {"a@b@c", "@b.c:x", "x:y@z", "a@[192.0.2.1]", "a\\b", "", " ", ".a",
+                            "a..b", "b@c.d@", "a@-b", "@"}) {
+      const std::string made = field(text, bad);
+      const bool nobody = text.starts_with("Cc") && (bad[0] == '\0');
+      EXPECT_EQ(made.starts_with("REFUSED"), !nobody) << text << " " << bad << " " << made;
+    }
   }
+  // The domain of the author is not moved.
+  EXPECT_EQ(
+      field("From: {{a}}@news.example", "a@evil.example"),
+      "REFUSED the variable \"a\" stands beside the @ of an address, and has another character "
+      "than those of atoms and dots (RFC 5322 section 3.2.3)");
+  EXPECT_EQ(
+      field("From: <{{a}}>", "ada"),
+      "REFUSED the variable \"a\" makes no address: the address has no @ behind a local part");
+  EXPECT_EQ(field("From: <{{a}}{{b}}>", "a@evil.example", "@news.example").substr(0, 7), "REFUSED");
+  EXPECT_EQ(field("From: {{a}}{{b}}", "ada", "@news.example"), "From: ada@news.example");
+  EXPECT_EQ(field("From: (we) {{a}} (who)", "ada@b.c"), "From: (we) ada@b.c (who)");
+  EXPECT_EQ(field("From: {{#a}}ada{{/a}}@b.c", "y"), "From: ada@b.c");
+  EXPECT_EQ(field("From: {{#a}}ada{{/a}}@b.c", "").substr(0, 7), "REFUSED");
+  EXPECT_EQ(field("From: {{a}}", "\"a (b\"@b.c").substr(0, 7), "REFUSED");
+  EXPECT_EQ(field("From: b{{\"{{\"}}@b.c", ""), "From: b{{@b.c");
+  for (const char* bad : {"a b", "a@b", "a>", "a,b", "a:b", "a\\"})
+    EXPECT_TRUE(field("List-Id: x <{{a}}.y.z>", bad).starts_with("REFUSED the variable \"a\" st"))
+        << bad;
+  EXPECT_EQ(field("List-Id: x <{{a}}.y.z>", "ada"), "List-Id: x <ada.y.z>");
   Bench bench;
   bench.entry.to = "\"a b\"@x.y";  // was checked as an address
   EXPECT_EQ(field("To: {{to}}", "", "", bench), "To: \"a b\"@x.y");
   EXPECT_EQ(field("To: <{{a}}>", "\u00eb@x.y", "", bench), "To: <\u00eb@x.y>");
   EXPECT_TRUE(bench.out.header_utf8);
+}
+
+TEST(MergeHeader, DomainsOfValuesGoOutInALabels) {
+  const std::string domain = "b\u00fccher.example";
+  for (const char* text : {"To: <{{a}}@{{b}}>", "To: ada@{{b}}", "To: x <ada@{{b}}>"}) {
+    Bench bench;
+    const std::string made = field(text, "ada", domain, bench);
+    EXPECT_NE(made.find("ada@xn--bcher-kva.example"), std::string::npos) << made;
+    EXPECT_FALSE(bench.out.header_utf8);
+    EXPECT_FALSE(bench.out.eight_bit);
+  }
+  Bench bench;
+  EXPECT_EQ(field("To: {{a}}", "\u00eb@" + domain, "", bench), "To: \u00eb@xn--bcher-kva.example");
+  EXPECT_TRUE(bench.out.header_utf8);
+  EXPECT_EQ(
+      field("To: {{a}} <ada@{{b}}>", "Zo\u00eb Zo\u00eb Zo\u00eb Zo\u00eb Zo\u00eb Z", domain),
+      "To: =?UTF-8?B?Wm/DqyBab8OrIFpvw6sgWm/DqyBab8OrIFo=?=\r\n <ada@xn--bcher-kva.example>");
+  EXPECT_TRUE(field("To: a@{{b}}", "", "\u00fc_\u00fc.example").starts_with("REFUSED"));
+}
+
+// Only what is constant may say encoded words.
+TEST(MergeHeader, AnEncodedWordOfAValueIsItsText) {
+  const std::string word = "=?utf-8?Q?a=0D=0ABcc:_v=40x?=";
+  for (const char* text :
+       {"Subject: {{a}}", "Subject: x {{a}} y", "Subject: x\r\n {{a}}", "X: {{a}}",
+        "To: {{a}} <{{to}}>", "To: x {{a}} <{{to}}>", "To: \"{{a}}\" <{{to}}>"}) {
+    const std::string made = field(text, word);
+    EXPECT_EQ(made.find("=?utf-8"), std::string::npos) << made;
+    EXPECT_NE(made.find("=?UTF-8?B?"), std::string::npos) << made;
+  }
+  // In pieces.
+  EXPECT_EQ(field("Subject: {{a}}{{b}}", "=", word.substr(1)).find("=?utf-8"), std::string::npos);
+  EXPECT_EQ(field("Subject: ={{a}}", word.substr(1)).find("=?utf-8"), std::string::npos);
+  EXPECT_EQ(field("Subject: {{a}}?utf-8?Q?x?=", "=").find("=?utf-8"), std::string::npos);
+  EXPECT_EQ(field("Subject: =?utf-8?Q?{{a}}?=", "a").find("=?utf-8"), std::string::npos);
+  EXPECT_EQ(field("Subject: =?utf-8?Q?{{a}}", "a?=").find("=?utf-8"), std::string::npos);
+  EXPECT_EQ(field("To: \"=\"?utf-8?Q?{{a}} <{{to}}>", "a?=").find("=?utf-8"), std::string::npos);
+  EXPECT_EQ(field("Subject: 1+1=2? {{a}}", "a=b? c?="), "Subject: 1+1=2? a=b? c?=");
+}
+
+TEST(MergeHeader, FieldsThatMustSaySomething) {
+  struct Row {
+    const char *text, *name;
+  };
+  const Row rows[] = {{"Date: {{a}}", "Date"},
+                      {"To: {{a}}", "To"},
+                      {"CC:\r\n {{a}}, {{b}}", "CC"},
+                      {"Reply-To: {{#a}}x@y.z{{/a}}", "Reply-To"},
+                      {"References: {{a}}{{#b}}<x@y.z>{{/b}}", "References"},
+                      {"Message-ID:{{a}}", "Message-ID"}};
+  for (const Row& row : rows) {
+    EXPECT_EQ(field(row.text, ""), "REFUSED the header field " + std::string(row.name) +
+                                       " becomes blank by its variables");
+    EXPECT_EQ(field(std::string(row.text) + "\r\nX: y", ""), field(row.text, ""));
+  }
+  EXPECT_EQ(field("Subject: {{a}}", ""), "Subject: ");
+  EXPECT_EQ(field("Cc: b@c.d, {{a}}", ""), "Cc: b@c.d,");
+  EXPECT_EQ(field("Cc: b@c.d,\r\n {{a}}", ""), "Cc: b@c.d,");
+  EXPECT_EQ(field("Cc: b@c.d,\r\n {{a}},\r\n e@f.g", ""), "Cc: b@c.d,,\r\n e@f.g");
+  EXPECT_EQ(field("Cc: {{b}},\r\n {{a}}\r\nDate: {{b|x}}", "", "a@b.c").substr(0, 11),
+            "Cc: a@b.c,\r");
+  EXPECT_EQ(field("Cc: {{a}},\r\n {{b}}", "a@b.c", "d@e.f"), "Cc: a@b.c,\r\n d@e.f");
+  EXPECT_EQ(field("Message-ID: <{{a}}>", "a b> <c@d").substr(0, 7), "REFUSED");
+  EXPECT_EQ(field("Message-ID: {{a}}", "<a b> <c@d>").substr(0, 7), "REFUSED");
+  EXPECT_EQ(field("Message-ID: {{a}}", "<c@d>"), "Message-ID: <c@d>");
+}
+
+TEST(MergeHeader, Uris) {
+  struct Row {
+    const char *text, *a, *wanted;
+  };
+  const Row rows[] = {
+      {"<https://x.y/{{a}}>", "a-._~b/../?c&d=e+f#%41:@",
+       "<https://x.y/a-._~b%2F..%2F%3Fc%26d%3De%2Bf%23%2541%3A%40>"},
+      {"<{{a}}>", "https://x.y/?a=b&c=%41#d", "<https://x.y/?a=b&c=%41#d>"},
+      {"< {{a}}?{{b|&}}>", "HTTP://x.y/\u00eb <", "< HTTP://x.y/%C3%AB%20%3C?%26>"},
+      {"<{{#a}}{{a}}{{/a}}{{^a}}https://x.y/{{/a}}>", "mailto:a@b.c", "<mailto:a@b.c>"},
+      {"<{{b|}}{{a}}>, <{{a}}>", "https://x.y", "<https://x.y>, <https://x.y>"},
+  };
+  for (const Row& row : rows) {
+    const std::string field_text = std::string("List-Unsubscribe: ") + row.text;
+    EXPECT_EQ(merged(field_text + "\r\n\r\nx\r\n", {{"a", row.a}}),
+              std::string("List-Unsubscribe: ") + row.wanted + "\r\n\r\nx\r\n");
+  }
+  for (const char* bad : {"javascript:x", "//x.y", "x", "https:/x.y", "data:,x", " https://x.y"})
+    EXPECT_EQ(field("List-Help: <{{a}}>", bad),
+              "REFUSED the variable \"a\" begins a URI, but neither with https:// nor http:// nor "
+              "mailto:");
+}
+
+TEST(MergeHeader, ParametersHoldTokens) {
+  const std::string head = "Content-Disposition: attachment; filename=";
+  for (const char* bad :
+       {"a b", "a;b", "x; y=z", "a(b)", "a\"", "a/b", "a=b", "\u00eb", "a,b", "a\tb"}) {
+    EXPECT_TRUE(
+        field(head + "{{a}}", bad).starts_with("REFUSED the variable \"a\" stands in a param"))
+        << bad;
+    EXPECT_TRUE(field(head + "\"x\"; y=\"z\" ({{a}})", bad).starts_with("REFUSED the variable"))
+        << bad;
+  }
+  EXPECT_EQ(field(head + "{{a}}.pdf", "a-b'~"), head + "a-b'~.pdf");
 }
 
 TEST(MergeHeader, OtherFields) {
@@ -164,8 +294,8 @@ TEST(MergeHeader, OtherFields) {
   const Row rows[] = {
       {"List-Unsubscribe: <https://x.y/u?e={{a}}>, <mailto:{{to}}?subject={{a}}>",
        "a b,<\u00eb>%41",
-       "List-Unsubscribe: <https://x.y/u?e=a%20b%2C%3C%C3%AB%3E%41>, "
-       "<mailto:ada@example.org?subject=a%20b%2C%3C%C3%AB%3E%41>",
+       "List-Unsubscribe: <https://x.y/u?e=a%20b%2C%3C%C3%AB%3E%2541>, "
+       "<mailto:ada%40example.org?subject=a%20b%2C%3C%C3%AB%3E%2541>",
        false},
       {"List-Help: <https://x.y/> ({{a}})", "\u00eb", "List-Help: <https://x.y/> (\u00eb)", true},
       {"Message-ID: <{{a}}@x.y>", "1.2", "Message-ID: <1.2@x.y>", false},
