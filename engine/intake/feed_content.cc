@@ -14,6 +14,7 @@ bool FedContent::make(const FedMessage& fed, const mail::BuildSettings& settings
   };
   fault = {};
   made_.clear();
+  what_ = "the message";
   std::string_view raw = fed.raw;
   auto origin = mail::ContentOrigin::fed;
   if (fed.form == FedMessage::Form::raw_base64) {
@@ -25,8 +26,16 @@ bool FedContent::make(const FedMessage& fed, const mail::BuildSettings& settings
     }
     raw = made_;
   } else if (fed.form == FedMessage::Form::parts) {
+    what_ = "the message made from the parts";
     mail::BuildFault wrong;
-    if (!mail::build_message(fed.parts, settings, made_, wrong)) {
+    mail::BuildSettings bounded = settings;
+    bounded.bytes_max = limits.message_bytes;
+    if (!mail::build_message(fed.parts, bounded, made_, wrong)) {
+      made_ = std::string();  // may be as large as a message
+      if (wrong.too_large) {
+        fault.code = "too_large";
+        fault.status = "5.3.4";
+      }
       fault.hint = wrong.hint;
       return fail(fed.place_of(wrong), std::move(wrong.reason));
     }
@@ -36,6 +45,7 @@ bool FedContent::make(const FedMessage& fed, const mail::BuildSettings& settings
   mail::ContentError error;
   if (!gate.normalise(raw, settings.merge, origin, clean_, error)) {
     fault.status = error.status;
+    if (origin == mail::ContentOrigin::built) error.reason.insert(0, std::string(what_) + ": ");
     return fail(fed.at, std::move(error.reason));
   }
   if (clean_.bytes.size() > limits.message_bytes) {

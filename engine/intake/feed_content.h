@@ -32,12 +32,15 @@ class FedContent {
   // Valid until make() is called again, and as long as the line is.
   std::string_view bytes() const { return clean_.bytes; }
   uint8_t flags() const { return clean_.flags; }  // queue::ContentFlags
+  // What a fault's line and byte are of: "the message", or the one that was made of parts.
+  std::string_view what() const { return what_; }
   // The bytes to keep; what bytes() gave points into them, if they were made here.
   std::string take();
 
  private:
   std::string made_;  // decoded, or built
   mail::Normalised clean_;
+  std::string_view what_;
 };
 
 }  // namespace veredus::intake

@@ -197,6 +197,7 @@ class MessageReader {
     unsigned seen = 0;
     const bool read =
         each_field(object, at, kUnsubscribeKeys, seen, [&](size_t which, value& inner) {
+          (which == 0 ? parts.has_unsubscribe_url : parts.has_unsubscribe_mailto) = true;
           return read_text(inner, kUnsubscribeKeys[which],
                            which == 0 ? parts.unsubscribe_url : parts.unsubscribe_mailto);
         });

@@ -362,7 +362,7 @@ class FeedParser::Impl {
         mail::Template::compile_for_check(made.bytes(), made.flags());
     if (!compiled.ok()) {
       fault.offset = line_.message.at;
-      fault.reason = "the message: " + std::string(compiled.status().message());
+      fault.reason = std::string(made.what()) + ": " + std::string(compiled.status().message());
       return bad_message(std::move(fault));
     }
     template_ = *std::move(compiled);
@@ -489,8 +489,9 @@ class FeedParser::Impl {
       absl::StatusOr<mail::Template> compiled = mail::Template::compile(
           own_.bytes(), static_cast<uint8_t>(own_.flags() & ~queue::kContentDotLines));
       if (!compiled.ok())
-        return recipient_refused(entry_.to, "5.6.0",
-                                 "the message: " + std::string(compiled.status().message()));
+        return recipient_refused(
+            entry_.to, "5.6.0",
+            std::string(own_.what()) + ": " + std::string(compiled.status().message()));
       own_template_ = *std::move(compiled);
     }
     entry_.has_message = true;

@@ -60,7 +60,7 @@ TEST(FeedParts, EveryPart) {
   const Taken taken = fed(
       batch(
           R"("from":"News <n@x.example>","to":"{{name}} <{{to}}>","reply_to":"h@x.example","subject":"Hi {{name}}",)"
-          R"("text":"Dear {{name}}\n","html":"<p>Dear {{name}}","headers":{"X-A":"1","X-B":"\u00e4"},)"
+          R"("text":"Dear {{name}}\n","html":"<p>Dear {{name}}<img src=cid:l>","headers":{"X-A":"1","X-B":"\u00e4"},)"
           R"("attachments":[{"name":"a.txt","type":"text/plain","base64":"QQ=="},{"type":"image/png","base64":"","cid":"l"}],)"
           R"("unsubscribe":{"url":"https://x.example/{{id}}","mailto":"u@x.example"})",
           R"("tenant":"acme","campaign":"spring",)") +
@@ -75,7 +75,7 @@ TEST(FeedParts, EveryPart) {
         "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n",
         "Feedback-ID: spring:acme:b1:acme1\r\n", "Content-Type: multipart/mixed;",
         "Content-Type: multipart/alternative;", "Content-Type: multipart/related;",
-        "Dear {{name}}\r\n", "<p>Dear {{name}}\r\n", "filename=\"a.txt\"\r\n\r\nQQ==\r\n",
+        "Dear {{name}}\r\n", "<p>Dear {{name}}<img src=cid:l>\r\n", "filename=\"a.txt\"\r\n\r\nQQ==\r\n",
         "Content-ID: <l>\r\n"})
     EXPECT_THAT(taken.content, HasSubstr(std::string(line)));
   EXPECT_EQ(taken.flags, queue::kContentMerge | queue::kContentNoDate | queue::kContentNoMessageId);
@@ -172,6 +172,8 @@ TEST(FeedParts, FaultsAreNamedByPartAndByte) {
       {good + R"(,"unsubscribe":"https://x.example/")", "malformed", "\"https", "an object"},
       {good + R"(,"unsubscribe":{})", "bad_message", "{}", "wants \"url\""},
       {good + R"(,"unsubscribe":{"uri":""})", "malformed", "\"uri\"", "not known"},
+      {good + R"(,"unsubscribe":{"url":"https://x.example/","mailto":""})", "bad_message",
+       "{\"url\"", "\"mailto\" is empty"},
       {good + R"(,"unsubscribe":{"url":"x"})", "bad_message", "{\"url\"", "https://"},
       {R"("text":"t")", "bad_message", "{\"text\"", "no \"from\""},
       {R"("from":"News","text":"t")", "bad_message", "\"News\"", "\"from\" is no list"},
@@ -221,7 +223,20 @@ TEST(FeedParts, Limits) {
   const std::string some = R"("from":"n@x.example","text":")" + std::string(400, 'x') + "\"";
   EXPECT_EQ(fed(batch(good) + own + some + "}}\n", small).recipients, 1u);
   EXPECT_THAT(fed(batch(good) + own + large + "}}\n", small).refused,
-              HasSubstr("5.3.4 the message is larger than 1000 bytes"));
+              HasSubstr("5.3.4 the message made from the parts is larger than 1000 bytes"));
+}
+
+// Whose lines and bytes a fault is about that only the message shows.
+TEST(FeedParts, FaultsOfTheMessageThatIsMade) {
+  std::string deep, ends;
+  for (int i = 0; i < 9; ++i) deep += "{{#a}}", ends += "{{/a}}";
+  const std::string parts = R"("from":"n@x.example","text":")" + deep + ends + "\"";
+  EXPECT_THAT(fed(batch(parts) + kTo).error.reason,
+              testing::StartsWith("the message made from the parts: "));
+  const std::string good = R"("from":"n@x.example","text":"t")";
+  EXPECT_THAT(
+      fed(batch(good) + "{\"to\":\"ada@example.org\",\"message\":{" + parts + "}}\n").refused,
+      HasSubstr("5.6.0 the message made from the parts: "));
 }
 
 }  // namespace
