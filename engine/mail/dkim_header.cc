@@ -65,6 +65,7 @@ void DkimHeader::read(std::span<const Piece> message) {
 
 void DkimHeader::copy_block(std::span<const Piece> message) {
   block_.clear();
+  if (block_.capacity() > kKeptMax) block_.shrink_to_fit();
   EmptyLine empty_line;
   for (size_t i = 0; i < message.size(); ++i) {
     const std::string_view piece(message[i].data, message[i].size);
@@ -82,6 +83,7 @@ void DkimHeader::copy_block(std::span<const Piece> message) {
 
 void DkimHeader::cut() {
   fields_.clear();
+  if (fields_.capacity() * sizeof(Field) > kKeptMax) fields_.shrink_to_fit();
   const std::string_view block = block_;
   for (size_t at = 0; at < block.size();) {
     size_t end = block.find('\n', at);

@@ -12,10 +12,12 @@
 namespace veredus::mail {
 
 // The header of a message that comes in pieces, as DKIM looks at it: fields with their folds, found
-// from the bottom up (RFC 6376 §5.4.2). It is copied, and memory is kept for the next message.
+// from the bottom up (RFC 6376 §5.4.2). It is copied, and memory is kept for the next message, but
+// for that of a header of more than kKeptMax bytes.
 class DkimHeader {
  public:
   static constexpr size_t kNone = SIZE_MAX;
+  static constexpr size_t kKeptMax = 64 * 1024;
 
   // Reads up to the empty line that ends the header, or to the end of the message. Lines end with
   // CRLF.
@@ -39,6 +41,8 @@ class DkimHeader {
   // there is no body.
   size_t body_piece() const { return body_piece_; }
   size_t body_offset() const { return body_offset_; }
+
+  size_t memory() const { return block_.capacity() + fields_.capacity() * sizeof(Field); }  // bytes
 
  private:
   struct Field {

@@ -244,6 +244,7 @@ absl::Status DkimSigner::hash_body(DkimCanon canon, std::span<const Piece> messa
 // (RFC 6376 §5.4.2).
 absl::Status DkimSigner::choose_fields(const DkimIdentity& identity) {
   hashed_.clear();
+  if (hashed_.capacity() > DkimHeader::kKeptMax) hashed_.shrink_to_fit();
   names_.clear();
   const DkimCanon canon = canon_of(identity.relaxed_header);
   const std::vector<std::string>& oversigned = identity.oversigned_fields;
@@ -340,10 +341,13 @@ absl::StatusOr<DkimSigner::KeyCopy*> DkimSigner::copy_of(
   const auto found = keys_.find(key.get());
   // Another key may have lain at the same address, until it went.
   if (found != keys_.end() && !found->second->of.expired()) return found->second.get();
-  forget_gone_keys();
   auto copy = std::make_unique<KeyCopy>();
   if (!copy->make(key)) return library_failed("copying a key");
-  return keys_.emplace(key.get(), std::move(copy)).first->second.get();
+  std::unique_ptr<KeyCopy>& kept = keys_[key.get()];
+  kept = std::move(copy);
+  // It may have come for another one. Not looked for at once: all of many keys come new one day.
+  calls_until_look_ = std::min(calls_until_look_, static_cast<uint32_t>(keys_.size()));
+  return kept.get();
 }
 
 void DkimSigner::forget_gone_keys() {

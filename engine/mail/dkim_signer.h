@@ -41,8 +41,9 @@ struct DkimBodyHashes {
 
 // Makes DKIM-Signature fields (RFC 6376 §5). One per shard, not thread-safe: it has copies of its
 // own of the keys, so that threads share none of the locks that OpenSSL has in them, and makes
-// contexts once per key. It keeps no key alive: the copy of one that is gone goes when a new key
-// comes, with one of the next thousand calls of sign(), or when it is told to.
+// contexts once per key. It keeps no key alive: the copy of one that is gone goes with one of the
+// next thousand calls of sign() (after a new key has come, with one of the next as many as there
+// are keys), or when it is told to.
 class DkimSigner {
  public:
   DkimSigner();
