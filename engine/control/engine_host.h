@@ -65,7 +65,10 @@ class EngineHost final : public EngineView, private io::Wake {
   void ask_erasure(const ErasureQuestion& question,
                    std::function<void(ErasureAnswer)> on_answer) override;
   int64_t erased_after_ns() const override;
-  void apply(const EngineSettings& settings) override { engine_->reload(settings); }
+  void apply(const EngineSettings& settings) override {
+    settings_.dkim = settings.dkim;  // for no key to stay because the engine began with it
+    engine_->reload(settings);
+  }
   void ask_order(const queue::Order& order, std::function<void(OrderAnswer)> on_answer) override;
   uint64_t next_order() override { return engine_->next_order(); }
   const std::map<uint64_t, queue::Order>& orders() const override { return engine_->orders(); }
@@ -89,7 +92,7 @@ class EngineHost final : public EngineView, private io::Wake {
   void answered(TlsResultsAnswer answer) { tls_results_.answered(std::move(answer)); }
   void answered(SitesAnswer answer) { sites_.answered(std::move(answer)); }
 
-  const EngineSettings settings_;
+  EngineSettings settings_;  // but for `dkim` as the engine began; that no shard reads
   const Post post_;
   std::atomic<bool> posted_{false};
   std::unique_ptr<Engine> engine_;

@@ -4,8 +4,6 @@
 
 #include "engine/control/config_table.h"
 #include "engine/control/log.h"
-#include "engine/control/settings.h"
-#include "engine/control/small_file.h"
 #include "engine/smtp/reply_rules.h"
 
 namespace veredus::control {
@@ -157,13 +155,6 @@ void note_credentials(const std::vector<StaticRoute>& before, const std::vector<
   }
 }
 
-// What tells whether the file of some key is another.
-std::string key_marks(const Config& config) {
-  std::string marks;
-  for (const Config::Dkim& identity : config.dkim) marks += file_mark(identity.key_file) + ";";
-  return marks;
-}
-
 std::string list_of(const Names& names) {
   std::string out;
   for (size_t i = 0; i < names.size() && i < kNamesInLog; ++i) {
@@ -219,7 +210,8 @@ absl::StatusOr<ReloadPlan> Reload::put_in_force() {
   if (!fresh.ok()) return fresh.status();
   absl::StatusOr<ReloadPlan> plan = plan_reload(running_, *fresh);
   if (!plan.ok()) return plan.status();
-  const absl::StatusOr<EngineSettings> settings = engine_settings(plan->config);
+  const absl::StatusOr<EngineSettings> settings =
+      engine_settings(plan->config, {settings_.dkim.get(), nullptr});
   if (!settings.ok()) return settings.status();
   if (absl::Status fit = sources_have_places(*settings, &view_.policy()); !fit.ok()) return fit;
   note_reply_rules(view_.policy().reply_rules.get(), settings->reply_rules.get(), plan->applied);
@@ -228,7 +220,7 @@ absl::StatusOr<ReloadPlan> Reload::put_in_force() {
   intake_.apply(intake_settings(plan->config, *settings));
   running_ = plan->config;
   settings_ = *settings;
-  key_marks_ = key_marks(running_);
+  key_faults_.clear();
   return plan;
 }
 
@@ -236,21 +228,20 @@ Reload::Reload(Config running, EngineSettings settings, Read read, EngineView& v
                intake::Intake& intake)
     : running_(std::move(running)),
       settings_(std::move(settings)),
-      key_marks_(key_marks(running_)),
       read_(std::move(read)),
       view_(view),
       intake_(intake) {}
 
 void Reload::look_at_keys() {
-  std::string marks = key_marks(running_);
-  if (marks == key_marks_) return;
-  key_marks_ = std::move(marks);  // a fault is told once
-  if (const absl::Status read = set_dkim(running_, settings_); !read.ok()) {
-    return log_line(LogLevel::error,
-                    "a signing key has changed and cannot be used, the one before "
-                    "stays in use: " +
-                        std::string(read.message()));
+  KeyLook look = control::look_at_keys(running_, settings_);
+  for (const KeyFault& fault : look.faults) {
+    if (std::find(key_faults_.begin(), key_faults_.end(), fault) != key_faults_.end()) continue;
+    log_line(
+        LogLevel::error,
+        "a signing key has changed and cannot be used, the one before stays in use: " + fault.what);
   }
+  key_faults_ = std::move(look.faults);
+  if (!look.changed) return;
   view_.apply(settings_);
   intake_.apply(intake_settings(running_, settings_));
   log_line(LogLevel::notice, "signing keys have changed, and were read again");

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "engine/control/config.h"
 #include "engine/control/engine_view.h"
+#include "engine/control/settings.h"
 #include "engine/intake/intake.h"
 #include "engine/settings.h"
 
@@ -37,15 +38,15 @@ class Reload {
   absl::StatusOr<ReloadPlan> run();
 
   // Now and then: reads signing keys again whose files are others than before. One that cannot be
-  // used is told, and all stay as they were.
+  // used is told once, stays as it was, and is tried again next time.
   void look_at_keys();
 
  private:
   absl::StatusOr<ReloadPlan> put_in_force();
 
   Config running_;
-  EngineSettings settings_;  // of running_
-  std::string key_marks_;    // of the files its signing keys lie in
+  EngineSettings settings_;           // of running_
+  std::vector<KeyFault> key_faults_;  // told already
   const Read read_;
   EngineView& view_;
   intake::Intake& intake_;

@@ -100,7 +100,7 @@ intake::AdmissionSettings admission_settings(const Config& config) {
 
 }  // namespace
 
-absl::StatusOr<EngineSettings> engine_settings(const Config& config) {
+absl::StatusOr<EngineSettings> engine_settings(const Config& config, const KeyOptions& keys) {
   EngineSettings settings;
   settings.hostname = config.hostname;
   settings.node = config.name;
@@ -115,7 +115,7 @@ absl::StatusOr<EngineSettings> engine_settings(const Config& config) {
   }
 
   if (absl::Status status = set_routes(config, settings); !status.ok()) return status;
-  if (absl::Status status = set_dkim(config, settings); !status.ok()) return status;
+  if (absl::Status status = set_dkim(config, keys, settings); !status.ok()) return status;
   if (absl::Status status = take_reply_rules(config, settings); !status.ok()) return status;
 
   absl::StatusOr<dns::AddressPolicy> policy = address_policy(config);

@@ -11,8 +11,17 @@
 
 namespace veredus::control {
 
+// Where signing keys come from, beside their files.
+struct KeyOptions {
+  // Of files that are what they were, the keys are taken from these.
+  const mail::DkimIdentities* known = nullptr;
+  // Not null: an identity whose key cannot be used is there without it, and here is why: for
+  // whoever only wants to know who would sign.
+  std::vector<std::string>* missing = nullptr;
+};
+
 // The configuration as the engine and intake want it. Errors name setting and remedy.
-absl::StatusOr<EngineSettings> engine_settings(const Config& config);
+absl::StatusOr<EngineSettings> engine_settings(const Config& config, const KeyOptions& keys = {});
 // `engine`: what engine_settings() made of it.
 intake::IntakeSettings intake_settings(const Config& config, const EngineSettings& engine);
 
@@ -22,7 +31,19 @@ Provider complete_provider(const Config& config, const Config::ProviderRule& rul
 // The part of engine_settings() about how mail is sent.
 void set_sending(const Config& config, EngineSettings& settings);
 // Who signs; reads the files in which the keys are.
-absl::Status set_dkim(const Config& config, EngineSettings& settings);
+absl::Status set_dkim(const Config& config, const KeyOptions& keys, EngineSettings& settings);
+// Reads again, of the keys that `settings` has of this configuration, those whose files are others
+// than those that were read. One that cannot be used stays as it was, and is tried again next time.
+struct KeyFault {
+  std::string file, mark;  // as file_mark() has it
+  std::string what;        // with the setting's place
+  bool operator==(const KeyFault&) const = default;
+};
+struct KeyLook {
+  bool changed = false;  // some key is another
+  std::vector<KeyFault> faults;
+};
+KeyLook look_at_keys(const Config& config, EngineSettings& settings);
 // … by static routes; reads the files in which passwords are.
 absl::Status set_routes(const Config& config, EngineSettings& settings);
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/ascii.h"
 #include "engine/control/settings.h"
 #include "engine/control/small_file.h"
@@ -13,7 +14,12 @@
 namespace veredus::control {
 namespace {
 
-absl::StatusOr<std::shared_ptr<const mail::DkimKey>> read_key(const std::string& path) {
+struct KeyFile {
+  std::string mark;  // file_mark() of what was read
+  std::shared_ptr<const mail::DkimKey> key;
+};
+
+absl::StatusOr<KeyFile> read_key(const std::string& path) {
   const absl::StatusOr<SmallFile> file = read_small_file(path, mail::kDkimKeyFileMax);
   if (!file.ok()) return file.status();
   if (file->others_may_read) {
@@ -23,11 +29,39 @@ absl::StatusOr<std::shared_ptr<const mail::DkimKey>> read_key(const std::string&
         "that the engine is in");
   }
   auto key = mail::DkimKey::parse(file->bytes);
-  if (key.ok()) return *std::move(key);
+  if (key.ok()) return KeyFile{file->mark, *std::move(key)};
   return absl::InvalidArgumentError(path + ": " + std::string(key.status().message()));
 }
 
-absl::StatusOr<mail::DkimIdentity> make_identity(const Config::Dkim& from) {
+// Keys by their files. Each is read once, and only if it is another than when it was read before.
+class KeyFiles {
+ public:
+  // `before` may be null.
+  explicit KeyFiles(const mail::DkimIdentities* before) {
+    if (before == nullptr) return;
+    for (const auto& identity : before->all())
+      before_.emplace(identity->key_file, KeyFile{identity->key_mark, identity->key});
+  }
+
+  absl::StatusOr<KeyFile> now(const std::string& path) {
+    const auto found = now_.find(path);
+    if (found != now_.end()) return found->second;
+    const KeyFile* const old = before(path);
+    const bool the_same = old != nullptr && old->key != nullptr && old->mark == file_mark(path);
+    return now_.emplace(path, the_same ? *old : read_key(path)).first->second;
+  }
+  // Null: it was not among them.
+  const KeyFile* before(const std::string& path) const {
+    const auto found = before_.find(path);
+    return found == before_.end() ? nullptr : &found->second;
+  }
+
+ private:
+  absl::flat_hash_map<std::string, KeyFile> before_;
+  absl::flat_hash_map<std::string, absl::StatusOr<KeyFile>> now_;
+};
+
+mail::DkimIdentity make_identity(const Config::Dkim& from, KeyFile file) {
   using Canonicalization = Config::Dkim::Canonicalization;
   mail::DkimIdentity made;
   made.name = from.name;
@@ -44,27 +78,67 @@ absl::StatusOr<mail::DkimIdentity> make_identity(const Config::Dkim& from) {
         made.signed_fields.end())
       made.signed_fields.push_back(std::move(field));
   }
-  auto key = read_key(from.key_file);
-  if (!key.ok()) return key.status();
-  made.key = *std::move(key);
+  made.key = std::move(file.key);
+  made.key_file = from.key_file;
+  made.key_mark = std::move(file.mark);
   return made;
 }
 
-}  // namespace
+absl::Status key_fault(const Config& config, const Config::Dkim& of, const absl::Status& fault) {
+  return setting_fault(config, "dkim." + of.name + ".key_file", fault.message());
+}
 
-absl::Status set_dkim(const Config& config, EngineSettings& settings) {
-  std::vector<mail::DkimIdentity> identities;
-  for (const Config::Dkim& from : config.dkim) {
-    absl::StatusOr<mail::DkimIdentity> made = make_identity(from);
-    if (!made.ok())
-      return setting_fault(config, "dkim." + from.name + ".key_file", made.status().message());
-    identities.push_back(*std::move(made));
-  }
-  absl::StatusOr<mail::DkimIdentities> all = mail::DkimIdentities::make(std::move(identities));
+absl::Status put_identities(const Config& config, std::vector<mail::DkimIdentity> identities,
+                            mail::DkimKeys keys, EngineSettings& settings) {
+  absl::StatusOr<mail::DkimIdentities> all =
+      mail::DkimIdentities::make(std::move(identities), keys);
   if (!all.ok()) return setting_fault(config, "dkim", all.status().message());
   settings.dkim =
       all->empty() ? nullptr : std::make_shared<const mail::DkimIdentities>(*std::move(all));
   return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status set_dkim(const Config& config, const KeyOptions& keys, EngineSettings& settings) {
+  KeyFiles files(keys.known);
+  std::vector<mail::DkimIdentity> identities;
+  for (const Config::Dkim& from : config.dkim) {
+    absl::StatusOr<KeyFile> file = files.now(from.key_file);
+    if (!file.ok()) {
+      const absl::Status fault = key_fault(config, from, file.status());
+      if (keys.missing == nullptr) return fault;
+      keys.missing->emplace_back(fault.message());
+      file = KeyFile{};
+    }
+    identities.push_back(make_identity(from, *std::move(file)));
+  }
+  const bool needed = keys.missing == nullptr;
+  return put_identities(config, std::move(identities),
+                        needed ? mail::DkimKeys::needed : mail::DkimKeys::optional, settings);
+}
+
+KeyLook look_at_keys(const Config& config, EngineSettings& settings) {
+  KeyLook look;
+  KeyFiles files(settings.dkim.get());
+  std::vector<mail::DkimIdentity> identities;
+  for (const Config::Dkim& from : config.dkim) {
+    const KeyFile* const old = files.before(from.key_file);
+    if (old == nullptr) return look;  // they are of another configuration
+    absl::StatusOr<KeyFile> file = files.now(from.key_file);
+    if (!file.ok()) {
+      look.faults.push_back({from.key_file, file_mark(from.key_file),
+                             std::string(key_fault(config, from, file.status()).message())});
+      file = *old;
+    }
+    look.changed = look.changed || file->key != old->key;
+    identities.push_back(make_identity(from, *std::move(file)));
+  }
+  if (look.changed) {
+    // They were taken with other keys.
+    put_identities(config, std::move(identities), mail::DkimKeys::needed, settings).IgnoreError();
+  }
+  return look;
 }
 
 }  // namespace veredus::control

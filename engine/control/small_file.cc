@@ -8,6 +8,16 @@
 #include <unistd.h>
 
 namespace veredus::control {
+namespace {
+
+std::string mark_of(const struct stat& about) {
+  return std::to_string(about.st_dev) + "," + std::to_string(about.st_ino) + "," +
+         std::to_string(about.st_size) + "," + std::to_string(about.st_mtim.tv_sec) + "." +
+         std::to_string(about.st_mtim.tv_nsec) + "," + std::to_string(about.st_ctim.tv_sec) + "." +
+         std::to_string(about.st_ctim.tv_nsec);
+}
+
+}  // namespace
 
 absl::StatusOr<SmallFile> read_small_file(const std::string& path, size_t most) {
   const auto error = [&] {
@@ -21,6 +31,7 @@ absl::StatusOr<SmallFile> read_small_file(const std::string& path, size_t most) 
   ssize_t got = fstat(fd, &about);
   if (got == 0) {
     file.others_may_read = (about.st_mode & S_IRWXO) != 0;
+    file.mark = mark_of(about);
     file.bytes.resize(most + 1);
     size_t size = 0;
     while (size < file.bytes.size() &&
@@ -39,11 +50,7 @@ absl::StatusOr<SmallFile> read_small_file(const std::string& path, size_t most) 
 
 std::string file_mark(const std::string& path) {
   struct stat about {};
-  if (stat(path.c_str(), &about) != 0) return "";
-  return std::to_string(about.st_dev) + "," + std::to_string(about.st_ino) + "," +
-         std::to_string(about.st_size) + "," + std::to_string(about.st_mtim.tv_sec) + "." +
-         std::to_string(about.st_mtim.tv_nsec) + "," + std::to_string(about.st_ctim.tv_sec) + "." +
-         std::to_string(about.st_ctim.tv_nsec);
+  return stat(path.c_str(), &about) == 0 ? mark_of(about) : "";
 }
 
 }  // namespace veredus::control

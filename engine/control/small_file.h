@@ -11,6 +11,7 @@ namespace veredus::control {
 struct SmallFile {
   std::string bytes;
   bool others_may_read = false;  // or write
+  std::string mark;              // file_mark() of the file that was read, as the reading began
 };
 absl::StatusOr<SmallFile> read_small_file(const std::string& path, size_t most);
 

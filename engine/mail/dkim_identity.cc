@@ -121,7 +121,7 @@ const std::vector<std::string>& default_oversigned_fields() {
   return fields;
 }
 
-absl::Status check_dkim_identity(const DkimIdentity& identity) {
+absl::Status check_dkim_identity(const DkimIdentity& identity, DkimKeys keys) {
   if (identity.domain.empty()) return absl::InvalidArgumentError("has no domain (d=)");
   if (!is_dns_name(identity.domain)) {
     return absl::InvalidArgumentError("has the domain \"" + identity.domain +
@@ -143,7 +143,8 @@ absl::Status check_dkim_identity(const DkimIdentity& identity) {
     return absl::InvalidArgumentError(
         "has a lifetime under an hour: signatures would expire on the way; 0 means without end");
   }
-  if (identity.key == nullptr) return absl::InvalidArgumentError("has no key");
+  if (identity.key == nullptr && keys == DkimKeys::needed)
+    return absl::InvalidArgumentError("has no key");
   const std::vector<std::string>& fields = identity.signed_fields;
   if (std::find(fields.begin(), fields.end(), "from") == fields.end()) {
     return absl::InvalidArgumentError("does not sign From, which must be (RFC 6376 section 5.4)");
@@ -152,13 +153,14 @@ absl::Status check_dkim_identity(const DkimIdentity& identity) {
   return check_fields(identity.oversigned_fields, "oversigned_fields");
 }
 
-absl::StatusOr<DkimIdentities> DkimIdentities::make(std::vector<DkimIdentity> identities) {
+absl::StatusOr<DkimIdentities> DkimIdentities::make(std::vector<DkimIdentity> identities,
+                                                    DkimKeys keys) {
   DkimIdentities made;
   for (DkimIdentity& identity : identities) {
     const std::string name = "the DKIM identity \"" + identity.name + "\" ";
     if (has_high(identity.domain)) identity.domain = with_a_labels(identity.domain);
     identity.domain = in_small(identity.domain);
-    if (const absl::Status status = check_dkim_identity(identity); !status.ok()) {
+    if (const absl::Status status = check_dkim_identity(identity, keys); !status.ok()) {
       return absl::InvalidArgumentError(name + std::string(status.message()));
     }
     auto kept = std::make_unique<const DkimIdentity>(std::move(identity));

@@ -41,10 +41,16 @@ struct DkimIdentity {
   // §8.15).
   std::vector<std::string> oversigned_fields = default_oversigned_fields();
   std::shared_ptr<const DkimKey> key;
+  // The file that the key was read from, and what tells it from another one: for whoever reads it
+  // again.
+  std::string key_file, key_mark;
 };
 
+// Without keys nobody signs; who would is known all the same.
+enum class DkimKeys : uint8_t { needed, optional };
+
 // What is wrong with an identity: it goes behind its name.
-absl::Status check_dkim_identity(const DkimIdentity& identity);
+absl::Status check_dkim_identity(const DkimIdentity& identity, DkimKeys keys = DkimKeys::needed);
 
 // All identities of a configuration. Immutable; shared between shards.
 class DkimIdentities {
@@ -52,7 +58,8 @@ class DkimIdentities {
   DkimIdentities() = default;
   // The error names the identity. Refused besides: a name twice, more than kDkimSignaturesMax of
   // one domain.
-  static absl::StatusOr<DkimIdentities> make(std::vector<DkimIdentity> identities);
+  static absl::StatusOr<DkimIdentities> make(std::vector<DkimIdentity> identities,
+                                             DkimKeys keys = DkimKeys::needed);
 
   bool empty() const { return all_.empty(); }
   const std::vector<std::unique_ptr<const DkimIdentity>>& all() const { return all_; }

@@ -1,8 +1,13 @@
 #include <cstdio>
 #include <fstream>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -140,6 +145,124 @@ TEST(ConfigDkim, AKeyThatCannotBeUsedIsNamedWithItsFile) {
   EXPECT_THAT(told(text), HasSubstr(where + "cannot be read: No such file"));
 }
 
+// Two identities, each with a key of its own, as a running engine has them.
+class RunningKeys : public ::testing::Test {
+ protected:
+  RunningKeys() : config(good(text())), settings(*engine_settings(config)) {}
+
+  std::string text() const {
+    return identity("a", "domain = \"a.example\"\nselector = \"s\"\n", key_a) +
+           identity("b", "domain = \"b.example\"\nselector = \"s\"\n", key_b);
+  }
+  std::shared_ptr<const mail::DkimKey> key_of(const char* name) const {
+    return settings.dkim->named(name)->key;
+  }
+  static std::string name_of_test() {
+    return ::testing::UnitTest::GetInstance()->current_test_info()->name();
+  }
+
+  KeyFile key_a{name_of_test() + "_a"}, key_b{name_of_test() + "_b"};
+  const Config config;
+  EngineSettings settings;
+};
+
+// Also when that was before anybody looked: while the engine read its spool.
+TEST_F(RunningKeys, OneThatWasReplacedSinceItWasReadIsTakenUp) {
+  const auto a = key_of("a"), b = key_of("b");
+  const auto before = settings.dkim;
+  KeyLook look = look_at_keys(config, settings);
+  EXPECT_FALSE(look.changed);
+  EXPECT_EQ(settings.dkim, before);
+  key_a.write_key();
+  look = look_at_keys(config, settings);
+  EXPECT_TRUE(look.changed);
+  EXPECT_THAT(look.faults, IsEmpty());
+  EXPECT_NE(key_of("a")->public_record(), a->public_record());
+  EXPECT_EQ(key_of("b"), b);
+  EXPECT_FALSE(look_at_keys(config, settings).changed);
+}
+
+TEST_F(RunningKeys, ABadOneStaysAsItWasAndHoldsUpNoOther) {
+  const std::function<void()> kSpoilings[] = {
+      [this] { key_a.write("no key\n"); },
+      [this] { key_a.write("-----BEGIN PRIVATE KEY-----\nMC4C"); },
+      [this] { key_a.write(""); },
+      [this] { std::remove(key_a.path().c_str()); },
+      [this] { key_a.write_key(), chmod(key_a.path().c_str(), 0644); },
+  };
+  for (const auto& spoil : kSpoilings) {
+    const auto a = key_of("a"), b = key_of("b");
+    spoil();
+    key_b.write_key();
+    const KeyLook look = look_at_keys(config, settings);
+    EXPECT_TRUE(look.changed);
+    ASSERT_EQ(look.faults.size(), 1u);
+    EXPECT_EQ(look.faults[0].file, key_a.path());
+    EXPECT_THAT(look.faults[0].what, HasSubstr("a.toml:2: dkim.a.key_file: " + key_a.path()));
+    EXPECT_EQ(key_of("a"), a);
+    EXPECT_NE(key_of("b"), b);
+    // Tried again each time, and known for the same.
+    const KeyLook again = look_at_keys(config, settings);
+    EXPECT_FALSE(again.changed);
+    EXPECT_EQ(again.faults, look.faults);
+    key_a.write_key();
+    EXPECT_TRUE(look_at_keys(config, settings).changed);
+    EXPECT_NE(key_of("a"), a);
+  }
+}
+
+// What has failed for another reason than the file: no descriptor was left, say.
+TEST_F(RunningKeys, OneThatCouldNotBeReadIsTriedAgain) {
+  const auto a = key_of("a");
+  key_a.write_key();
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none{0, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  KeyLook look = look_at_keys(config, settings);
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  ASSERT_EQ(look.faults.size(), 1u);
+  EXPECT_THAT(look.faults[0].what, HasSubstr("Too many open files"));
+  EXPECT_EQ(key_of("a"), a);
+  look = look_at_keys(config, settings);
+  EXPECT_TRUE(look.changed);
+  EXPECT_THAT(look.faults, IsEmpty());
+  EXPECT_NE(key_of("a"), a);
+}
+
+// What a reload does.
+TEST_F(RunningKeys, WhoseFilesAreAsTheyWereStay) {
+  key_b.write_key();
+  const EngineSettings after = *engine_settings(config, {settings.dkim.get(), nullptr});
+  EXPECT_EQ(after.dkim->named("a")->key, key_of("a"));
+  EXPECT_NE(after.dkim->named("b")->key, key_of("b"));
+  chmod(key_a.path().c_str(), 0644);
+  EXPECT_FALSE(engine_settings(config, {settings.dkim.get(), nullptr}).ok());
+}
+
+TEST_F(RunningKeys, WhatIsReplacedGoes) {
+  const std::weak_ptr<const mail::DkimKey> a = key_of("a"), b = key_of("b");
+  key_a.write_key();
+  look_at_keys(config, settings);
+  EXPECT_TRUE(a.expired());
+  settings =
+      *engine_settings(good(identity("a", "domain = \"a.example\"\nselector = \"s\"\n", key_a)),
+                       {settings.dkim.get(), nullptr});
+  EXPECT_TRUE(b.expired());
+}
+
+// For `veredus render`, which may be called by somebody who must not read keys.
+TEST_F(RunningKeys, WhoWouldSignIsKnownWithoutThem) {
+  std::remove(key_a.path().c_str());
+  std::vector<std::string> missing;
+  const auto made = engine_settings(config, {nullptr, &missing});
+  ASSERT_TRUE(made.ok()) << made.status();
+  EXPECT_THAT(missing, ElementsAre(HasSubstr("dkim.a.key_file: " + key_a.path())));
+  EXPECT_EQ(made->dkim->named("a")->key, nullptr);
+  EXPECT_NE(made->dkim->named("b")->key, nullptr);
+  EXPECT_EQ(made->dkim->for_author("a.example").size(), 1u);
+}
+
 TEST(ConfigDkim, CheckConfigShowsWhatItSays) {
   const KeyFile key("shown");
   const std::string text = identity("a", "domain = \"e.example\"\nselector = \"s\"\n", key);
@@ -166,6 +289,7 @@ TEST(SmallFile, ItsMarkTellsAnotherFile) {
   KeyFile key("mark");
   const std::string before = file_mark(key.path());
   EXPECT_EQ(file_mark(key.path()), before);
+  EXPECT_EQ(read_small_file(key.path(), 1'000)->mark, before);
   key.write_key();
   EXPECT_NE(file_mark(key.path()), before);
   EXPECT_EQ(file_mark(key.path() + ".none"), "");

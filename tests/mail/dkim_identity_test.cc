@@ -203,6 +203,10 @@ TEST(DkimIdentities, WhatIsWrongIsNamed) {
               }),
               HasSubstr("too long together"));
   EXPECT_THAT(error_of([](DkimIdentity& it) { it.key = nullptr; }), HasSubstr("has no key"));
+  std::vector<DkimIdentity> keyless;
+  keyless.push_back(identity("it", "example.org"));
+  keyless.back().key = nullptr;
+  EXPECT_TRUE(DkimIdentities::make(std::move(keyless), DkimKeys::optional).ok());
   EXPECT_THAT(error_of([](DkimIdentity& it) { it.lifetime_ns = 1; }), HasSubstr("under an hour"));
   EXPECT_THAT(error_of([](DkimIdentity& it) { it.signed_fields = {"to"}; }),
               HasSubstr("does not sign From"));
