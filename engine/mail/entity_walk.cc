@@ -41,20 +41,18 @@ class Walk {
     const bool digest = entire.fields.type == "multipart/digest";
     if (entire.fields.boundary.empty()) return false;
     size_t part = std::string_view::npos;  // where the open one begins
-    for (size_t at = 0; at < body.size();) {
+    for (size_t at = 0; (at = body.find(delimiter, at)) != std::string_view::npos;) {
       size_t end = body.find('\n', at);
       end = end == std::string_view::npos ? body.size() : end + 1;
       std::string_view line = body.substr(at, end - at);
-      if (line.starts_with(delimiter)) {
-        line = line.substr(0, line.find_last_not_of(" \t\r\n") + 1);
-        const bool closes = line.size() == delimiter.size() + 2 && line.ends_with("--");
-        if (closes || line.size() == delimiter.size()) {
-          if (part != std::string_view::npos && at != part &&
-              !entity(body.substr(part, at - 2 - part), depth + 1, digest, entire.sealed))
-            return false;
-          if (closes) return part != std::string_view::npos;
-          part = end;
-        }
+      line = line.substr(0, line.find_last_not_of(" \t\r\n") + 1);
+      const bool closes = line.size() == delimiter.size() + 2 && line.ends_with("--");
+      if ((at == 0 || body[at - 1] == '\n') && (closes || line.size() == delimiter.size())) {
+        if (part != std::string_view::npos && at != part &&
+            !entity(body.substr(part, at - 2 - part), depth + 1, digest, entire.sealed))
+          return false;
+        if (closes) return part != std::string_view::npos;
+        part = end;
       }
       at = end;
     }
