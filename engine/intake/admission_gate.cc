@@ -138,7 +138,7 @@ void AdmissionGate::fix(mail::Normalised& message) {
   std::string made;
   mail::Normalised fixed;
   mail::ContentError fault;
-  if (!mail::fix_message(message.bytes, findings_.found, {feedback}, made)) return;
+  if (!mail::fix_message(message.bytes, findings_.found, {feedback, merge_}, made)) return;
   if (!mail::normalise(made, merge_, fixed, fault, origin_)) return;  // a line has become too long
   message.flags = fixed.flags;
   message.header_bytes = fixed.header_bytes;

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 
+#include "engine/mail/address.h"
 #include "engine/mail/content.h"
 #include "engine/mail/entity_walk.h"
 #include "engine/mail/header_field.h"
 #include "engine/mail/idn.h"
 #include "engine/mail/organizational_domain.h"
+#include "queue/names.h"
 
 namespace veredus::mail {
 namespace {
@@ -24,6 +26,13 @@ void take_domain(std::string_view domain, std::string& out) {
   out = domain;
   if (has_high(out)) out = with_a_labels(out);
   make_small(out);
+}
+
+// d= of a signature, which may be anything, likewise. False: it is no domain name.
+bool take_signer(std::string_view domain, std::string& out) {
+  if (domain.size() > kDomainBytesMax) return false;
+  take_domain(domain, out);
+  return queue::is_domain(out);
 }
 
 // A line of a field that is nothing but blanks: readers disagree on whether the header ends there.
@@ -94,6 +103,7 @@ Admission::Known Admission::known(std::string_view name) {
     case 10:
       return either("message-id", kMessageId, "references", kReferences);
     case 11:
+      if (same_name(name, "return-path")) return kReturnPath;
       return either("in-reply-to", kInReplyTo, "feedback-id", kFeedbackId);
     case 12:
       return either("mime-version", kMimeVersion, "content-type", kContentType);
@@ -110,9 +120,9 @@ Admission::Known Admission::known(std::string_view name) {
   }
 }
 
-void Admission::find(Finding finding, std::string detail) {
+void Admission::find(Finding finding, std::string_view detail) {
   if (!report_.found.has(finding))
-    report_.details[static_cast<size_t>(finding)] = std::move(detail);
+    report_.details[static_cast<size_t>(finding)] = detail_of(detail);
   report_.found.add(finding);
 }
 
@@ -157,6 +167,19 @@ void Admission::check_domain(std::string_view domain) {
   }
 }
 
+// Of several authors no more than one domain could be aligned: receivers refuse them, a Sender or
+// not (RFC 7489 §6.6.1).
+void Admission::check_authors() {
+  if (seen_[kSender].count == 0)
+    return find(Finding::from_multiple, "several mailboxes, and no Sender");
+  std::string domain;
+  take_domain(mailboxes_.front().domain, author_);
+  for (const Mailbox& mailbox : mailboxes_) {
+    take_domain(mailbox.domain, domain);
+    if (domain != author_) return find(Finding::from_multiple, "mailboxes of several domains");
+  }
+}
+
 void Admission::check_from() {
   const Seen& from = seen_[kFrom];
   if (from.count == 0) return find(Finding::from_missing);
@@ -179,10 +202,8 @@ void Admission::check_from() {
     report_.author_varies = report_.author_varies || !parsed || varies();
     if (report_.author_varies) return;
   }
-  if (!parsed)
-    return find(Finding::from_syntax, std::string(why_not.empty() ? "no mailbox" : why_not));
-  if (mailboxes_.size() > 1 && seen_[kSender].count == 0)
-    find(Finding::from_multiple, "several mailboxes, and no Sender");
+  if (!parsed) return find(Finding::from_syntax, why_not.empty() ? "no mailbox" : why_not);
+  if (mailboxes_.size() > 1) check_authors();
   check_domain(mailboxes_.front().domain);
   take_domain(mailboxes_.front().domain, author_);
   report_.found = report_.found | signing_findings(author_);
@@ -207,7 +228,7 @@ Findings Admission::signing_findings(std::string_view domain) {
   if (signs) facts_.signers->of_author(domain, signatures_);
   for (const SignatureTags& tags : carried_) {
     Signature signature;
-    take_domain(tags.domain, signature.domain);
+    if (!take_signer(tags.domain, signature.domain)) continue;
     signature.unsubscribe =
         covers(tags.headers, "list-unsubscribe") && covers(tags.headers, "list-unsubscribe-post");
     signatures_.push_back(std::move(signature));
@@ -216,12 +237,14 @@ Findings Admission::signing_findings(std::string_view domain) {
   if (signatures_.empty()) {
     found.add(Finding::dkim_missing);
     report_.details[static_cast<size_t>(Finding::dkim_missing)] =
-        "From is of " + std::string(domain);
+        carried_.empty() ? detail_of(std::string("From is of ").append(domain))
+                         : "the d= of its own is no domain name";
   } else if (std::none_of(signatures_.begin(), signatures_.end(),
                           [&](const Signature& each) { return aligned(each.domain, domain); })) {
     found.add(Finding::dkim_alignment);
-    auto& detail = report_.details[static_cast<size_t>(Finding::dkim_alignment)];
-    detail = "From is of " + std::string(domain) + ", d= is " + signatures_.front().domain;
+    const std::string& signer = signatures_.front().domain;
+    report_.details[static_cast<size_t>(Finding::dkim_alignment)] =
+        detail_of(std::string("From is of ").append(domain).append(", d= is ").append(signer));
   }
   if (one_click_ && std::none_of(signatures_.begin(), signatures_.end(), unsubscribe))
     found.add(Finding::unsubscribe_unsigned);
@@ -253,6 +276,19 @@ void Admission::check_origin() {
   if (id.count == 0 && !facts_.built) find(Finding::message_id_missing);
   if (id.count != 0 && !has_slots(id.value) && !is_message_id(id.value))
     find(Finding::message_id_syntax);
+  if (seen_[kReturnPath].count != 0) find(Finding::return_path);
+  // The renderer adds them where they lack, in messages that are signed already, too.
+  const auto breaks = [&](const Seen& field, std::string_view small) {
+    return field.count == 0 && std::any_of(carried_.begin(), carried_.end(), [&](const auto& tags) {
+             return covers(tags.headers, small);
+           });
+  };
+  const bool by_date = breaks(date, "date"), by_id = breaks(id, "message-id");
+  if (by_date || by_id) {
+    find(Finding::signature_breaks, !by_id     ? "Date, which h= names"
+                                    : !by_date ? "Message-ID, which h= names"
+                                               : "Date and Message-ID, which h= names");
+  }
 }
 
 void Admission::check_unsubscribe() {
@@ -289,13 +325,15 @@ void Admission::check_mime(std::string_view clean) {
   const Seen &type = seen_[kContentType], &encoding = seen_[kContentTransferEncoding];
   std::string_view body = clean.substr(header_end(clean));
   const bool high = facts_.eight_bit && has_high(body);
+  const bool looks_into_parts = high || has_slots(body);
   if (seen_[kMimeVersion].count == 0 && (type.count != 0 || encoding.count != 0 || high))
     find(Finding::mime_version_missing);
   if (has_slots(type.value) || has_slots(encoding.value)) return;
   EntityHeader header;
   if (type.count != 0) {
     // Of others nothing but the type is asked for: that is by far the most.
-    const bool whole = high || same_name(without_blanks(type.value).substr(0, 10), "multipart/") ||
+    const bool whole = looks_into_parts ||
+                       same_name(without_blanks(type.value).substr(0, 10), "multipart/") ||
                        type.value.find('(') != kNone;
     if (type.value.find('/') == kNone || (whole && !read_entity_header(type.whole, header)))
       return find(Finding::mime_syntax, "Content-Type is no type/subtype");
@@ -318,15 +356,26 @@ void Admission::check_mime(std::string_view clean) {
     if (body.rfind(delimiter + "--") == kNone)
       find(Finding::mime_syntax, "the last delimiter of the multipart lacks");
   }
-  if (!high) return;
-  const bool walked = walk_leaves(clean, [&](const Leaf& leaf) {
-    const EntityHeader& fields = leaf.fields;
-    const bool text = fields.type.empty() || fields.type.starts_with("text/");
-    const bool encoded = fields.encoding == "base64" || fields.encoding == "quoted-printable";
-    if (text && !encoded && !fields.charset && has_high(leaf.body)) find(Finding::charset_missing);
-    return true;
-  });
+  if (!looks_into_parts) return;
+  if (!multipart) return check_part(header, body);
+  const bool walked = walk_leaves(
+      clean, [&](const Leaf& leaf) { return check_part(leaf.fields, leaf.body), true; });
   if (!walked) find(Finding::mime_syntax, "the header of a part, or its parts, are not understood");
+}
+
+// What is encoded is not looked into.
+void Admission::check_part(const EntityHeader& fields, std::string_view body) {
+  const bool high = facts_.eight_bit && has_high(body);
+  const bool text = fields.type.empty() || fields.type.starts_with("text/");
+  const std::string_view encoding = fields.encoding;
+  const bool encoded = encoding == "base64" || encoding == "quoted-printable";
+  if (text && !encoded && (high || has_slots(body))) {
+    if (!fields.charset) find(Finding::charset_missing);
+    if (fields.us_ascii) find(Finding::charset_missing, "it is named us-ascii");
+  }
+  if (!high) return;
+  if (encoding.empty()) find(Finding::eight_bit_encoding, "none is 7bit");
+  if (encoded || encoding == "7bit") find(Finding::eight_bit_encoding, encoding);
 }
 
 void Admission::forget_report() {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/mail/admission_findings.h"
+#include "engine/mail/entity_header.h"
 #include "engine/mail/field_syntax.h"
 #include "engine/mail/mailbox_list.h"
 
@@ -38,7 +39,8 @@ struct AdmissionFacts {
 
 struct AdmissionReport {
   Findings found;
-  // More about some of them: "To: an address has no @". Empty: text_of() says all.
+  // More about some of them: "To: an address has no @", as detail_of() leaves it. Empty: text_of()
+  // says all.
   std::array<std::string, kFindings> details;
   // The address in From depends on variables: check_author() is to be asked for each recipient.
   bool author_varies = false;
@@ -51,7 +53,7 @@ Findings line_findings(std::string_view raw);
 class Admission {
  public:
   // `clean`: as normalise() leaves it. The result holds until the next call. Without bytes over 127
-  // in the body nothing but the header is looked at: about 1 µs.
+  // or variables in the body nothing but the header is looked at.
   const AdmissionReport& check(std::string_view clean, const AdmissionFacts& facts);
 
   // For the message that was checked last, where its author varies: what is found for a recipient
@@ -70,6 +72,7 @@ class Admission {
     kDate,
     kMessageId,
     kInReplyTo,
+    kReturnPath,
     kReferences,
     kSubject,
     kListUnsubscribe,
@@ -86,16 +89,18 @@ class Admission {
     std::string_view whole, value;  // of the first
   };
   static Known known(std::string_view name);
-  void find(Finding finding, std::string detail = {});
+  void find(Finding finding, std::string_view detail = {});
   void forget_report();
   bool has_slots(std::string_view value) const;
   void read_header(std::string_view block);
   void check_from();
+  void check_authors();
   void check_domain(std::string_view domain);
   void check_addresses();
   void check_origin();
   void check_unsubscribe();
   void check_mime(std::string_view clean);
+  void check_part(const EntityHeader& fields, std::string_view body);
   Findings signing_findings(std::string_view domain);
   bool aligned(std::string_view signer, std::string_view author);
 

@@ -1,6 +1,10 @@
 #include "engine/mail/admission_findings.h"
 
+#include <algorithm>
 #include <array>
+
+#include "engine/mail/hex.h"
+#include "engine/mail/utf8.h"
 
 namespace veredus::mail {
 namespace {
@@ -11,7 +15,7 @@ constexpr std::array<FindingText, kFindings> kTexts = {{
      "give it one: receivers refuse mail without (RFC 5322 section 3.6)", true},
     {"from-multiple", "there are several authors, or several From fields",
      "one From with one mailbox is what receivers take; several mailboxes want a Sender (RFC 5322 "
-     "section 3.6.2)",
+     "section 3.6.2) and one domain (RFC 7489 section 6.6.1)",
      true},
     {"from-syntax", "From is no mailbox at a full domain name",
      "write it as Name <local@domain.example> (RFC 5322 section 3.4)", true},
@@ -24,6 +28,11 @@ constexpr std::array<FindingText, kFindings> kTexts = {{
      false},
     {"dkim-alignment", "it is signed, but by no domain that is aligned with that of From",
      "sign with the organizational domain of From, or a domain under it (RFC 7489 section 3.1.1)",
+     false},
+    {"signature-breaks",
+     "the engine adds what the message lacks, and the signature that it has covers as lacking",
+     "give it Date and Message-ID before it is signed, or leave out of h= what it lacks (RFC 6376 "
+     "section 5.4.2)",
      false},
     {"unsubscribe-missing", "there is no List-Unsubscribe",
      "give bulk mail List-Unsubscribe and List-Unsubscribe-Post (RFC 8058); for other mail put the "
@@ -52,6 +61,8 @@ constexpr std::array<FindingText, kFindings> kTexts = {{
      "let each field stand once (section 3.6), its colon right behind its name, and no line of "
      "blanks within it",
      true},
+    {"return-path", "it has a Return-Path, which the last host adds",
+     "leave it out: the reverse-path is the batch's sender (RFC 5321 section 4.4)", true},
     {"header-eight-bit",
      "the header has UTF-8 that is not encoded: it goes to hosts with SMTPUTF8 only",
      "encode it (RFC 2047)", false},
@@ -61,8 +72,11 @@ constexpr std::array<FindingText, kFindings> kTexts = {{
      "give a multipart a boundary that its parts stand between, and every part an encoding that "
      "there is",
      true},
-    {"charset-missing", "a text has bytes over 127, and no charset is named",
+    {"charset-missing",
+     "a text has bytes over 127, or variables that may bring them, and names no charset for them",
      "name it: Content-Type: text/plain; charset=utf-8 (RFC 2046 section 4.1.2)", true},
+    {"eight-bit-encoding", "a part has bytes over 127 that its encoding does not have",
+     "say Content-Transfer-Encoding: 8bit, or encode them (RFC 2045 section 6.2)", true},
     {"line-length", "a line has more than 998 bytes",
      "give the part quoted-printable or base64 (RFC 5321 section 4.5.3.1.6)", true},
     {"bare-cr", "there are line ends of CR alone", "end lines with CRLF (RFC 5321 section 2.3.8)",
@@ -71,7 +85,32 @@ constexpr std::array<FindingText, kFindings> kTexts = {{
      true},
 }};
 
+// One that may be shown: no control, C1's among them.
+bool is_shown(std::string_view text, size_t length) {
+  const auto first = static_cast<unsigned char>(text[0]);
+  if (length == 1) return first >= 32 && first < 127;
+  return first != 0xC2 || static_cast<unsigned char>(text[1]) >= 0xA0;
+}
+
 }  // namespace
+
+std::string detail_of(std::string_view text) {
+  std::string detail;
+  while (!text.empty()) {
+    const size_t length = std::max<size_t>(utf8_length(text.substr(0, 4)), 1);
+    const bool shown = is_shown(text, length);
+    if (detail.size() + (shown ? length : 4 * length) > kDetailBytesMax) return detail += "…";
+    for (const char c : text.substr(0, length)) {
+      if (shown) {
+        detail += c;
+      } else {
+        append_hex_byte(c, detail += "\\x");
+      }
+    }
+    text.remove_prefix(length);
+  }
+  return detail;
+}
 
 const FindingText& text_of(Finding finding) {
   return kTexts[static_cast<size_t>(finding)];

@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace veredus::mail {
@@ -16,6 +17,7 @@ enum class Finding : uint8_t {
   address_syntax,
   dkim_missing,
   dkim_alignment,
+  signature_breaks,
   unsubscribe_missing,
   unsubscribe_one_click,
   unsubscribe_unsigned,
@@ -26,15 +28,17 @@ enum class Finding : uint8_t {
   message_id_missing,
   message_id_syntax,
   header_syntax,
+  return_path,
   header_eight_bit,
   mime_version_missing,
   mime_syntax,
   charset_missing,
+  eight_bit_encoding,
   line_length,
   bare_cr,
   bare_lf,
 };
-inline constexpr size_t kFindings = 23;
+inline constexpr size_t kFindings = 26;
 
 struct FindingText {
   std::string_view name;    // "from-missing"
@@ -44,6 +48,12 @@ struct FindingText {
   // (RFC 3463 §3.7, §3.8).
   bool form;
 };
+// What is told of a message beside that, made fit to be told: controls and bytes that are no UTF-8
+// as \x0D, and cut, with … behind it, where it would have more than kDetailBytesMax. Answers are
+// kept, and what was fed may be of any size.
+inline constexpr size_t kDetailBytesMax = 100;
+std::string detail_of(std::string_view text);
+
 const FindingText& text_of(Finding finding);
 std::optional<Finding> finding_named(std::string_view name);
 

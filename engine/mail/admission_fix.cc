@@ -51,35 +51,72 @@ bool is_identity(std::string_view encoding) {
   return encoding.empty() || encoding == "7bit" || encoding == "8bit";
 }
 
-// Names utf-8 as the charset of a text that is UTF-8 and has none. In a leaf that has no
-// Content-Type one is put at the end of its header.
-void name_charset(const Leaf& leaf, size_t at, std::string& for_header_end,
+// Names utf-8 as the charset of a text that is UTF-8, or will be by variables, and has none, or
+// us-ascii. In a leaf that has no Content-Type one is put at the end of its header.
+void name_charset(const Leaf& leaf, size_t at, bool merge, std::string& for_header_end,
                   std::vector<Edit>& edits) {
-  if (leaf.sealed || !is_text(leaf) || leaf.fields.charset || !is_identity(leaf.fields.encoding))
+  const EntityHeader& fields = leaf.fields;
+  if (!is_text(leaf) || (fields.charset && !fields.us_ascii) || !is_identity(fields.encoding))
     return;
-  if (!has_high(leaf.body) || !is_utf8(leaf.body)) return;
+  const bool slots = merge && leaf.body.find("{{") != std::string_view::npos;
+  if (!is_utf8(leaf.body) || !(slots || has_high(leaf.body))) return;
   std::string_view value;
   const size_t end = end_of_field(leaf.header, "content-type", value);
   if (end == std::string_view::npos) {
     for_header_end += "Content-Type: text/plain; charset=utf-8\r\n";
+    return;
+  }
+  Edit edit{end, end, without_blanks(value).ends_with(';') ? " charset=utf-8" : "; charset=utf-8"};
+  if (fields.charset_end != 0) edit = {fields.charset_begin, fields.charset_end, "utf-8"};
+  // An open comment or quote would swallow it.
+  std::string header;
+  EntityHeader then;
+  append_edited(leaf.header, {edit}, header);
+  if (!read_entity_header(header, then) || !then.charset || then.us_ascii) return;
+  edits.push_back({at + edit.begin, at + edit.end, std::move(edit.text)});
+}
+
+// Says 8bit of a part with bytes over 127 that says 7bit, or nothing, which is that, too.
+void name_eight_bit(const Leaf& leaf, size_t at, std::string& for_header_end,
+                    std::vector<Edit>& edits) {
+  const EntityHeader& fields = leaf.fields;
+  if (!fields.encoding.empty() && fields.encoding != "7bit") return;
+  if (!has_high(leaf.body)) return;
+  std::string field = "Content-Transfer-Encoding: 8bit\r\n";
+  if (fields.encoding_end == 0) {
+    for_header_end += field;
   } else {
-    const bool ends_parameters = without_blanks(value).ends_with(';');
-    edits.push_back({at + end, at + end, ends_parameters ? " charset=utf-8" : "; charset=utf-8"});
+    edits.push_back({at + fields.encoding_begin, at + fields.encoding_end, std::move(field)});
   }
 }
 
 // The fields that a message lacks.
-void add_fields(std::string_view block, Findings found, const FixSettings& settings,
-                std::string& out) {
-  std::string_view value;
+void add_fields(Findings found, const FixSettings& settings, std::string& out) {
   if (found.has(Finding::mime_version_missing)) out += "MIME-Version: 1.0\r\n";
-  if (found.has(Finding::unsubscribe_one_click) &&
-      end_of_field(block, "list-unsubscribe-post", value) == std::string_view::npos &&
-      end_of_field(block, "list-unsubscribe", value) != std::string_view::npos &&
-      read_unsubscribe(value).https)
-    out += "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n";
   if (found.has(Finding::feedback_id_missing) && !settings.feedback_id.empty())
     ((out += "Feedback-ID: ") += settings.feedback_id) += "\r\n";
+}
+
+// What parts say of their content. `for_header_end`: of the message.
+void fix_parts(std::string_view clean, Findings found, const FixSettings& settings,
+               std::string& for_header_end, std::vector<Edit>& edits) {
+  std::string added;
+  const bool walked = walk_leaves(clean, [&](const Leaf& leaf) {
+    if (leaf.sealed) return true;
+    const auto at = static_cast<size_t>(leaf.header.data() - clean.data());
+    std::string fields;
+    std::string& where = leaf.message ? added : fields;
+    if (found.has(Finding::charset_missing)) name_charset(leaf, at, settings.merge, where, edits);
+    if (found.has(Finding::eight_bit_encoding)) name_eight_bit(leaf, at, where, edits);
+    const size_t header_ends = at + leaf.header.size();
+    if (!fields.empty()) edits.push_back({header_ends, header_ends, std::move(fields)});
+    return true;
+  });
+  if (!walked) return edits.clear();
+  for_header_end += added;
+  // Fields of one header come in any order.
+  std::stable_sort(edits.begin(), edits.end(),
+                   [](const Edit& a, const Edit& b) { return a.begin < b.begin; });
 }
 
 bool is_signed(std::string_view clean) {
@@ -136,18 +173,9 @@ bool fix_message(std::string_view clean, Findings found, const FixSettings& sett
   const size_t end = header_end(clean);
   std::string for_header_end;
   std::vector<Edit> edits;
-  add_fields(clean.substr(0, end), found, settings, for_header_end);
-  if (found.has(Finding::charset_missing)) {
-    const bool walked = walk_leaves(clean, [&](const Leaf& leaf) {
-      const auto at = static_cast<size_t>(leaf.header.data() - clean.data());
-      std::string fields;
-      name_charset(leaf, at, leaf.message ? for_header_end : fields, edits);
-      const size_t header_ends = at + leaf.header.size();
-      if (!fields.empty()) edits.push_back({header_ends, header_ends, std::move(fields)});
-      return true;
-    });
-    if (!walked) edits.clear();
-  }
+  add_fields(found, settings, for_header_end);
+  if (found.has(Finding::charset_missing) || found.has(Finding::eight_bit_encoding))
+    fix_parts(clean, found, settings, for_header_end, edits);
   if (!for_header_end.empty()) {
     // Behind all edits in the header of the message, in front of those in parts.
     const auto behind = std::find_if(edits.begin(), edits.end(),

@@ -7,14 +7,15 @@
 
 namespace veredus::mail {
 
-// What a Feedback-ID is made of where one lacks; empty: none is made.
 struct FixSettings {
-  std::string_view feedback_id;  // the field's value
+  std::string_view feedback_id = {};  // value of a Feedback-ID where one lacks; empty: none is made
+  bool merge = false;                 // {{…}} is replaced later, by values in UTF-8
 };
 
 // Mends what can be mended of a message (as normalise() leaves it) for which `found` was found:
-// adds MIME-Version, Feedback-ID, and List-Unsubscribe-Post where List-Unsubscribe has an https
-// URI; names utf-8 as the charset of texts that are UTF-8. Appends to `out`. False: nothing of it
+// adds MIME-Version and Feedback-ID; names utf-8 as the charset of texts that are UTF-8, and 8bit
+// as the encoding of parts with bytes over 127. That one can unsubscribe with one click only the
+// feeder knows: List-Unsubscribe-Post is not added. Appends to `out`. False: nothing of it
 // can be, and `out` is as it was; so, too, of a message that is signed already (DKIM, ARC), which
 // changes would break. Parts that are signed or encrypted by themselves (multipart/signed,
 // multipart/encrypted, application/pkcs7-mime) stay as they are. What was mended shows when the

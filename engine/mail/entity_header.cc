@@ -29,8 +29,16 @@ bool read_type(std::string_view value, EntityHeader& header) {
   while (tokens.to_next_parameter()) {
     const auto name = tokens.word();
     if (!name || !tokens.take('=')) continue;
+    const size_t begin = tokens.at();
     auto text = tokens.parameter_value();
-    header.charset = header.charset || (text && !text->empty() && same_name(*name, "charset"));
+    if (same_name(*name, "charset") && header.charset_end == 0) {
+      size_t end = tokens.at();  // an open quote goes on to the line end
+      while (end > begin && is_blank(value[end - 1])) --end;
+      header.charset = text && !text->empty();
+      header.us_ascii = text && same_name(*text, "us-ascii");
+      header.charset_begin = begin;
+      header.charset_end = end;
+    }
     if (!text || !same_name(*name, "boundary")) continue;
     if (!header.boundary.empty()) return false;
     header.boundary = std::move(*text);
@@ -84,6 +92,11 @@ bool read_entity_header(std::string_view block, EntityHeader& header) {
       header.encoding_end = at + whole.size();
     } else if (same_name(field.name, "content-type")) {
       if (!header.type.empty() || !read_type(field.value, header)) return false;
+      if (header.charset_end != 0) {
+        const size_t value_at = at + whole.size() - field.value.size();
+        header.charset_begin += value_at;
+        header.charset_end += value_at;
+      }
     } else if (same_name(field.name, "mime-version")) {
       header.mime_version = true;
     }

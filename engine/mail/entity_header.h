@@ -15,7 +15,10 @@ struct EntityHeader {
   std::string encoding;                         // in small letters; empty: not said
   size_t encoding_begin = 0, encoding_end = 0;  // of its field; end is 0: there is none
   bool mime_version = false;
-  bool charset = false;    // Content-Type names one
+  bool charset = false;   // Content-Type names one: its first charset= counts
+  bool us_ascii = false;  // … which has no bytes over 127 (RFC 2046 §4.1.2)
+  // Of what stands behind the first charset=, quotes included; end is 0: there is none.
+  size_t charset_begin = 0, charset_end = 0;
   bool signature = false;  // DKIM-Signature, or those of ARC: the content must stay as it is
 };
 

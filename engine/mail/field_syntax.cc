@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 
 #include "engine/mail/header_field.h"
 #include "engine/mail/structured_field.h"
@@ -40,8 +41,13 @@ class DateReader {
     std::string_view word = letters();
     if (!word.empty() && (!is_among(word, kDays) || !take(','))) return false;
     if (!number(1, 2, 1, 31)) return false;
-    if (!is_among(letters(), kMonths)) return false;
-    if (!number(4, 4, 1900, 9999)) return false;
+    const std::chrono::day day(value_);
+    word = letters();
+    const auto month = std::find_if(kMonths.begin(), kMonths.end(),
+                                    [&](std::string_view small) { return same_name(word, small); });
+    if (month == kMonths.end() || !number(4, 4, 1900, 9999)) return false;
+    const std::chrono::month number_of_month(static_cast<unsigned>(month - kMonths.begin()) + 1);
+    if (!(std::chrono::year(static_cast<int>(value_)) / number_of_month / day).ok()) return false;
     if (!number(2, 2, 0, 23) || !take(':') || !number(2, 2, 0, 59)) return false;
     if (take(':') && !number(2, 2, 0, 60)) return false;
     return zone() && (skip(), at_ == text_.size());
@@ -63,11 +69,11 @@ class DateReader {
   }
   bool number(size_t least, size_t most, unsigned from, unsigned to) {
     skip();
-    unsigned value = 0;
+    value_ = 0;
     size_t digits = 0;
     for (; at_ < text_.size() && is_digit(text_[at_]) && digits <= most; ++at_, ++digits)
-      value = value * 10 + static_cast<unsigned>(text_[at_] - '0');
-    return digits >= least && digits <= most && value >= from && value <= to;
+      value_ = value_ * 10 + static_cast<unsigned>(text_[at_] - '0');
+    return digits >= least && digits <= most && value_ >= from && value_ <= to;
   }
   bool zone() {
     if (take('+') || take('-')) return number(4, 4, 0, 9959);
@@ -76,7 +82,18 @@ class DateReader {
 
   const std::string_view text_;
   size_t at_ = 0;
+  unsigned value_ = 0;  // of the last number
 };
+
+// An https URI with a host (RFC 9110 §4.2.2). What a variable brings may be one.
+bool is_https(std::string_view uri) {
+  constexpr std::string_view kScheme = "https://";
+  if (!same_name(uri.substr(0, kScheme.size()), kScheme)) return false;
+  std::string_view host = uri.substr(kScheme.size());
+  host = host.substr(0, host.find_first_of("/?#"));
+  if (const size_t user = host.rfind('@'); user != kNone) host.remove_prefix(user + 1);
+  return !host.empty() && host.front() != ':';
+}
 
 // One tag of a tag list, up to its ; (RFC 6376 §3.2).
 std::string_view take_tag(std::string_view& rest) {
@@ -120,15 +137,19 @@ bool is_feedback_id(std::string_view value) {
 
 Unsubscribe read_unsubscribe(std::string_view value) {
   Unsubscribe found;
-  for (size_t open; (open = value.find('<')) != kNone;) {
-    const size_t close = value.find('>', open);
+  for (size_t at = 0; (at = value.find_first_of("<(", at)) < value.size();) {
+    if (value[at] == '(') {
+      at = behind_cfws(value, at);
+      continue;
+    }
+    const size_t close = value.find('>', at);
     if (close == kNone) break;
-    const std::string_view uri = without_blanks(value.substr(open + 1, close - open - 1));
+    const std::string_view uri = without_blanks(value.substr(at + 1, close - at - 1));
     const size_t colon = uri.find(':');
     const bool variable = uri.starts_with("{{");
     found.uri = found.uri || variable || (colon != kNone && colon > 0);
-    found.https = found.https || variable || same_name(uri.substr(0, 8), "https://");
-    value.remove_prefix(close + 1);
+    found.https = found.https || variable || is_https(uri);
+    at = close + 1;
   }
   return found;
 }

@@ -7,8 +7,8 @@ namespace veredus::mail {
 // Whether values of header fields are what their definitions want. Each takes what stands behind
 // the colon, folds and line end with it.
 
-// Date (RFC 5322 §3.3), comments and the zones of §4.3 among it: ranges of all numbers are looked
-// at, whether the day of the week is the right one is not.
+// Date (RFC 5322 §3.3), comments and the zones of §4.3 among it: all numbers are looked at, so that
+// there is such a day; whether the day of the week is the right one is not.
 bool is_date_time(std::string_view value);
 
 // Message-ID (RFC 5322 §3.6.4): one `<left@right>` of printable characters without blanks; more of
@@ -19,11 +19,11 @@ bool is_message_id(std::string_view value);
 // sender, is not empty.
 bool is_feedback_id(std::string_view value);
 
-// List-Unsubscribe (RFC 2369 §2, §3.2).
+// List-Unsubscribe (RFC 2369 §2, §3.2). What comments say is no URI.
 struct Unsubscribe {
   bool uri = false;  // some URI stands between < and >
-  bool https =
-      false;  // one is of https, as one-click wants (RFC 8058 §3.1), or comes of a variable
+  // One is of https and names a host, as one-click wants (RFC 8058 §3.1), or comes of a variable.
+  bool https = false;
 };
 Unsubscribe read_unsubscribe(std::string_view value);
 

@@ -179,11 +179,14 @@ TEST(FeedAdmission, FixMendsWhatRecipientsCarry) {
   EXPECT_EQ(feed(AdmissionMode::fix, {"", {kGood.text(), html.text(), kBroken.text()}}, taker), "");
   EXPECT_THAT(taker.of_recipients,
               testing::ElementsAre(
-                  "3 charset-missing bare-lf|charset-missing bare-lf",
+                  "3 charset-missing eight-bit-encoding bare-lf|"
+                  "charset-missing eight-bit-encoding bare-lf",
                   "4 dkim-missing unsubscribe-unsigned feedback-id-missing mime-version-missing|"
                   "feedback-id-missing mime-version-missing"));
   EXPECT_EQ(taker.own[0], kGood.text());
-  EXPECT_THAT(taker.own[1], HasSubstr("text/html; charset=utf-8\r\n\r\n\xc3\xbc\r\n"));
+  EXPECT_THAT(taker.own[1],
+              HasSubstr("text/html; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n"
+                        "\r\n\xc3\xbc\r\n"));
 }
 
 TEST(FeedAdmission, RefuseNamesAllOfIt) {
@@ -262,6 +265,26 @@ TEST(FeedAdmission, WhatIsSignedIsJudgedByItsSignature) {
   EXPECT_EQ(named.of_batch, "");
 }
 
+// It breaks whatever the mode: that is not told as mended, though the message gets its Date.
+TEST(FeedAdmission, ASignatureThatTheEngineBreaksIsNotMended) {
+  const std::string text =
+      kGood.without("Date")
+          .and_also("DKIM-Signature",
+                    "v=1; d=news.example; s=x; bh=x; b=y; h=from:date:list-unsubscribe:\r\n"
+                    " list-unsubscribe-post")
+          .text();
+  for (const AdmissionMode mode : {AdmissionMode::warn, AdmissionMode::fix}) {
+    Taker taker;
+    EXPECT_EQ(feed(mode, {text}, taker), "");
+    EXPECT_EQ(taker.of_batch, "signature-breaks date-missing|date-missing");
+    EXPECT_EQ(taker.content, text);
+  }
+  Taker refusing;
+  EXPECT_THAT(feed(AdmissionMode::refuse, {text}, refusing),
+              HasSubstr("signature-breaks: the engine adds what the message lacks, and the "
+                        "signature that it has covers as lacking: Date, which h= names; "));
+}
+
 TEST(FeedAdmission, OfPartsTheEngineMakesWhatItCan) {
   Taker taker, bare;
   Body body;
@@ -291,6 +314,29 @@ TEST(FeedAdmission, AnAuthorOfEachRecipient) {
   ASSERT_EQ(refusing.refused.size(), 2u);
   EXPECT_THAT(refusing.refused[1], AllOf(HasSubstr("4 5.7.1 admission: dkim-missing: "),
                                          HasSubstr("From is of other.example")));
+}
+
+// Answers are kept for days: what was fed does not make them large.
+TEST(FeedAdmission, TheAnswerHasABound) {
+  ScriptedPort port(1);
+  IntakeSettings settings;
+  settings.feed.admission.each.mode = AdmissionMode::warn;
+  Intake intake(port, settings);
+  std::string domain, text;
+  for (int i = 0; i < 20000; ++i) domain += std::string(50, 'a') + "\r\n ";
+  for (const std::string_view name : {"Date", "Message-ID", "To", "Feedback-ID", "Subject"})
+    text += std::string(name) + ": " + domain + "x\r\n";
+  text += "DKIM-Signature: h=from; d=" + domain + "x\r\nFrom: a@" + std::string(900, 'b') +
+          ".example\r\n\r\nHello\r\n";
+  Listener listener;
+  const auto upload = intake.begin_upload(listener);
+  upload->feed(Body{text, {text, text}}.text());
+  upload->finish();
+  port.answer_all(intake);
+  ASSERT_EQ(listener.answers, 1u);
+  EXPECT_EQ(listener.answer.status, 200u) << listener.answer.body.substr(0, 1000);
+  EXPECT_THAT(listener.answer.body, HasSubstr("\"date-syntax\""));
+  EXPECT_LT(listener.answer.body.size(), mail::kFindings * 400);
 }
 
 TEST(FeedAdmission, TheAnswerCountsByNameAndIsReplayed) {

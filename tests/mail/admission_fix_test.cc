@@ -15,10 +15,9 @@ const TestMessage kGood;
 
 // Empty: nothing can be mended.
 std::string mended(const std::string& message, Findings found,
-                   std::string_view feedback_id = "c:t:sender") {
+                   std::string_view feedback_id = "c:t:sender", bool merge = false) {
   std::string out;
-  FixSettings settings;
-  settings.feedback_id = feedback_id;
+  const FixSettings settings{feedback_id, merge};
   return fix_message(message, found, settings, out) ? out : "";
 }
 
@@ -32,15 +31,11 @@ std::string shortened(const std::string& message, bool name_charsets = true,
 }
 
 TEST(AdmissionFix, AddsFieldsAtTheEndOfTheHeader) {
-  const std::string message =
-      kGood.without("MIME-Version").without("Feedback-ID").without("List-Unsubscribe-Post").text();
+  const std::string message = kGood.without("MIME-Version").without("Feedback-ID").text();
   const std::string made =
-      mended(message, {Finding::mime_version_missing, Finding::feedback_id_missing,
-                       Finding::unsubscribe_one_click});
+      mended(message, {Finding::mime_version_missing, Finding::feedback_id_missing});
   std::string expected = message;
-  expected.insert(message.find("\r\n\r\n") + 2,
-                  "MIME-Version: 1.0\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
-                  "Feedback-ID: c:t:sender\r\n");
+  expected.insert(message.find("\r\n\r\n") + 2, "MIME-Version: 1.0\r\nFeedback-ID: c:t:sender\r\n");
   EXPECT_EQ(made, expected);
   const TestSigners signers;
   EXPECT_EQ(found_in(made, &signers), "");
@@ -70,6 +65,60 @@ TEST(AdmissionFix, AMessageThatSaysNothingOfItsContentDoesThen) {
   EXPECT_EQ(made, plain.and_also("MIME-Version", "1.0")
                       .and_also("Content-Type", "text/plain; charset=utf-8")
                       .text());
+}
+
+TEST(AdmissionFix, AnEmptyCharsetAndUsAsciiAreReplaced) {
+  const auto made = [](std::string_view type) {
+    const TestMessage message = kGood.with("Content-Type", type).of_body("\xc3\xbc\r\n");
+    const std::string text = mended(message.text(), {Finding::charset_missing});
+    const size_t at = text.find("Content-Type: ") + 14;
+    return text.empty() ? text : text.substr(at, text.find("\r\n\r\n") - at);
+  };
+  EXPECT_EQ(made("text/plain; charset=\"\""), "text/plain; charset=utf-8");
+  EXPECT_EQ(made("text/plain; charset=\"\"; format=flowed"),
+            "text/plain; charset=utf-8; format=flowed");
+  EXPECT_EQ(made("text/plain; charset=;\r\n x=y"), "text/plain; charset=utf-8;\r\n x=y");
+  EXPECT_EQ(made("text/plain; charset="), "text/plain; charset=utf-8");
+  EXPECT_EQ(made("text/plain; charset=\"utf-8"), "text/plain; charset=utf-8");
+  EXPECT_EQ(made("text/plain; Charset=\r\n US-ascii"), "text/plain; Charset=utf-8");
+  EXPECT_EQ(made("text/plain (open"), "") << "what is added would be in the comment";
+}
+
+TEST(AdmissionFix, SaysEightBitOfPartsThatAre) {
+  const std::string high = "\xc3\xbc\r\n", text = "Content-Type: text/plain; charset=utf-8\r\n";
+  const auto field = [](std::string_view encoding) {
+    return "Content-Transfer-Encoding: " + std::string(encoding) + "\r\n";
+  };
+  const auto parts = [&](const std::string& first, const std::string& second) {
+    return kGood.with("Content-Type", "multipart/mixed; boundary=b")
+        .of_body("--b\r\n" + first + text + "\r\n" + high + "--b\r\n" + text + second + "\r\n" +
+                 high + "--b\r\n" + text + field("7bit") + "\r\nASCII\r\n--b\r\n" + text +
+                 field("quoted-printable") + "\r\n" + high + "--b--\r\n")
+        .text();
+  };
+  EXPECT_EQ(mended(parts(field("7Bit"), ""), {Finding::eight_bit_encoding}),
+            parts(field("8bit"), field("8bit")));
+  const TestMessage plain = kGood.without("MIME-Version").without("Content-Type").of_body(high);
+  const std::string made = mended(
+      plain.text(),
+      {Finding::mime_version_missing, Finding::charset_missing, Finding::eight_bit_encoding});
+  EXPECT_EQ(made, plain.and_also("MIME-Version", "1.0")
+                      .and_also("Content-Type", "text/plain; charset=utf-8")
+                      .and_also("Content-Transfer-Encoding", "8bit")
+                      .text());
+}
+
+TEST(AdmissionFix, NamesTheCharsetOfVariables) {
+  const TestMessage html = kGood.with("Content-Type", "text/html").of_body("{{name}}\r\n");
+  EXPECT_EQ(mended(html.text(), {Finding::charset_missing}, "", true),
+            html.with("Content-Type", "text/html; charset=utf-8").text());
+  EXPECT_EQ(mended(html.text(), {Finding::charset_missing}, "", false), "");
+}
+
+// Whether a POST is answered only the feeder knows (RFC 8058 §3.1).
+TEST(AdmissionFix, OneClickIsNotPromisedForTheFeeder) {
+  EXPECT_EQ(mended(kGood.without("List-Unsubscribe-Post").text(), {Finding::unsubscribe_one_click}),
+            "");
 }
 
 TEST(AdmissionFix, WhatCannotBeMendedStays) {
@@ -105,7 +154,10 @@ TEST(AdmissionFix, WhatIsSealedStaysAsItIs) {
     const TestMessage message = kGood.with("Content-Type", sealing);
     for (const std::string& part : {text, nested}) {
       const std::string body = "--b\r\n" + part + "\r\n--b--\r\n";
-      EXPECT_EQ(mended(message.of_body(body).text(), {Finding::charset_missing}), "") << type;
+      EXPECT_EQ(mended(message.of_body(body).text(),
+                       {Finding::charset_missing, Finding::eight_bit_encoding}),
+                "")
+          << type;
       const std::string beside = "--o\r\n" + text + "\r\n--o\r\nContent-Type: " + sealing +
                                  "\r\n\r\n" + body + "\r\n--o--\r\n";
       const TestMessage outer = kGood.with("Content-Type", "multipart/mixed; boundary=o");

@@ -31,10 +31,14 @@ TEST(Admission, OfGoodMessagesNothingIsFound) {
       "=C3=BC\r\n--b--\r\n";
   expect_found({
       {"plain", kGood.text(), ""},
-      {"8-bit text in a charset", kGood.of_body("gr\xc3\xbc\xc3\x9f\x65\r\n").text(), ""},
+      {"8-bit text in a charset",
+       kGood.and_also("Content-Transfer-Encoding", "8bit")
+           .of_body("gr\xc3\xbc\xc3\x9f\x65\r\n")
+           .text(),
+       ""},
       {"a subdomain of the signer's", kGood.with("From", "a@mail.news.example").text(), ""},
       {"several authors and a sender",
-       kGood.with("From", "a@news.example, b@y.example")
+       kGood.with("From", "a@news.example, b@News.Example")
            .and_also("Sender", "a@news.example")
            .text(),
        ""},
@@ -44,6 +48,8 @@ TEST(Admission, OfGoodMessagesNothingIsFound) {
            .text(),
        ""},
       {"comments in a date", kGood.with("Date", "24 Nov 2026 00:28 -0700 (MST)").text(), ""},
+      {"a day that is there every fourth year",
+       kGood.with("Date", "29 Feb 2028 00:28:29 +0000").text(), ""},
       {"an old zone", kGood.with("Date", "Tue, 24 Nov 2026 00:28:29 GMT").text(), ""},
       {"names in small letters", kGood.without("From").and_also("from", "a@news.example").text(),
        ""},
@@ -62,6 +68,11 @@ TEST(Admission, TheAuthor) {
       {"no From", kGood.without("From").text(), "from-missing"},
       {"two From", kGood.and_also("From", "b@news.example").text(), "from-multiple"},
       {"two authors, no sender", kGood.with("From", "a@news.example, b@news.example").text(),
+       "from-multiple"},
+      {"authors of several domains",
+       kGood.with("From", "a@news.example, b@y.example")
+           .and_also("Sender", "a@news.example")
+           .text(),
        "from-multiple"},
       {"empty", kGood.with("From", "").text(), "from-syntax"},
       {"no address", kGood.with("From", "News").text(), "from-syntax"},
@@ -112,6 +123,44 @@ TEST(Admission, Signatures) {
   EXPECT_EQ(found_in(other(kGood), &uncovered), "dkim-alignment unsubscribe-unsigned");
 }
 
+// The engine adds Date and Message-ID where they lack, whoever signed the message before.
+TEST(Admission, SignaturesThatCoverWhatTheEngineAdds) {
+  const auto found = [](const TestMessage& message, std::string_view covered) {
+    const std::string value = "v=1; d=news.example; s=s; bh=x; b=y;\r\n h=" + std::string(covered);
+    return found_in(message.and_also("DKIM-Signature", value).text(), nullptr);
+  };
+  const std::string list = "from:list-unsubscribe:list-unsubscribe-post";
+  const TestMessage no_date = kGood.without("Date"), no_id = kGood.without("Message-ID");
+  EXPECT_EQ(found(kGood, list + ":date:date:message-id:message-id"), "");
+  EXPECT_EQ(found(no_date, list), "date-missing");
+  EXPECT_EQ(found(no_date, list + ":message-id"), "date-missing");
+  EXPECT_EQ(found(no_date, list + ":\r\n DATE "), "signature-breaks date-missing");
+  EXPECT_EQ(found(no_id, list + ":message-id"), "signature-breaks message-id-missing");
+  EXPECT_EQ(found(no_date.without("Message-ID"), "date:message-id:" + list),
+            "signature-breaks date-missing message-id-missing");
+}
+
+TEST(Admission, ASignatureOfNoDomainIsNone) {
+  const auto found = [](std::string_view domain) {
+    const std::string value =
+        "v=1; s=s; bh=x; b=y; h=from:list-unsubscribe:\r\n "
+        "list-unsubscribe-post; d=" +
+        std::string(domain);
+    return found_in(kGood.and_also("DKIM-Signature", value).text(), nullptr);
+  };
+  const std::string none = "dkim-missing unsubscribe-unsigned";
+  EXPECT_EQ(found("news.example"), "");
+  EXPECT_EQ(found(""), none);
+  EXPECT_EQ(found("news..example"), none);
+  EXPECT_EQ(found("news.example x"), none);
+  std::string longest, folded;
+  for (int i = 0; i < 126; ++i) longest += "a.";  // 252 bytes
+  for (int i = 0; i < 1000; ++i) folded += "news.example\r\n ";
+  EXPECT_EQ(found(longest + "b"), "dkim-alignment");
+  EXPECT_EQ(found(longest + "bc"), none);
+  EXPECT_EQ(found(folded + "x"), none);
+}
+
 TEST(Admission, AlignmentIsThatOfOrganizationalDomains) {
   TestSigners signers;
   const auto found = [&](std::string_view signer, std::string_view author) {
@@ -136,6 +185,16 @@ TEST(Admission, Unsubscribing) {
       {"no brackets", kGood.with("List-Unsubscribe", "https://news.example/u").text(),
        "unsubscribe-one-click"},
       {"no Post", kGood.without("List-Unsubscribe-Post").text(), "unsubscribe-one-click"},
+      {"a URI in a comment",
+       kGood.with("List-Unsubscribe", "(x <https://no.example/>) https://y.example").text(),
+       "unsubscribe-one-click"},
+      {"no host", kGood.with("List-Unsubscribe", "<https://>").text(), "unsubscribe-one-click"},
+      {"a path only", kGood.with("List-Unsubscribe", "<https:///u>").text(),
+       "unsubscribe-one-click"},
+      {"a port only", kGood.with("List-Unsubscribe", "<https://a@:443/u>").text(),
+       "unsubscribe-one-click"},
+      {"behind a comment",
+       kGood.with("List-Unsubscribe", "(a (b) <c>) <https://news.example:443?u>").text(), ""},
       {"another Post", kGood.with("List-Unsubscribe-Post", "One-Click").text(),
        "unsubscribe-one-click"},
       {"twice", kGood.and_also("List-Unsubscribe", "<https://news.example/v>").text(),
@@ -155,6 +214,9 @@ TEST(Admission, FeedbackIdDateAndMessageId) {
       {"hour 24", kGood.with("Date", "Tue, 24 Nov 2026 24:28:29 +0000").text(), "date-syntax"},
       {"two digits of a year", kGood.with("Date", "24 Nov 26 00:28:29 +0000").text(),
        "date-syntax"},
+      {"31 February", kGood.with("Date", "31 Feb 2026 00:28:29 +0000").text(), "date-syntax"},
+      {"29 February", kGood.with("Date", "29 Feb 2026 00:28:29 +0000").text(), "date-syntax"},
+      {"31 April", kGood.with("Date", "31 Apr 2026 00:28:29 +0000").text(), "date-syntax"},
       {"no month", kGood.with("Date", "Tue, 24 Foo 2026 00:28:29 +0000").text(), "date-syntax"},
       {"no Message-ID", kGood.without("Message-ID").text(), "message-id-missing"},
       {"no brackets", kGood.with("Message-ID", "1@news.example").text(), "message-id-syntax"},
@@ -174,6 +236,7 @@ TEST(Admission, HeaderAndLines) {
        "header-syntax"},
       {"a blank in front of the colon", kGood.and_also("X-Spring ", "7").text(), "header-syntax"},
       {"a line of blanks", kGood.with("Subject", "Spring\r\n \r\n sale").text(), "header-syntax"},
+      {"Return-Path", kGood.and_also("return-path", "<b@news.example>").text(), "return-path"},
       {"no field", kGood.and_also("X\r\nno field", "x").text(),
        "! line 11 of the message is no header field (name: value), and no empty line has ended the "
        "header yet"},
@@ -187,18 +250,39 @@ TEST(Admission, HeaderAndLines) {
 
 TEST(Admission, Mime) {
   const TestMessage mixed = kGood.with("Content-Type", "multipart/mixed; boundary=b");
+  const TestMessage eight_bit =
+      kGood.and_also("Content-Transfer-Encoding", "8bit").of_body("\xc3\xbc\r\n");
   expect_found({
       {"no MIME-Version", kGood.without("MIME-Version").text(), "mime-version-missing"},
       {"8-bit without any MIME",
        kGood.without("MIME-Version").without("Content-Type").of_body("\xc3\xbc\r\n").text(),
-       "mime-version-missing charset-missing"},
-      {"no charset", kGood.with("Content-Type", "text/html").of_body("\xc3\xbc\r\n").text(),
+       "mime-version-missing charset-missing eight-bit-encoding"},
+      {"no charset", eight_bit.with("Content-Type", "text/html").text(), "charset-missing"},
+      {"an empty charset", eight_bit.with("Content-Type", "text/html; charset=\"\"; x=y").text(),
        "charset-missing"},
+      {"us-ascii", eight_bit.with("Content-Type", "text/html; charset=US-ASCII").text(),
+       "charset-missing"},
+      {"no text", eight_bit.with("Content-Type", "image/svg+xml").text(), ""},
       {"no charset in a part",
-       mixed.of_body("--b\r\nContent-Type: text/html\r\n\r\n\xc3\xbc\r\n--b--\r\n").text(),
+       mixed
+           .of_body("--b\r\nContent-Type: text/html\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+                    "\xc3\xbc\r\n--b--\r\n")
+           .text(),
        "charset-missing"},
       {"a part that says nothing", mixed.of_body("--b\r\n\r\n\xc3\xbc\r\n--b--\r\n").text(),
-       "charset-missing"},
+       "charset-missing eight-bit-encoding"},
+      {"7bit", eight_bit.with("Content-Transfer-Encoding", "7Bit").text(), "eight-bit-encoding"},
+      {"no encoding", eight_bit.without("Content-Transfer-Encoding").text(), "eight-bit-encoding"},
+      {"encoded, and no charset",
+       eight_bit.with("Content-Transfer-Encoding", "quoted-printable")
+           .with("Content-Type", "text/plain")
+           .text(),
+       "eight-bit-encoding"},
+      {"base64", eight_bit.with("Content-Transfer-Encoding", "base64").text(),
+       "eight-bit-encoding"},
+      {"an image that says nothing",
+       mixed.of_body("--b\r\nContent-Type: image/x\r\n\r\n\xff\r\n--b--\r\n").text(),
+       "eight-bit-encoding"},
       {"no subtype", kGood.with("Content-Type", "text").text(), "mime-syntax"},
       {"no boundary", kGood.with("Content-Type", "multipart/mixed").text(), "mime-syntax"},
       {"no parts", mixed.text(), "mime-syntax"},
@@ -234,6 +318,24 @@ TEST(Admission, VariablesAreNotJudgedByTheirNames) {
           {"Feedback-ID", kGood.with("Feedback-ID", "{{c|my campaign}}:acme:sender").text(), ""},
       },
       true);
+}
+
+// Values may have bytes over 127.
+TEST(Admission, TextsWithVariablesNameACharset) {
+  const TestMessage html = kGood.with("Content-Type", "text/html").of_body("Dear {{name}}\r\n");
+  const TestMessage mixed = kGood.with("Content-Type", "multipart/mixed; boundary=b");
+  const std::string part = "--b\r\nContent-Type: text/plain\r\n\r\n";
+  const std::vector<Row> rows = {
+      {"a text", html.text(), "charset-missing"},
+      {"us-ascii", html.with("Content-Type", "text/html; charset=us-ascii").text(),
+       "charset-missing"},
+      {"a part", mixed.of_body(part + "{{{name}}}\r\n--b--\r\n").text(), "charset-missing"},
+      {"not in a text", mixed.of_body("{{x}}\r\n" + part + "\r\n--b--\r\n").text(), ""},
+      {"utf-8", html.with("Content-Type", "text/html; charset=utf-8").text(), ""},
+      {"none", html.of_body("Dear name\r\n").text(), ""},
+  };
+  expect_found(rows, true);
+  for (const Row& row : rows) expect_found({{row.what, row.message, ""}});
 }
 
 TEST(Admission, AnAuthorThatVariesIsCheckedForEachRecipient) {
@@ -286,6 +388,38 @@ TEST(Admission, DetailsSayWhatAndAreForgottenWithTheNextMessage) {
   for (const Finding each :
        {Finding::header_syntax, Finding::address_syntax, Finding::dkim_alignment})
     EXPECT_EQ(detail(kGood, each), "");
+}
+
+TEST(AdmissionFindings, DetailsAreShortAndPrintable) {
+  EXPECT_EQ(detail_of("gr\xc3\xbc\xc3\x9f\x65, d= is x"), "gr\xc3\xbc\xc3\x9f\x65, d= is x");
+  EXPECT_EQ(detail_of(std::string_view("a\r\nb\0\x7f", 6)), "a\\x0D\\x0Ab\\x00\\x7F");
+  EXPECT_EQ(detail_of("\xc2\x85 \xe4"), "\\xC2\\x85 \\xE4");
+  const std::string full(kDetailBytesMax, 'x'), but_one(kDetailBytesMax - 1, 'x');
+  EXPECT_EQ(detail_of(full), full);
+  EXPECT_EQ(detail_of(full + "x"), full + "…");
+  EXPECT_EQ(detail_of(but_one + "\xc3\xbc"), but_one + "…") << "no half of a character";
+  EXPECT_EQ(detail_of(but_one + "\n"), but_one + "…");
+}
+
+// A field may be long: what is told of it is not.
+TEST(AdmissionFindings, WhateverIsFedDetailsAreShort) {
+  const TestSigners signers;
+  AdmissionFacts facts;
+  facts.signers = &signers;
+  const std::string label(900, 'a'), name(900, 'X');
+  std::string many;
+  for (int i = 0; i < 10000; ++i) many += "\r\n " + label;
+  for (const TestMessage& message :
+       {kGood.with("From", "a@" + label + "." + label), kGood.and_also(name + " ", "x"),
+        kGood.and_also("DKIM-Signature", "d=" + many), kGood.with("Date", many),
+        kGood.with("To", many), kGood.and_also("Content-Transfer-Encoding", many)}) {
+    Admission admission;
+    const std::string text = message.text();
+    const AdmissionReport& report = admission.check(text, facts);
+    EXPECT_FALSE(message.fields.empty());
+    for (const std::string& detail : report.details)
+      EXPECT_LE(detail.size(), kDetailBytesMax + std::string_view("…").size());
+  }
 }
 
 TEST(AdmissionFindings, NamesAreFoundAndApart) {
