@@ -203,7 +203,7 @@ bool shorten_lines(std::string_view clean, bool name_charsets, std::string& out,
     std::string for_header_end;
     if (name_charsets) {
       const size_t before = edits.size();
-      name_charset(leaf, at, for_header_end, edits);
+      name_charset(leaf, at, false, for_header_end, edits);
       named = named || edits.size() > before || !for_header_end.empty();
     }
     std::string field = "Content-Transfer-Encoding: " + std::string(encoding) + "\r\n";
