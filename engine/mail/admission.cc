@@ -371,7 +371,7 @@ void Admission::check_part(const EntityHeader& fields, std::string_view body) {
   const bool encoded = encoding == "base64" || encoding == "quoted-printable";
   if (text && !encoded && (high || has_slots(body))) {
     if (!fields.charset) find(Finding::charset_missing);
-    if (fields.us_ascii) find(Finding::charset_missing, "it is named us-ascii");
+    if (fields.us_ascii()) find(Finding::charset_missing, "it is named us-ascii");
   }
   if (!high) return;
   if (encoding.empty()) find(Finding::eight_bit_encoding, "none is 7bit");

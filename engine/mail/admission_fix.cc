@@ -56,7 +56,7 @@ bool is_identity(std::string_view encoding) {
 void name_charset(const Leaf& leaf, size_t at, bool merge, std::string& for_header_end,
                   std::vector<Edit>& edits) {
   const EntityHeader& fields = leaf.fields;
-  if (!is_text(leaf) || (fields.charset && !fields.us_ascii) || !is_identity(fields.encoding))
+  if (!is_text(leaf) || (fields.charset && !fields.us_ascii()) || !is_identity(fields.encoding))
     return;
   const bool slots = merge && leaf.body.find("{{") != std::string_view::npos;
   if (!is_utf8(leaf.body) || !(slots || has_high(leaf.body))) return;
@@ -72,7 +72,7 @@ void name_charset(const Leaf& leaf, size_t at, bool merge, std::string& for_head
   std::string header;
   EntityHeader then;
   append_edited(leaf.header, {edit}, header);
-  if (!read_entity_header(header, then) || !then.charset || then.us_ascii) return;
+  if (!read_entity_header(header, then) || !then.charset || then.us_ascii()) return;
   edits.push_back({at + edit.begin, at + edit.end, std::move(edit.text)});
 }
 

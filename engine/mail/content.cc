@@ -1,5 +1,6 @@
 #include "engine/mail/content.h"
 
+#include <algorithm>
 #include <cassert>
 #include <cstring>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "engine/mail/header_field.h"
 #include "engine/mail/header_groups.h"
 #include "engine/mail/idn.h"
+#include "engine/mail/merge_regions.h"
 #include "engine/mail/utf8.h"
 
 namespace veredus::mail {
@@ -161,52 +163,17 @@ bool check_header(std::string_view clean, size_t end, bool high, Header& header,
   return true;
 }
 
-// The field's value, folds included, white space and letter case taken away, cut off at 64 bytes.
-std::string plain_value(std::string_view text, size_t at) {
-  std::string value;
-  for (; at < text.size() && value.size() < 64; ++at) {
-    const char c = text[at];
-    if (c == '\n') {
-      if (at + 1 >= text.size() || (text[at + 1] != ' ' && text[at + 1] != '\t')) break;
-    } else if (c != ' ' && c != '\t' && c != '\r') {
-      value += c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-    }
-  }
-  return value;
-}
-
-// Replacing inside base64 or quoted-printable would break what they carry. Looks at the header,
-// and, in a message of parts, at what follows a line that starts with "--", up to the next empty
-// line.
-bool check_mergeable(std::string_view clean, size_t end, const Header& header, ContentOrigin origin,
+// Where lines may have been cut, a tag may be, too: no part of a fed message is encoded.
+bool check_mergeable(std::string_view clean, const Header& header, ContentOrigin origin,
                      ContentError& error) {
   if (header.signature)
     return refuse(error, 1, 0,
                   "and on: a message with a DKIM-Signature cannot be merged, it would break");
-  if (origin == ContentOrigin::built) return true;
-  bool in_header = true, multipart = false;
-  uint64_t line_number = 1;
-  for (size_t at = 0; at < clean.size(); ++line_number) {
-    const size_t line_end = clean.find('\n', at);
-    const std::string_view line = clean.substr(at, line_end - 1 - at);
-    if (line.empty()) {
-      in_header = false;
-      if (at >= end && !multipart) return true;
-    } else if (!in_header) {
-      in_header = line.starts_with("--");
-    } else if (const size_t length = name_length(line);
-               same_name(line.substr(0, length), "content-transfer-encoding")) {
-      const std::string value = plain_value(clean, at + length + 1);
-      if (value.starts_with("base64") || value.starts_with("quoted-printable")) {
-        return refuse(error, line_number, at,
-                      "says base64 or quoted-printable: such parts cannot be merged");
-      }
-    } else if (same_name(line.substr(0, length), "content-type")) {
-      multipart = multipart || plain_value(clean, at + length + 1).starts_with("multipart/");
-    }
-    at = line_end + 1;
-  }
-  return true;
+  size_t at = 0;
+  if (origin == ContentOrigin::built || !find_encoded_part(clean, at)) return true;
+  const auto lines = std::count(clean.begin(), clean.begin() + static_cast<ptrdiff_t>(at), '\n');
+  return refuse(error, 1 + static_cast<uint64_t>(lines), at,
+                "says base64 or quoted-printable: such parts cannot be merged");
 }
 
 }  // namespace
@@ -272,7 +239,7 @@ bool normalise(std::string_view raw, bool merge, Normalised& out, ContentError& 
         clean.empty() ? "is missing: the message is empty" : "is empty: there is no header");
   Header header;
   if (!check_header(clean, end, found.eight_bit, header, error)) return false;
-  if (merge && !check_mergeable(clean, end, header, origin, error)) return false;
+  if (merge && !check_mergeable(clean, header, origin, error)) return false;
   out.header_bytes = static_cast<uint32_t>(end);
   bool eight_bit = found.eight_bit;
   if (header.utf8 && merge && !block_keeps_high(clean.substr(0, end))) {

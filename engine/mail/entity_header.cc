@@ -21,8 +21,16 @@ std::string in_small(std::string text) {
 
 bool read_type(std::string_view value, EntityHeader& header) {
   Tokens tokens(value);
-  const auto type = tokens.word();
-  const auto subtype = tokens.take('/') ? tokens.word() : std::nullopt;
+  auto type = tokens.word();
+  auto subtype = tokens.take('/') ? tokens.word() : std::nullopt;
+  if (type && !subtype) {
+    // "text/html" in quotes is one word, and readers take it for what it says.
+    const size_t slash = type->find('/');
+    if (slash != std::string::npos) {
+      subtype = type->substr(slash + 1);
+      type->resize(slash);
+    }
+  }
   header.type = type && subtype ? in_small(*type + "/" + *subtype) : "text/plain";
   if (type && !subtype && (same_name(*type, "multipart") || same_name(*type, "message")))
     return false;
@@ -35,12 +43,13 @@ bool read_type(std::string_view value, EntityHeader& header) {
       size_t end = tokens.at();  // an open quote goes on to the line end
       while (end > begin && is_blank(value[end - 1])) --end;
       header.charset = text && !text->empty();
-      header.us_ascii = text && same_name(*text, "us-ascii");
+      if (header.charset) header.charset_name = in_small(*text);
       header.charset_begin = begin;
       header.charset_end = end;
     }
     if (!text || !same_name(*name, "boundary")) continue;
     if (!header.boundary.empty()) return false;
+    text->resize(text->find_last_not_of(" \t") + 1);
     header.boundary = std::move(*text);
   }
   return true;

@@ -11,12 +11,16 @@ struct EntityHeader {
   // "text/plain", in small letters; empty: there is no Content-Type. One without a subtype is
   // text/plain, as RFC 2045 §5.2 would have it read.
   std::string type;
-  std::string boundary;                         // of a multipart; empty: not said
+  // Of a multipart, without blanks at its end (RFC 2046 §5.1.1); empty: not said.
+  std::string boundary;
   std::string encoding;                         // in small letters; empty: not said
   size_t encoding_begin = 0, encoding_end = 0;  // of its field; end is 0: there is none
   bool mime_version = false;
-  bool charset = false;   // Content-Type names one: its first charset= counts
-  bool us_ascii = false;  // … which has no bytes over 127 (RFC 2046 §4.1.2)
+  bool charset = false;      // Content-Type names one: its first charset= counts
+  std::string charset_name;  // … this, in small letters
+  bool us_ascii() const {
+    return charset_name == "us-ascii";
+  }  // has no bytes over 127 (RFC 2046 §4.1.2)
   // Of what stands behind the first charset=, quotes included; end is 0: there is none.
   size_t charset_begin = 0, charset_end = 0;
   bool signature = false;  // DKIM-Signature, or those of ARC: the content must stay as it is

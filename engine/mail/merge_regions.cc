@@ -8,6 +8,7 @@
 #include "engine/mail/header_groups.h"
 #include "engine/mail/merge_tag.h"
 #include "engine/mail/seven_bit.h"
+#include "engine/mail/structured_field.h"
 
 namespace veredus::mail {
 namespace {
@@ -68,9 +69,49 @@ MergeContext context_of(FieldKind field, FieldSpan::Kind span) {
   return field == FieldKind::parameters ? MergeContext::parameter : MergeContext::verbatim;
 }
 
+// A tag outside of what the parameters of a Content-Type say, in a charset or a boundary, or a
+// section that takes a parameter in or out.
+bool shapes_type(std::string_view value) {
+  std::string masked(value);
+  for (size_t at = 0; (at = value.find("{{", at)) != std::string_view::npos;) {
+    const size_t end = behind_merge_tag(value, at);
+    std::fill(masked.begin() + static_cast<ptrdiff_t>(at),
+              masked.begin() + static_cast<ptrdiff_t>(end), 'x');
+    at = end;
+  }
+  Tokens tokens(masked);
+  size_t from = 0;  // behind the parameter before
+  while (tokens.to_next_parameter()) {
+    const auto name = tokens.word();
+    if (!name || !tokens.take('=')) continue;
+    const size_t begin = tokens.at();
+    if (!tokens.parameter_value()) continue;
+    const std::string_view said = value.substr(begin, tokens.at() - begin);
+    if (has_tag(value.substr(from, begin - from))) return true;
+    from = tokens.at();
+    if (!has_tag(said)) continue;
+    const std::string_view base = std::string_view(*name).substr(0, name->find('*'));
+    if (same_name(base, "charset") || same_name(base, "boundary")) return true;
+    long open = 0;
+    for (size_t at = 0; (at = said.find("{{", at)) != std::string_view::npos; at += 2) {
+      const char sign = at + 2 < said.size() ? said[at + 2] : ' ';
+      open += sign == '#' || sign == '^' ? 1 : sign == '/' ? -1 : 0;
+    }
+    if (open != 0) return true;
+  }
+  return has_tag(value.substr(from));
+}
+
+bool is_message(std::string_view type) {
+  return type == "message/rfc822" || type == "message/global";
+}
+
 class Reader {
  public:
-  Reader(std::string_view clean, MergeRegions& out) : clean_(clean), out_(out) {}
+  // `all`: parts without {{…}} are looked into, too.
+  Reader(std::string_view clean, MergeRegions& out, bool all = false)
+      : clean_(clean), out_(out), all_(all) {}
+  size_t encoded = std::string_view::npos;  // where the first part says that it is
 
   // Header, empty line, body, from `begin` to `end`. `of_digest`: what does not say what it is is a
   // message (RFC 2046 §5.1.5).
@@ -78,22 +119,24 @@ class Reader {
     const std::string_view text = clean_.substr(begin, end - begin);
     const size_t block = header_end(text);
     if (depth == 0) out_.header_bytes = block;
-    if (!has_tag(text)) return;
+    if (!all_ && !has_tag(text)) return;
     const std::string_view head = text.substr(0, block);
     EntityHeader header;
     const bool understood = read_entity_header(head, header);
     if (has_tag(head)) fields(begin, head, header, depth == 0);
     const size_t body = begin + block + (text.substr(block).starts_with("\r\n") ? 2 : 0);
-    if (!has_tag(clean_.substr(body, end - body))) return;
+    if (header.encoding == "base64" || header.encoding == "quoted-printable")
+      encoded = std::min(encoded, begin + header.encoding_begin);
+    if (!all_ && !has_tag(clean_.substr(body, end - body))) return;
     if (!understood) return fault(body, end, "a header that is not understood stands in front");
     if (depth > kPartDepthMax) return fault(body, end, "parts are nested too deep");
     if (depth > 0 && ++parts_ > kPartsMax)
       return fault(body, end, "the message has too many parts");
     if (header.type.empty() && of_digest) header.type = "message/rfc822";
-    if (header.type.starts_with("multipart/") || header.type == "message/rfc822") {
+    if (header.type.starts_with("multipart/") || is_message(header.type)) {
       if (!is_identity(header.encoding))
         return fault(body, end, "a part that has parts cannot be encoded");
-      if (header.type == "message/rfc822") return entity(body, end, depth + 1, false);
+      if (is_message(header.type)) return entity(body, end, depth + 1, false);
       if (header.type == "multipart/signed" || header.type == "multipart/encrypted")
         return fault(body, end, "what is signed or encrypted cannot be changed");
       return multipart(body, end, header, depth);
@@ -103,9 +146,15 @@ class Reader {
 
  private:
   void add(size_t begin, size_t end, MergeContext context, bool of_message = false,
-           std::string_view why = {}) {
-    if (has_tag(clean_.substr(begin, end - begin)))
-      out_.regions.push_back({begin, end, context, of_message, why});
+           std::string_view why = {}, std::string_view charset = {}) {
+    if (!has_tag(clean_.substr(begin, end - begin))) return;
+    MergeRegion& region = out_.regions.emplace_back();
+    region.begin = begin;
+    region.end = end;
+    region.context = context;
+    region.of_message = of_message;
+    region.fault = why;
+    region.charset = charset;
   }
   void fault(size_t begin, size_t end, std::string_view why) {
     add(begin, end, MergeContext::body, false, why);
@@ -113,10 +162,13 @@ class Reader {
 
   void leaf(size_t begin, size_t end, const EntityHeader& header) {
     const bool markup = is_markup(header.type);
+    const bool utf8 = header.charset_name == "utf-8" || header.charset_name == "utf8";
+    const std::string_view charset = utf8 ? std::string_view() : header.charset_name;
     if (header.encoding == "quoted-printable") {
-      add(begin, end, markup ? MergeContext::html_quoted : MergeContext::body_quoted);
+      add(begin, end, markup ? MergeContext::html_quoted : MergeContext::body_quoted, false, {},
+          charset);
     } else if (is_identity(header.encoding)) {
-      add(begin, end, markup ? MergeContext::html : MergeContext::body);
+      add(begin, end, markup ? MergeContext::html : MergeContext::body, false, {}, charset);
     } else {
       fault(begin, end, "the part is encoded, and not in quoted-printable");
     }
@@ -150,7 +202,8 @@ class Reader {
       }
       at = next;
     }
-    if (part == std::string_view::npos) return add(begin, end, MergeContext::body);
+    if (part == std::string_view::npos)
+      return fault(begin, end, "no line has the boundary of the multipart");
     entity(part, end, depth + 1, digest);
   }
 
@@ -174,7 +227,7 @@ class Reader {
     const FieldKind kind = field_kind(field.name);
     if (kind == FieldKind::parameters && shapes(field, header)) {
       return add(at, at + field.value.size(), MergeContext::verbatim, of_message,
-                 "what type, encoding and parts a part has cannot be a variable");
+                 "what type, charset, encoding and parts a part has cannot be a variable");
     }
     field_spans(kind, field.value, spans_);
     const size_t first = out_.regions.size();
@@ -192,16 +245,25 @@ class Reader {
     if (same_name(field.name, "content-transfer-encoding")) return true;
     if (!same_name(field.name, "content-type")) return false;
     return !header.boundary.empty() || header.type.starts_with("multipart/") ||
-           field.value.find("{{") < field.value.find(';');
+           shapes_type(field.value);
   }
 
   std::string_view clean_;
   MergeRegions& out_;
+  bool all_;
   std::vector<FieldSpan> spans_;
   unsigned parts_ = 0;
 };
 
 }  // namespace
+
+bool find_encoded_part(std::string_view clean, size_t& at) {
+  MergeRegions regions;
+  Reader reader(clean, regions, true);
+  reader.entity(0, clean.size(), 0, false);
+  at = reader.encoded;
+  return at != std::string_view::npos;
+}
 
 void find_merge_regions(std::string_view clean, MergeRegions& out) {
   out.regions.clear();

@@ -45,6 +45,7 @@ struct MergeRegion {
   // Of a header field that must say something, and has nothing but variables to say it: where its
   // name stands. Regions of one field have one.
   size_t name = 0, name_size = 0;
+  std::string charset;  // of a body that says another one than UTF-8, in small letters
 };
 
 struct MergeRegions {
@@ -52,6 +53,10 @@ struct MergeRegions {
   std::vector<std::string> delimiters;  // "--" and a boundary of a multipart, each once
   size_t header_bytes = 0;              // of the message's own header
 };
+
+// Whether some part of a message is encoded, in base64 or quoted-printable; what is not understood
+// is none. `at`: where the field stands that says so, of the first.
+bool find_encoded_part(std::string_view clean, size_t& at);
 
 // Walks the header block and the parts (RFC 2045, RFC 2046) of clean bytes, as normalise() leaves
 // them. Every {{ in them is in one of the regions. Parts are looked into up to kPartDepthMax deep,

@@ -52,7 +52,12 @@ bool fits_context(const Slot& slot, std::string_view value, bool is_recipient, u
                   Refusal& refusal) {
   traits = traits_of(value);
   if ((traits & kHasNul) != 0) return refuse_value(refusal, slot.name, "has a NUL byte");
-  if (is_body(slot.context)) return true;
+  if (is_body(slot.context)) {
+    if (slot.charset.empty() || (traits & kHasHigh) == 0) return true;
+    return refuse_value(refusal, slot.name,
+                        "is not ASCII, and the charset of its text is " + slot.charset +
+                            ": give the text charset=utf-8");
+  }
   if ((traits & kHasControl) != 0) {
     return refuse_value(refusal, slot.name,
                         slot.context == MergeContext::envelope

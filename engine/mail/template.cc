@@ -236,7 +236,8 @@ class TemplateCompiler {
     slot.raw = tag.kind == MergeTag::Kind::raw;
     slot.of_message = region_->of_message;
     slot.context = region_->context;
-    out_.slots_.push_back(slot);
+    slot.charset = region_->charset;
+    out_.slots_.push_back(std::move(slot));
     out_.body_slots_ = out_.body_slots_ || tag.begin >= out_.regions_.header_bytes;
     return absl::OkStatus();
   }
@@ -278,7 +279,9 @@ absl::Status Template::compile_ops(std::string_view clean, uint8_t flags, Kind k
   if (merge && kind == Kind::message) {
     find_merge_regions(clean, regions);
   } else if (merge) {
-    regions.regions.push_back({0, clean.size(), MergeContext::envelope, false, {}});
+    MergeRegion& whole = regions.regions.emplace_back();
+    whole.end = clean.size();
+    whole.context = MergeContext::envelope;
   }
   if (merge) return TemplateCompiler(out).run();
   if (clean.empty()) return absl::OkStatus();

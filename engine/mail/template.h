@@ -44,6 +44,7 @@ struct Slot {
   bool raw = false;         // {{{name}}}: not escaped in HTML
   bool of_message = false;  // in the message's own header: UTF-8 there needs SMTPUTF8
   MergeContext context = MergeContext::body;
+  std::string charset;  // of its text, if that is another than UTF-8
 };
 
 // The slot's value for a recipient: its own vars, else what is always there (to, name, id, batch,

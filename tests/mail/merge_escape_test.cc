@@ -76,7 +76,8 @@ TEST(MergeEscape, PartsThatCannotHaveVariables) {
       {"Content-Type: multipart/mixed\r\n\r\n--b\r\n\r\n{{x}}\r\n--b--\r\n", "has no boundary"},
       {"Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n{{x}}\r\n--b--\r\n", "signed"},
       {"Content-Type: multipart/mixed; boundary=\"{{x}}\"\r\n\r\nx\r\n",
-       "what type, encoding and parts a part has cannot be a variable: found one at byte 42"},
+       "what type, charset, encoding and parts a part has cannot be a variable: found one at byte "
+       "42"},
       {"Content-Type: text/{{x}}\r\n\r\nx\r\n", "what type"},
       {"Content-Transfer-Encoding: {{x}}\r\n\r\nx\r\n", "what type"},
       {"Content-Transfer-Encoding: base64\r\n\r\n{{x}}\r\n",

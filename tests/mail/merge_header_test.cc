@@ -301,8 +301,8 @@ TEST(MergeHeader, OtherFields) {
       {"Message-ID: <{{a}}@x.y>", "1.2", "Message-ID: <1.2@x.y>", false},
       {"Message-ID: <{{a}}@x.y>", "\u00eb", "Message-ID: <\u00eb@x.y>", true},
       {"References: {{a}}", "<a@b> <c@d>", "References: <a@b> <c@d>", false},
-      {"Content-Type: text/plain; charset={{a}}", "utf-8",
-       "Content-Type: text/plain; charset=utf-8", false},
+      {"Content-Type: text/plain; format={{a}}", "flowed",
+       "Content-Type: text/plain; format=flowed", false},
       {"Content-Disposition: inline; filename=\"{{a}}\"", "a;b (c).pdf",
        "Content-Disposition: inline; filename=\"a;b (c).pdf\"", false},
   };
