@@ -7,18 +7,23 @@
 
 #include "engine/mail/content.h"
 #include "engine/mail/idn.h"
+#include "engine/mail/mailbox_list.h"
+#include "engine/mail/merge_tag.h"
 #include "engine/mail/template.h"
 
 namespace {
 
 using namespace veredus;
 
+constexpr unsigned kShapes = 10;
+constexpr unsigned kSubject = 6, kFrom = 8;
+
 // By chance alone hardly any input has parts: the second byte says where in a fixed message the
 // rest of the input stands.
 std::string message_of(uint8_t shape, std::string_view text) {
   const std::string given(text);
   const std::string parts = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n";
-  switch (shape % 8) {
+  switch (shape % kShapes) {
     case 0:
       return "A: {{h|x}}\r\n" + given;
     case 1:
@@ -34,6 +39,10 @@ std::string message_of(uint8_t shape, std::string_view text) {
       return "To: " + given + "\r\n\r\nx\r\n";
     case 6:
       return "Subject: " + given + "\r\n\r\nx\r\n";
+    case 8:
+      return "From: " + given + "\r\n\r\nx\r\n";
+    case 9:
+      return "Content-Type: text/plain; charset=us-ascii\r\n\r\n" + given;
     default:
       return "List-Help: <" + given + ">\r\n\r\nx\r\n";
   }
@@ -48,6 +57,23 @@ std::vector<std::string> fields_of(std::string_view text) {
     names.emplace_back(block.substr(at, block.find(':', at) - at));
   }
   return names;
+}
+
+// The author's domain where no value has a part in it; empty: it is not known, or a section may
+// leave it out.
+std::string constant_author(std::string_view text) {
+  std::string masked(text.substr(0, mail::header_end(text)));
+  if (masked.find("{{#") != std::string::npos || masked.find("{{^") != std::string::npos) return {};
+  for (size_t at = 0; (at = masked.find("{{", at)) != std::string::npos;) {
+    const size_t end = mail::behind_merge_tag(text, at);
+    std::fill(masked.begin() + static_cast<ptrdiff_t>(at),
+              masked.begin() + static_cast<ptrdiff_t>(end), 'x');
+    at = end;
+  }
+  const std::string_view domain = mail::author_domain(masked);
+  if (domain.empty() || mail::has_high(domain)) return {};
+  const auto at = static_cast<size_t>(domain.data() - masked.data());
+  return text.substr(at, domain.size()) == domain ? std::string(domain) : std::string();
 }
 
 size_t delimiters_of(std::string_view text) {
@@ -82,6 +108,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view value = all.substr(0, cut);
   mail::Normalised content;
   mail::ContentError error;
+  const unsigned shape = data[1] % kShapes;
   const std::string raw = message_of(data[1], all.substr(cut));
   if (!mail::normalise(raw, true, content, error, mail::ContentOrigin::built)) return 0;
   absl::StatusOr<mail::Template> compiled = mail::Template::compile(content.bytes, content.flags);
@@ -127,9 +154,24 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (texts[1] != wanted || out.stuffing != wanted.size() - texts[0].size()) abort();
     if (texts[1].find("\n.\r") != std::string::npos || texts[1].starts_with(".\r")) abort();
     check_lines(texts[0]);
-    if (own && fields_of(made) != fields_of(content.bytes)) abort();
+    std::vector<std::string> fields = fields_of(made);
+    const std::vector<std::string> given = fields_of(content.bytes);
+    // The renderer's own stand in front.
+    const size_t more = fields.size() - given.size();
+    if (fields.size() < given.size() || more > (own ? 0 : 2)) abort();
+    fields.erase(fields.begin(), fields.begin() + static_cast<ptrdiff_t>(more));
+    if (fields != given) abort();
+    // A value moves nobody's domain, and says no encoded word.
+    const std::string author = shape == kFrom ? constant_author(content.bytes) : "";
+    const std::string_view domain = mail::author_domain(made);
+    if (!author.empty() && !domain.empty() && domain != author) abort();
+    if (shape == kSubject && value.size() > 8 && value.starts_with("=?") &&
+        !value.starts_with("=?UTF-8?B?") && value.ends_with("?=") &&
+        raw.find_first_of("=?") == std::string::npos &&
+        made.substr(0, mail::header_end(made)).find(value) != std::string_view::npos)
+      abort();
     // A section may leave out no more than the template has.
-    if (data[1] % 8 >= 2 && data[1] % 8 <= 4 && compiled->has_slots() &&
+    if (shape >= 2 && shape <= 4 && compiled->has_slots() &&
         delimiters_of(made) > delimiters_of(content.bytes))
       abort();
     const bool high_said = out.eight_bit || (content.flags & queue::kContentEightBit) != 0;
