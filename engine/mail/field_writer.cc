@@ -335,11 +335,12 @@ std::string text_fault(std::string_view value, bool merge) {
 
 void append_folded(std::string_view text, bool merge, size_t& column, std::string& out) {
   Words words(merge);
+  const size_t most = has_encoded_word(text) ? kWordLineMax : kFoldedLineMax;
   bool line_stays = true;  // what is on the open line; the field's name is on the first
   while (!text.empty()) {
     const size_t blanks = std::min(text.find_first_not_of(" \t"), text.size());
     const Word word = words.next(text.substr(blanks));
-    if (blanks > 0 && column + blanks + word.bytes > kFoldedLineMax && line_stays && word.stays) {
+    if (blanks > 0 && column + blanks + word.bytes > most && line_stays && word.stays) {
       out += "\r\n";
       column = 0;
       line_stays = false;

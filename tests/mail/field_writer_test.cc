@@ -30,6 +30,8 @@ TEST(FieldWriter, Text) {
        "Subject: " + word + "  " + word + "\r\n  " + word + "\r\n"},
       {"Subject", std::string(200, 'x') + " y", "Subject: " + std::string(200, 'x') + "\r\n y\r\n"},
       {"Subject", "=?utf-8?q?=C3=A4?= x", "Subject: =?utf-8?q?=C3=A4?= x\r\n"},
+      {"Subject", "=?utf-8?q?=C3=A4?= " + word + " " + std::string(18, 'y'),
+       "Subject: =?utf-8?q?=C3=A4?= " + word + "\r\n " + std::string(18, 'y') + "\r\n"},
       {"Subject", "Gr\u00fc\u00dfe", "Subject: =?UTF-8?B?R3LDvMOfZQ==?=\r\n"},
       {"X-Any", "\u00e4", "X-Any: =?UTF-8?B?w6Q=?=\r\n"},
       {"Subject", std::string(990, 'x'),
