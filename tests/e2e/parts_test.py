@@ -87,7 +87,8 @@ class Maker:
 
     def parts(self):
         made = {"from": self.dice.choice(("News <news@walk.test>", "Jörg Müller <j@bücher.test>", "n@walk.test",
-                                          '"Müller, {{who}}" <n@walk.test>', "Team of {{who}} <n+{{id}}@walk.test>"))}
+                                          '"Müller, {{who}}" <n@walk.test>', "Team of {{who}} <n+{{id}}@walk.test>",
+                                          "Müller <n+{{id}}@walk.test>"))}
         if self.dice.random() < 0.7:
             made["text"] = self.text()
         if self.dice.random() < 0.7 or "text" not in made:
@@ -95,7 +96,7 @@ class Maker:
         if self.dice.random() < 0.9:
             made["subject"] = self.header()
         if self.dice.random() < 0.3:
-            made["reply_to"] = "Hilfe für alle <help@walk.test>, other@walk.test"
+            made["reply_to"] = "Hilfe für alle <help%s@walk.test>, other@walk.test" % self.dice.choice(("", "+{{id}}"))
         if self.dice.random() < 0.5:
             made["headers"] = {"X-Note": self.header(), "X-Second": self.header(),
                                "Message-ID": "<{{id}}@walk.test>"}
@@ -104,6 +105,9 @@ class Maker:
         if self.dice.random() < 0.5:
             made["attachments"] = [self.attachment(i, self.dice.random() < 0.4)
                                    for i in range(self.dice.randrange(1, 5))]
+            for each in made["attachments"]:
+                if "cid" in each and "html" in made and self.dice.random() < 0.7:
+                    made["html"] += '<img src="cid:%s">' % each["cid"]
         return made
 
 
@@ -156,7 +160,8 @@ class PartsCase:
             self.assertEqual(sender.display_name.replace(" ", ""), phrase.strip('"').replace(" ", ""))
         if "reply_to" in parts:
             self.assertEqual([(a.display_name, a.addr_spec) for a in message["Reply-To"].addresses],
-                             [("Hilfe für alle", "help@walk.test"), ("", "other@walk.test")])
+                             [("Hilfe für alle", merged(parts["reply_to"], values).partition("<")[2].partition(">")[0]),
+                              ("", "other@walk.test")])
         if "unsubscribe" in parts:
             says("List-Unsubscribe", "<%(url)s>, <mailto:%(mailto)s>" % parts["unsubscribe"])
             says("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")
@@ -181,11 +186,12 @@ class PartsCase:
         elif "text" not in parts:
             text = leaves.pop(0)
             self.assertEqual(text.get_content_type(), "text/plain")
-            self.assertIn("Dear", text.get_content())
+            wanted = merged(re.sub("<[^>]*>", "", parts["html"]).replace("&amp;", "&"), values)
+            self.assertEqual("".join(text.get_payload(decode=True).decode().split()), "".join(wanted.split()))
         if "html" in parts:
             check_text("text/html", merged(parts["html"], values, escape=True))
         attachments = parts.get("attachments", [])
-        shown = [a for a in attachments if "cid" in a and "html" in parts]
+        shown = [a for a in attachments if "cid" in a and '"cid:%s"' % a["cid"] in parts.get("html", "")]
         beside = [a for a in attachments if a not in shown]
         self.assertEqual(len(leaves), len(attachments))
         for part, wanted in zip(leaves, shown + beside):
