@@ -75,8 +75,8 @@ TEST(FeedParts, EveryPart) {
         "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n",
         "Feedback-ID: spring:acme:b1:acme1\r\n", "Content-Type: multipart/mixed;",
         "Content-Type: multipart/alternative;", "Content-Type: multipart/related;",
-        "Dear {{name}}\r\n", "<p>Dear {{name}}<img src=cid:l>\r\n", "filename=\"a.txt\"\r\n\r\nQQ==\r\n",
-        "Content-ID: <l>\r\n"})
+        "Dear {{name}}\r\n", "<p>Dear {{name}}<img src=cid:l>\r\n",
+        "filename=\"a.txt\"\r\n\r\nQQ==\r\n", "Content-ID: <l>\r\n"})
     EXPECT_THAT(taken.content, HasSubstr(std::string(line)));
   EXPECT_EQ(taken.flags, queue::kContentMerge | queue::kContentNoDate | queue::kContentNoMessageId);
 }
