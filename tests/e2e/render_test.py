@@ -91,6 +91,18 @@ class Render(unittest.TestCase):
         self.assertEqual((status, errors), (0, ""))
         self.assertTrue(out.startswith(b"DKIM-Signature: "), out[:80])
         self.assertTrue(dkim.verify(out, dnsfunc=lambda name, timeout=5: record))
+        # Whoever may not read the key sees the message, and what is found is what would be.
+        os.chmod(key, 0o644)
+        status, out, errors = self.run_it(text, "ada@example.org", config=config)
+        self.assertEqual(status, 0, errors)
+        self.assertTrue(out.startswith(b"Received: "), out[:80])
+        self.assertIn("dkim.news.key_file: %s: everybody may read" % key, errors)
+        self.assertIn("shown unsigned, for want of keys", errors)
+        for name in UNSIGNED:
+            self.assertNotIn(name, errors)
+        unsigned = self.batch({"to": "ada@example.org", "vars": {"first": "Ada"}}, dkim=[])
+        status, out, errors = self.run_it(unsigned, "ada@example.org", config=config)
+        self.assertNotIn("for want of keys", errors)
 
     def test_a_file_and_a_message_of_his_own(self):
         own = "From: a@other.example\nSubject: own\n\nlatin \xe4\n".encode("latin-1")

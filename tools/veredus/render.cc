@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -56,7 +57,8 @@ class Looker final : public intake::FeedHandler {
   std::optional<Message> message;
   std::optional<Refusal> refusal;
   intake::MessageFindings findings;
-  std::string fault;  // it could not be rendered
+  std::string fault;          // it could not be rendered
+  bool keys_missing = false;  // the message is not signed as it would be
 
   Key on_key(std::string_view, std::string_view, intake::FeedError&) override {
     return Key::proceed;
@@ -121,7 +123,8 @@ class Looker final : public intake::FeedHandler {
     message = std::move(made);
   }
 
-  // As when it is sent: by those that the batch names, else by those of the author's domain.
+  // As when it is sent: by those that the batch names, else by those of the author's domain. Not
+  // if keys_missing.
   absl::Status sign(std::string_view bytes, std::span<const mail::Piece> pieces, std::string& out) {
     std::vector<const mail::DkimIdentity*> identities;
     std::string_view missing;
@@ -129,6 +132,9 @@ class Looker final : public intake::FeedHandler {
     if (!signers.of_message(bytes.substr(0, mail::header_end(bytes)), identities, missing))
       return absl::NotFoundError("there is no signing identity " + std::string(missing));
     if (identities.empty()) return absl::OkStatus();
+    keys_missing = std::any_of(identities.begin(), identities.end(),
+                               [](const auto* identity) { return identity->key == nullptr; });
+    if (keys_missing) return absl::OkStatus();
     return mail::DkimSigner().sign(identities, pieces, wall_ns(), nullptr, out);
   }
 
@@ -217,7 +223,9 @@ void print_findings(const intake::MessageFindings& findings) {
 int run_render(const Common& common, const RenderOptions& options) {
   const std::optional<control::Config> config = read_config(common);
   if (!config) return EX_CONFIG;
-  const auto engine = control::engine_settings(*config);
+  // Who wants to see a message need not be somebody who may sign.
+  std::vector<std::string> missing_keys;
+  const auto engine = control::engine_settings(*config, {nullptr, &missing_keys});
   if (!engine.ok()) {
     complain(std::string(engine.status().message()));
     return EX_CONFIG;
@@ -244,6 +252,10 @@ int run_render(const Common& common, const RenderOptions& options) {
     std::fwrite(looker.message->bytes.data(), 1, looker.message->bytes.size(), stdout);
   }
   std::fflush(stdout);
+  if (looker.keys_missing) {
+    for (const std::string& why : missing_keys) complain(why);
+    complain("the message is shown unsigned, for want of keys; it would be sent signed");
+  }
   print_findings(looker.findings);
   if (looker.refusal) {
     complain("line " + std::to_string(looker.line) + ": refused: " + looker.refusal->status + " " +
