@@ -23,6 +23,13 @@ RAW = ("From: news@walk.test\r\nTo: {{name}} <{{to}}>\r\nSubject: Hello {{first}
 KEY_READ_WITHIN_S = 5  # after it was replaced
 
 
+def damaged(pem):
+    """With another modulus: a key that can be read, and signs what nobody can verify."""
+    lines = pem.splitlines()
+    lines[3] = lines[3].swapcase()
+    return b"\n".join(lines) + b"\n"
+
+
 def setUpModule():
     reason = signature_judges.why_not()
     if reason:
@@ -161,7 +168,7 @@ class KeyFiles(KeysCase):
         path, good = rsa.settings["key_file"], rsa.key()
         spoilings = {"garbage": lambda: rsa.put(b"-----BEGIN PRIVATE KEY-----\nno\n-----END PRIVATE KEY-----\n"),
                      "empty": lambda: rsa.put(b""), "cut": lambda: rsa.put(good[:len(good) // 2]),
-                     "gone": lambda: os.unlink(path), "open": lambda: (rsa.put(good), os.chmod(path, 0o644))}
+                     "damaged": lambda: rsa.put(damaged(good)), "gone": lambda: os.unlink(path), "open": lambda: (rsa.put(good), os.chmod(path, 0o644))}
         for name, spoil in spoilings.items():
             with self.subTest(name):
                 log_size = os.path.getsize(self.walk.log)
@@ -180,6 +187,20 @@ class KeyFiles(KeysCase):
                 rsa.put(good)
                 self.wait_until("read again", lambda: "read again" in self.log_from(log_size))
                 self.check_valid([self.deliver(name + "-mended")], self.both())
+
+    def test_a_bad_one_does_not_hold_up_others(self):
+        rsa, ed = self.identities
+        good = rsa.key()
+        log_size = os.path.getsize(self.walk.log)
+        rsa.put(b"no key\n")
+        ed.make_key()
+        self.wait_until("read again", lambda: "read again" in self.log_from(log_size))
+        self.check_valid([self.deliver("other")], self.both())
+        rsa.put(good)
+        rsa.make_key()
+        self.wait_until("the mended one, too", lambda: self.log_from(log_size).count("read again") >= 2)
+        self.check_valid([self.deliver("mended")], self.both())
+        self.assertEqual(self.log_from(log_size).count("cannot be used"), 1)
 
     def log_from(self, offset):
         with open(self.walk.log) as file:
