@@ -44,8 +44,8 @@ struct DkimKeyAnswer {
 using DkimKeyLookup = std::function<DkimKeyAnswer(const std::string& name)>;
 
 // Verifies all signatures of a message, from the top (RFC 6376 §6.1, RFC 8301, RFC 8463).
-// `message`: clean, as normalise() leaves it; of other bytes the verdicts mean little. SHA-1 is no
-// hash any more.
+// `message`: as it came over the wire, lines ending with CRLF; whatever else is in it is looked at
+// as it is. SHA-1 is no hash any more.
 std::vector<DkimVerdict> verify_dkim(std::string_view message, int64_t wall_ns,
                                      const DkimKeyLookup& lookup);
 

@@ -102,6 +102,22 @@ class Keygen(Command):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("news-example-ed25519", done.stdout)
 
+    def test_any_file_name(self):
+        name = self.path('q"x\\n.pem')
+        text, _ = self.run_it("keygen", "--domain", "news.example", "--selector", "s1", "--out", name,
+                              "--algorithm", "ed25519")
+        config = tomllib.loads(text[text.index("[dkim."):])
+        self.assertEqual(config["dkim"]["news-example-ed25519"]["key_file"], name)
+
+    def test_a_damaged_key(self):
+        self.keygen("key.pem")
+        with open(self.path("key.pem")) as file:
+            lines = file.read().splitlines()
+        lines[3] = lines[3].swapcase()  # within the modulus
+        self.assertIn("has a damaged key", self.run_it(
+            "record", self.write("damaged.pem", "\n".join(lines) + "\n"), "--domain", "a.example",
+            "--selector", "s", status=65)[1])
+
     def test_other_algorithms(self):
         for algorithm, name, bits in (("ed25519", "ed25519-sha256", 256),
                                       ("rsa1024", "rsa-sha256", 1024),
@@ -167,11 +183,32 @@ class Verify(Command):
             out, _ = self.run_it("verify", "-", "--record", "v=DKIM1; p=", status=65, given=message)
             self.assertIn("is revoked", out)
 
+    def test_what_we_would_not_take_is_judged_all_the_same(self):
+        text, _ = self.keygen("key.pem")
+        record = "".join(strings_of(text))
+        for what, message in (
+                ("long line", MESSAGE + b"x" * 1200 + b"\r\n"),
+                ("NUL", MESSAGE + b"a\0b\r\n"),
+                ("bare CR", MESSAGE + b"a\rb\r\n"),
+                ("no end of the last line", MESSAGE + b"end"),
+                ("Latin-1", MESSAGE.replace(b"Hi", b"Gr\xfc\xdfe"))):
+            with self.subTest(what):
+                signed = self.signed("key.pem", message)
+                out, _ = self.run_it("verify", "-", "--record", record, given=signed)
+                self.assertRegex(out, "^pass ")
+                out, _ = self.run_it("verify", "-", "--record", record, status=65,
+                                     given=signed.replace(b"Body", b"Bodi"))
+                self.assertRegex(out, "^fail ")
+        other = self.signed("key.pem").replace(b"d=news.example", b"d=n\xe9ws.example")
+        out, _ = self.run_it("verify", "-", "--record", record, status=65, given=other, json_wanted=True)
+        self.assertEqual((out["signatures"][0]["domain"], out["ok"]), ("n?ws.example", False))
+
     def test_what_is_no_message(self):
         self.assertIn("has no DKIM-Signature", self.run_it(
             "verify", "-", "--record", "p=", given=MESSAGE, status=65)[1])
-        self.assertIn("line 1 of the message is missing", self.run_it(
-            "verify", "-", "--record", "p=", given=b"", status=65)[1])
+        for no_message in (b"", b"\r\n", b"\x89PNG\r\n\x1a\n", b"hello\n"):
+            self.assertIn("is no message", self.run_it(
+                "verify", "-", "--record", "p=", given=no_message, status=70)[1])
         self.assertIn("cannot be read: No such file", self.run_it(
             "verify", self.path("absent"), "--record", "p=", status=66)[1])
         self.assertIn("is no file, and no record", self.run_it(

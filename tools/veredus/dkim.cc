@@ -20,6 +20,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "engine/control/config_special.h"
 #include "engine/intake/json_writer.h"
 #include "engine/mail/dkim_identity.h"
 #include "engine/mail/dkim_key.h"
@@ -85,8 +86,8 @@ std::vector<std::string> strings_of(const std::string& record) {
 
 std::string toml_of(const DkimIdentity& identity, const std::string& file) {
   return "[dkim." + identity.name + "]\ndomain = \"" + identity.domain + "\"\nselector = \"" +
-         identity.selector + "\"\nkey_file = \"" + file +
-         "\"\ncanonicalization = \"relaxed/relaxed\"\n"
+         identity.selector + "\"\nkey_file = " + control::toml_text(file) +
+         "\ncanonicalization = \"relaxed/relaxed\"\n"
          "# lifetime = \"14d\"  # signatures expire then; without it they do not\n";
 }
 

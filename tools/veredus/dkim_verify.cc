@@ -1,5 +1,6 @@
 #include "engine/mail/dkim_verify.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <memory>
@@ -13,8 +14,9 @@
 
 #include "engine/control/config.h"
 #include "engine/intake/json_writer.h"
-#include "engine/mail/content.h"
 #include "engine/mail/dkim_record.h"
+#include "engine/mail/header_field.h"
+#include "engine/mail/utf8.h"
 #include "tools/veredus/commands.h"
 #include "tools/veredus/input.h"
 #include "tools/veredus/txt_lookup.h"
@@ -26,6 +28,7 @@ using mail::DkimKeyAnswer;
 using mail::DkimVerdict;
 
 constexpr size_t kMessageMax = 256 * 1024 * 1024;  // bytes
+constexpr int kNotJudged = EX_SOFTWARE;            // not EX_DATAERR, which is a verdict
 
 // A record as it is, or as `veredus dkim keygen` prints it: then its strings count.
 std::string record_in(std::string_view text) {
@@ -42,12 +45,43 @@ std::string record_in(std::string_view text) {
   return record.empty() ? std::string(text) : record;
 }
 
-// Printable, whatever a stranger has written: it is shown on a terminal.
-std::string shown(std::string text) {
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 32 || c == 127) c = '?';
-  }
+// UTF-8, whatever a stranger has written.
+std::string as_utf8(std::string text) {
+  if (mail::is_utf8(text)) return text;
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return (c & 0x80) != 0; }, '?');
   return text;
+}
+
+// Printable besides: it is shown on a terminal.
+std::string shown(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(),
+      [](char c) { return static_cast<unsigned char>(c) < 32 || c == 127; }, '?');
+  return as_utf8(std::move(text));
+}
+
+// As it came over the wire: a file may have LF where that had CRLF, at the end of the last line,
+// too, and nothing at all. All else may have been signed as it is: a bare CR, NUL, long lines, any
+// charset.
+std::string with_crlf(std::string_view raw) {
+  std::string out;
+  out.reserve(raw.size() + raw.size() / 32 + 2);
+  char before = '\0';
+  for (const char c : raw) {
+    if (c == '\n' && before != '\r') out += '\r';
+    out += c;
+    before = c;
+  }
+  if (!out.empty() && !out.ends_with("\r\n")) out += "\r\n";
+  return out;
+}
+
+// Whether it begins as messages do: else it is a file of another kind.
+bool has_header(std::string_view message) {
+  mail::HeaderField field;
+  std::string_view whole;
+  return !message.empty() && mail::take_field(message, whole, field);
 }
 
 void print_json(const std::vector<DkimVerdict>& verdicts, bool good) {
@@ -56,10 +90,11 @@ void print_json(const std::vector<DkimVerdict>& verdicts, bool good) {
   json.begin_object().field("ok", good).key("signatures").begin_array();
   for (const DkimVerdict& verdict : verdicts) {
     json.begin_object().field("result", mail::dkim_result_name(verdict.result));
-    json.field_if("reason", verdict.reason).field_if("domain", verdict.domain);
-    json.field_if("selector", verdict.selector).field_if("algorithm", verdict.algorithm);
-    json.field_if("canonicalization", verdict.canon);
-    json.field_if("signed_fields", verdict.signed_fields);
+    json.field_if("reason", as_utf8(verdict.reason)).field_if("domain", as_utf8(verdict.domain));
+    json.field_if("selector", as_utf8(verdict.selector));
+    json.field_if("algorithm", as_utf8(verdict.algorithm));
+    json.field_if("canonicalization", as_utf8(verdict.canon));
+    json.field_if("signed_fields", as_utf8(verdict.signed_fields));
     if (verdict.key_bits > 0) json.field("bits", verdict.key_bits);
     if (verdict.partial_body) json.field("partial_body", true);
     if (verdict.testing) json.field("testing", true);
@@ -131,16 +166,15 @@ int run_dkim_verify(const Common& common, const DkimVerifyOptions& options) {
   std::unique_ptr<TxtLookup> dns;
   status = options.record.empty() ? open_lookup(common, dns) : read_record(options.record, record);
   if (status != EX_OK) return status;
-  mail::Normalised clean;
-  mail::ContentError error;
-  if (!mail::normalise(raw, false, clean, error)) {
-    complain(options.message + ": " + error.reason);
-    return EX_DATAERR;
+  const std::string message = with_crlf(raw);
+  if (!has_header(message)) {
+    complain(options.message + " is no message: it does not begin with a header field");
+    return kNotJudged;
   }
   const int64_t wall_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(
                               std::chrono::system_clock::now().time_since_epoch())
                               .count();
-  const auto verdicts = mail::verify_dkim(clean.bytes, wall_ns, [&](const std::string& name) {
+  const auto verdicts = mail::verify_dkim(message, wall_ns, [&](const std::string& name) {
     if (dns != nullptr) return dns->ask(name);
     return DkimKeyAnswer{DkimKeyAnswer::Status::found, {record}, ""};
   });

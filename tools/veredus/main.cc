@@ -61,8 +61,10 @@ void add_dkim(CLI::App& app, DkimOptions& options) {
   record->add_option("FILE", options.record.file, "the private key")->required();
   record->add_option("--domain", options.record.domain, "that signs (d=)")->required();
   record->add_option("--selector", options.record.selector, "the key's name (s=)")->required();
-  CLI::App* const verify = options.app->add_subcommand(
-      "verify", "whether the signatures of a message hold (65: not all)");
+  CLI::App* const verify =
+      options.app->add_subcommand("verify",
+                                  "whether the signatures of a message hold (65: not all, or none "
+                                  "is there; 70: it is no message)");
   verify->add_option("MESSAGE", options.verify.message, "file; - is standard input")->required();
   verify->add_option("--record", options.verify.record,
                      "the key's record, or a file with it (default: ask the DNS)");
