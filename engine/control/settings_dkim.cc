@@ -84,6 +84,12 @@ mail::DkimIdentity make_identity(const Config::Dkim& from, KeyFile file) {
   return made;
 }
 
+bool none_has_changed(const mail::DkimIdentities& identities) {
+  return std::all_of(identities.all().begin(), identities.all().end(), [](const auto& identity) {
+    return file_mark(identity->key_file) == identity->key_mark;
+  });
+}
+
 absl::Status key_fault(const Config& config, const Config::Dkim& of, const absl::Status& fault) {
   return setting_fault(config, "dkim." + of.name + ".key_file", fault.message());
 }
@@ -120,6 +126,7 @@ absl::Status set_dkim(const Config& config, const KeyOptions& keys, EngineSettin
 
 KeyLook look_at_keys(const Config& config, EngineSettings& settings) {
   KeyLook look;
+  if (settings.dkim == nullptr || none_has_changed(*settings.dkim)) return look;
   KeyFiles files(settings.dkim.get());
   std::vector<mail::DkimIdentity> identities;
   for (const Config::Dkim& from : config.dkim) {
