@@ -329,10 +329,12 @@ std::vector<DkimVerdict> verify_dkim(std::string_view message, int64_t wall_ns,
     if (!same_name(header.name(i), "dkim-signature")) continue;
     DkimVerdict& verdict = verdicts.emplace_back();
     if (header.size() > kDkimHeaderFieldsMax) {
+      verdict.not_looked_at = true;
       verdict.reason = "not looked at: the header has over 10000 fields";
       return verdicts;
     }
     if (verdicts.size() > kDkimVerifiedMax) {
+      verdict.not_looked_at = true;
       verdict.reason = "not looked at: the message has over 16 signatures";
       return verdicts;
     }

@@ -28,6 +28,7 @@ struct DkimVerdict {
   unsigned key_bits = 0;         // 0: there was no key to look at
   bool partial_body = false;     // l= covers not all of the body: anybody can append to it
   bool testing = false;          // the key's record says t=y
+  bool not_looked_at = false;    // nor what is behind it: there is too much of something
 };
 
 // "pass", "fail", …

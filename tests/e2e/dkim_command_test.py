@@ -203,6 +203,16 @@ class Verify(Command):
         out, _ = self.run_it("verify", "-", "--record", record, status=65, given=other, json_wanted=True)
         self.assertEqual((out["signatures"][0]["domain"], out["ok"]), ("n?ws.example", False))
 
+    def test_too_much_to_judge(self):
+        text, _ = self.keygen("key.pem")
+        record = "".join(strings_of(text))
+        field = self.signed("key.pem")[:-len(MESSAGE)]
+        for count, status in ((16, 0), (17, 70)):
+            out, _ = self.run_it("verify", "-", "--record", record, status=status, given=field * count + MESSAGE)
+            self.assertEqual(out.count("not looked at"), count - 16)
+        changed = MESSAGE.replace(b"More", b"Less")
+        self.run_it("verify", "-", "--record", record, status=65, given=field * 17 + changed)
+
     def test_what_is_no_message(self):
         self.assertIn("has no DKIM-Signature", self.run_it(
             "verify", "-", "--record", "p=", given=MESSAGE, status=65)[1])

@@ -196,6 +196,8 @@ TEST(DkimVerify, OnlySoManySignaturesAreLookedAt) {
       verify_dkim(message + std::string(kMessage), kWall, answers({key()->public_record()}));
   ASSERT_EQ(verdicts.size(), kDkimVerifiedMax + 1);
   EXPECT_EQ(verdicts[kDkimVerifiedMax - 1].result, DkimVerdict::Result::pass);
+  EXPECT_FALSE(verdicts[kDkimVerifiedMax - 1].not_looked_at);
+  EXPECT_TRUE(verdicts[kDkimVerifiedMax].not_looked_at);
   EXPECT_THAT(verdicts.back().reason, HasSubstr("over 16 signatures"));
 }
 

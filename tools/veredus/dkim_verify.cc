@@ -118,13 +118,21 @@ void print_text(const DkimVerdict& verdict) {
     std::printf("%10s-> its record says t=y: the domain only tries DKIM out\n", "");
 }
 
+int exit_status_of(const DkimVerdict& verdict) {
+  if (verdict.not_looked_at) return kNotJudged;
+  if (verdict.result == DkimVerdict::Result::pass) return EX_OK;
+  return verdict.result == DkimVerdict::Result::temperror ? EX_TEMPFAIL : EX_DATAERR;
+}
+
+// The worst: one that does not hold, whatever is not known of others.
 int exit_status_of(const std::vector<DkimVerdict>& verdicts) {
-  int status = verdicts.empty() ? EX_DATAERR : EX_OK;
-  for (const DkimVerdict& verdict : verdicts) {
-    if (verdict.result == DkimVerdict::Result::pass || status == EX_DATAERR) continue;
-    status = verdict.result == DkimVerdict::Result::temperror ? EX_TEMPFAIL : EX_DATAERR;
-  }
-  return status;
+  const auto any = [&](int status) {
+    return std::any_of(verdicts.begin(), verdicts.end(), [&](const DkimVerdict& verdict) {
+      return exit_status_of(verdict) == status;
+    });
+  };
+  if (verdicts.empty() || any(EX_DATAERR)) return EX_DATAERR;
+  return any(kNotJudged) ? kNotJudged : any(EX_TEMPFAIL) ? EX_TEMPFAIL : EX_OK;
 }
 
 // From --record; EX_OK, or the user has been told.

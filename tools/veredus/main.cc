@@ -64,7 +64,7 @@ void add_dkim(CLI::App& app, DkimOptions& options) {
   CLI::App* const verify =
       options.app->add_subcommand("verify",
                                   "whether the signatures of a message hold (65: not all, or none "
-                                  "is there; 70: it is no message)");
+                                  "is there; 70: it cannot be judged)");
   verify->add_option("MESSAGE", options.verify.message, "file; - is standard input")->required();
   verify->add_option("--record", options.verify.record,
                      "the key's record, or a file with it (default: ask the DNS)");
