@@ -8,7 +8,6 @@
 #include "engine/mail/header_field.h"
 #include "engine/mail/idn.h"
 #include "engine/mail/organizational_domain.h"
-#include "queue/names.h"
 
 namespace veredus::mail {
 namespace {
@@ -30,9 +29,9 @@ void take_domain(std::string_view domain, std::string& out) {
 
 // d= of a signature, which may be anything, likewise. False: it is no domain name.
 bool take_signer(std::string_view domain, std::string& out) {
-  if (domain.size() > kDomainBytesMax) return false;
+  if (domain.size() > kDomainBytesMax) return false;  // that much is not converted
   take_domain(domain, out);
-  return queue::is_domain(out);
+  return is_dns_name(out);
 }
 
 // A line of a field that is nothing but blanks: readers disagree on whether the header ends there.
@@ -321,9 +320,8 @@ void Admission::check_unsubscribe() {
   }
 }
 
-void Admission::check_mime(std::string_view clean) {
+void Admission::check_mime(std::string_view body) {
   const Seen &type = seen_[kContentType], &encoding = seen_[kContentTransferEncoding];
-  std::string_view body = clean.substr(header_end(clean));
   const bool high = facts_.eight_bit && has_high(body);
   const bool looks_into_parts = high || has_slots(body);
   if (seen_[kMimeVersion].count == 0 && (type.count != 0 || encoding.count != 0 || high))
@@ -358,8 +356,11 @@ void Admission::check_mime(std::string_view clean) {
   }
   if (!looks_into_parts) return;
   if (!multipart) return check_part(header, body);
-  const bool walked = walk_leaves(
-      clean, [&](const Leaf& leaf) { return check_part(leaf.fields, leaf.body), true; });
+  Leaf entire;
+  entire.body = body.substr(std::min<size_t>(2, body.size()));  // behind the empty line
+  entire.fields = std::move(header);
+  const bool walked = walk_parts(
+      entire, [&](const Leaf& leaf) { return check_part(leaf.fields, leaf.body), true; });
   if (!walked) find(Finding::mime_syntax, "the header of a part, or its parts, are not understood");
 }
 
@@ -389,13 +390,14 @@ const AdmissionReport& Admission::check(std::string_view clean, const AdmissionF
   report_.author_varies = false;
   facts_ = facts;
   last_author_.clear();
-  read_header(clean.substr(0, header_end(clean)));
+  const size_t end = header_end(clean);
+  read_header(clean.substr(0, end));
   if (facts.header_utf8) find(Finding::header_eight_bit);
   check_unsubscribe();
   check_from();
   check_addresses();
   check_origin();
-  check_mime(clean);
+  check_mime(clean.substr(end));
   return report_;
 }
 

@@ -99,7 +99,7 @@ class Admission {
   void check_addresses();
   void check_origin();
   void check_unsubscribe();
-  void check_mime(std::string_view clean);
+  void check_mime(std::string_view body);
   void check_part(const EntityHeader& fields, std::string_view body);
   Findings signing_findings(std::string_view domain);
   bool aligned(std::string_view signer, std::string_view author);

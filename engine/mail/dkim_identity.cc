@@ -6,29 +6,12 @@
 
 #include "absl/strings/string_view.h"
 #include "engine/mail/address.h"
+#include "engine/mail/field_syntax.h"
 #include "engine/mail/header_field.h"
 #include "engine/mail/idn.h"
 
 namespace veredus::mail {
 namespace {
-
-// Labels of letters, digits, '-' and '_', parted by dots, as a name in the DNS. Selectors are such
-// names, too (RFC 6376 §3.1).
-bool is_dns_name(std::string_view name) {
-  if (name.empty() || name.size() > kDomainBytesMax) return false;
-  size_t label = 0;
-  for (const char c : name) {
-    if (c == '.') {
-      if (label == 0) return false;
-      label = 0;
-      continue;
-    }
-    const bool fits = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                      c == '-' || c == '_';
-    if (!fits || ++label > kLabelBytesMax) return false;
-  }
-  return label > 0;
-}
 
 absl::Status check_fields(const std::vector<std::string>& fields, std::string_view list) {
   const std::string where(list);

@@ -1,5 +1,6 @@
 #include "engine/mail/entity_walk.h"
 
+#include <cstring>
 #include <string>
 
 #include "engine/mail/content.h"
@@ -12,6 +13,15 @@ namespace {
 bool seals(std::string_view type) {
   return type == "multipart/signed" || type == "multipart/encrypted" ||
          type == "application/pkcs7-mime" || type == "application/x-pkcs7-mime";
+}
+
+// As text.find(), but in steps of what is looked for: boundaries are long, and so are bodies.
+size_t find_in(std::string_view text, std::string_view wanted, size_t from) {
+  if (from > text.size()) return std::string_view::npos;
+  const void* const found =
+      memmem(text.data() + from, text.size() - from, wanted.data(), wanted.size());
+  if (found == nullptr) return std::string_view::npos;
+  return static_cast<size_t>(static_cast<const char*>(found) - text.data());
 }
 
 class Walk {
@@ -32,7 +42,6 @@ class Walk {
     return leaf.fields.type.starts_with("multipart/") ? multipart(leaf, depth) : visit_(leaf);
   }
 
- private:
   // RFC 2046 §5.1.1: the line end in front of a delimiter belongs to it. One that does not close
   // ends with what it stands in (§5.1.2): `body` goes so far and no further.
   bool multipart(const Leaf& entire, unsigned depth) {
@@ -41,7 +50,7 @@ class Walk {
     const bool digest = entire.fields.type == "multipart/digest";
     if (entire.fields.boundary.empty()) return false;
     size_t part = std::string_view::npos;  // where the open one begins
-    for (size_t at = 0; (at = body.find(delimiter, at)) != std::string_view::npos;) {
+    for (size_t at = 0; (at = find_in(body, delimiter, at)) != std::string_view::npos;) {
       size_t end = body.find('\n', at);
       end = end == std::string_view::npos ? body.size() : end + 1;
       std::string_view line = body.substr(at, end - at);
@@ -60,6 +69,7 @@ class Walk {
            entity(body.substr(part), depth + 1, digest, entire.sealed);
   }
 
+ private:
   const std::function<bool(const Leaf&)>& visit_;
   unsigned parts_ = 0;
 };
@@ -68,6 +78,10 @@ class Walk {
 
 bool walk_leaves(std::string_view clean, const std::function<bool(const Leaf&)>& visit) {
   return Walk(visit).entity(clean, 0, false, false);
+}
+
+bool walk_parts(const Leaf& entire, const std::function<bool(const Leaf&)>& visit) {
+  return Walk(visit).multipart(entire, 0);
 }
 
 }  // namespace veredus::mail

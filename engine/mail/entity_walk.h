@@ -22,5 +22,7 @@ struct Leaf {
 // messages within it are leaves, too. False: `visit` said so; a header or a multipart is not
 // understood; more than kPartsMax parts, or deeper ones than kPartDepthMax (seven_bit.h).
 bool walk_leaves(std::string_view clean, const std::function<bool(const Leaf&)>& visit);
+// Those of a message whose header is read already: `entire` is all of it, a multipart.
+bool walk_parts(const Leaf& entire, const std::function<bool(const Leaf&)>& visit);
 
 }  // namespace veredus::mail

@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 
+#include "engine/mail/address.h"
 #include "engine/mail/header_field.h"
 #include "engine/mail/structured_field.h"
 
@@ -156,6 +157,20 @@ Unsubscribe read_unsubscribe(std::string_view value) {
 
 bool is_one_click(std::string_view value) {
   return without_blanks(value) == "List-Unsubscribe=One-Click";
+}
+
+bool is_dns_name(std::string_view name) {
+  if (name.empty() || name.size() > kDomainBytesMax) return false;
+  size_t label = 0;
+  for (const char c : name) {
+    if (c == '.') {
+      if (label == 0) return false;
+      label = 0;
+    } else if (!(is_letter(c) || is_digit(c) || c == '-' || c == '_') || ++label > kLabelBytesMax) {
+      return false;
+    }
+  }
+  return label > 0;
 }
 
 SignatureTags read_signature(std::string_view value) {

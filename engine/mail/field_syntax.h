@@ -30,6 +30,10 @@ Unsubscribe read_unsubscribe(std::string_view value);
 // List-Unsubscribe-Post is `List-Unsubscribe=One-Click` (RFC 8058 §3.1) and nothing else.
 bool is_one_click(std::string_view value);
 
+// A name in the DNS, of at most 253 bytes: labels of letters, digits, - and _ with dots between.
+// d= and s= of a signature are such names (RFC 6376 §3.1).
+bool is_dns_name(std::string_view name);
+
 // What a DKIM-Signature says of itself (RFC 6376 §3.5); views into it.
 struct SignatureTags {
   std::string_view domain;   // d=, as it stands

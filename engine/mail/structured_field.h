@@ -52,11 +52,11 @@ class Tokens {
     skip();
     if (at_ == text_.size() || is_special(text_[at_])) return std::nullopt;
     if (text_[at_] == '"') return quoted();
-    std::string word;
+    const size_t begin = at_;
     while (at_ < text_.size() && !is_blank(text_[at_]) && !is_special(text_[at_]) &&
            text_[at_] != '"' && text_[at_] != '(')
-      word += text_[at_++];
-    return word;
+      ++at_;
+    return std::string(text_.substr(begin, at_ - begin));
   }
   bool take(char c) {
     skip();
