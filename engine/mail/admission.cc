@@ -144,7 +144,8 @@ void Admission::read_header(std::string_view block) {
     };
     if (whole[field.name.size()] != ':')
       find(Finding::header_syntax, named(" has white space in front of its colon"));
-    if (has_blank_line(whole)) find(Finding::header_syntax, named(" has a line of blanks"));
+    if (field.folded && has_blank_line(whole))
+      find(Finding::header_syntax, named(" has a line of blanks"));
     if (which == kDkimSignature) {
       carried_.push_back(read_signature(field.value));
     } else if (which != kOther && ++seen_[which].count == 1) {
@@ -324,7 +325,8 @@ void Admission::check_mime(std::string_view body) {
   const Seen &type = seen_[kContentType], &encoding = seen_[kContentTransferEncoding];
   const bool high = facts_.eight_bit && has_high(body);
   const bool looks_into_parts = high || has_slots(body);
-  if (seen_[kMimeVersion].count == 0 && (type.count != 0 || encoding.count != 0 || high))
+  if (seen_[kMimeVersion].count == 0 &&
+      (type.count != 0 || encoding.count != 0 || looks_into_parts))
     find(Finding::mime_version_missing);
   if (has_slots(type.value) || has_slots(encoding.value)) return;
   EntityHeader header;

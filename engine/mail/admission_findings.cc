@@ -66,7 +66,8 @@ constexpr std::array<FindingText, kFindings> kTexts = {{
     {"header-eight-bit",
      "the header has UTF-8 that is not encoded: it goes to hosts with SMTPUTF8 only",
      "encode it (RFC 2047)", false},
-    {"mime-version-missing", "there are MIME fields, or bytes over 127, but no MIME-Version",
+    {"mime-version-missing",
+     "there are MIME fields, bytes over 127, or variables that may bring them, but no MIME-Version",
      "add MIME-Version: 1.0 (RFC 2045 section 4)", true},
     {"mime-syntax", "its MIME structure is not as RFC 2045 and 2046 want it",
      "give a multipart a boundary that its parts stand between, and every part an encoding that "

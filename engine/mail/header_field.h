@@ -25,21 +25,23 @@ inline size_t name_length(std::string_view line) {
 
 struct HeaderField {
   std::string_view name, value;  // value: all behind the colon, with its line end
+  bool folded = false;           // it has several lines
 };
 
 // Takes the next field off the block, folds included; `whole` is all of it. False: it is none.
 inline bool take_field(std::string_view& block, std::string_view& whole, HeaderField& field) {
-  size_t end = 0;
+  size_t end = 0, lines = 0;
   do {
     end = block.find('\n', end);
     end = end == std::string_view::npos ? block.size() : end + 1;
+    ++lines;
   } while (end < block.size() && (block[end] == ' ' || block[end] == '\t'));
   whole = block.substr(0, end);
   block.remove_prefix(end);
   const size_t length = name_length(whole);
   const size_t colon = whole.find_first_not_of(" \t", length);
   if (length == 0 || colon == std::string_view::npos || whole[colon] != ':') return false;
-  field = {whole.substr(0, length), whole.substr(colon + 1)};
+  field = {whole.substr(0, length), whole.substr(colon + 1), lines > 1};
   return true;
 }
 
