@@ -2,11 +2,13 @@
 engine's code. Texts are str here."""
 
 import re
+import urllib.parse
 
 TAG = re.compile(r'\{\{"\{\{"\}\}|\{\{\{(?P<raw>[^{}\r\n]*)\}\}\}|\{\{(?P<sign>[#^/]?)(?P<inside>[^{}\r\n]*)\}\}')
 ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"}
 CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-NEVER_IN_URI = set(' <>"{}|\\^`,')
+NO_ATOMS = set(' \t()<>[]:;@\\,"')
+DOT_ATOM = re.compile(r"[^\s()<>\[\]:;@\\,\".]+(\.[^\s()<>\[\]:;@\\,\".]+)*")
 LINE_MOST = 998  # RFC 5321 section 4.5.3.1.6
 
 
@@ -89,21 +91,38 @@ def in_header(text, values):
 
 
 def in_address(text, values):
+    """Of one mailbox, without its brackets: where the @ is constant, values have atoms and dots."""
     to = values.find("to")
+    at_sign = "@" in TAG.sub("", text)
 
     def put(value, raw):
         if CONTROLS.search(value) or (value is not to and set(value) & set(' \t<>,;"()')):
             raise Refused("no part of an address")
+        if at_sign and not NO_ATOMS.isdisjoint(value):
+            raise Refused("more than a part of an address")
+        return value
+    made = expand(text, values, put)
+    local, _, domain = made.rpartition("@")
+    if not DOT_ATOM.fullmatch(domain) or not (DOT_ATOM.fullmatch(local) or (local[:1] == '"' and made == to)):
+        raise Refused("no address")
+    return made
+
+
+def in_identifier(text, values):
+    """Within <...> of a Message-ID."""
+    def put(value, raw):
+        if CONTROLS.search(value) or set(value) & set(' \t<>,;"()'):
+            raise Refused("no part of a Message-ID")
         return value
     return expand(text, values, put)
 
 
 def in_uri(text, values):
+    """Values do not begin the URIs here: they are components."""
     def put(value, raw):
         if CONTROLS.search(value):
             raise Refused("a control byte in the header")
-        return "".join("%%%02X" % byte if byte <= 32 or byte > 126 or chr(byte) in NEVER_IN_URI else chr(byte)
-                       for byte in value.encode())
+        return urllib.parse.quote(value, safe="")
     return expand(text, values, put)
 
 

@@ -183,6 +183,10 @@ class Maker:
         if self.boundaries and self.dice.random() < 0.1:
             made["lines"] = self.dice.choice(("\n--%s\n", "\n--%s--\n\n", "\n--%sx\n")) % self.dice.choice(self.boundaries[-3:])
         if self.dice.random() < 0.03:
+            made["domain"] = self.dice.choice(("a@b.test", "x:y", "[192.0.2.1]", "", "a..b", "x y", "<x>"))
+        if self.dice.random() < 0.05:
+            made[self.dice.choice(HEADER_NAMES)] = "=?utf-8?Q?a=0D=0ABcc:_v=40x?="
+        if self.dice.random() < 0.03:
             made["quote"] = "long" * 250
         return made
 
@@ -215,7 +219,7 @@ def wanted_field(field, values):
             raise merge_rules.Refused("a line of the header is too long")
         return "exact", field.name, text.replace("\r\n", "")
     if field.kind == "exact":
-        return "exact", field.name, merge_rules.in_address(field.template, values)
+        return "exact", field.name, merge_rules.in_identifier(field.template, values)
     text = merge_rules.in_header(field.template, values)
     return "text", field.name, re.sub(r"\r\n|^[ \t]+|[ \t]+$", "", text)
 

@@ -154,8 +154,9 @@ class Smuggling(unittest.TestCase):
                 {"campaign": evil},
                 {"tags": evil},
             ]
-            if control == "\0":
-                refused.append({"message": raw_of(head("nul", "x\0y"))})
+            if control in "\0\r":
+                refused += [{"message": raw_of(head("in-header", "x%sBcc: victim@%s" % (line, DOMAIN)))}
+                            for line in (control, control + "\r\n")]
             for fields in refused:
                 lines = {"batch": "refused-%d" % number, "sender": "b@walk.test", "message": body, **fields}
                 status, answer = self.walk.feed([lines, {"to": "a@" + DOMAIN}])
@@ -182,6 +183,27 @@ class Smuggling(unittest.TestCase):
         fields = content.split(b"\r\n\r\n")[0].split(b"\r\n")
         self.assertEqual([line.split(b":")[0] for line in fields],
                          [b"X-Name", b"From", b"Date", b"Message-ID", b"Subject"])
+        self.assertEqual(self.receiver.faults, [])
+
+    def test_a_variable_stays_what_its_field_wants(self):
+        self.recorded()
+        rows = (("From: {{x}}@walk.test", "a@evil.test", "a"), ("From: <{{x}}>", "@evil.test:a@walk.test", "a@walk.test"),
+                ("From: {{x}}", "x:y@evil.test", "a@walk.test"), ("Date: {{x}}", " ", "Mon, 02 Jan 2023 03:04:05 +0000"),
+                ("Message-ID: {{x}}", "<a b> <c@d>", "<a@walk.test>"), ("List-Unsubscribe: <{{x}}>", "javascript:x", "https://walk.test"),
+                ("Content-Disposition: inline; filename={{x}}", "x; y=z", "x"), ("References: <a@b>\r\n {{x}}", "", "<c@d>"))
+        for number, (field, evil, good) in enumerate(rows):
+            name = "moves-%d" % number
+            answer = self.feed(name, [{"to": "evil@" + DOMAIN, "vars": {"x": evil}}, {"to": "good@" + DOMAIN, "vars": {"x": good}}],
+                               merge=True, message=raw_of(field + "\r\nSubject: x\r\n\r\nx\r\n"))
+            self.assertEqual([(each["line"], each["status"]) for each in answer["refusals"]], [(2, "5.6.0")], (field, answer))
+            self.walk.wait_settled(name)
+            self.assertIn(field.replace("{{x}}", good).encode(), self.receiver.messages[-1][1])
+        word = "=?utf-8?Q?a=0D=0ABcc:_victim=40x?="
+        self.feed("word", [{"to": "a@" + DOMAIN, "vars": {"x": word}}], merge=True,
+                  message=raw_of("Subject: {{x}}\r\n\r\nx\r\n"))
+        self.walk.wait_settled("word")
+        self.assertNotIn(word.encode(), self.receiver.messages[-1][1])
+        self.assertEqual({to[0] for to, _ in self.receiver.messages[:-1]}, {"good@" + DOMAIN})
         self.assertEqual(self.receiver.faults, [])
 
 
