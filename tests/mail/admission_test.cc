@@ -1,6 +1,8 @@
 #include "engine/mail/admission.h"
 
 #include <algorithm>
+#include <fstream>
+#include <iterator>
 
 #include <gtest/gtest.h>
 
@@ -422,6 +424,19 @@ TEST(AdmissionFindings, WhateverIsFedDetailsAreShort) {
     EXPECT_FALSE(message.fields.empty());
     for (const std::string& detail : report.details)
       EXPECT_LE(detail.size(), kDetailBytesMax + std::string_view("…").size());
+  }
+}
+
+TEST(AdmissionFindings, TheTableOfTheDocumentationIsComplete) {
+  std::ifstream file(VEREDUS_SOURCE "/engine/intake/README.md");
+  const std::string text((std::istreambuf_iterator<char>(file)), {});
+  size_t last = 0;
+  for (size_t i = 0; i < kFindings; ++i) {
+    const std::string name(text_of(static_cast<Finding>(i)).name);
+    const size_t row = text.find("\n| `" + name + "` |");
+    ASSERT_NE(row, std::string::npos) << name;
+    EXPECT_GT(row, last) << name << " stands elsewhere in the enumeration";
+    last = row;
   }
 }
 
