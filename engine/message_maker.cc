@@ -9,6 +9,24 @@
 #include "engine/mail/signers.h"
 
 namespace veredus {
+namespace {
+
+using IdentitiesPtr = std::shared_ptr<const mail::DkimIdentities>;
+
+// Whether it points to these. There are some.
+bool same(const std::weak_ptr<const mail::DkimIdentities>& known, const IdentitiesPtr& now) {
+  return now != nullptr && !known.owner_before(now) && !now.owner_before(known);
+}
+
+}  // namespace
+
+void MessageMaker::begin_turn() {
+  signing_left_us_ = kSigningPerTurnUs;
+  const IdentitiesPtr& now = shard_.policy->dkim;
+  if (!signs_by_.owner_before(now) && !now.owner_before(signs_by_)) return;
+  signs_by_ = now;
+  signer_.forget_gone_keys();
+}
 
 // The content as it was accepted, for DATA or for BDAT: rendered_ says where it lies.
 absl::Status MessageMaker::put_content(const Work& work, const queue::Entry& entry,
@@ -137,7 +155,7 @@ bool MessageMaker::choose(const Work& work, std::span<const mail::Piece> message
   }
   if (identities == nullptr) return true;
   ContentSigning* const common = signing_of(work);
-  if (common != nullptr && common->by != identities) choose_for_all(*work.content, *common);
+  if (common != nullptr && !same(common->by, identities)) choose_for_all(*work.content, *common);
   if (common != nullptr && !common->by_each_author) {
     chosen = common->identities;
     return true;
@@ -157,7 +175,7 @@ void MessageMaker::choose_for_all(const StoredContent& content, ContentSigning& 
   common.by_each_author = authorship.varies && !authorship.is_signed;
   common.identities.clear();
   if (authorship.varies || authorship.is_signed) return;
-  const Identities found = common.by->for_author(mail::author_domain(header));
+  const Identities found = shard_.policy->dkim->for_author(mail::author_domain(header));
   common.identities.assign(found.begin(), found.end());
 }
 
@@ -194,12 +212,12 @@ bool MessageMaker::signs(const Work& work) const {
       work.content == nullptr ? nullptr : work.content->signing.get();
   if (common == nullptr) return true;
   if (!work.content->compiled.has_slots() && has_signature(*common)) return false;
-  const bool chosen = common->by == identities && !common->by_each_author;
+  const bool chosen = same(common->by, identities) && !common->by_each_author;
   return !batch.dkim.empty() || !chosen || !common->identities.empty();
 }
 
 bool MessageMaker::has_signature(const ContentSigning& common) const {
-  return common.signed_under != nullptr && common.signed_under == shard_.policy->dkim &&
+  return same(common.signed_under, shard_.policy->dkim) &&
          shard_.wall_ns >= common.signed_wall_ns &&
          shard_.wall_ns - common.signed_wall_ns < kSignatureKeptNs;
 }

@@ -20,14 +20,14 @@ namespace veredus {
 // What signatures of one batch's message have in common, beside the message: kept with it
 // (StoredContent::signing).
 struct ContentSigning {
-  // By which identities were chosen; others in force: they are chosen anew. Null: not chosen.
-  std::shared_ptr<const mail::DkimIdentities> by;
+  // By which identities were chosen; others in force: they are chosen anew. Keeps no key alive.
+  std::weak_ptr<const mail::DkimIdentities> by;
   bool by_each_author = false;  // From has a variable: chosen for each message
   std::vector<const mail::DkimIdentity*> identities;
   mail::DkimBodyHashes body;  // of a body that is the same for all
   // Where all of the message is the same for all, one signature serves for a while.
   std::string signature;
-  std::shared_ptr<const mail::DkimIdentities> signed_under;  // in force then
+  std::weak_ptr<const mail::DkimIdentities> signed_under;  // in force then
   int64_t signed_wall_ns = 0;
 };
 
@@ -63,7 +63,7 @@ class MessageMaker {
 
   // A signature takes long: so many are made in a turn, then what is to be signed waits for the
   // next. What one message takes, a large one or one with several signatures, is not cut.
-  void begin_turn() { signing_left_us_ = kSigningPerTurnUs; }
+  void begin_turn();
   bool may_sign() const { return signing_left_us_ > 0; }
   // Whether a signature has to be made for it, or may have to be.
   bool signs(const Work& work) const;
@@ -92,6 +92,7 @@ class MessageMaker {
   ShardContext& shard_;
   mail::Renderer renderer_;
   mail::DkimSigner signer_;
+  std::weak_ptr<const mail::DkimIdentities> signs_by_;  // in force at the last turn
   mail::Rendered rendered_;
   bool alone_ = true;
   // Of the message being signed, where it is not the one that is sent.
