@@ -69,8 +69,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::string text = with_crlf(raw);
   if (long_line) text.insert(text.size() - 2, std::string(1000, 'y'));
   std::string made;
-  if (shorten_lines(text, made) && (made.size() < 2 || !made.ends_with("\r\n"))) abort();
+  Findings mended;
+  if (shorten_lines(text, merge, made, mended) && (made.size() < 2 || !made.ends_with("\r\n")))
+    abort();
   std::string twice;
-  if (!made.empty() && shorten_lines(made, twice)) abort();
+  if (!made.empty() && shorten_lines(made, merge, twice, mended)) abort();
   return 0;
 }
