@@ -40,7 +40,7 @@ class Part:
         return self.head + "\r\n" + self.template
 
     def rendered(self, values, boundaries):
-        """boundaries: of all multiparts of the message, for no line that a value makes may look like one."""
+        """boundaries: of all multiparts that variables are in, for no line that a value makes may look like one."""
         text = merge_rules.in_body(self.template, values, self.html)
         merge_rules.check_lines(text, boundaries)
         return self.head + "\r\n" + text
@@ -64,6 +64,9 @@ class Multipart:
         return self._joined([part.rendered(values, boundaries) for part in self.parts])
 
     def boundaries(self):
+        """Of those that variables are in: into others nobody looks, and none of their parts can be ended."""
+        if "{{" not in self.fed():
+            return []
         return [self.boundary] + [each for part in self.parts for each in part.boundaries()]
 
 
