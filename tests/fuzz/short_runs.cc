@@ -35,6 +35,13 @@ constexpr Target kTargets[] = {
 
 // What the targets' languages are made of.
 constexpr std::string_view kWords[] = {
+    "{\"batch\":\"b\",\"sender\":\"\",\"message\":{\"raw\":\"From: a@b.c\\r\\n\\r\\nx\"}}\n",
+    "{\"batch\":\"b\",\"sender\":\"\",\"message\":{\"from\":\"a@b.c\",\"html\":\"",
+    "{\"to\":\"a@b.c\"",
+    "\"vars\":{\"a\":\"",
+    ",\"attachments\":[{\"base64\":\"",
+    "\"}",
+    "}}\n",
     "250 ",
     "250-",
     "354 go\r\n",
