@@ -5,8 +5,7 @@
 #include <cstring>
 #include <vector>
 
-#include <emmintrin.h>
-
+#include "engine/mail/byte_masks.h"
 #include "engine/mail/header_field.h"
 #include "engine/mail/header_groups.h"
 #include "engine/mail/idn.h"
@@ -25,29 +24,6 @@ struct Survey {
   bool long_line = false;  // counted as lines end at LF: exact when clean_ends
 };
 
-struct Masks {
-  uint64_t cr = 0, lf = 0, nul = 0, high = 0, dot = 0;
-};
-
-Masks masks_of(const char* at) {
-  Masks masks;
-  for (unsigned i = 0; i < 4; ++i) {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at + 16 * i));
-    const auto equal = [&](char c) {
-      return static_cast<uint64_t>(
-                 static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(c)))))
-             << (16 * i);
-    };
-    masks.cr |= equal('\r');
-    masks.lf |= equal('\n');
-    masks.nul |= equal('\0');
-    masks.dot |= equal('.');
-    masks.high |= static_cast<uint64_t>(static_cast<uint32_t>(_mm_movemask_epi8(bytes)))
-                  << (16 * i);
-  }
-  return masks;
-}
-
 Survey survey(std::string_view text) {
   Survey found;
   uint64_t after_cr = 0, line_start = 1;  // carried from block to block: bit 0
@@ -60,18 +36,19 @@ Survey survey(std::string_view text) {
       std::memcpy(tail, block, text.size() - at);
       block = tail;
     }
-    const Masks masks = masks_of(block);
-    if ((masks.cr << 1 | after_cr) != masks.lf) found.clean_ends = false;
-    found.nul = found.nul || masks.nul != 0;
-    found.eight_bit = found.eight_bit || masks.high != 0;
-    found.dot_lines = found.dot_lines || (masks.dot & (masks.lf << 1 | line_start)) != 0;
-    for (uint64_t ends = masks.lf; ends != 0; ends &= ends - 1) {
+    const ByteMasks bytes(block);
+    const uint64_t cr = bytes.of('\r'), lf = bytes.of('\n');
+    if ((cr << 1 | after_cr) != lf) found.clean_ends = false;
+    found.nul = found.nul || bytes.of('\0') != 0;
+    found.eight_bit = found.eight_bit || bytes.high() != 0;
+    found.dot_lines = found.dot_lines || (bytes.of('.') & (lf << 1 | line_start)) != 0;
+    for (uint64_t ends = lf; ends != 0; ends &= ends - 1) {
       const size_t end = at + static_cast<size_t>(__builtin_ctzll(ends));
       if (end - last_start > kLineBytesMax + 1) found.long_line = true;  // its CR is counted
       last_start = end + 1;
     }
-    after_cr = masks.cr >> 63;
-    line_start = masks.lf >> 63;
+    after_cr = cr >> 63;
+    line_start = lf >> 63;
   }
   if (text.size() - last_start > kLineBytesMax) found.long_line = true;
   if (text.empty() || text.back() != '\n') found.clean_ends = false;

@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include <emmintrin.h>
+#include "engine/mail/byte_masks.h"
 
 namespace veredus::mail {
 namespace {
@@ -17,37 +17,17 @@ bool is_line_end(char c) {
   return c == '\r' || c == '\n';
 }
 
-// Bits of 64 bytes: which are spaces, tabs, CR.
-struct Masks {
-  uint64_t space = 0, tab = 0, cr = 0;
-};
-
-Masks masks_of(const char* at) {
-  Masks masks;
-  for (unsigned i = 0; i < 4; ++i) {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at + 16 * i));
-    const auto equal = [&](char c) {
-      return static_cast<uint64_t>(
-                 static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(c)))))
-             << (16 * i);
-    };
-    masks.space |= equal(' ');
-    masks.tab |= equal('\t');
-    masks.cr |= equal('\r');
-  }
-  return masks;
-}
-
 // Where white space begins that `relaxed` changes, or may change: a tab, or a space with a blank or
 // CR behind it. From `at` on; the size of the text when there is none. The text's last byte is no
 // white space.
 size_t next_changed(std::string_view text, size_t at) {
   for (; at + 64 < text.size(); at += 64) {
-    const Masks masks = masks_of(text.data() + at);
+    const ByteMasks bytes(text.data() + at);
+    const uint64_t spaces = bytes.of(' '), tabs = bytes.of('\t');
     const char behind = text[at + 64];
-    uint64_t followers = masks.space | masks.tab | masks.cr;
+    uint64_t followers = spaces | tabs | bytes.of('\r');
     followers = followers >> 1 | static_cast<uint64_t>(is_blank(behind) || behind == '\r') << 63;
-    const uint64_t changed = masks.tab | (masks.space & followers);
+    const uint64_t changed = tabs | (spaces & followers);
     if (changed != 0) return at + static_cast<size_t>(__builtin_ctzll(changed));
   }
   for (; at < text.size(); ++at) {

@@ -5,34 +5,13 @@
 
 #include "engine/mail/builder.h"
 #include "engine/mail/part_text.h"
+#include "tests/mail/parts.h"
 
 namespace veredus::mail {
 namespace {
 
 using testing::HasSubstr;
 using testing::Not;
-
-MessageParts parts_of(std::string_view text, std::string_view html = {}) {
-  MessageParts parts;
-  parts.from = "News <news@news.example>";
-  parts.text = text;
-  parts.has_text = !text.empty();
-  parts.html = html;
-  return parts;
-}
-
-BuildSettings unmerged() {
-  BuildSettings settings;
-  settings.merge = false;
-  return settings;
-}
-
-std::string built(const MessageParts& parts, const BuildSettings& settings = unmerged()) {
-  std::string out;
-  BuildFault fault;
-  if (!build_message(parts, settings, out, fault)) return "fault: " + fault.reason;
-  return out;
-}
 
 TEST(BuilderLimits, TooLarge) {
   MessageParts parts = parts_of("a\nb", "<p>=");
