@@ -28,16 +28,17 @@ void MessageMaker::begin_turn() {
   signer_.forget_gone_keys();
 }
 
-// The content as it was accepted, for DATA or for BDAT: rendered_ says where it lies.
+// The content as it was accepted, for DATA or for BDAT: `pieces` says where it lies.
 absl::Status MessageMaker::put_content(const Work& work, const queue::Entry& entry,
-                                       bool dot_stuffed, smtp::Outgoing& out) {
+                                       bool dot_stuffed, std::string& reverse_path,
+                                       std::string& scratch, mail::Rendered& pieces) {
   mail::RenderRequest request;
   request.batch = &work.batch->batch;
   request.entry = &entry;
   request.index_in_trace = alone_;
   request.dot_stuffed = dot_stuffed;
   const mail::Template* compiled = work.content == nullptr ? nullptr : &work.content->compiled;
-  return renderer_.render(compiled, request, out.reverse_path, out.scratch, rendered_);
+  return renderer_.render(compiled, request, reverse_path, scratch, pieces);
 }
 
 bool MessageMaker::refuse(std::string_view rule, const absl::Status& status) {
@@ -50,8 +51,9 @@ bool MessageMaker::refuse(std::string_view rule, const absl::Status& status) {
 bool MessageMaker::render(const Work& work, const queue::Entry& entry, bool alone, Form form,
                           smtp::Outgoing& out) {
   alone_ = alone;
-  if (const absl::Status made = put_content(work, entry, form.dot_stuffed, out); !made.ok())
-    return refuse("render", made);
+  const absl::Status made =
+      put_content(work, entry, form.dot_stuffed, out.reverse_path, out.scratch, rendered_);
+  if (!made.ok()) return refuse("render", made);
   out.content.clear();
   for (const mail::Piece& piece : rendered_.pieces)
     out.content.push_back({const_cast<char*>(piece.data), piece.size});
@@ -72,13 +74,8 @@ bool MessageMaker::finish(const Work& work, const queue::Entry& entry, Form form
   if (rendered_.stuffing == 0) return sign(work, rendered_.pieces, true, out);
   if (shard_.policy->dkim == nullptr && work.batch->batch.dkim.empty()) return true;  // unsigned
   // What is signed is the message, not what DATA makes of it.
-  mail::RenderRequest request;
-  request.batch = &work.batch->batch;
-  request.entry = &entry;
-  request.index_in_trace = alone_;
-  const mail::Template* compiled = work.content == nullptr ? nullptr : &work.content->compiled;
   const absl::Status made =
-      renderer_.render(compiled, request, unstuffed_path_, unstuffed_, unstuffed_pieces_);
+      put_content(work, entry, false, unstuffed_path_, unstuffed_, unstuffed_pieces_);
   if (!made.ok()) return refuse("render", made);
   return sign(work, unstuffed_pieces_.pieces, true, out);
 }
@@ -88,7 +85,9 @@ bool MessageMaker::finish(const Work& work, const queue::Entry& entry, Form form
 // what they hold back is not encoded in vain.
 bool MessageMaker::make_seven_bit(const Work& work, const queue::Entry& entry, Form form,
                                   smtp::Outgoing& out) {
-  if (form.dot_stuffed && !put_content(work, entry, false, out).ok()) return true;
+  if (form.dot_stuffed &&
+      !put_content(work, entry, false, out.reverse_path, out.scratch, rendered_).ok())
+    return true;
   std::string whole, encoded;
   whole.reserve(rendered_.size);
   for (const mail::Piece& piece : rendered_.pieces) whole.append(piece.data, piece.size);

@@ -74,7 +74,7 @@ class MessageMaker {
   static constexpr int64_t kSignatureKeptNs = 60'000'000'000;
 
   absl::Status put_content(const Work& work, const queue::Entry& entry, bool dot_stuffed,
-                           smtp::Outgoing& out);
+                           std::string& reverse_path, std::string& scratch, mail::Rendered& pieces);
   bool refuse(std::string_view rule, const absl::Status& status);
   bool make_seven_bit(const Work& work, const queue::Entry& entry, Form form, smtp::Outgoing& out);
   bool sign(const Work& work, std::span<const mail::Piece> message, bool as_stored,

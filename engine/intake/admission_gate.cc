@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/mail/builder.h"
 #include "engine/mail/header_field.h"
 
 namespace veredus::intake {
@@ -134,7 +135,10 @@ mail::Findings AdmissionGate::check(const mail::Normalised& message, mail::Findi
 }
 
 void AdmissionGate::fix(mail::Normalised& message) {
-  const std::string feedback = feedback_id();
+  std::string feedback;
+  if (!feedback_sender_.empty()) {
+    feedback = mail::feedback_id(batch_->campaign, batch_->tenant, batch_->name, feedback_sender_);
+  }
   std::string made;
   mail::Normalised fixed;
   mail::ContentError fault;
@@ -146,20 +150,6 @@ void AdmissionGate::fix(mail::Normalised& message) {
   message.bytes = message.scratch;
   const mail::Findings left = check(message, {});
   findings_.fixed = findings_.fixed | findings_.found.without(left);
-}
-
-// campaign:tenant:batch:sender, as messages made from parts have it.
-std::string AdmissionGate::feedback_id() const {
-  std::string id;
-  if (feedback_sender_.empty()) return id;
-  for (const std::string_view name :
-       {std::string_view(batch_->campaign), std::string_view(batch_->tenant),
-        std::string_view(batch_->name)}) {
-    if (name.empty()) continue;
-    for (const char c : name) id += c == ':' ? '-' : c;
-    id += ':';
-  }
-  return id.append(feedback_sender_);
 }
 
 void AdmissionGate::take_author(std::string_view clean) {

@@ -90,7 +90,6 @@ class AdmissionGate {
   bool shorten(std::string_view raw, mail::Normalised& out, mail::Findings& mended);
   mail::Findings check(const mail::Normalised& message, mail::Findings as_fed);
   void fix(mail::Normalised& message);
-  std::string feedback_id() const;
   void take(const mail::AdmissionReport& report, MessageFindings& out) const;
   void take_author(std::string_view clean);
 

@@ -14,17 +14,11 @@ namespace {
 
 constexpr size_t kNone = std::string_view::npos;
 
-void make_small(std::string& text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
-  }
-}
-
 // As d= and the list of public suffixes have it.
 void take_domain(std::string_view domain, std::string& out) {
   out = domain;
   if (has_high(out)) out = with_a_labels(out);
-  make_small(out);
+  out = in_small(out);
 }
 
 // d= of a signature, which may be anything, likewise. False: it is no domain name.

@@ -68,6 +68,11 @@ struct BuildFault {
   std::string_view hint;   // what to do; static; may be empty
 };
 
+// The value of a Feedback-ID as Google has it: up to four identifiers, the last of them the
+// sender's own. What is empty is left out, and what would part identifiers becomes '-'.
+std::string feedback_id(std::string_view campaign, std::string_view tenant, std::string_view batch,
+                        std::string_view sender);
+
 // Makes a message of its parts, as normalise() leaves one (RFC 5322, RFC 2045, RFC 2046): CRLF, no
 // line over 998 bytes. What is the same every time makes the same message.
 //

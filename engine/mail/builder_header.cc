@@ -215,16 +215,11 @@ class HeaderWriter {
            fail(MessagePart::unsubscribe, "\"unsubscribe\": \"" + std::string(key) + "\" " + fault);
   }
 
-  // Google's: up to four identifiers, the last of them the sender's own.
   bool put_feedback_id() {
     if (settings_.feedback_sender.empty() || has_feedback_id_) return true;
-    out_ += "Feedback-ID: ";
-    for (const std::string_view name : {settings_.campaign, settings_.tenant, settings_.batch}) {
-      if (name.empty()) continue;
-      for (const char c : name) out_ += is_uri_char(c) && c != ':' ? c : '-';
-      out_ += ':';
-    }
-    (out_ += settings_.feedback_sender) += "\r\n";
+    (out_ += "Feedback-ID: ") += feedback_id(settings_.campaign, settings_.tenant, settings_.batch,
+                                             settings_.feedback_sender);
+    out_ += "\r\n";
     return true;
   }
 
@@ -236,6 +231,17 @@ class HeaderWriter {
 };
 
 }  // namespace
+
+std::string feedback_id(std::string_view campaign, std::string_view tenant, std::string_view batch,
+                        std::string_view sender) {
+  std::string id;
+  for (const std::string_view name : {campaign, tenant, batch}) {
+    if (name.empty()) continue;
+    for (const char c : name) id += is_uri_char(c) && c != ':' ? c : '-';
+    id += ':';
+  }
+  return id.append(sender);
+}
 
 bool append_header_fields(const MessageParts& parts, const BuildSettings& settings,
                           std::string& out, BuildFault& fault) {

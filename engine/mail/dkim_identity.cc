@@ -45,12 +45,6 @@ absl::Status check_fields(const std::vector<std::string>& fields, std::string_vi
   return absl::OkStatus();
 }
 
-std::string in_small(std::string_view text) {
-  std::string small(text);
-  for (char& c : small) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-  return small;
-}
-
 }  // namespace
 
 const std::vector<std::string>& default_signed_fields() {

@@ -22,12 +22,6 @@ namespace {
 
 using Result = DkimVerdict::Result;
 
-std::string in_small(std::string_view text) {
-  std::string small(text);
-  for (char& c : small) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-  return small;
-}
-
 std::string without_space(std::string_view text) {
   std::string out;
   for (const char c : text) {

@@ -13,12 +13,6 @@
 namespace veredus::mail {
 namespace {
 
-std::string in_small(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return text;
-}
-
 bool read_type(std::string_view value, EntityHeader& header) {
   Tokens tokens(value);
   auto type = tokens.word();

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 
 namespace veredus::mail {
@@ -13,6 +14,13 @@ inline bool same_name(std::string_view name, std::string_view small) {
     if (c != small[i]) return false;
   }
   return true;
+}
+
+// In small letters, those of ASCII.
+inline std::string in_small(std::string_view text) {
+  std::string small(text);
+  for (char& c : small) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+  return small;
 }
 
 // Length of the field name at the front of a line; RFC 5322 §3.6.8: printable ASCII but the colon.

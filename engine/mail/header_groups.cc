@@ -6,6 +6,7 @@
 #include "engine/mail/header_field.h"
 #include "engine/mail/idn.h"
 #include "engine/mail/merge_tag.h"
+#include "engine/mail/structured_field.h"
 
 namespace veredus::mail {
 namespace {
@@ -55,10 +56,6 @@ constexpr KnownField kKnown[] = {
     {"dkim-signature", FieldKind::structured},
     {"authentication-results", FieldKind::structured},
 };
-
-bool is_blank(char c) {
-  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
 
 // Walks a value that is made of <…>, quoted strings, comments and what stands between (RFC 5322
 // §3.2.2, §3.2.4). Whatever is not closed goes on to the end.
